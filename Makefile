@@ -1,0 +1,43 @@
+# Glasstune: `make lora` shows a model being fine-tuned, `make test` checks everything. Both set up what they need.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+READY := .venv/ready
+
+.PHONY: help setup lora test check notebooks film pretrain bench clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## virtual environment, system packages for films where missing, the project itself
+
+# Only made anew when what is to be installed has changed.
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON=$(PYTHON) sh scripts/setup.sh
+	@touch $@
+
+lora: setup  ## watch a language model being fine-tuned; keeps plots, film and run
+	@$(RUN) -m lessons.lora --auto
+
+test: setup  ## the whole suite
+	@$(RUN) -m pytest -n 2 -q
+
+check: setup  ## lint, format, types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+notebooks: setup  ## the lessons as executed notebooks, in lessons/notebooks
+	@$(RUN) -m lessons.notebooks
+
+film: setup  ## the LoRA film, in films/lora.mp4
+	@$(RUN) -m animations.render lora
+
+pretrain: setup  ## make the base model anew, from nothing (under an hour)
+	@$(RUN) -m engine.pretrain
+
+bench: setup  ## every figure that the README quotes
+	@$(RUN) -m benchmarks
+
+clean:  ## delete what can be made again, runs and films included
+	rm -rf .venv runs films media lessons/notebooks .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -1,0 +1,282 @@
+"""How is a model fine-tuned, and captured while it happens? `finetune(model, data, method, out=...)` -> Run.
+
+transformers' own `Trainer` does the training; this file chooses sensible settings, hands it the data, and puts a
+`CaptureCallback` in. The same from the shell:
+
+    python -m engine.finetune --method lora --data spanish --out runs/spanish-lora
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from engine.capture import CaptureCallback, Every, check_free
+from engine.curriculum import Message, mixture
+from engine.data import Conversations, collate, encode_all, load
+from engine.errors import InputError
+from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
+from engine.methods import METHODS, Full, LoRA, get_method
+from engine.models import load_tokenizer, without_bars
+from engine.run import EMBEDDED, Run
+
+# What works for a model of a million weights, and what the field uses for one of billions.
+LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
+LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fine-tuning is told besides model, data and method.
+
+    steps: optimizer steps; or epochs: passes over the training data (one of the two; default 150 steps).
+    learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
+    falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
+    mix: share of each batch that is drawn from the curriculum, against forgetting.
+    """
+
+    steps: int | None = None
+    epochs: float | None = None
+    learning_rate: float | None = None
+    batch_size: int = 32
+    accumulation: int = 1
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int = 512
+    mix: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.epochs is not None:
+            raise InputError("give steps or epochs, not both")
+        for name, least in (("steps", 1), ("batch_size", 1), ("accumulation", 1), ("max_length", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}; it must be at least {least}")
+        for name in ("epochs", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} is {value}; it must be above 0")
+        if not 0 <= self.mix < 1:
+            raise InputError(f"mix is {self.mix}; it is the curriculum's share of the examples, from 0 to below 1")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to below 1")
+
+
+def finetune(
+    model: str | Path = EMBEDDED,
+    data: str | Path | Dataset | list[dict[str, Any]] = "spanish",
+    method: str | Full = "lora",
+    *,
+    out: str | Path,
+    every: Every = "auto",
+    skills: int | None = None,
+    save: bool = True,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Fine-tune, capture everything, and return the Run.
+
+    model: "embedded", a folder, or a Hub id. data: a task's name, a JSONL file, a `datasets.Dataset` or records.
+    method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet.
+    every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
+    for the embedded model and 0 for others, which were not taught them. save: keep the trained adapter or model.
+    settings: see `Settings`. Raises InputError for anything wrong with these, before anything is written.
+    """
+    method, chosen = get_method(method), _settings(settings)
+    source = str(model)
+    conversations = _hold_out(load(data), chosen.seed)
+    tokenizer = load_tokenizer(source)
+    rows = encode_all(tokenizer, _mixed(conversations.train, chosen), chosen.max_length)
+    skills = (20 if source == EMBEDDED else 0) if skills is None else skills
+    evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length)
+    check_free(out)
+    rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
+    chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 150))
+
+    torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
+    trained = method.prepare(source)
+    capture = CaptureCallback(
+        out,
+        every=every,
+        evaluator=evaluator,
+        info={
+            "method": method.describe(),
+            "data": {
+                "name": conversations.name,
+                "train": len(conversations.train),
+                "heldout": len(conversations.heldout),
+            },
+            "settings": asdict(chosen),
+        },
+        source=source,
+    )
+    with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
+        trainer = _ListTrainer(
+            trained,
+            _arguments(chosen, scratch),
+            train_dataset=rows,
+            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+            callbacks=[capture, *([_Bar(f"{method.name} on {conversations.name}")] if progress else [])],
+        )
+        for noisy in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(noisy)
+        try:
+            trainer.train()
+        except BaseException:
+            if capture.recorder:
+                capture.recorder.finish(trainer.state.global_step, status="stopped")
+            raise
+    assert capture.run is not None
+    if save:
+        folder = Path(out) / ("adapter" if isinstance(method, LoRA) else "model")
+        with without_bars():
+            trained.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return capture.run
+
+
+class _ListTrainer(Trainer):
+    """The Trainer, over a plain list of encoded conversations, with a warm-up whose first step counts.
+
+    transformers' own warm-up begins with a learning rate of exactly zero, so its first step changes nothing; here
+    the rate of step n is n / warm-up steps, then a line down to zero after the last step.
+    """
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        warm = self.args.get_warmup_steps(num_training_steps)
+
+        def factor(done: int) -> float:
+            return min((done + 1) / max(1, warm), (num_training_steps - done) / max(1, num_training_steps - warm))
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
+
+    def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
+        return dataset
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    unknown = given.keys() - Settings.__dataclass_fields__.keys()
+    if unknown:
+        raise InputError(f"no setting called {min(unknown)!r}; there are {', '.join(Settings.__dataclass_fields__)}")
+    return Settings(**given)
+
+
+def _arguments(settings: Settings, folder: str) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=settings.steps or -1,
+        num_train_epochs=settings.epochs or 1,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate or 0.0,
+        warmup_steps=settings.warmup,
+        lr_scheduler_type="linear",
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        seed=settings.seed,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+def _hold_out(conversations: Conversations, seed: int) -> Conversations:
+    """A tenth of a user's own data is held out, so that there is something honest to grade on."""
+    if conversations.heldout or len(conversations.train) < 20:
+        return conversations
+    shuffled = random.Random(seed).sample(conversations.train, len(conversations.train))
+    tenth = len(shuffled) // 10
+    return Conversations(conversations.name, shuffled[tenth:], shuffled[:tenth])
+
+
+def _mixed(train: list[list[Message]], settings: Settings) -> list[list[Message]]:
+    """The training data, with curriculum conversations added until they are `mix` of the whole."""
+    extra = round(len(train) * settings.mix / (1 - settings.mix))
+    source = mixture(seed=10_000 + settings.seed)
+    return [*train, *(next(source)[1].messages for _ in range(extra))]
+
+
+def make_evaluator(
+    tokenizer: PreTrainedTokenizerBase, task: Conversations, skills: int, max_length: int = 512, most: int = 100
+) -> Evaluator | None:
+    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum."""
+    groups = curriculum_groups(skills) if skills else {}
+    probes = curriculum_probes() if skills else []
+    if task.heldout:
+        groups[task.name] = task.heldout[:most]
+        probes = task_probes(task.name, task.heldout) + probes
+    return Evaluator(tokenizer, groups, probes, OPEN_ENDED, max_length) if groups else None
+
+
+class _Bar(TrainerCallback):
+    """One progress bar: steps and the loss."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, desc=self.title, unit="step")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.finetune", description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default=EMBEDDED, help="'embedded', a folder or a Hub id")
+    parser.add_argument("--data", default="spanish", help="a task's name or a JSONL file")
+    parser.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
+    parser.add_argument("--out", required=True, help="the run's folder, which must not exist yet")
+    parser.add_argument("--every", default="auto", type=lambda text: text if text == "auto" else int(text))
+    for name, kind in (("steps", int), ("epochs", float), ("learning-rate", float), ("batch-size", int)):
+        parser.add_argument(f"--{name}", type=kind)
+    for name, kind in (
+        ("accumulation", int),
+        ("warmup", float),
+        ("weight-decay", float),
+        ("mix", float),
+        ("seed", int),
+    ):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--r", type=int, help="rank, for lora and qlora")
+    parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
+    parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    try:
+        method = get_method(given.pop("method"))
+        shape = {name: given.pop(name) for name in ("r", "alpha", "dropout") if name in given}
+        if shape and not isinstance(method, LoRA):
+            raise InputError(f"--{min(shape)} is for lora and qlora; {method.name} fine-tuning has none")
+        run = finetune(method=replace(method, **shape), **given)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{run}\nIt lies in {run.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", module="bitsandbytes")
+    raise SystemExit(main())

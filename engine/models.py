@@ -1,0 +1,74 @@
+"""Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from engine.errors import InputError
+from engine.run import EMBEDDED, EMBEDDED_FOLDER, Run
+
+
+def resolve(source: str | Path) -> str:
+    """What transformers is asked for: a folder's path or a Hub id. Raises InputError for a folder that is no model."""
+    if source == EMBEDDED:
+        return str(EMBEDDED_FOLDER)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(f"{path} is no model folder: it has no config.json")
+        return str(path)
+    if path.is_file() or path.is_absolute() or str(source).startswith((".", "~")):
+        raise InputError(f"{source} is no model folder; give a folder with config.json, a Hub id, or {EMBEDDED!r}")
+    return str(source)
+
+
+def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a padding token whatever the model brings."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(source))
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer could be loaded from {source!r}: {_first_line(error)}") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(source: str | Path = EMBEDDED, **kwargs) -> PreTrainedModel:
+    """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
+    folder = resolve(source)
+    try:
+        AutoConfig.from_pretrained(folder)
+        with without_bars():
+            return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs})
+    except (OSError, ValueError) as error:
+        raise InputError(f"no model could be loaded from {source!r}: {_first_line(error)}") from None
+
+
+def load_tuned(run: Run) -> PreTrainedModel:
+    """What a run made: its base with its adapter in PEFT's wrapper (in float32, for QLoRA too), or its whole model."""
+    if (run.path / "model").is_dir():
+        return load_model(run.path / "model")
+    if not (run.path / "adapter").is_dir():
+        raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
+    return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """transformers' own progress bars off: for a small model they come and go in the same instant."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,290 @@
+"""What happened in a fine-tuning? A `Run`: the captured run on disk, read lazily.
+
+Everything that Glasstune draws or says is read from here. The folder uses standard formats only:
+
+    run.json               format version, method, model, data, settings, modules, seed, versions, host, status
+    metrics.jsonl          {"step", "event": "train", "loss", "learning_rate", "grad_norm", ...}   a logged step
+                           {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats}} an evaluation
+    answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
+    captures/step-000120.safetensors    the weights' change since step 0, in float32
+    adapter/ or model/     the result, in PEFT's or transformers' own format
+
+A capture holds, for a LoRA module, PEFT's own tensors (`base_model.model.<module>.lora_A.weight`, `lora_B`), so
+that the file is the adapter of that step; for a parameter that is trained whole, its delta under PyTorch's name
+(`<module>.weight`). Reading needs neither torch nor transformers. A run that was killed opens: half a last line
+is left out, captures are renamed into place only when whole.
+"""
+
+import html
+import json
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
+from engine.errors import InputError
+
+FORMAT = "glasstune-run"
+VERSION = 1
+PEFT_PREFIX = "base_model.model."
+_CAPTURE_NAME = re.compile(r"step-(\d{6,})\.safetensors")
+
+
+class Factors(NamedTuple):
+    """LoRA's factors of one matrix (Hu et al. 2021): delta-W = scaling * B @ A.
+
+    A: (r, in), random at the start. B: (out, r), zero at the start. scaling: alpha / r (or alpha / sqrt(r)).
+    """
+
+    B: np.ndarray
+    A: np.ndarray
+    scaling: float
+
+    def product(self) -> np.ndarray:
+        """delta-W, (out, in), float32."""
+        return np.float32(self.scaling) * (self.B @ self.A)
+
+
+def capture_path(folder: Path, step: int) -> Path:
+    return folder / "captures" / f"step-{step:06d}.safetensors"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write beside, then rename, so that a kill leaves the old file or the new one, never half of either."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON-lines file. A last line without its line end was cut off by a kill: it is left out."""
+    if not path.exists():
+        return []
+    *whole, _ = path.read_text(encoding="utf-8").split("\n")
+    records = []
+    for number, line in enumerate(whole, 1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: not JSON ({error.msg}); restore the file or delete the line"
+            ) from None
+    return records
+
+
+class Run:
+    """One captured run. `Run.load(path)` opens it; nothing is read before it is asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise InputError(
+                f"{self.path} holds no run (no run.json); make one with python -m engine.finetune --out {self.path}"
+            )
+        try:
+            self.info: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{self.path / 'run.json'} is not JSON ({error}); restore it or make the run again"
+            ) from None
+        if self.info.get("format") != FORMAT:
+            raise InputError(f"{self.path / 'run.json'} was not written by Glasstune: its 'format' is not {FORMAT!r}")
+        if self.info.get("version", 0) > VERSION:
+            raise InputError(
+                f"{self.path} has format version {self.info['version']}, this Glasstune reads up to {VERSION}; update it"
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Open the run in folder `path`. Raises InputError if there is none."""
+        return cls(path)
+
+    # --- what was run --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def method(self) -> str:
+        """ "full", "lora" or "qlora"; "unknown" if the trainer was not ours."""
+        return self.info.get("method", {}).get("name", "unknown")
+
+    @property
+    def task(self) -> str | None:
+        """The name of what was trained on, as it stands among the columns of `skills`."""
+        return self.info.get("data", {}).get("name")
+
+    @property
+    def status(self) -> str:
+        """ "running" (or killed), "finished", or "stopped" by an error."""
+        return self.info.get("status", "running")
+
+    # --- numbers -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _records(self) -> list[dict[str, Any]]:
+        return read_lines(self.path / "metrics.jsonl")
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Training, one row a logged step (the index): loss in nats a token, learning_rate, grad_norm, ..."""
+        rows = [{k: v for k, v in r.items() if k != "event"} for r in self._records if r["event"] == "train"]
+        return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
+
+    def _evaluations(self, value: str) -> pd.DataFrame:
+        rows = {r["step"]: r[value] for r in self._records if r["event"] == "eval"}
+        frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
+        frame.index.name = "step"
+        return frame
+
+    @cached_property
+    def skills(self) -> pd.DataFrame:
+        """Exact score, 0 to 1, of every graded skill and of the task: one row an evaluated step, one column a skill."""
+        return self._evaluations("exact")
+
+    @cached_property
+    def skill_losses(self) -> pd.DataFrame:
+        """Held-out loss on the answers, nats a token, of every skill and of the task: step x skill."""
+        return self._evaluations("loss")
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """What the model really said: step, skill, prompt, expected, answer, correct."""
+        columns = ["step", "skill", "prompt", "expected", "answer", "correct"]
+        return pd.DataFrame(read_lines(self.path / "answers.jsonl"), columns=columns)
+
+    # --- weights -------------------------------------------------------------------------------------
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """The captured steps, in order. Step 0 is before training."""
+        folder = self.path / "captures"
+        names = (_CAPTURE_NAME.fullmatch(file.name) for file in folder.glob("step-*.safetensors"))
+        return sorted(int(name[1]) for name in names if name)
+
+    @property
+    def modules(self) -> list[str]:
+        """The matrices that training changed, by the base model's names: "model.layers.0.self_attn.q_proj"."""
+        return [name for name, about in self.info["modules"].items() if len(about["shape"]) == 2]
+
+    def shape(self, module: str) -> tuple[int, ...]:
+        """(out, in) of one module's weight."""
+        return tuple(self._about(module)["shape"])
+
+    def kind(self, module: str) -> str:
+        """ "lora" if the module has factors, "delta" if it was trained whole."""
+        return self._about(module)["kind"]
+
+    def _about(self, module: str) -> dict[str, Any]:
+        modules = self.info["modules"]
+        if module not in modules:
+            near = [name for name in modules if module and module.split(".")[-1] in name] or list(modules)
+            raise InputError(
+                f"run {self.name} captured no module {module!r}; there are, for example: {', '.join(near[:4])}"
+            )
+        return modules[module]
+
+    def _step(self, step: int | None) -> int:
+        if not self.steps:
+            raise InputError(f"run {self.name} has no captures: its folder {self.path / 'captures'} holds none")
+        if step is None:
+            return self.steps[-1]
+        if step not in self.steps:
+            nearest = min(self.steps, key=lambda have: abs(have - step))
+            raise InputError(
+                f"run {self.name} captured no step {step}; the nearest is {nearest} (first {self.steps[0]}, last {self.steps[-1]})"
+            )
+        return step
+
+    def _tensor(self, step: int, key: str) -> np.ndarray:
+        path = capture_path(self.path, step)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                return file.get_tensor(key)
+        except SafetensorError as error:
+            raise InputError(f"{path} cannot be read ({error}); delete that capture, the others still open") from None
+
+    def factors(self, module: str, step: int | None = None) -> Factors:
+        """B (out, r), A (r, in) and the scaling of a LoRA module at a step (default: the last captured).
+
+        Raises InputError for a step or module that was not captured, or for one that was trained whole.
+        """
+        about = self._about(module)
+        if about["kind"] != "lora":
+            raise InputError(f"run {self.name} trained {module} whole ({self.method}): it has a delta but no factors")
+        step = self._step(step)
+        a, b = (self._tensor(step, f"{PEFT_PREFIX}{module}.{side}.weight") for side in ("lora_A", "lora_B"))
+        return Factors(B=b, A=a, scaling=about["scaling"])
+
+    def delta(self, module: str, step: int | None = None) -> np.ndarray:
+        """delta-W of one module at a step (default: the last captured): float32, (out, in) as `Linear.weight`.
+
+        Raises InputError for a step or module that was not captured.
+        """
+        about = self._about(module)
+        if about["kind"] == "lora":
+            return self.factors(module, step).product()
+        return self._tensor(self._step(step), about["parameter"])
+
+    def weight(self, module: str) -> np.ndarray:
+        """W of the base model: float32, (out, in), before any change. Raises InputError if the base is not at hand."""
+        about = self._about(module)
+        weight = base_weight(self.info["model"]["source"], about["base_parameter"])
+        return weight.T.copy() if about.get("transposed") else weight
+
+    def __repr__(self) -> str:
+        steps = f"{len(self.steps)} captured steps up to {self.steps[-1]}" if self.steps else "no captured steps"
+        return f"Run({self.name}: {self.method} on {self.task}, {len(self.modules)} matrices, {steps}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        model = self.info.get("model", {})
+        rows = {
+            "method": ", ".join(f"{k} {v}" for k, v in self.info.get("method", {}).items()),
+            "model": f"{model.get('name')}, {model.get('parameters', 0):,} weights, {model.get('trainable', 0):,} trained",
+            "data": self.task,
+            "captured": f"{len(self.modules)} matrices at {len(self.steps)} steps",
+            "status": self.status,
+        }
+        cells = "".join(f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>" for key, value in rows.items())
+        return f"<table><caption>Run {html.escape(self.name)}</caption>{cells}</table>"
+
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / "base"
+
+
+def base_folder(source: str) -> Path:
+    """The folder that holds a base model's files: the embedded one, a folder, or a Hub id already downloaded."""
+    if source == EMBEDDED:
+        return EMBEDDED_FOLDER
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(source, local_files_only=True))
+    except Exception:
+        raise InputError(
+            f"the base model {source!r} is neither a folder here nor downloaded; its weights cannot be shown"
+        ) from None
+
+
+def base_weight(source: str, parameter: str) -> np.ndarray:
+    """One parameter of a base model, from its safetensors files, in float32. Raises InputError if it is not there."""
+    folder = base_folder(source)
+    index = folder / "model.safetensors.index.json"
+    name = "model.safetensors"
+    if index.is_file():
+        name = json.loads(index.read_text(encoding="utf-8"))["weight_map"].get(parameter, name)
+    path = folder / name
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.get_tensor(parameter).astype(np.float32)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path} does not give {parameter} ({error})") from None

@@ -1,0 +1,99 @@
+"""How is one file a terminal walkthrough, a notebook and a test? The walker behind every lesson.
+
+A lesson is in the percent format (`# %% [markdown]` and `# %%`). Its first code cell calls `begin(globals())`:
+under `python -m lessons.x` that takes over, shows prose, then a cell, then runs it, and pauses; in Jupyter it
+does nothing, for there the reader is the walker. Cells are compiled in place, so tracebacks keep their true lines.
+"""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.syntax import Syntax
+
+from engine.errors import InputError
+from lessons import stage
+
+_CELL = re.compile(r"^# %%(.*)$")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its kind ("markdown" or "code"), text, and the file's line on which it starts."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def read_cells(source: str) -> Iterator[Cell]:
+    """The cells of a percent-format file; what stands before the first mark is left out."""
+    kind, start, lines = "", 0, list[str]()
+    for number, line in enumerate([*source.split("\n"), "# %%"], 1):
+        mark = _CELL.match(line)
+        if not mark:
+            lines.append(line)
+            continue
+        if kind:
+            text = "\n".join(lines).strip("\n")
+            if kind == "markdown":
+                text = "\n".join(re.sub(r"^# ?", "", row) for row in text.split("\n"))
+            yield Cell(kind, text, start + 1)
+        kind, start, lines = "markdown" if "[markdown]" in mark[1] else "code", number, []
+
+
+def begin(namespace: dict[str, Any]) -> None:
+    """Take over when run as `python -m lessons.x`; do nothing in a notebook. `namespace` is the lesson's globals()."""
+    if namespace.get("__name__") != "__main__" or "__file__" not in namespace or stage.in_notebook():
+        return
+    _walk(Path(namespace["__file__"]), namespace)
+
+
+def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
+    parser = argparse.ArgumentParser(prog=f"python -m lessons.{path.stem}")
+    parser.add_argument("--auto", action="store_true", help="run through without pausing")
+    parser.add_argument("--quick", action="store_true", help="less training, for a first look and for tests")
+    parser.add_argument("--no-film", action="store_true", help="leave the film out")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
+    chosen = parser.parse_args()
+    console = Console(width=min(100, Console().width))
+    stage.configure(
+        stage.Stage(
+            lesson=path.stem,
+            out=chosen.out,
+            console=console,
+            quick=chosen.quick,
+            film=not chosen.no_film,
+            interactive=not chosen.auto and sys.stdin.isatty(),
+        )
+    )
+    began = time.perf_counter()
+    try:
+        for cell in read_cells(path.read_text(encoding="utf-8")):
+            if cell.kind == "markdown":
+                console.print(Markdown(cell.text), "")
+            elif "begin(globals())" not in cell.text:
+                _run_cell(cell, path, namespace, console)
+    except InputError as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, EOFError):
+        console.print("\nStopped here. What was captured so far lies in", str(chosen.out))
+        raise SystemExit(130) from None
+    console.print(f"[dim]The lesson took {time.perf_counter() - began:.0f} s.[/]")
+    raise SystemExit(0)
+
+
+def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Console) -> None:
+    console.print(Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2)), "")
+    code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
+    exec(code, namespace)
+    console.print("")
+    stage.current().pause()

@@ -1,0 +1,53 @@
+"""What every test shares: no network, few threads, and real captured runs of the embedded model, made once."""
+
+import os
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
+
+import pytest
+import torch
+
+from engine import Full, LoRA, QLoRA, Run, finetune
+from engine.models import load_model, load_tokenizer
+
+torch.set_num_threads(1)  # two workers share two cores; more threads would wait for each other
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Makes the session's runs: a folder for all of them."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def lora_run(runs) -> Run:
+    return finetune(
+        "embedded", "spanish", LoRA(r=4), out=runs / "lora", steps=25, skills=3, batch_size=16, progress=False
+    )
+
+
+@pytest.fixture(scope="session")
+def full_run(runs) -> Run:
+    return finetune("embedded", "spanish", Full(), out=runs / "full", steps=12, skills=3, batch_size=16, progress=False)
+
+
+@pytest.fixture(scope="session")
+def qlora_run(runs) -> Run:
+    return finetune(
+        "embedded", "spanish", QLoRA(r=4), out=runs / "qlora", steps=8, skills=2, batch_size=8, progress=False
+    )
+
+
+@pytest.fixture(scope="session", params=["lora", "full", "qlora"])
+def any_run(request) -> Run:
+    return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture
+def base():
+    return load_model("embedded")
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return load_tokenizer("embedded")

@@ -1,0 +1,1 @@
+"""Pictures of a Run: one theme, plots for pages, mobjects for films."""

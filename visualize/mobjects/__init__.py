@@ -1,0 +1,1 @@
+"""Manim mobjects that hold captured values. Needs the `film` extra; nothing else of Glasstune imports this."""

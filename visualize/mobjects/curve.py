@@ -1,0 +1,40 @@
+"""How does a loss fall in a film? A curve of captured values that is drawn as far as the step shown."""
+
+import numpy as np
+from manim import DOWN, LEFT, RIGHT, UP, Line, VGroup, VMobject
+
+from visualize.mobjects.text import label
+from visualize.theme import Palette
+
+
+class LossCurve(VGroup):
+    """Loss over steps. `upto(step)` draws it as far as that step; the axes stay where they are.
+
+    steps, losses: equally long, the captured numbers; a loss that is no number leaves a gap.
+    """
+
+    def __init__(self, steps: np.ndarray, losses: np.ndarray, width: float, height: float, colours: Palette) -> None:
+        super().__init__()
+        self.steps, self.losses = np.asarray(steps, float), np.asarray(losses, float)
+        top = float(np.nanmax(self.losses))
+        self._scale = np.array([width / max(1.0, self.steps[-1]), height / top])
+        across = Line(LEFT * width / 2, RIGHT * width / 2, color=colours.muted, stroke_width=2).shift(DOWN * height / 2)
+        up = Line(DOWN * height / 2, UP * height / 2, color=colours.muted, stroke_width=2).shift(LEFT * width / 2)
+        self.axes = VGroup(across, up)
+        self.line = VMobject(color=colours.lora, stroke_width=4)
+        highest = label(f"{top:.1f}", 26, colours.muted).next_to(up.get_top(), LEFT, 0.15)
+        zero = label("0", 26, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
+        last = label(f"step {int(self.steps[-1])}", 26, colours.muted).next_to(across.get_right(), DOWN, 0.15, RIGHT)
+        name = label("training loss (nats a token)", 26, colours.foreground).next_to(up.get_top(), UP, 0.15, LEFT)
+        self.add(self.axes, highest, zero, last, name, self.line)
+
+    def upto(self, step: float) -> "LossCurve":
+        origin = self.axes[1].get_bottom()
+        shown = (self.steps <= step) & np.isfinite(self.losses)
+        offsets = np.stack([self.steps[shown], self.losses[shown]], axis=1) * self._scale
+        points = [origin + np.array([x, y, 0.0]) for x, y in offsets]
+        if len(points) > 1:
+            self.line.set_points_as_corners(points)
+        else:
+            self.line.clear_points()
+        return self

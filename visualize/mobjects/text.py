@@ -1,0 +1,42 @@
+"""How is text set in a film? One font that every machine has, sizes in pixels of a 1080p frame, no LaTeX."""
+
+from pathlib import Path
+
+import manimpango
+import matplotlib
+from manim import Text
+
+FONT = "DejaVu Sans"
+SMALLEST = 26  # pixels; what the back row can read
+
+
+def register_font() -> None:
+    """Make matplotlib's own copy of the font known, so that a film looks the same on every machine."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"):
+        manimpango.register_font(str(folder / file))
+
+
+def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False) -> Text:
+    """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
+    if size < SMALLEST:
+        raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
+    # Manim scales so that font_size 48 is about 67 px of em at 1080p.
+    mobject = Text(clean(text), font=FONT, font_size=size * 0.72, color=color, weight="BOLD" if bold else "NORMAL")
+    mobject.em_pixels = size
+    return mobject
+
+
+def clean(text: str) -> str:
+    """What may come from a model or a file: control characters out, one line, never empty."""
+    return "".join(c if c.isprintable() else " " for c in text).strip() or "(nothing)"
+
+
+def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
+    """Text of at most `width` units: cut with an ellipsis where it is longer."""
+    whole = clean(text)
+    mobject = label(whole, size, color)
+    while mobject.width > width and len(whole) > 1:
+        whole = whole[: max(1, int(len(whole) * min(0.95, width / mobject.width)))].rstrip()
+        mobject = label(whole + "\N{HORIZONTAL ELLIPSIS}", size, color)
+    return mobject

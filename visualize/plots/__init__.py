@@ -1,0 +1,11 @@
+"""Pictures of a Run: one a file, `plot_x(run, *, module=None, step=None, ax=None) -> Axes`."""
+
+from visualize.plots.answers import plot_answers
+from visualize.plots.delta import plot_delta
+from visualize.plots.factors import plot_factors
+from visualize.plots.loss import plot_loss
+from visualize.plots.skills import plot_skills
+from visualize.plots.spectrum import plot_spectrum
+from visualize.plots.weight import plot_weight
+
+__all__ = ["plot_answers", "plot_delta", "plot_factors", "plot_loss", "plot_skills", "plot_spectrum", "plot_weight"]

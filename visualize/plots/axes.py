@@ -1,0 +1,81 @@
+"""What do all plots share? Where they draw, which module they take, and how a signed matrix becomes an image."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from engine.measure import norm
+from engine.run import Run
+from visualize.theme import current_theme, diverging_map, palette, rc
+
+
+def new_figure(**options: Any) -> Figure:
+    """An empty figure in the current theme."""
+    with plt.rc_context(rc(palette())):
+        return plt.figure(**options)
+
+
+def axes_or_new(ax: Axes | None, **options: Any) -> Axes:
+    """The given axes, or those of a new figure in the current theme."""
+    if ax is not None:
+        return ax
+    with plt.rc_context(rc(palette())):
+        return plt.subplots(**options)[1]
+
+
+def matrix_size(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Inches for one matrix with its scale, whichever way it is longer."""
+    out, width = shape
+    return (min(12.0, max(5.8, 5.0 * width / out + 2.6)), 6.6) if width <= 2 * out else (12.0, 12.0 * out / width + 2.4)
+
+
+def figure_of(ax: Axes) -> Figure | SubFigure:
+    return ax.get_figure()  # type: ignore[return-value]
+
+
+def choose_module(run: Run, module: str | None, step: int | None) -> str:
+    """The module asked for, or the one that moved furthest by this step."""
+    if module is not None:
+        run.shape(module)  # an unknown one is named here, before anything is drawn
+        return module
+    return max(run.modules, key=lambda name: norm(run, name, step))
+
+
+def last_step(run: Run, step: int | None) -> int:
+    return run.steps[-1] if step is None and run.steps else step or 0
+
+
+def short(module: str) -> str:
+    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; other names as they are."""
+    parts = module.split(".")
+    if "layers" in parts[:-2]:
+        return f"layer {parts[parts.index('layers') + 1]} {parts[-1]}"
+    return parts[-1] if parts[0] == "model" else module
+
+
+def limit_of(values: np.ndarray) -> float:
+    """The symmetric end of a colour scale: the 99.9th percentile of the magnitudes, lest one weight hide all others."""
+    magnitudes = np.abs(values[np.isfinite(values)])
+    if not magnitudes.size or not magnitudes.max():
+        return 0.0
+    return float(np.percentile(magnitudes, 99.9)) or float(magnitudes.max())
+
+
+def heat(ax: Axes, values: np.ndarray, title: str, *, bar: bool = True) -> None:
+    """One signed matrix, one cell a weight, zero in the ground's colour; beside it the scale in the weights' unit."""
+    limit = limit_of(values) or 1e-12
+    image = ax.imshow(
+        values, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="equal", rasterized=True
+    )
+    ax.set_title(title)
+    ax.set_xlabel(f"in ({values.shape[1]})")
+    ax.set_ylabel(f"out ({values.shape[0]})")
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+    if bar:
+        scale = figure_of(ax).colorbar(image, ax=ax, fraction=0.05, pad=0.03, aspect=25)
+        scale.set_label("weight", labelpad=8)
+        scale.outline.set_visible(False)  # type: ignore[operator]

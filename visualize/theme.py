@@ -1,0 +1,147 @@
+"""Which colour means what? One palette for plots and films, on dark and on light ground.
+
+Methods and matrices take their colours from Okabe and Ito (2008), which stay apart for colour-blind eyes. A signed
+matrix is drawn through one diverging map whose middle is the ground itself, so that zero looks like nothing.
+`theme("dark")` is a context: nothing global is changed, and matplotlib is loaded only when it is used.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+Theme = Literal["dark", "light"]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Plain hex colours. W, A, B, delta: the matrices of W' = W + B A. full, lora, qlora: the methods.
+
+    stops: the diverging map, most negative first, the middle one the ground's own tone.
+    """
+
+    background: str
+    foreground: str
+    muted: str
+    grid: str
+    W: str
+    A: str
+    B: str
+    delta: str
+    full: str
+    lora: str
+    qlora: str
+    right: str
+    wrong: str
+    stops: tuple[str, ...]
+
+    def method(self, name: str) -> str:
+        """The colour of a method; a method that is not ours is drawn like text."""
+        return getattr(self, name, self.foreground) if name in METHOD_LINES else self.foreground
+
+
+PALETTES: dict[Theme, Palette] = {
+    "dark": Palette(
+        background="#14161b", foreground="#f2f2ef", muted="#a9adb5", grid="#343842",
+        W="#c9ccd3", A="#e69f00", B="#56b4e9", delta="#34c79f",
+        full="#ff8a3d", lora="#56b4e9", qlora="#e58fc0",
+        right="#56b4e9", wrong="#ff8a3d",
+        stops=("#bfe3ff", "#56b4e9", "#1d6fa8", "#14161b", "#a84a10", "#ff8a3d", "#ffdcc0"),
+    ),
+    "light": Palette(
+        background="#ffffff", foreground="#16181d", muted="#5b606b", grid="#d9dce2",
+        W="#4a4f5a", A="#9a6500", B="#0072b2", delta="#00785a",
+        full="#b84a00", lora="#0072b2", qlora="#a8487f",
+        right="#0072b2", wrong="#b84a00",
+        stops=("#08306b", "#0072b2", "#8fc3e8", "#ffffff", "#f7b58a", "#c95400", "#6b2500"),
+    ),
+}  # fmt: skip
+
+# Line style repeats what colour says.
+METHOD_LINES = {"full": "-", "lora": "--", "qlora": ":"}
+
+_STEPS = 511  # odd, so that zero has an entry of its own
+
+
+def _lookup(stops: tuple[str, ...]) -> np.ndarray:
+    """(511, 3) uint8: the stops, evenly spaced and joined by straight lines."""
+    rgb = np.array([[int(stop[at : at + 2], 16) for at in (1, 3, 5)] for stop in stops], dtype=float)
+    places = np.linspace(0, len(stops) - 1, _STEPS)
+    return (
+        np.stack([np.interp(places, range(len(stops)), channel) for channel in rgb.T], axis=1).round().astype(np.uint8)
+    )
+
+
+_LOOKUPS = {name: _lookup(palette.stops) for name, palette in PALETTES.items()}
+
+
+def diverging(values: np.ndarray, limit: float, theme: Theme = "dark") -> np.ndarray:
+    """Colours of a signed array: uint8, (*values.shape, 3). -limit, 0 and limit are the map's ends and its middle.
+
+    Values beyond the limit take the end's colour; a value that is no number takes the middle's (and so is not seen).
+    """
+    share = np.nan_to_num(values / limit, nan=0.0) if limit > 0 else np.zeros_like(values, dtype=float)
+    index = np.rint((np.clip(share, -1, 1) + 1) / 2 * (_STEPS - 1)).astype(int)
+    return _LOOKUPS[theme][index]
+
+
+def diverging_map(theme: Theme) -> "Colormap":
+    """The same map for matplotlib."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(_LOOKUPS[theme] / 255.0, name=f"glasstune-{theme}")
+
+
+def score_map(theme: Theme) -> "Colormap":
+    """0 to 1: from the ground to the colour of what is right."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    palette = PALETTES[theme]
+    return LinearSegmentedColormap.from_list(f"glasstune-score-{theme}", [palette.grid, palette.right])
+
+
+_current: Theme = "light"
+
+
+def current_theme() -> Theme:
+    """The theme of the innermost `with theme(...)`; light outside of all."""
+    return _current
+
+
+def palette() -> Palette:
+    return PALETTES[_current]
+
+
+@contextmanager
+def theme(name: Theme) -> Iterator[Palette]:
+    """Draw inside this context in a theme. Raises KeyError for a name that is neither "dark" nor "light"."""
+    global _current
+    colours = PALETTES[name]
+    import matplotlib as mpl
+
+    before, _current = _current, name
+    try:
+        with mpl.rc_context(rc(colours)):
+            yield colours
+    finally:
+        _current = before
+
+
+def rc(colours: Palette) -> dict[str, Any]:
+    """matplotlib's settings: large enough for the back row, quiet axes, text in sans-serif."""
+    return {
+        "figure.figsize": (10, 5.6), "figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True,
+        "figure.facecolor": colours.background, "savefig.facecolor": colours.background,
+        "axes.facecolor": colours.background, "axes.edgecolor": colours.muted, "axes.labelcolor": colours.foreground,
+        "text.color": colours.foreground, "xtick.color": colours.foreground, "ytick.color": colours.foreground,
+        "axes.titlecolor": colours.foreground, "grid.color": colours.grid, "legend.frameon": False,
+        "font.size": 14, "axes.titlesize": 16, "axes.labelsize": 14, "legend.fontsize": 13, "axes.titlelocation": "left",
+        "xtick.labelsize": 13, "ytick.labelsize": 13, "axes.titlepad": 10,
+        "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 2.2,
+        "font.family": ["DejaVu Sans"], "text.parse_math": False, "image.interpolation": "nearest",
+    }  # fmt: skip
