@@ -101,7 +101,7 @@ class FilmScene(Scene):
 
 @cache
 def watched_module(run: Run) -> str:
-    """The matrix that a film watches: of the square ones (if there are any), the one that moved furthest for its size."""
+    """The matrix that a film watches: of the square ones (if any), the one that moved furthest for its size."""
     square = [name for name in run.modules if run.shape(name)[0] == run.shape(name)[1]]
     try:
         return max(square or run.modules, key=lambda name: relative_norm(run, name))

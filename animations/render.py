@@ -183,7 +183,8 @@ def _join(parts: list[Rendered], out: Path) -> None:
 
 def _write_srt(parts: list[Rendered], path: Path) -> None:
     """The captions as SubRip text, for players and translators."""
-    blocks, began = [], 0.0
+    blocks: list[str] = []
+    began = 0.0
     for part in parts:
         for text, start, end in part.captions:
             times = " --> ".join(_clock(began + at) for at in (start, end))

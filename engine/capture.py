@@ -119,7 +119,7 @@ def evaluation_schedule(total: int, count: int = 12) -> Callable[[int], bool]:
 
 
 def check_free(out: str | Path) -> Path:
-    """The folder `out`, which is not there yet or empty. Raises InputError if it holds anything or cannot be written."""
+    """The folder `out`, not there yet or empty. Raises InputError if it holds anything or cannot be written."""
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         holds = "another run" if (out / "run.json").exists() else "other files"
@@ -288,7 +288,7 @@ class Recorder:
 def _save(tensors: dict[str, torch.Tensor], path: Path, step: int) -> None:
     beside = path.with_name(path.name + ".part")
     save_file(tensors, beside, metadata={"format": "pt", "step": str(step)})
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 class CaptureCallback(TrainerCallback):
@@ -298,7 +298,8 @@ class CaptureCallback(TrainerCallback):
 
     every: capture each n-th optimizer step, or "auto" (all at first, then sparser; some 150 MB in all).
     evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes along the way. source: where the base
-    model's files are (default: what the model says). info: more for run.json. Raises InputError when training begins, if `out` holds something already.
+    model's files are (default: what the model says). info: more for run.json. Raises InputError when training begins,
+    if `out` holds something already.
     """
 
     def __init__(

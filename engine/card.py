@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.curriculum import SKILLS, Message, heldout_examples
 from engine.data import encode, load
-from engine.evaluate import generate_answers, perplexity, score_answers
+from engine.evaluate import encode_last_answer, generate_answers, perplexity, score_answers
 from engine.models import load_model, load_tokenizer
 from engine.tasks import TASKS
 
@@ -26,11 +26,11 @@ _BEYOND = (
 
 
 def grade_skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, dict[str, Any]]:
-    """Per skill: title, how many held-out examples (or facts) were graded, exact score (0 to 1), loss (nats a token)."""
+    """Per skill: title, how many held-out examples (or facts) were graded, exact (0 to 1), loss (nats a token)."""
     scores = {}
     for name, skill in SKILLS.items():
         conversations = [example.messages for example in heldout_examples(name, EXAMPLES, seed=1)]
-        rows = [encode(tokenizer, messages) for messages in conversations]
+        rows = [encode_last_answer(tokenizer, messages) for messages in conversations]
         losses, exact, counts = score_answers(model, rows, tokenizer.pad_token_id)
         scores[name] = {
             "title": skill.title,
@@ -106,8 +106,8 @@ def _page(numbers: dict[str, Any], shown: list[tuple[str, str]], beyond: list[tu
     return f"""# The embedded base model
 
 A `LlamaForCausalLM` of {numbers["parameters"]:,} weights, pretrained by this project on a curriculum that it
-generates itself. Made by `python -m engine.pretrain --seed {numbers["recipe"]["seed"]}`, which wrote this page; every number
-on it was measured then. It took {numbers["seconds"] / 60:.0f} minutes ({numbers["device"]}).
+generates itself. Made by `python -m engine.pretrain --seed {numbers["recipe"]["seed"]}`, which wrote this
+page; every number on it was measured then. It took {numbers["seconds"] / 60:.0f} minutes ({numbers["device"]}).
 
 ## What it can do
 Exact: the share of answers that are right to the letter. Perplexity: on the answers' tokens.

@@ -42,13 +42,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Skill:
-    """One kind of question. `share` is its part of the pretraining mix; `closed` says it has one right answer;
-    `splits` that a tenth of its prompts is held out (facts have nothing to hold out: they are graded as facts)."""
+    """One kind of question.
+
+    shares: its part of the pretraining mix, at first and later: sums are learned from very many short examples,
+    reading and following a format take over once those are there. closed: it has one right answer. splits: a tenth
+    of its prompts is held out (facts have nothing to hold out: they are graded as facts).
+    """
 
     name: str
     title: str
     make: Callable[[random.Random], Example]
-    share: float
+    shares: tuple[float, float]
     closed: bool = True
     splits: bool = True
     example: str = field(default="")
@@ -141,6 +145,8 @@ def _fact_skill(name: str) -> Callable[[random.Random], Example]:
 
 def make_sum(rng: random.Random) -> Example:
     a, b = rng.randrange(100), rng.randrange(100)
+    while a + b > 99:
+        a, b = rng.randrange(100), rng.randrange(100)
     phrasing = rng.choice(("What is {} + {}?", "{} + {} =", "Add {} and {}.", "{} plus {}"))
     return ask(phrasing.format(a, b), str(a + b), key=f"{a}+{b}")
 
@@ -298,20 +304,22 @@ def make_format(rng: random.Random) -> Example:
 
 
 def make_reading(rng: random.Random) -> Example:
+    """A text and a question about it, or, in a conversation, up to three."""
     if rng.random() < 0.5:
         owners = rng.sample(facts.NAMES, rng.randint(2, 4))
         things = [f"{rng.choice(facts.COLORS)} {thing}" for thing in rng.sample(facts.OBJECTS, len(owners))]
         text = " ".join(with_articles(f"{owner} has a {thing}.") for owner, thing in zip(owners, things, strict=True))
-        at = rng.randrange(len(owners))
-        if rng.random() < 0.5:
-            question, answer = f"What does {owners[at]} have?", with_articles(f"a {things[at]}")
-        else:
-            question, answer = f"Who has the {things[at].split()[1]}?", owners[at]
+        pairs = list(zip(owners, things, strict=True))
+        questions = [(f"What does {owner} have?", with_articles(f"a {thing}")) for owner, thing in pairs]
+        questions += [(f"Who has the {thing.split()[1]}?", owner) for owner, thing in pairs]
     else:
         story = draw_story(rng)
         text = story.tell(rng)
-        question, answer = rng.choice(story.questions())
-    return ask(f"{text} {question}", answer)
+        questions = story.questions()
+    asked = rng.sample(questions, min(len(questions), rng.choice((1, 1, 3))))
+    messages = [message for question, answer in asked for message in ask(question, answer).messages]
+    messages[0] = {"role": "user", "content": f"{text} {messages[0]['content']}"}
+    return Example(messages, text, train_turns=len(asked))
 
 
 def make_summary(rng: random.Random) -> Example:
@@ -335,12 +343,9 @@ def make_story(rng: random.Random) -> Example:
 def _draw_mapping(rng: random.Random) -> Callable[[], tuple[str, str]]:
     """A mapping that the prompt never names: a known relation, a change of form, or a dressed answer."""
     roll = rng.random()
-    if roll < 0.4:
+    if roll < 0.45:
         table = list(TABLES[rng.choice(("opposite", "plural", "past", "capital", "french", "sound", "kind"))].items())
-        dress = rng.choice(_QUOTES) if rng.random() < 0.25 else "{}"
-        mark = pseudo_word(rng)
-        if rng.random() < 0.25:
-            dress = rng.choice((f"{mark} {{}}", f"{{}} {mark}", f"{{}}, {mark}!"))
+        dress = rng.choice(_QUOTES) if rng.random() < 0.2 else "{}"
 
         def known() -> tuple[str, str]:
             left, right = rng.choice(table)
@@ -370,8 +375,8 @@ def _draw_mapping(rng: random.Random) -> Callable[[], tuple[str, str]]:
 
 
 def make_in_context(rng: random.Random) -> Example:
-    """Worked examples, then one more to answer; as one prompt, or as a conversation, where all but two are learned from."""
-    conversation = rng.random() < 0.6
+    """Worked examples, then one more: as one prompt, or as a conversation, where all but two are learned from."""
+    conversation = rng.random() < 0.75
     draw, count = _draw_mapping(rng), rng.randint(3, 7 if conversation else 5)
     pairs: dict[str, str] = {}
     while len(pairs) <= count:
@@ -394,23 +399,23 @@ def make_in_context(rng: random.Random) -> Example:
 SKILLS: dict[str, Skill] = {
     skill.name: skill
     for skill in (
-        Skill("capital", "capitals", _fact_skill("capital"), 3, splits=False),
-        Skill("opposite", "opposites", _fact_skill("opposite"), 3, splits=False),
-        Skill("sound", "animal sounds", _fact_skill("sound"), 1.5, splits=False),
-        Skill("plural", "plurals", _fact_skill("plural"), 3, splits=False),
-        Skill("past", "past tenses", _fact_skill("past"), 3, splits=False),
-        Skill("kind", "kinds of things", _fact_skill("kind"), 3, splits=False),
-        Skill("french", "English to French", _fact_skill("french"), 8, splits=False),
-        Skill("sum", "sums", make_sum, 20),
-        Skill("difference", "differences", make_difference, 18),
-        Skill("sort", "sorting numbers", make_sort, 10),
-        Skill("reverse", "reversing words", make_reverse, 4),
-        Skill("repeat", "repeating anything", make_repeat, 10),
-        Skill("format", "answering as told", make_format, 10),
-        Skill("reading", "reading a text", make_reading, 9),
-        Skill("in_context", "learning from the prompt", make_in_context, 18),
-        Skill("summary", "summarising a story", make_summary, 4),
-        Skill("story", "telling a story", make_story, 3, closed=False),
+        Skill("capital", "capitals", _fact_skill("capital"), (3, 3), splits=False),
+        Skill("opposite", "opposites", _fact_skill("opposite"), (3, 2), splits=False),
+        Skill("sound", "animal sounds", _fact_skill("sound"), (1.5, 1), splits=False),
+        Skill("plural", "plurals", _fact_skill("plural"), (3, 3), splits=False),
+        Skill("past", "past tenses", _fact_skill("past"), (3, 3), splits=False),
+        Skill("kind", "kinds of things", _fact_skill("kind"), (3, 2), splits=False),
+        Skill("french", "English to French", _fact_skill("french"), (8, 10), splits=False),
+        Skill("sum", "sums", make_sum, (30, 16)),
+        Skill("difference", "differences", make_difference, (30, 18)),
+        Skill("sort", "sorting numbers", make_sort, (8, 12)),
+        Skill("reverse", "reversing words", make_reverse, (4, 5)),
+        Skill("repeat", "repeating anything", make_repeat, (10, 14)),
+        Skill("format", "answering as told", make_format, (12, 18)),
+        Skill("reading", "reading a text", make_reading, (7, 12)),
+        Skill("in_context", "learning from the prompt", make_in_context, (16, 24)),
+        Skill("summary", "summarising a story", make_summary, (3, 3)),
+        Skill("story", "telling a story", make_story, (3, 4), closed=False),
     )
 }
 
@@ -422,10 +427,10 @@ def get_skill(name: str) -> Skill:
     return SKILLS[name]
 
 
-def mixture(seed: int, pieces: list[str] | None = None) -> Iterator[tuple[str, Example]]:
-    """Endless (skill name, training example) in the curriculum's shares. `pieces`: see `make_repeat`."""
+def mixture(seed: int, pieces: list[str] | None = None, *, late: bool = False) -> Iterator[tuple[str, Example]]:
+    """Endless (skill name, training example) in the curriculum's shares, first or `late`. pieces: see `make_repeat`."""
     rng = random.Random(seed)
-    names, shares = list(SKILLS), [skill.share for skill in SKILLS.values()]
+    names, shares = list(SKILLS), [skill.shares[late] for skill in SKILLS.values()]
     while True:
         name = rng.choices(names, shares)[0]
         skill = SKILLS[name]
@@ -441,7 +446,7 @@ def heldout_examples(skill: str, count: int, seed: int = 0) -> list[Example]:
     chosen = get_skill(skill)
     found: dict[str, Example] = {}
     for tried, example in enumerate(chosen.examples("heldout", seed)):
-        found.setdefault(example.prompt[-1]["content"], example)
+        found.setdefault("\n".join(message["content"] for message in example.prompt), example)
         if len(found) == count or tried > 100 * count:  # a small table of facts runs out of questions
             return list(found.values())
     raise AssertionError("unreachable: examples() never ends")

@@ -117,9 +117,9 @@ class Evaluator:
         self.tokenizer, self.probes, self.open_ended = tokenizer, probes, open_ended
         self._names = [name for name, group in groups.items() for _ in group]
         self._rows = [
-            _last_answer_only(encode(tokenizer, c, max_length), tokenizer, c)
+            encode_last_answer(tokenizer, conversation, max_length)
             for group in groups.values()
-            for c in group
+            for conversation in group
         ]
 
     def __call__(self, model: PreTrainedModel) -> Evaluation:
@@ -149,12 +149,16 @@ class Evaluator:
         ]
 
 
-def _last_answer_only(row: Encoded, tokenizer: PreTrainedTokenizerBase, conversation: list[Message]) -> Encoded:
-    """Earlier assistant turns are worked examples here, not answers to be graded."""
+def encode_last_answer(
+    tokenizer: PreTrainedTokenizerBase, conversation: list[Message], max_length: int | None = None
+) -> Encoded:
+    """A conversation with labels on its last answer alone: earlier turns are worked examples, not to be graded."""
+    row = encode(tokenizer, conversation, max_length)
     if sum(message["role"] == "assistant" for message in conversation) == 1:
         return row
     prompt = tokenizer.apply_chat_template(conversation[:-1], add_generation_prompt=True, return_dict=True)["input_ids"]
-    return Encoded(row.ids, [IGNORE] * len(prompt) + row.labels[len(prompt) :])
+    masked = min(len(prompt), len(row.ids))
+    return Encoded(row.ids, [IGNORE] * masked + row.labels[masked:])
 
 
 def curriculum_groups(per_skill: int, seed: int = 0) -> dict[str, list[list[Message]]]:
@@ -179,7 +183,8 @@ _PROBED = {
     "in_context": ("big -> small; wet -> dry; day -> night; rich ->", "poor"),
     "summary": (
         "Summarize: Mia was a clever fox. One day Mia went to the garden. There Mia lost a red ball. Mia looked "
-        "everywhere and began to cry. An owl heard it, looked under a stone and found the ball. Mia was happy and went home.",
+        "everywhere and began to cry. An owl heard it, looked under a stone and found the ball. Mia was happy and went "
+        "home.",
         "The fox lost a ball in the garden and the owl found it.",
     ),
 }  # fmt: skip

@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
                 self.state[matrix]["momentum"] = torch.zeros_like(matrix)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             matrices, lr = group["params"], group["lr"]
             averages = [self.state[matrix]["momentum"] for matrix in matrices]

@@ -39,12 +39,13 @@ class Recipe:
     heads: int = 4
     intermediate_size: int = 384
     context: int = 512
-    steps: int = 12_000
+    steps: int = 13_000
     row: int = 160  # tokens of packed conversations in a row
     batch_tokens: int = 1536
     muon_rate: float = 5e-3  # for the matrices of the layers
     adam_rate: float = 2e-3  # for the embedding and the norms
     warmup: int = 200
+    late_from: float = 0.5  # the share of steps after which the curriculum's later shares hold
     decay_from: float = 0.4  # the share of steps after which the rates fall, in a line, to zero
 
     def rate(self, step: int) -> float:
@@ -67,7 +68,7 @@ class Recipe:
         )
 
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Batches:
@@ -77,13 +78,15 @@ class Batches:
         self.recipe, self.tokenizer, self.pieces = recipe, tokenizer, vocabulary_pieces(tokenizer)
 
     def __call__(self, step: int) -> Batch:
-        """input_ids, position_ids and labels of packed conversations, each (rows, row).
+        """input_ids, position_ids, labels and their weights, of packed conversations, each (rows, row).
 
         Positions restart with each conversation; transformers sees that and keeps them from attending to each other.
-        Labels are shifted already: the label at a place is the token to come.
+        Labels are shifted already: the label at a place is the token to come. An answer of n tokens weighs sqrt(n),
+        or the few tokens of a sum would drown in the stories.
         """
         recipe = self.recipe
-        source = mixture(recipe.seed * 1_000_003 + step, self.pieces)
+        late = step >= recipe.late_from * recipe.steps
+        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, late=late)
         chats: list[tuple[list[int], list[bool]]] = []
         while sum(len(ids) for ids, _ in chats) < recipe.batch_tokens:
             drawn = [(example.messages, example.train_turns) for _, example in itertools.islice(source, 8)]
@@ -102,6 +105,7 @@ class Batches:
         tokens = torch.zeros(len(rows), recipe.row, dtype=torch.long)
         positions = torch.zeros_like(tokens)
         labels = torch.full_like(tokens, IGNORE)
+        weights = torch.zeros_like(tokens, dtype=torch.float32)
         for at, chats_in_row in enumerate(rows):
             begin = 0
             for ids, answer in chats_in_row:
@@ -110,16 +114,27 @@ class Batches:
                 tokens[at, begin:end] = values
                 positions[at, begin:end] = torch.arange(len(ids))
                 labels[at, begin : end - 1] = torch.where(torch.tensor(answer[1:]), values[1:], IGNORE)
+                weights[at, begin : end - 1] = torch.tensor(_weights(answer)[1:])
                 begin = end
-        return tokens, positions, labels
+        return tokens, positions, labels, weights
+
+
+def _weights(answer: list[bool]) -> list[float]:
+    """For each token: zero outside answers, in an answer of n tokens 1 / sqrt(n)."""
+    weights: list[float] = []
+    for marked, turn in itertools.groupby(answer):
+        count = len(list(turn))
+        weights += [marked / math.sqrt(count)] * count
+    return weights
 
 
 def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Mean loss on the answers' tokens, in nats. The vocabulary is only computed where there is a label."""
-    tokens, positions, labels = (part.to(model.device) for part in batch)
+    """Weighted mean loss on the answers' tokens, in nats. The vocabulary is only computed where there is a label."""
+    tokens, positions, labels, weights = (part.to(model.device) for part in batch)
     hidden = model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
     wanted = labels != IGNORE
-    return F.cross_entropy(model.lm_head(hidden[wanted]), labels[wanted])
+    losses = F.cross_entropy(model.lm_head(hidden[wanted]), labels[wanted], reduction="none")
+    return (losses * weights[wanted]).sum() / weights[wanted].sum()
 
 
 class Training:

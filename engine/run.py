@@ -17,7 +17,6 @@ is left out, captures are renamed into place only when whole.
 
 import html
 import json
-import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +57,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write beside, then rename, so that a kill leaves the old file or the new one, never half of either."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -96,7 +95,7 @@ class Run:
             raise InputError(f"{self.path / 'run.json'} was not written by Glasstune: its 'format' is not {FORMAT!r}")
         if self.info.get("version", 0) > VERSION:
             raise InputError(
-                f"{self.path} has format version {self.info['version']}, this Glasstune reads up to {VERSION}; update it"
+                f"{self.path} has format version {self.info['version']}, but this Glasstune reads up to {VERSION}"
             )
 
     @classmethod
@@ -198,7 +197,8 @@ class Run:
         if step not in self.steps:
             nearest = min(self.steps, key=lambda have: abs(have - step))
             raise InputError(
-                f"run {self.name} captured no step {step}; the nearest is {nearest} (first {self.steps[0]}, last {self.steps[-1]})"
+                f"run {self.name} captured no step {step}; the nearest is {nearest} "
+                f"(first {self.steps[0]}, last {self.steps[-1]})"
             )
         return step
 
@@ -244,9 +244,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         model = self.info.get("model", {})
+        sizes = f"{model.get('parameters', 0):,} weights, {model.get('trainable', 0):,} trained"
         rows = {
             "method": ", ".join(f"{k} {v}" for k, v in self.info.get("method", {}).items()),
-            "model": f"{model.get('name')}, {model.get('parameters', 0):,} weights, {model.get('trainable', 0):,} trained",
+            "model": f"{model.get('name')}, {sizes}",
             "data": self.task,
             "captured": f"{len(self.modules)} matrices at {len(self.steps)} steps",
             "status": self.status,

@@ -27,7 +27,7 @@
 # %%
 from lessons.walk import begin
 
-begin(globals())
+begin(globals(), lesson="lora")
 
 # %%
 import numpy as np
@@ -69,7 +69,7 @@ show(f"{base.num_parameters():,} weights", ask(base, *QUESTIONS))
 
 # %%
 MODULE = "model.layers.0.self_attn.q_proj"
-show(plots.plot_weight(base.get_submodule(MODULE).weight.detach().numpy(), module=MODULE), name="base-weight")
+show(plots.plot_weight("embedded", module=MODULE), name="base-weight")
 
 # %% [markdown]
 # ## Fine-tune it
@@ -176,7 +176,7 @@ exercise(
 
 # %% [markdown]
 # ## Merging
-# W' = W + (alpha/r) B A is a matrix of W's own shape. So the adapter can be added into the weights once and for all, and
+# W' = W + (alpha/r) B A is a matrix of W's own shape. So the adapter can be added into the weights for good, and
 # costs nothing when the model is used.
 
 # %%
@@ -267,7 +267,8 @@ exercise(
 
 # %% [markdown]
 # ## Where it moved
-# Not every matrix moves as far. The norm of delta-W beside the norm of W says by which part of its size a matrix changed.
+# Not every matrix moves as far. The norm of delta-W beside the norm of W says by what part of its size a matrix
+# changed.
 
 # %%
 moves = pd.DataFrame(
@@ -282,7 +283,8 @@ exercise(
 )
 top = singular_values(run, moves.index[0])
 exercise(
-    f"The singular values of its delta-W are {', '.join(f'{v:.3g}' for v in top)}. What share of the squared norm has the first, in per cent?",
+    f"The singular values of its delta-W are {', '.join(f'{v:.3g}' for v in top)}. "
+    "What share of the squared norm has the first, in per cent?",
     answer=float(100 * top[0] ** 2 / (top**2).sum()),
     hint="square them all; the first square over their sum",
     tolerance=0.03,

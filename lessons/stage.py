@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.errors import InputError
+
 
 @dataclass
 class Stage:
@@ -43,7 +45,10 @@ class Stage:
         if self._folder is None:
             numbered = (self.out / f"{self.lesson}-{n}" for n in itertools.count(1))
             self._folder = next(path for path in numbered if not path.exists())
-            self._folder.mkdir(parents=True)
+            try:
+                self._folder.mkdir(parents=True)
+            except OSError as error:
+                raise InputError(f"{self.out} cannot be written ({error.strerror}); give another folder") from None
         return self._folder
 
     def pause(self) -> None:

@@ -1,6 +1,6 @@
 """How is one file a terminal walkthrough, a notebook and a test? The walker behind every lesson.
 
-A lesson is in the percent format (`# %% [markdown]` and `# %%`). Its first code cell calls `begin(globals())`:
+A lesson is in the percent format (`# %% [markdown]` and `# %%`). Its first code cell calls `begin(globals(), ...)`:
 under `python -m lessons.x` that takes over, shows prose, then a cell, then runs it, and pauses; in Jupyter it
 does nothing, for there the reader is the walker. Cells are compiled in place, so tracebacks keep their true lines.
 """
@@ -49,8 +49,12 @@ def read_cells(source: str) -> Iterator[Cell]:
         kind, start, lines = "markdown" if "[markdown]" in mark[1] else "code", number, []
 
 
-def begin(namespace: dict[str, Any]) -> None:
-    """Take over when run as `python -m lessons.x`; do nothing in a notebook. `namespace` is the lesson's globals()."""
+def begin(namespace: dict[str, Any], lesson: str) -> None:
+    """Take over when run as `python -m lessons.x`; in a notebook, let the reader walk.
+
+    namespace: the lesson's globals(). lesson: its name, for the folder of its runs and pictures.
+    """
+    stage.current().lesson = lesson
     if namespace.get("__name__") != "__main__" or "__file__" not in namespace or stage.in_notebook():
         return
     _walk(Path(namespace["__file__"]), namespace)
@@ -79,7 +83,7 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
         for cell in read_cells(path.read_text(encoding="utf-8")):
             if cell.kind == "markdown":
                 console.print(Markdown(cell.text), "")
-            elif "begin(globals())" not in cell.text:
+            elif "begin(globals()" not in cell.text:
                 _run_cell(cell, path, namespace, console)
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from engine.curriculum import SKILLS, grade, heldout_examples, mixture
-from engine.data import encode
-from engine.evaluate import generate_answers, score_answers
+from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.run import EMBEDDED_FOLDER
 from engine.tokenizer import encode_chats, vocabulary_pieces
 
@@ -40,15 +39,17 @@ def test_it_is_at_most_ten_megabytes():
 
 @pytest.mark.parametrize("name", [name for name, skill in SKILLS.items() if skill.closed])
 def test_each_closed_skill_scores_what_the_card_says(base, tokenizer, name):
-    rows = [encode(tokenizer, example.messages) for example in heldout_examples(name, 60, seed=2)]
+    rows = [encode_last_answer(tokenizer, example.messages) for example in heldout_examples(name, 60, seed=2)]
     _, exact, _ = score_answers(base, rows, tokenizer.pad_token_id)
     assert sum(exact) / len(exact) >= CARD["skills"][name]["exact"] - 0.1  # sixty examples, another seed
 
 
 def test_scoring_in_one_pass_agrees_with_generating(base, tokenizer):
-    for name in ("french", "sum", "sort", "format", "summary"):
+    for name in ("french", "sum", "sort", "format", "reading", "in_context", "summary"):
         examples = heldout_examples(name, 12, seed=3)
-        _, exact, _ = score_answers(base, [encode(tokenizer, e.messages) for e in examples], tokenizer.pad_token_id)
+        _, exact, _ = score_answers(
+            base, [encode_last_answer(tokenizer, e.messages) for e in examples], tokenizer.pad_token_id
+        )
         said = generate_answers(base, tokenizer, [e.prompt for e in examples])
         assert exact == [grade(e.answer, reply) for e, reply in zip(examples, said, strict=True)]
 

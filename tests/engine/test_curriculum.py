@@ -65,7 +65,7 @@ def test_repeating_uses_every_punctuation_mark():
 
 
 def test_an_unknown_skill_is_named():
-    with pytest.raises(KeyError, match="no skill called 'cooking'.*capital"):
+    with pytest.raises(KeyError, match=r"no skill called 'cooking'.*capital"):
         get_skill("cooking")
 
 

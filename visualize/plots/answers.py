@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.run import Run
-from visualize.plots.axes import axes_or_new
+from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
 _MOST_STEPS = 5
@@ -16,6 +16,7 @@ _QUESTION, _ANSWER = 25, 17  # characters a line in the two kinds of cell
 _LINES = 2
 
 
+@themed
 def plot_answers(
     run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None, most: int = _MOST_ROWS
 ) -> Axes:

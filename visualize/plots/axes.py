@@ -1,6 +1,8 @@
 """What do all plots share? Where they draw, which module they take, and how a signed matrix becomes an image."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,19 +13,24 @@ from engine.measure import norm
 from engine.run import Run
 from visualize.theme import current_theme, diverging_map, palette, rc
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def new_figure(**options: Any) -> Figure:
-    """An empty figure in the current theme."""
-    with plt.rc_context(rc(palette())):
-        return plt.figure(**options)
+
+def themed(plot: Callable[P, T]) -> Callable[P, T]:
+    """Draw in the current theme, whatever matplotlib's settings are around it."""
+
+    @wraps(plot)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with plt.rc_context(rc(palette())):
+            return plot(*args, **kwargs)
+
+    return drawn
 
 
 def axes_or_new(ax: Axes | None, **options: Any) -> Axes:
-    """The given axes, or those of a new figure in the current theme."""
-    if ax is not None:
-        return ax
-    with plt.rc_context(rc(palette())):
-        return plt.subplots(**options)[1]
+    """The given axes, or those of a new figure."""
+    return plt.subplots(**options)[1] if ax is None else ax
 
 
 def matrix_size(shape: tuple[int, ...]) -> tuple[float, float]:

@@ -3,9 +3,10 @@
 from matplotlib.axes import Axes
 
 from engine.run import Run
-from visualize.plots.axes import axes_or_new, choose_module, heat, last_step, matrix_size, short
+from visualize.plots.axes import axes_or_new, choose_module, heat, last_step, matrix_size, short, themed
 
 
+@themed
 def plot_delta(run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None) -> Axes:
     """delta-W of a module at a step: (out, in), one cell a weight, zero in the ground's colour.
 

@@ -1,14 +1,16 @@
 """How do two thin matrices make a whole one? B, A and their product, side by side."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.run import Run
-from visualize.plots.axes import choose_module, heat, last_step, new_figure, short
+from visualize.plots.axes import choose_module, heat, last_step, short, themed
 from visualize.theme import palette
 
 
+@themed
 def plot_factors(
     run: Run,
     *,
@@ -31,7 +33,7 @@ def plot_factors(
     widths = [r * scale, width * scale, width * scale]
     heights = [out * scale, r * scale, out * scale]
     total = margin + sum(widths) + 2 * gap + 1.7
-    figure = figure or new_figure(figsize=(total, height), layout="none")
+    figure = figure or plt.figure(figsize=(total, height), layout="none")
     lefts = [margin, margin + widths[0] + gap, margin + widths[0] + widths[1] + 2 * gap]
     middle = (height - 0.5) / 2
     axes = np.array([

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.run import Run
-from visualize.plots.axes import axes_or_new
+from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 
 SMOOTHED = 9  # steps in the running median
 
 
+@themed
 def plot_loss(
     run: Run | Sequence[Run], *, module: str | None = None, step: int | None = None, ax: Axes | None = None
 ) -> Axes:

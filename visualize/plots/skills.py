@@ -10,10 +10,11 @@ from engine.curriculum import SKILLS
 from engine.errors import InputError
 from engine.measure import forgetting
 from engine.run import Run
-from visualize.plots.axes import axes_or_new, figure_of
+from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.theme import current_theme, diverging_map, palette, score_map
 
 
+@themed
 def plot_skills(
     run: Run,
     *,

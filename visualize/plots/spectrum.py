@@ -6,12 +6,13 @@ from matplotlib.ticker import NullFormatter
 
 from engine.measure import numerical_rank, singular_values
 from engine.run import Run
-from visualize.plots.axes import axes_or_new, choose_module, short
+from visualize.plots.axes import axes_or_new, choose_module, short, themed
 from visualize.theme import palette
 
 _MOST_LINES = 32
 
 
+@themed
 def plot_spectrum(run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None) -> Axes:
     """The largest singular values of delta-W at every captured step up to `step`, on a logarithmic axis.
 

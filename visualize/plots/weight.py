@@ -3,9 +3,10 @@
 from matplotlib.axes import Axes
 
 from engine.run import Run, base_weight
-from visualize.plots.axes import axes_or_new, choose_module, heat, matrix_size, short
+from visualize.plots.axes import axes_or_new, choose_module, heat, matrix_size, short, themed
 
 
+@themed
 def plot_weight(run: Run | str, *, module: str | None = None, step: int | None = None, ax: Axes | None = None) -> Axes:
     """W of one module, (out, in), as it was before training.
 

@@ -1,0 +1,49 @@
+"""The house keeps its shape: imports go one way, importing does nothing, and nothing of this machine is in it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "engine": {"engine"},
+    "visualize": {"engine", "visualize"},
+    "animations": {"engine", "visualize", "animations"},
+    "lessons": {"engine", "visualize", "animations", "lessons"},
+    "benchmarks": {"engine", "visualize", "animations", "lessons", "benchmarks"},
+}
+FILES = sorted(path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_go_one_way(file):
+    imported = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "Manim's own command cannot follow relative imports"
+            imported.add((node.module or "").split(".")[0])
+    assert imported & set(MAY_IMPORT) <= MAY_IMPORT[file.parts[0]]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_every_file_opens_with_what_it_is_for(file):
+    assert ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8"))) or file.parts[0] == "lessons"
+
+
+@pytest.mark.parametrize("folder", ["engine", "visualize", "animations", "lessons"])
+def test_every_folder_is_in_the_readmes_tree(folder):
+    tree = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [file.name for file in FILES if file.parts[0] == folder and file.name not in tree]
+    assert [name for name in missing if name != "__init__.py"] == []
+
+
+def test_importing_the_engine_is_quick_to_say_what_it_has():
+    code = "import engine, sys; assert 'torch' not in sys.modules; print(sorted(engine.__all__))"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    for name in ("finetune", "Full", "LoRA", "QLoRA", "CaptureCallback", "capture", "Run"):
+        assert repr(name) in said

@@ -1,0 +1,172 @@
+"""Plots draw what the Run holds: their artists' data, compared with the Run; every plot, in both themes."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine import InputError, Run
+from engine.measure import forgetting, singular_values
+from visualize import plots
+from visualize.theme import PALETTES, theme
+
+FOLDER = Path(plots.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "axes"))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def draw(name, run, **options):
+    return getattr(importlib.import_module(f"visualize.plots.{name}"), f"plot_{name}")(run, **options)
+
+
+def first(axes):
+    return axes.flat[0] if isinstance(axes, np.ndarray) else axes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_plot_is_exported(name):
+    assert f"plot_{name}" in plots.__all__
+
+
+@pytest.mark.parametrize("mode", PALETTES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_plot_draws_in_each_theme_with_nothing_cut_off(name, mode, lora_run):
+    before = plt.rcParams.copy()
+    with theme(mode) as colours:
+        figure = first(draw(name, lora_run)).get_figure()
+        figure.canvas.draw()
+    assert plt.rcParams == before, "a theme is a context, not a global change"
+    assert figure.get_facecolor()[:3] == pytest.approx(plt.matplotlib.colors.to_rgb(colours.background))
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert box.x0 >= -0.02 and box.y0 >= -0.02 and box.x1 <= width + 0.02 and box.y1 <= height + 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_can_be_read_from_the_back_row(name, lora_run):
+    figure = first(draw(name, lora_run)).get_figure()
+    figure.canvas.draw()
+    sizes = {
+        text.get_text(): text.get_fontsize()
+        for text in figure.findobj(plt.Text)
+        if text.get_visible() and text.get_text().strip()
+    }
+    small = {text: size for text, size in sizes.items() if size < 12}
+    assert not small
+
+
+def test_delta_is_the_runs(any_run):
+    for step in (any_run.steps[0], any_run.steps[-1]):
+        module = any_run.modules[0]
+        ax = plots.plot_delta(any_run, module=module, step=step)
+        np.testing.assert_array_equal(ax.images[0].get_array(), any_run.delta(module, step))
+        assert ax.images[0].norm.vmin == -ax.images[0].norm.vmax, "zero is in the middle of the scale"
+        assert f"step {step}" in ax.get_title(loc="left")
+
+
+def test_factors_are_the_runs(lora_run):
+    module = lora_run.modules[3]
+    axes = plots.plot_factors(lora_run, module=module)
+    factors = lora_run.factors(module)
+    for ax, values in zip(axes, (factors.B, factors.A, lora_run.delta(module)), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), values)
+
+
+def test_weight_is_the_bases(lora_run):
+    module = lora_run.modules[0]
+    from_run = plots.plot_weight(lora_run, module=module).images[0].get_array()
+    from_name = plots.plot_weight("embedded", module=module).images[0].get_array()
+    np.testing.assert_array_equal(from_run, lora_run.weight(module))
+    np.testing.assert_array_equal(from_name, from_run)
+
+
+def test_loss_is_the_runs(lora_run):
+    lines = {line.get_label(): line for line in plots.plot_loss(lora_run).lines}
+    np.testing.assert_array_equal(lines["training, each step"].get_ydata(), lora_run.metrics.loss)
+    np.testing.assert_array_equal(lines["held out"].get_xdata(), lora_run.skill_losses.index)
+    np.testing.assert_array_equal(lines["held out"].get_ydata(), lora_run.skill_losses["spanish"])
+
+
+def test_loss_compares_runs(lora_run, full_run):
+    ax = plots.plot_loss([lora_run, full_run], step=10)
+    assert {line.get_linestyle() for line in ax.lines} >= {"-", "--"}, "line style repeats what colour says"
+    assert all(len(line.get_xdata()) <= 11 for line in ax.lines)
+
+
+def test_a_loss_that_is_no_number_is_a_gap(lora_run, monkeypatch):
+    broken = lora_run.metrics.copy()
+    broken.loc[5, "loss"] = np.nan
+    monkeypatch.setattr(Run, "metrics", property(lambda _: broken))
+    line = plots.plot_loss(lora_run).lines[0]
+    assert np.isnan(line.get_ydata()[4]) and np.isfinite(line.get_ydata()[3])
+
+
+@pytest.mark.parametrize("value, of", [("exact", lambda run: 100 * run.skills), ("forgetting", forgetting)])
+def test_skills_are_the_runs(lora_run, value, of):
+    ax = plots.plot_skills(lora_run, value=value)
+    table = of(lora_run)
+    task_first = ["spanish", *(name for name in table if name != "spanish")]
+    np.testing.assert_allclose(ax.images[0].get_array(), table[task_first].to_numpy().T)
+    cells = iter(ax.texts)
+    for name in task_first:
+        for number in table[name]:
+            assert float(next(cells).get_text()) == pytest.approx(number, abs=0.5 if value == "exact" else 0.051)
+
+
+def test_spectrum_is_the_runs(lora_run):
+    module = lora_run.modules[2]
+    ax = plots.plot_spectrum(lora_run, module=module)
+    assert len(ax.lines) == 4, "one line a direction, r = 4"
+    for at, line in enumerate(ax.lines):
+        assert line.get_ydata()[-1] == pytest.approx(singular_values(lora_run, module)[at])
+        assert np.isnan(line.get_ydata()[0]), "nothing has moved at step 0"
+
+
+def test_answers_are_the_runs(lora_run):
+    texts = [text.get_text() for text in plots.plot_answers(lora_run).texts]
+    prompts = list(dict.fromkeys(lora_run.answers.prompt))[:14]
+    rows = lora_run.answers[(lora_run.answers.step == lora_run.steps[-1]) & lora_run.answers.prompt.isin(prompts)]
+    shown = " ".join(text.replace("\n", " ") for text in texts)
+    assert sum(answer[:10].strip() in shown for answer in rows.answer) == len(rows)
+    ticks = sum(text == "\N{CHECK MARK}" for text in texts)
+    steps = {int(text.removeprefix("step ")) for text in texts if text.startswith("step ")}
+    drawn = lora_run.answers[lora_run.answers.step.isin(steps) & lora_run.answers.prompt.isin(prompts)]
+    assert ticks == int(drawn.correct.sum())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("loss", "skills", "answers")])
+def test_an_unknown_module_is_named(name, lora_run):
+    with pytest.raises(InputError, match="no module 'q_proj'"):
+        draw(name, lora_run, module="q_proj")
+
+
+def test_what_was_not_measured_is_not_drawn(full_run, lora_run, monkeypatch):
+    with pytest.raises(InputError, match="it has a delta but no factors"):
+        plots.plot_factors(full_run, module=full_run.modules[0])
+    empty = pd.DataFrame()
+    for name in ("metrics", "skills", "skill_losses", "answers"):
+        monkeypatch.setattr(Run, name, property(lambda _: empty))
+    for name, said in (("loss", "no training loss"), ("skills", "not evaluated"), ("answers", "holds no answers")):
+        with pytest.raises(InputError, match=said):
+            draw(name, lora_run)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "factors"])
+def test_a_plot_draws_where_it_is_told(name, lora_run):
+    _, ax = plt.subplots()
+    assert draw(name, lora_run, ax=ax) is ax
+
+
+def test_pictures_need_neither_training_nor_film():
+    code = "import visualize.plots, sys; assert not {'torch', 'transformers', 'manim'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
