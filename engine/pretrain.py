@@ -6,6 +6,7 @@ An interrupted run goes on from its last checkpoint when the same command is giv
 """
 
 import argparse
+import copy
 import itertools
 import math
 import sys
@@ -133,22 +134,37 @@ def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     tokens, positions, labels, weights = (part.to(model.device) for part in batch)
     hidden = model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
     wanted = labels != IGNORE
-    losses = F.cross_entropy(model.lm_head(hidden[wanted]), labels[wanted], reduction="none")
+    losses = F.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction="none")
     return (losses * weights[wanted]).sum() / weights[wanted].sum()
 
 
+def fast_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the processor multiplies it faster than float32: on CUDA, and on CPUs that say so."""
+    quick = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if quick else torch.float32
+
+
 class Training:
-    """Model and optimizers, and their way to and from a checkpoint of plain tensors."""
+    """Model and optimizers, and their way to and from a checkpoint of plain tensors.
+
+    The weights and the optimizers' averages are float32. Where bfloat16 is fast, gradients are computed on a copy
+    in it that follows the weights (mixed precision with master weights, Micikevicius et al. 2018).
+    """
 
     def __init__(self, recipe: Recipe, device: str) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.model = LlamaForCausalLM(recipe.config()).to(device)
+        config = recipe.config()
+        # Rows are short: plain matrix products beat the fused attention, whose CPU kernel is made for long ones.
+        config._attn_implementation = "eager"
+        self.model = LlamaForCausalLM(config).to(device)
+        self.dtype = fast_dtype(device)
+        self._fast = self.model if self.dtype == torch.float32 else copy.deepcopy(self.model).to(self.dtype)
         named = dict(self.model.named_parameters())
         matrices = {name: p for name, p in named.items() if p.ndim == 2 and "embed" not in name}
         others = [p for name, p in named.items() if name not in matrices]
         self.optimizers: list[torch.optim.Optimizer] = [
-            Muon(matrices.values(), lr=recipe.muon_rate),
+            Muon(matrices.values(), lr=recipe.muon_rate, dtype=self.dtype),
             torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self._rates = [recipe.muon_rate, recipe.adam_rate]
@@ -158,14 +174,24 @@ class Training:
         for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.recipe.rate(self.step)
-        loss = answer_loss(self.model, batch)
+        loss = answer_loss(self._fast, batch)
         loss.backward()
+        if self._fast is not self.model:
+            for weight, quick in zip(self.model.parameters(), self._fast.parameters(), strict=True):
+                assert quick.grad is not None
+                weight.grad, quick.grad = quick.grad.float(), None
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
+        self._follow()
         self.step += 1
         return loss.item()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self._fast is not self.model:
+            torch._foreach_copy_(list(self._fast.parameters()), list(self.model.parameters()))
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {f"model.{name}": p.data for name, p in self.model.named_parameters()}
@@ -190,6 +216,7 @@ class Training:
                     state = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
                     if state:
                         optimizer.state[parameter] = state
+        self._follow()
         self.step = step
 
 

@@ -1,0 +1,1 @@
+"""Every figure that Glasstune quotes, and how to measure it again: `python -m benchmarks [NAME ...]`."""

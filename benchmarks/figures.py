@@ -1,0 +1,66 @@
+"""What is a figure that can be trusted? Several runs, contenders in turn, the median with its spread, and ratios.
+
+A benchmark is a file of this folder with a `TITLE` and a function `measure() -> list[Figure]`.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity. values: one a repeat, in `unit`. goal: what it was to be, in words; empty if none."""
+
+    what: str
+    unit: str
+    values: list[float]
+    goal: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "unit": self.unit,
+            "median": round(self.median, 4),
+            "lowest": round(min(self.values), 4),
+            "highest": round(max(self.values), 4),
+            "repeats": len(self.values),
+            "goal": self.goal,
+        }
+
+
+def seconds(task: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    task()
+    return time.perf_counter() - began
+
+
+def in_turn(tasks: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1) -> dict[str, list[float]]:
+    """Seconds of each task, A B A B ..., so that a machine whose speed drifts is as unfair to all of them."""
+    for _ in range(warm_up):
+        for task in tasks.values():
+            task()
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            times[name].append(seconds(task))
+    return times
+
+
+def ratios(times: list[float], of: list[float]) -> list[float]:
+    """Pair by pair: how many times as long as the other it took."""
+    return [one / other for one, other in zip(times, of, strict=True)]
+
+
+def host() -> dict[str, Any]:
+    """The machine that the figures are from."""
+    return {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
