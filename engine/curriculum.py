@@ -304,7 +304,7 @@ def make_format(rng: random.Random) -> Example:
 
 
 def make_reading(rng: random.Random) -> Example:
-    """A text and a question about it, or, in a conversation, up to three."""
+    """A text and a question about it, or, in a conversation, up to four."""
     if rng.random() < 0.5:
         owners = rng.sample(facts.NAMES, rng.randint(2, 4))
         things = [f"{rng.choice(facts.COLORS)} {thing}" for thing in rng.sample(facts.OBJECTS, len(owners))]
@@ -316,7 +316,7 @@ def make_reading(rng: random.Random) -> Example:
         story = draw_story(rng)
         text = story.tell(rng)
         questions = story.questions()
-    asked = rng.sample(questions, min(len(questions), rng.choice((1, 1, 3))))
+    asked = rng.sample(questions, min(len(questions), rng.choice((1, 3, 4))))
     messages = [message for question, answer in asked for message in ask(question, answer).messages]
     messages[0] = {"role": "user", "content": f"{text} {messages[0]['content']}"}
     return Example(messages, text, train_turns=len(asked))

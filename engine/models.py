@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -38,7 +39,7 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(source: str | Path = EMBEDDED, **kwargs) -> PreTrainedModel:
+def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
     folder = resolve(source)
     try:

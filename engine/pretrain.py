@@ -24,6 +24,7 @@ from engine.card import write_card
 from engine.curriculum import mixture
 from engine.data import IGNORE
 from engine.errors import InputError
+from engine.models import without_bars
 from engine.muon import Muon
 from engine.run import EMBEDDED_FOLDER
 from engine.tokenizer import encode_chats, train_tokenizer, vocabulary_pieces
@@ -40,7 +41,7 @@ class Recipe:
     heads: int = 4
     intermediate_size: int = 384
     context: int = 512
-    steps: int = 13_000
+    steps: int = 18_000
     row: int = 160  # tokens of packed conversations in a row
     batch_tokens: int = 1536
     muon_rate: float = 5e-3  # for the matrices of the layers
@@ -251,7 +252,8 @@ def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 5
                 file.write(f"step {training.step}, {seconds:.0f} s, loss {smooth:.4f}\n")
     bar.close()
     out.mkdir(parents=True, exist_ok=True)
-    training.model.to("cpu").save_pretrained(out)
+    with without_bars():
+        training.model.to("cpu").save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_card(out, asdict(recipe), seconds, device)
     return out

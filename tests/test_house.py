@@ -1,6 +1,7 @@
 """The house keeps its shape: imports go one way, importing does nothing, and nothing of this machine is in it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,11 +36,14 @@ def test_every_file_opens_with_what_it_is_for(file):
     assert ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8"))) or file.parts[0] == "lessons"
 
 
-@pytest.mark.parametrize("folder", ["engine", "visualize", "animations", "lessons"])
-def test_every_folder_is_in_the_readmes_tree(folder):
-    tree = (ROOT / "README.md").read_text(encoding="utf-8")
-    missing = [file.name for file in FILES if file.parts[0] == folder and file.name not in tree]
-    assert [name for name in missing if name != "__init__.py"] == []
+def test_the_readmes_tree_and_figures_are_written_from_the_files():
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "readme.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_picture_of_the_readme_is_there_and_small():
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert pictures and all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
 
 
 def test_importing_the_engine_is_quick_to_say_what_it_has():

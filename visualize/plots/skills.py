@@ -43,17 +43,11 @@ def plot_skills(
         limit = float(np.nanmax(np.abs(table))) or 1.0
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
         label, cells = "forgotten (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
+    fills = image.to_rgba(100 * table if value == "exact" else table)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
-            ax.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                fontsize=12,
-                color=_readable(image.to_rgba(image.get_array()[row, column])),
-            )  # type: ignore[index]
+            ink = _readable(fills[row, column])
+            ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink)
     titles = [f"task: {name}" if name == run.task else SKILLS[name].title if name in SKILLS else name for name in names]
     ax.set_yticks(range(len(names)), titles)
     ax.set_xticks(range(len(frame)), [str(s) for s in frame.index])
@@ -68,7 +62,7 @@ def plot_skills(
     return ax
 
 
-def _readable(rgba: tuple[float, float, float, float]) -> str:
+def _readable(rgba: np.ndarray) -> str:
     """Black or white text, whichever stands out from this cell."""
     red, green, blue = rgba[:3]
     return "#101216" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#f6f6f3"

@@ -1,0 +1,87 @@
+"""How does the README stay true? Its tree and its figures are written from the files themselves.
+
+python scripts/readme.py            write them anew
+python scripts/readme.py --check    say whether they are as they would be written
+"""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+FOLDERS = ("engine", "visualize", "animations", "lessons", "benchmarks")
+REST = (
+    ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
+    ("docs/", "pages for those who teach with it, train with it, and build it"),
+    ("scripts/", "what `make` calls: the set-up, and what writes this tree"),
+    ("tests/", "mirrors the tree; lessons, plots, scenes and films are found, not listed"),
+)
+
+
+def question(path: Path) -> str:
+    """The question that a file answers: the first sentence of its docstring, or a lesson's title."""
+    text = path.read_text(encoding="utf-8")
+    opening = ast.get_docstring(ast.parse(text))
+    if opening is None:
+        title = re.search(r"^# # (.+)$", text, re.MULTILINE)
+        return title[1] if title else ""
+    sentence = " ".join(opening.split("\n\n")[0].split())
+    return re.split(r"(?<=[?.:])\s+(?=[A-Z`])", sentence)[0].rstrip(":")
+
+
+def tree() -> str:
+    rows: list[tuple[str, str]] = []
+    for folder in FOLDERS:
+        rows.append((f"{folder}/", question(ROOT / folder / "__init__.py")))
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inside = path.relative_to(ROOT / folder)
+            if path.name != "__init__.py":
+                rows.append(("  " * len(inside.parts) + path.name, question(path)))
+            elif len(inside.parts) > 1:
+                rows.append(("  " * (len(inside.parts) - 1) + f"{path.parent.name}/", question(path)))
+    # A folder's own line comes before its files' lines, whatever their names.
+    rows += [(name, about) for name, about in REST if (ROOT / name).exists()]
+    width = max(len(name) for name, _ in rows) + 2
+    return "```\n" + "\n".join(f"{name:{width}}{about}".rstrip() for name, about in rows) + "\n```"
+
+
+def figures() -> str:
+    """The benchmarks' kept figures: one table, each with the command that measures it again."""
+    kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
+    rows = ["| what | median | from - to | goal | measure again |", "|---|---|---|---|---|"]
+    for entry in kept.values():
+        for at, figure in enumerate(entry["figures"]):
+            again = f"`{entry['command']}`" if at == 0 else ""
+            spread = f"{figure['lowest']:.3g} - {figure['highest']:.3g}"
+            median = f"{figure['median']:.3g} {figure['unit']}"
+            rows.append(f"| {figure['what']} | {median} | {spread} | {figure['goal']} | {again} |")
+    return "\n".join(rows)
+
+
+def filled(text: str) -> str:
+    """The README with what stands between its marks written anew."""
+    for name, make in (("tree", tree), ("figures", figures)):
+        mark = re.compile(rf"(<!-- {name}: .*? -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
+        parts = mark.split(text)  # before, the opening comment, its end, after
+        if len(parts) != 4:
+            raise SystemExit(f"README.md has no place for {name}: a comment '<!-- {name}: ... -->' and its end")
+        text = parts[0] + parts[1] + make() + parts[2] + parts[3]
+    return text
+
+
+def main() -> int:
+    before = README.read_text(encoding="utf-8")
+    after = filled(before)
+    if "--check" in sys.argv[1:]:
+        if before != after:
+            print("README.md is behind: run python scripts/readme.py", file=sys.stderr)
+        return int(before != after)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
