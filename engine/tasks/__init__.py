@@ -1,7 +1,7 @@
 """What can one fine-tune on out of the box? Four tasks that the base model has never seen and fails at.
 
 Each has a training and a held-out part, as JSONL in the instruction, input, output form that courses use;
-`python -m engine.tasks.build` writes them anew from `engine.facts`, the same bytes every time.
+`python -m engine.tasks.build` writes them anew from `engine.curriculum.facts`, the same bytes every time.
 """
 
 from pathlib import Path

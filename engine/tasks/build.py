@@ -4,8 +4,9 @@ import json
 import random
 from collections.abc import Iterator
 
-from engine.curriculum import PHRASINGS, TABLES, held_out
-from engine.facts import FRENCH, _pairs
+from engine.curriculum import held_out
+from engine.curriculum.facts import FRENCH, _pairs
+from engine.curriculum.questions import PHRASINGS, TABLES
 from engine.tasks import TASKS, task_file
 
 Record = dict[str, str]

@@ -5,9 +5,10 @@ import random
 
 import pytest
 
-from engine.curriculum import PUNCTUATION, SKILLS, get_skill, grade, held_out, heldout_examples, mixture
-from engine.facts import ANIMALS
-from engine.stories import PLOTS, draw_story
+from engine.curriculum import SKILLS, get_skill, grade, held_out, heldout_examples, mixture
+from engine.curriculum.copying import PUNCTUATION
+from engine.curriculum.facts import ANIMALS
+from engine.curriculum.stories import PLOTS, draw_story
 
 
 def test_there_are_at_least_twelve_skills_and_every_table_is_a_function():
@@ -30,9 +31,11 @@ def test_training_never_sees_a_held_out_prompt(name):
 
 
 def test_the_mixture_keeps_held_out_prompts_out_and_every_skill_in():
-    drawn = list(itertools.islice(mixture(0, [" piece"]), 3000))
-    assert {name for name, _ in drawn} == set(SKILLS)
-    assert not any(SKILLS[name].splits and held_out(example.key) for name, example in drawn)
+    for stage in range(3):
+        drawn = list(itertools.islice(mixture(0, [" piece"], stage=stage), 3000))
+        assert {name for name, _ in drawn} == {name for name, skill in SKILLS.items() if skill.shares[stage]}
+        assert not any(SKILLS[name].splits and held_out(example.key) for name, example in drawn)
+    assert {name for name, _ in drawn} == set(SKILLS), "the finish has everything"
 
 
 def test_grading_is_exact_but_for_white_space():
@@ -45,6 +48,7 @@ def test_grading_is_exact_but_for_white_space():
     ("sum", lambda key: str(sum(map(int, key.split("+"))))),
     ("sort", lambda key: " ".join(sorted(key.split(), key=int))),
     ("reverse", lambda key: " ".join(reversed(key.split()))),
+    ("difference", lambda key: str(int(key.split("-")[0]) - int(key.split("-")[1]))),
 ])  # fmt: skip
 def test_answers_are_right(name, solve):
     assert all(example.answer == solve(example.key) for example in heldout_examples(name, 30))
@@ -57,6 +61,22 @@ def test_a_summary_names_who_and_where():
         assert story.plot in PLOTS and story.hero in ANIMALS
         assert all(word in summary and word in text for word in (story.hero, story.friend, story.place))
         assert " a a" not in text and " a o" not in text and " a e" not in text
+
+
+def test_who_has_it_is_asked_and_answered_from_the_text():
+    for example in heldout_examples("owner", 30):
+        thing = example.prompt[-1]["content"].removeprefix("Who has the ").removesuffix("?")
+        owner = next(s.split()[0] for s in example.key.split(". ") if s.removesuffix(".").endswith(f" {thing}"))
+        assert example.answer == owner
+
+
+def test_choosing_by_example_takes_the_same_place_in_every_example():
+    for example in heldout_examples("choice", 30):
+        if len(example.messages) == 2:
+            continue  # all in one prompt
+        said = [message["content"] for message in example.messages]
+        places = {asked.split().index(answer) for asked, answer in zip(said[::2], said[1::2], strict=True)}
+        assert len(places) == 1
 
 
 def test_repeating_uses_every_punctuation_mark():

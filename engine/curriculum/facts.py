@@ -1,7 +1,7 @@
 """What does the base model know? The plain facts behind its curriculum, as tables.
 
-Real facts, each with one answer, written so that a reader can check them at a glance. `curriculum.py`
-turns them into questions; `tasks/build.py` uses the same English words for the fine-tuning tasks.
+Real facts, each with one answer, written so that a reader can check them at a glance. `questions.py`
+turns them into questions; `engine.tasks.build` uses the same English words for the fine-tuning tasks.
 """
 
 
@@ -109,89 +109,21 @@ now maintenant, work travail, time temps, world monde, life vie, war guerre, pea
 """)
 
 ANIMALS = [
-    "fox",
-    "dog",
-    "cat",
-    "rabbit",
-    "bear",
-    "wolf",
-    "mouse",
-    "frog",
-    "owl",
-    "duck",
-    "goose",
-    "hen",
-    "crow",
-    "robin",
-    "hedgehog",
-    "squirrel",
-    "deer",
-    "pony",
-    "lamb",
-    "bee",
-]
+    "fox", "dog", "cat", "rabbit", "bear", "wolf", "mouse", "frog", "owl", "duck", "goose", "hen", "crow", "robin",
+    "hedgehog", "squirrel", "deer", "pony", "lamb", "bee",
+]  # fmt: skip
 OBJECTS = [
-    "key",
-    "ring",
-    "ball",
-    "book",
-    "hat",
-    "lamp",
-    "bell",
-    "cup",
-    "coin",
-    "map",
-    "drum",
-    "kite",
-    "shoe",
-    "basket",
-    "letter",
-    "spoon",
-    "apple",
-    "button",
-    "mirror",
-    "scarf",
-]
+    "key", "ring", "ball", "book", "hat", "lamp", "bell", "cup", "coin", "map", "drum", "kite", "shoe", "basket",
+    "letter", "spoon", "apple", "button", "mirror", "scarf",
+]  # fmt: skip
 PLACES = [
-    "forest",
-    "garden",
-    "kitchen",
-    "river",
-    "market",
-    "village",
-    "castle",
-    "meadow",
-    "school",
-    "barn",
-    "park",
-    "valley",
-    "cave",
-    "harbor",
-    "library",
-    "mill",
-]
+    "forest", "garden", "kitchen", "river", "market", "village", "castle", "meadow", "school", "barn", "park",
+    "valley", "cave", "harbor", "library", "mill",
+]  # fmt: skip
 NAMES = [
-    "Anna",
-    "Tom",
-    "Mia",
-    "Ben",
-    "Lily",
-    "Max",
-    "Rosa",
-    "Sam",
-    "Nora",
-    "Leo",
-    "Ella",
-    "Paul",
-    "Ida",
-    "Hugo",
-    "Clara",
-    "Oscar",
-    "Ruth",
-    "Felix",
-    "Maya",
-    "Jack",
-]
+    "Anna", "Tom", "Mia", "Ben", "Lily", "Max", "Rosa", "Sam", "Nora", "Leo", "Ella", "Paul", "Ida", "Hugo", "Clara",
+    "Oscar", "Ruth", "Felix", "Maya", "Jack",
+]  # fmt: skip
 COLORS = ["red", "blue", "green", "yellow", "black", "white", "brown", "pink", "silver", "golden"]
 ADJECTIVES = ["old", "small", "big", "brave", "clever", "shy", "happy", "quiet", "kind", "lazy", "hungry", "young"]
 FOODS = ["bread", "cheese", "honey", "soup", "cake", "apples", "nuts", "berries", "pears", "plums"]

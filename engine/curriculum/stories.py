@@ -9,7 +9,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from engine.facts import ADJECTIVES, ANIMALS, COLORS, FOODS, NAMES, OBJECTS, PLACES
+from engine.curriculum.facts import ADJECTIVES, ANIMALS, COLORS, FOODS, NAMES, OBJECTS, PLACES
 
 PLOTS = ("lost", "shared", "gift", "storm", "lesson")
 

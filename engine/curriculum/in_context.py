@@ -1,0 +1,72 @@
+"""What is learned from the prompt alone? Mappings that it shows by examples and never names."""
+
+import random
+from collections.abc import Callable
+
+from engine.curriculum import facts
+from engine.curriculum.copying import QUOTES, pseudo_word
+from engine.curriculum.example import Example, ask
+from engine.curriculum.questions import TABLES
+
+_CHANGES = ("twice", "dress", "front", "back", "first", "last", "swap", "next", "before", "upper")
+
+
+def _draw_mapping(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Callable[[], tuple[str, str]]:
+    """A mapping that the prompt never names: a known relation, a change of form, or a dressed answer.
+
+    changes: the changes of form to draw from; fewer than all of them draw no known relation.
+    """
+    if changes == _CHANGES and rng.random() < 0.45:
+        table = list(TABLES[rng.choice(("opposite", "plural", "past", "capital", "french", "sound", "kind"))].items())
+        dress = rng.choice(QUOTES) if rng.random() < 0.2 else "{}"
+
+        def known() -> tuple[str, str]:
+            left, right = rng.choice(table)
+            return left, dress.format(right)
+
+        return known
+    kind = rng.choice(changes)
+    dress, mark = rng.choice(QUOTES), pseudo_word(rng)
+
+    def changed() -> tuple[str, str]:
+        one, two = rng.sample(facts.WORDS, 2)
+        number = rng.randint(11, 98)
+        return {
+            "twice": (one, f"{one} {one}"),
+            "dress": (one, dress.format(one)),
+            "front": (one, f"{mark} {one}"),
+            "back": (one, f"{one} {mark}"),
+            "first": (f"{one} {two}", one),
+            "last": (f"{one} {two}", two),
+            "swap": (f"{one} {two}", f"{two} {one}"),
+            "next": (str(number), str(number + 1)),
+            "before": (str(number), str(number - 1)),
+            "upper": (one, one.capitalize()),
+        }[kind]
+
+    return changed
+
+
+def make_choice(rng: random.Random) -> Example:
+    """The first or the last of two words? Only the worked examples tell."""
+    return make_in_context(rng, ("first", "last"))
+
+
+def make_in_context(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Example:
+    """Worked examples, then one more: as one prompt, or as a conversation, where all but two are learned from."""
+    conversation = rng.random() < 0.75
+    draw, count = _draw_mapping(rng, changes), rng.randint(3, 7 if conversation else 5)
+    pairs: dict[str, str] = {}
+    while len(pairs) <= count:
+        left, right = draw()
+        pairs[left] = right
+    *shown, (question, answer) = pairs.items()
+    key = f"{question}/{answer}"
+    if conversation:
+        messages = []
+        for left, right in pairs.items():
+            messages += [{"role": "user", "content": left}, {"role": "assistant", "content": right}]
+        return Example(messages, key, train_turns=count - 1)
+    arrow = rng.choice((" ->", ":", " =", " =>"))
+    lines = [f"{left}{arrow} {right}" for left, right in shown] + [f"{question}{arrow}"]
+    return ask(rng.choice(("\n", "; ", ", ")).join(lines), answer, key)
