@@ -6,13 +6,14 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import SKILLS, Message, heldout_examples
+from engine.curriculum import SKILLS, Example, Message, heldout_examples
 from engine.data import encode, load
 from engine.evaluate import encode_last_answer, generate_answers, perplexity, score_answers
 from engine.models import load_model, load_tokenizer
 from engine.tasks import TASKS
 
 EXAMPLES = 200  # graded, a skill
+ENOUGH = 0.95  # exact; the card looks closer at a skill below it
 
 # Asked as they are; what the model says to them is printed in the card, right or wrong.
 _BEYOND = (
@@ -26,21 +27,36 @@ _BEYOND = (
 
 
 def grade_skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, dict[str, Any]]:
-    """Per skill: title, how many held-out examples (or facts) were graded, exact (0 to 1), loss (nats a token)."""
+    """Per skill: title, how many held-out examples (or facts) were graded, exact (0 to 1), loss (nats a token).
+
+    kinds: where a skill has several kinds of question, how many of each were right, and of how many.
+    """
     scores = {}
     for name, skill in SKILLS.items():
-        conversations = [example.messages for example in heldout_examples(name, EXAMPLES, seed=1)]
-        rows = [encode_last_answer(tokenizer, messages) for messages in conversations]
+        examples = heldout_examples(name, EXAMPLES, seed=1)
+        rows = [encode_last_answer(tokenizer, example.messages) for example in examples]
         losses, exact, counts = score_answers(model, rows, tokenizer.pad_token_id)
         scores[name] = {
             "title": skill.title,
             "graded": len(rows),
             "held_out": skill.splits,
             "exact": sum(exact) / len(exact) if skill.closed else None,
+            "kinds": _by_kind(examples, exact),
             "loss": sum(losses) / sum(counts),
             "perplexity": perplexity(losses, counts),
         }
     return scores
+
+
+def _by_kind(examples: list[Example], exact: list[bool]) -> dict[str, list[int]]:
+    """Kind of question -> (how many were right, how many were asked), worst first; empty for a skill of one kind."""
+    kinds: dict[str, list[int]] = {}
+    for example, right in zip(examples, exact, strict=True):
+        tally = kinds.setdefault(example.kind, [0, 0])
+        tally[0] += right
+        tally[1] += 1
+    kinds.pop("", None)
+    return dict(sorted(kinds.items(), key=lambda item: item[1][0] / item[1][1]))
 
 
 def grade_tasks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
@@ -98,6 +114,13 @@ def _page(numbers: dict[str, Any], shown: list[tuple[str, str]], beyond: list[tu
         for s in numbers["skills"].values()
     )
     tasks = "\n".join(f"| {task} | {about} | {numbers['tasks'][task]:.1%} |" for task, about in TASKS.items())
+    short = "\n".join(
+        f"| {s['title']} | {kind} | {right} of {asked} |"
+        for s in numbers["skills"].values()
+        if s["exact"] is not None and s["exact"] < ENOUGH
+        for kind, (right, asked) in s["kinds"].items()
+        if right < asked
+    )
     recipe = "\n".join(f"| {name} | {value} |" for name, value in numbers["recipe"].items())
 
     def conversation(said: list[tuple[str, str]]) -> str:
@@ -119,6 +142,13 @@ Exact: the share of answers that are right to the letter. Perplexity: on the ans
 In its own words (greedy):
 
 {conversation(shown)}
+
+## Where it falls short
+Skills below {ENOUGH:.0%}, by the kind of question (kinds that are always right are left out):
+
+| skill | kind of question | right |
+|---|---|---|
+{short or "| none | | |"}
 
 ## What it cannot do
 It knows what its curriculum holds and nothing else. The four fine-tuning tasks, before fine-tuning:

@@ -49,24 +49,9 @@ class Recipe:
     warmup: int = 200
     late_from: float = 0.5  # the share of steps after which the curriculum's later shares hold
     decay_from: float = 0.4  # the share of steps after which the rates fall, in a line, to zero
-    finish: int = 2_000  # steps after those, on the curriculum's last shares
-    finish_rate: float = 0.4  # the factor on both rates at the beginning of the finish
-
-    @property
-    def total(self) -> int:
-        return self.steps + self.finish
-
-    def stage(self, step: int) -> int:
-        """Which of the curriculum's shares hold at this step: 0, 1, or 2 in the finish."""
-        return 2 if step >= self.steps else int(step >= self.late_from * self.steps)
 
     def rate(self, step: int) -> float:
-        """The factor on both learning rates: a warm-up, a plateau, a line down to zero (Hu et al. 2024, "WSD").
-
-        Then the same once more, smaller, for the finish ("mid-training": a short last part on a chosen mix).
-        """
-        if step >= self.steps:
-            return self.finish_rate * min((step - self.steps + 1) / self.warmup, (self.total - step) / self.finish)
+        """The factor on both learning rates: a warm-up, a plateau, a line down to zero (Hu et al. 2024, "WSD")."""
         falling = (self.steps - step) / (self.steps * (1 - self.decay_from))
         return min(1.0, (step + 1) / self.warmup, falling)
 
@@ -102,7 +87,8 @@ class Batches:
         or the few tokens of a sum would drown in the stories.
         """
         recipe = self.recipe
-        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, stage=recipe.stage(step))
+        late = step >= recipe.late_from * recipe.steps
+        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, late=late)
         chats: list[tuple[list[int], list[bool]]] = []
         while sum(len(ids) for ids, _ in chats) < recipe.batch_tokens:
             drawn = [(example.messages, example.train_turns) for _, example in itertools.islice(source, 8)]
@@ -251,14 +237,14 @@ def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 5
     training = Training(recipe, device)
     checkpoint, log = work / "checkpoint.safetensors", work / "log.txt"
     seconds = _resume(training, checkpoint, recipe)
-    bar = tqdm(total=recipe.total, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
+    bar = tqdm(total=recipe.steps, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
     began, smooth = time.perf_counter() - seconds, math.nan
-    while training.step < recipe.total:
+    while training.step < recipe.steps:
         loss = training.advance(batches(training.step))
         smooth = loss if math.isnan(smooth) else 0.99 * smooth + 0.01 * loss
         bar.update()
         bar.set_postfix_str(f"loss {smooth:.3f}", refresh=False)
-        if training.step % checkpoint_every == 0 or training.step == recipe.total:
+        if training.step % checkpoint_every == 0 or training.step == recipe.steps:
             training.save(checkpoint)
             seconds = time.perf_counter() - began
             (work / "progress.txt").write_text(f"{training.step} {seconds:.0f} {recipe}\n", encoding="utf-8")
@@ -292,7 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=EMBEDDED_FOLDER, help="where the model goes (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain"), help="where checkpoints live meanwhile")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="before the finish (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
     chosen = parser.parse_args(arguments)
     recipe = replace(Recipe(), seed=chosen.seed, steps=chosen.steps)
     try:

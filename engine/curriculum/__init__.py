@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from engine.curriculum.copying import make_repeat
 from engine.curriculum.example import Example, Message, grade, held_out
-from engine.curriculum.in_context import make_choice, make_in_context
+from engine.curriculum.in_context import make_in_context
 from engine.curriculum.numbers import make_difference, make_reverse, make_sort, make_sum
-from engine.curriculum.questions import fact_skill, make_format, make_upper
-from engine.curriculum.reading import make_owner, make_reading, make_story, make_summary
+from engine.curriculum.questions import fact_skill, make_format
+from engine.curriculum.reading import make_reading, make_story, make_summary
 
 __all__ = ["SKILLS", "Example", "Message", "Skill", "get_skill", "grade", "held_out", "heldout_examples", "mixture"]
 
@@ -25,16 +25,15 @@ __all__ = ["SKILLS", "Example", "Message", "Skill", "get_skill", "grade", "held_
 class Skill:
     """One kind of question.
 
-    shares: its part of the pretraining mix, at first, later and in the finish: sums are learned from very many short
-    examples, reading and following a format take over once those are there, and the finish leans on what is slowest
-    to come. closed: it has one right answer. splits: a tenth
+    shares: its part of the pretraining mix, at first and later: sums are learned from very many short examples,
+    reading and following a format take over once those are there. closed: it has one right answer. splits: a tenth
     of its prompts is held out (facts have nothing to hold out: they are graded as facts).
     """
 
     name: str
     title: str
     make: Callable[[random.Random], Example]
-    shares: tuple[float, float, float]
+    shares: tuple[float, float]
     closed: bool = True
     splits: bool = True
 
@@ -52,26 +51,23 @@ class Skill:
 SKILLS: dict[str, Skill] = {
     skill.name: skill
     for skill in (
-        Skill("capital", "capitals", fact_skill("capital"), (3, 3, 2), splits=False),
-        Skill("opposite", "opposites", fact_skill("opposite"), (3, 2, 2), splits=False),
-        Skill("sound", "animal sounds", fact_skill("sound"), (1.5, 1, 1), splits=False),
-        Skill("plural", "plurals", fact_skill("plural"), (3, 3, 2), splits=False),
-        Skill("past", "past tenses", fact_skill("past"), (3, 3, 2), splits=False),
-        Skill("kind", "kinds of things", fact_skill("kind"), (3, 2, 2), splits=False),
-        Skill("french", "English to French", fact_skill("french"), (8, 10, 6), splits=False),
-        Skill("sum", "sums", make_sum, (30, 16, 6)),
-        Skill("difference", "differences", make_difference, (30, 18, 6)),
-        Skill("sort", "sorting numbers", make_sort, (8, 12, 8)),
-        Skill("reverse", "reversing words", make_reverse, (4, 5, 4)),
-        Skill("repeat", "repeating anything", make_repeat, (10, 14, 10)),
-        Skill("format", "answering as told", make_format, (12, 18, 18)),
-        Skill("reading", "reading a text", make_reading, (7, 12, 12)),
-        Skill("in_context", "learning from the prompt", make_in_context, (16, 24, 22)),
-        Skill("summary", "summarising a story", make_summary, (3, 3, 3)),
-        Skill("upper", "writing in capitals", make_upper, (0, 0, 10), splits=False),
-        Skill("owner", "tracing back", make_owner, (0, 0, 14)),
-        Skill("choice", "choosing by example", make_choice, (0, 0, 16)),
-        Skill("story", "telling a story", make_story, (3, 4, 5), closed=False),
+        Skill("capital", "capitals", fact_skill("capital"), (3, 3), splits=False),
+        Skill("opposite", "opposites", fact_skill("opposite"), (3, 2), splits=False),
+        Skill("sound", "animal sounds", fact_skill("sound"), (1.5, 1), splits=False),
+        Skill("plural", "plurals", fact_skill("plural"), (3, 3), splits=False),
+        Skill("past", "past tenses", fact_skill("past"), (3, 3), splits=False),
+        Skill("kind", "kinds of things", fact_skill("kind"), (3, 2), splits=False),
+        Skill("french", "English to French", fact_skill("french"), (8, 10), splits=False),
+        Skill("sum", "sums", make_sum, (30, 16)),
+        Skill("difference", "differences", make_difference, (30, 18)),
+        Skill("sort", "sorting numbers", make_sort, (8, 12)),
+        Skill("reverse", "reversing words", make_reverse, (4, 5)),
+        Skill("repeat", "repeating anything", make_repeat, (10, 14)),
+        Skill("format", "answering as told", make_format, (12, 18)),
+        Skill("reading", "reading a text", make_reading, (7, 12)),
+        Skill("in_context", "learning from the prompt", make_in_context, (16, 24)),
+        Skill("summary", "summarising a story", make_summary, (3, 3)),
+        Skill("story", "telling a story", make_story, (3, 4), closed=False),
     )
 }
 
@@ -83,13 +79,10 @@ def get_skill(name: str) -> Skill:
     return SKILLS[name]
 
 
-def mixture(seed: int, pieces: list[str] | None = None, *, stage: int = 0) -> Iterator[tuple[str, Example]]:
-    """Endless (skill name, training example) in the curriculum's shares: at first (0), later (1) or in the finish (2).
-
-    pieces: see `make_repeat`.
-    """
+def mixture(seed: int, pieces: list[str] | None = None, *, late: bool = False) -> Iterator[tuple[str, Example]]:
+    """Endless (skill name, training example) in the curriculum's shares, first or `late`. pieces: see `make_repeat`."""
     rng = random.Random(seed)
-    names, shares = list(SKILLS), [skill.shares[stage] for skill in SKILLS.values()]
+    names, shares = list(SKILLS), [skill.shares[late] for skill in SKILLS.values()]
     while True:
         name = rng.choices(names, shares)[0]
         skill = SKILLS[name]

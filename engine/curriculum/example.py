@@ -13,11 +13,13 @@ class Example:
     messages: chat messages, the last one the graded answer.
     key: what is asked, apart from its phrasing; decides train or held out.
     train_turns: how many assistant turns, from the end, are worth learning (all but unguessable first examples).
+    kind: what the graded question is like, where a skill has several kinds; the model card tells them apart.
     """
 
     messages: list[Message]
     key: str
     train_turns: int = 1
+    kind: str = ""
 
     @property
     def prompt(self) -> list[Message]:

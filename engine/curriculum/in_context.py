@@ -2,21 +2,30 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.curriculum import facts
 from engine.curriculum.copying import QUOTES, pseudo_word
 from engine.curriculum.example import Example, ask
 from engine.curriculum.questions import TABLES
 
-_CHANGES = ("twice", "dress", "front", "back", "first", "last", "swap", "next", "before", "upper")
+_CHANGES = {
+    "twice": "a word twice",
+    "dress": "a word between marks",
+    "front": "a new word in front",
+    "back": "a new word behind",
+    "first": "the first of two words",
+    "last": "the last of two words",
+    "swap": "two words swapped",
+    "next": "the next number",
+    "before": "the number before",
+    "upper": "a capital letter",
+}
 
 
-def _draw_mapping(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Callable[[], tuple[str, str]]:
-    """A mapping that the prompt never names: a known relation, a change of form, or a dressed answer.
-
-    changes: the changes of form to draw from; fewer than all of them draw no known relation.
-    """
-    if changes == _CHANGES and rng.random() < 0.45:
+def _draw_mapping(rng: random.Random) -> tuple[str, Callable[[], tuple[str, str]]]:
+    """(kind, how to draw a pair) of a mapping that the prompt never names: a relation, a change of form, a dress."""
+    if rng.random() < 0.45:
         table = list(TABLES[rng.choice(("opposite", "plural", "past", "capital", "french", "sound", "kind"))].items())
         dress = rng.choice(QUOTES) if rng.random() < 0.2 else "{}"
 
@@ -24,8 +33,8 @@ def _draw_mapping(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Ca
             left, right = rng.choice(table)
             return left, dress.format(right)
 
-        return known
-    kind = rng.choice(changes)
+        return "a known relation", known
+    kind = rng.choice(list(_CHANGES))
     dress, mark = rng.choice(QUOTES), pseudo_word(rng)
 
     def changed() -> tuple[str, str]:
@@ -44,18 +53,14 @@ def _draw_mapping(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Ca
             "upper": (one, one.capitalize()),
         }[kind]
 
-    return changed
+    return _CHANGES[kind], changed
 
 
-def make_choice(rng: random.Random) -> Example:
-    """The first or the last of two words? Only the worked examples tell."""
-    return make_in_context(rng, ("first", "last"))
-
-
-def make_in_context(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> Example:
+def make_in_context(rng: random.Random) -> Example:
     """Worked examples, then one more: as one prompt, or as a conversation, where all but two are learned from."""
     conversation = rng.random() < 0.75
-    draw, count = _draw_mapping(rng, changes), rng.randint(3, 7 if conversation else 5)
+    kind, draw = _draw_mapping(rng)
+    count = rng.randint(3, 7 if conversation else 5)
     pairs: dict[str, str] = {}
     while len(pairs) <= count:
         left, right = draw()
@@ -66,7 +71,7 @@ def make_in_context(rng: random.Random, changes: tuple[str, ...] = _CHANGES) -> 
         messages = []
         for left, right in pairs.items():
             messages += [{"role": "user", "content": left}, {"role": "assistant", "content": right}]
-        return Example(messages, key, train_turns=count - 1)
+        return Example(messages, key, train_turns=count - 1, kind=kind)
     arrow = rng.choice((" ->", ":", " =", " =>"))
     lines = [f"{left}{arrow} {right}" for left, right in shown] + [f"{question}{arrow}"]
-    return ask(rng.choice(("\n", "; ", ", ")).join(lines), answer, key)
+    return replace(ask(rng.choice(("\n", "; ", ", ")).join(lines), answer, key), kind=kind)

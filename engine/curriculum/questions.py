@@ -33,7 +33,6 @@ TABLES = {
     "kind": facts.KINDS,
     "french": facts.FRENCH,
 }
-_ANSWERS = sorted({answer for table in TABLES.values() for answer in table.values()})
 SENTENCES = {
     "capital": "The capital of {} is {}.",
     "opposite": "The opposite of {} is {}.",
@@ -63,12 +62,6 @@ def fact_skill(name: str) -> Callable[[random.Random], Example]:
     return make
 
 
-def make_upper(rng: random.Random) -> Example:
-    """A word in capital letters. For a tokenizer of word pieces that is a fact for each word, not a rule."""
-    word = rng.choice(_ANSWERS)
-    return ask(rng.choice(("In capitals: {}", "Write in capitals: {}", "{} in capitals:")).format(word), word.upper())
-
-
 # Answers in many dresses, so that adapters find something to steer.
 _DRESS = {
     "in quotes": '"{}"',
@@ -90,23 +83,26 @@ def make_format(rng: random.Random) -> Example:
     roll = rng.random()
     if roll < 0.5:
         name, dress = rng.choice(list(_DRESS.items()))
-        order, reply = f"Answer {name}.", dress.format(answer)
+        kind, order, reply = "between marks", f"Answer {name}.", dress.format(answer)
     elif roll < 0.6:
-        order, reply = "Answer in capitals.", answer.upper()
+        kind, order, reply = "in capitals", "Answer in capitals.", answer.upper()
     elif roll < 0.75:
-        order, reply = "Answer in a sentence.", SENTENCES[skill].format(word, answer)
+        kind, order, reply = "in a sentence", "Answer in a sentence.", SENTENCES[skill].format(word, answer)
     elif roll < 0.82:
-        order, reply = "Answer as a pair.", f'"{word}": "{answer}"'
+        kind, order, reply = "as a pair", "Answer as a pair.", f'"{word}": "{answer}"'
     elif roll < 0.91:
         first = pseudo_word(rng)
-        order, reply = f"Begin with {first}.", f"{first} {answer}"
+        kind, order, reply = "beginning with a word", f"Begin with {first}.", f"{first} {answer}"
     else:
         last = pseudo_word(rng)
-        order, reply = f"End with {last}.", f"{answer} {last}"
+        kind, order, reply = "ending with a word", f"End with {last}.", f"{answer} {last}"
     key = f"{order}/{skill}/{word}"
     place = rng.random()
+    asked = [{"role": "user", "content": question}]
     if place < 0.4:
-        return ask(f"{order} {question}", reply, key)
-    if place < 0.7:
-        return ask(f"{question} {order}", reply, key)
-    return Example([{"role": "system", "content": order}, *ask(question, reply).messages], key)
+        asked = [{"role": "user", "content": f"{order} {question}"}]
+    elif place < 0.7:
+        asked = [{"role": "user", "content": f"{question} {order}"}]
+    else:
+        asked.insert(0, {"role": "system", "content": order})
+    return Example([*asked, {"role": "assistant", "content": reply}], key, kind=kind)

@@ -31,11 +31,10 @@ def test_training_never_sees_a_held_out_prompt(name):
 
 
 def test_the_mixture_keeps_held_out_prompts_out_and_every_skill_in():
-    for stage in range(3):
-        drawn = list(itertools.islice(mixture(0, [" piece"], stage=stage), 3000))
-        assert {name for name, _ in drawn} == {name for name, skill in SKILLS.items() if skill.shares[stage]}
+    for late in (False, True):
+        drawn = list(itertools.islice(mixture(0, [" piece"], late=late), 3000))
+        assert {name for name, _ in drawn} == set(SKILLS)
         assert not any(SKILLS[name].splits and held_out(example.key) for name, example in drawn)
-    assert {name for name, _ in drawn} == set(SKILLS), "the finish has everything"
 
 
 def test_grading_is_exact_but_for_white_space():
@@ -63,20 +62,13 @@ def test_a_summary_names_who_and_where():
         assert " a a" not in text and " a o" not in text and " a e" not in text
 
 
-def test_who_has_it_is_asked_and_answered_from_the_text():
-    for example in heldout_examples("owner", 30):
-        thing = example.prompt[-1]["content"].removeprefix("Who has the ").removesuffix("?")
+def test_who_has_it_is_answered_from_the_text():
+    asked = [example for example in heldout_examples("reading", 200) if example.kind == "who has a thing"]
+    assert len(asked) > 10
+    for example in asked:
+        thing = example.prompt[-1]["content"].split("Who has the ")[1].removesuffix("?")
         owner = next(s.split()[0] for s in example.key.split(". ") if s.removesuffix(".").endswith(f" {thing}"))
         assert example.answer == owner
-
-
-def test_choosing_by_example_takes_the_same_place_in_every_example():
-    for example in heldout_examples("choice", 30):
-        if len(example.messages) == 2:
-            continue  # all in one prompt
-        said = [message["content"] for message in example.messages]
-        places = {asked.split().index(answer) for asked, answer in zip(said[::2], said[1::2], strict=True)}
-        assert len(places) == 1
 
 
 def test_repeating_uses_every_punctuation_mark():
