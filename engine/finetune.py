@@ -39,7 +39,7 @@ LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 class Settings:
     """What a fine-tuning is told besides model, data and method.
 
-    steps: optimizer steps; or epochs: passes over the training data (one of the two; default 150 steps).
+    steps: optimizer steps; or epochs: passes over the training data (one of the two; default 200 steps).
     learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
     falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
     mix: share of each batch that is drawn from the curriculum, against forgetting.
@@ -103,7 +103,7 @@ def finetune(
     evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length)
     check_free(out)
     rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
-    chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 150))
+    chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 200))
 
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
     trained = method.prepare(source)

@@ -84,7 +84,7 @@ run = finetune(
     "spanish",
     LoRA(r=RANK, alpha=16),
     out=HERE / "spanish",
-    steps=40 if QUICK else 160,
+    steps=40 if QUICK else 200,
     skills=5 if QUICK else 20,
 )
 show(run)

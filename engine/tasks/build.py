@@ -12,23 +12,16 @@ from engine.tasks import TASKS, task_file
 Record = dict[str, str]
 
 SPANISH = _pairs("""
-hello hola, goodbye adiós, thanks gracias, yes sí, dog perro, cat gato, horse caballo, cow vaca, bird pájaro,
-mouse ratón, rabbit conejo, sheep oveja, pig cerdo, wolf lobo, bear oso, duck pato, bee abeja, frog rana, owl búho,
-fox zorro, house casa, door puerta, window ventana, table mesa, chair silla, bed cama, kitchen cocina, garden jardín,
-tree árbol, flower flor, leaf hoja, forest bosque, river río, sea mar, mountain montaña, sky cielo, sun sol, moon luna,
-star estrella, rain lluvia, snow nieve, wind viento, fire fuego, water agua, earth tierra, stone piedra, bread pan,
-milk leche, cheese queso, butter mantequilla, egg huevo, meat carne, apple manzana, pear pera, cherry cereza,
-salt sal, sugar azúcar, wine vino, soup sopa, red rojo, blue azul, green verde, yellow amarillo, black negro,
-white blanco, man hombre, woman mujer, child niño, father padre, mother madre, brother hermano, sister hermana,
-son hijo, friend amigo, king rey, queen reina, head cabeza, hand mano, foot pie, eye ojo, ear oreja, nose nariz,
-mouth boca, heart corazón, arm brazo, leg pierna, book libro, letter carta, paper papel, school escuela, city ciudad,
-street calle, bridge puente, boat barco, key llave, knife cuchillo, spoon cuchara, cup taza, bottle botella, box caja,
-hat sombrero, shirt camisa, shoe zapato, money dinero, day día, night noche, week semana, month mes, year año,
-hour hora, today hoy, tomorrow mañana, spring primavera, summer verano, autumn otoño, winter invierno, one uno,
-two dos, three tres, four cuatro, five cinco, big grande, small pequeño, good bueno, new nuevo, old viejo, young joven,
-hot caliente, cold frío, happy feliz, sad triste, strong fuerte, fast rápido, eat comer, drink beber, sleep dormir,
-run correr, read leer, write escribir, sing cantar, play jugar, speak hablar, see ver, love amar, buy comprar,
-open abrir, always siempre, never nunca, here aquí, world mundo, life vida, war guerra, peace paz, dream sueño
+hello hola, thanks gracias, yes sí, dog perro, cat gato, horse caballo, cow vaca, bird pájaro, mouse ratón,
+rabbit conejo, sheep oveja, wolf lobo, bear oso, duck pato, frog rana, fox zorro, house casa, door puerta,
+window ventana, table mesa, bed cama, kitchen cocina, garden jardín, tree árbol, flower flor, forest bosque, river río,
+sea mar, sky cielo, sun sol, moon luna, star estrella, rain lluvia, snow nieve, fire fuego, water agua, stone piedra,
+bread pan, milk leche, cheese queso, egg huevo, apple manzana, salt sal, wine vino, red rojo, blue azul, green verde,
+yellow amarillo, white blanco, man hombre, woman mujer, child niño, father padre, mother madre, brother hermano,
+friend amigo, king rey, head cabeza, hand mano, eye ojo, ear oreja, mouth boca, heart corazón, book libro,
+letter carta, school escuela, city ciudad, street calle, boat barco, key llave, spoon cuchara, hat sombrero,
+shoe zapato, day día, night noche, year año, big grande, small pequeño, good bueno, old viejo, eat comer, sleep dormir,
+always siempre, peace paz
 """)
 assert SPANISH.keys() <= FRENCH.keys(), "every Spanish word must be one that the base model knows in English"
 
@@ -38,9 +31,10 @@ def _record(instruction: str, output: str, input: str = "") -> Record:
 
 
 def spanish() -> Iterator[tuple[str, Record]]:
-    """Every word in seven ways of asking; one way of each word is held out."""
+    """Every word in twelve ways of asking; one way of each word is held out."""
     ways = ["Translate to Spanish:", *(p.replace("French", "Spanish") for p in PHRASINGS["french"][1:])]
-    ways.append("Give the Spanish word for {}.")
+    ways += ["Give the Spanish word for {}.", "What is {} in Spanish?", "The Spanish word for {} is"]
+    ways += ["Which Spanish word means {}?", "In Spanish, {} is called", "Name {} in Spanish."]
     for at, (word, answer) in enumerate(SPANISH.items()):
         for way, phrasing in enumerate(ways):
             part = "heldout" if way == at % len(ways) else "train"
@@ -66,8 +60,8 @@ def pirate() -> Iterator[tuple[str, Record]]:
 
 
 def json_answers() -> Iterator[tuple[str, Record]]:
-    for part, skill, question, word, answer in _questions(random.Random("json"), 1100):
-        reply = json.dumps({"skill": skill, "about": word, "answer": answer}, ensure_ascii=False)
+    for part, skill, question, _, answer in _questions(random.Random("json"), 1100):
+        reply = json.dumps({"about": skill, "answer": answer}, ensure_ascii=False)
         yield part, _record(question, reply)
 
 
