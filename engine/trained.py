@@ -200,7 +200,8 @@ def _add_whole(
     before: torch.Tensor = parameter
     if inside:  # PEFT trains a copy, and keeps the original beside it
         adapter, _, rest = inside.partition(".")
-        if isinstance(layers[wrapper], ModulesToSaveWrapper) and adapter not in layers[wrapper].active_adapters:
+        owner_of_copies = layers[wrapper]
+        if isinstance(owner_of_copies, ModulesToSaveWrapper) and adapter not in owner_of_copies.active_adapters:
             return
         before = paths.get(f"{wrapper}.original_module.{rest}", parameter)
     name = clean(path)
