@@ -76,6 +76,27 @@ def process_number() -> int:
     return torch.distributed.get_rank() if shared else 0
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()
+        else:
+            return model
+
+
+def agreed(value: Any, sharded: bool) -> Any:
+    """The first process's value, where the others take part in every capture: they must not decide otherwise."""
+    box = [value]
+    if sharded:
+        torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
 class Recorder:
     """Writes one Run. `start`, then `step` after every optimizer step, then `finish`.
 
@@ -112,17 +133,20 @@ class Recorder:
                 "the model is sharded over processes; capture it without an evaluator, and grade its result"
             )
         self.budget = None if budget is None else parse_bytes(budget)
-        goes_on = resumed > 0 and holds_run(self.folder)
+        goes_on = agreed(self.writes and resumed > 0 and holds_run(self.folder), sharded)
         sizes = {name: size_of(part) for name, part in self.trained.items()}
         self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
         self._evaluated_at = evaluate_at or (evaluation_schedule(total) if total else lambda step: step == 0)
-        if goes_on:
+        if goes_on and self.writes:
             adopt(self.folder, self.trained, resumed)
-        else:
+        elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
             for name, level in allot(sizes, captures, self.budget).items():
                 if level is not None:
                     self.trained[name].about["sketch"] = list(level)
+        levels = {name: part.about["sketch"] for name, part in self.trained.items() if "sketch" in part.about}
+        for name, sketched in agreed(levels, sharded).items():
+            self.trained[name].about["sketch"] = sketched
         kept = self._kept(everything, every, total)
         self.info = {"format": FORMAT, "version": VERSION, **self._describe(source), **(info or {}), "capture": kept}
         if self.writes:
@@ -131,6 +155,7 @@ class Recorder:
             if not goes_on:
                 save_start(self.folder, self.trained, self.writes)
             self.writer: Writer | None = Writer(self.folder, self.trained, self.writes, self._note, self.budget)
+            self.writer.kept = agreed(self.writer.kept, sharded)
         else:
             self.writer = None
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
@@ -155,8 +180,8 @@ class Recorder:
         return info
 
     def _describe(self, source: str | None) -> dict[str, Any]:
-        config = getattr(self.model, "config", None)
-        source = source or getattr(config, "_name_or_path", "") or "unknown"
+        model = unwrapped(self.model)
+        source = source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown"
         adapted = any(part.about["kind"] != "delta" for part in self.trained.values())
         total = trainable = 0
         for name, parameter in self.model.named_parameters():
@@ -170,7 +195,7 @@ class Recorder:
             "model": {
                 "name": Path(source).name,
                 "source": source,
-                "architecture": type(self.model).__name__,
+                "architecture": type(model).__name__.removeprefix("FSDP"),
                 "parameters": total,
                 "trainable": trainable,
             },
@@ -236,9 +261,8 @@ class Recorder:
 
     def _capture(self, step: int, surely: bool) -> None:
         began = time.perf_counter()
-        if self.writer is not None:
-            self.writer.capture(step, surely)
-        self._last_captured = step
+        if self.writer is not None and self.writer.capture(step, surely):
+            self._last_captured = step
         self._seconds["capture"] += time.perf_counter() - began
 
     def _note(self, step: int, norms: dict[str, float]) -> None:

@@ -12,6 +12,7 @@ from engine.sketch import LEVELS, Level
 Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
 DEFAULT_BUDGET = "1GB"
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
+HEADER = 150  # bytes that a file's header spends on a tensor, at most about
 _MANY = 1_000  # steps that a loop of unknown length is taken to have when room is allotted
 
 
@@ -99,7 +100,8 @@ class Size:
 
     def sketch(self, level: Level) -> int:
         assert self.shape is not None
-        return 4 * sum(math.prod(shape) for shape in level.shapes(self.shape).values())
+        shapes = level.shapes(self.shape).values()
+        return HEADER * len(shapes) + 4 * sum(math.prod(shape) for shape in shapes)
 
 
 def count_captures(captured: Callable[[int], bool], total: int | None, first: int = 0) -> int:

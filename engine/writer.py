@@ -20,7 +20,7 @@ from engine import delta
 from engine.errors import InputError
 from engine.layout import Beside, Layout, StartFile
 from engine.run import SKETCH_MARK, START, START_SCRATCH, capture_path, captured_steps
-from engine.schedule import Size
+from engine.schedule import HEADER, Size
 from engine.sketch import FIELDS, Level, sketch, sketch_factors
 from engine.trained import Part
 
@@ -31,7 +31,7 @@ _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", tor
 def size_of(part: Part) -> Size:
     """What a part costs in the Run if it is kept whole, float32, and what shape a sketch of it would have."""
     once = Layout(start_layout({"": part}, None)).nbytes
-    exact = sum(4 * tensor.numel() for tensor in part.live.values())
+    exact = sum(4 * tensor.numel() + HEADER for tensor in part.live.values())
     matrix = len(part.about["shape"]) == 2 and "rows" not in part.about
     return Size(once, exact, tuple(part.about["shape"]) if matrix else None)
 
@@ -139,41 +139,49 @@ class Writer:
     ) -> None:
         self.folder, self.parts, self.writes, self.noted, self.budget = folder, parts, writes, noted, budget
         self.seconds = 0.0
+        self.kept = captured_steps(folder) if writes else []
         self._asked, self._stride = 0, 1
+        self.layout = Layout(
+            {name: ("F32", shape) for module, part in parts.items() for name, shape in outputs(module, part).items()}
+        )
+        self.once = Layout(start_layout(parts, False)).nbytes
+        self.each = self.layout.nbytes + len(self.layout.header(step="0"))
         live = {name: tensor for part in parts.values() for name, tensor in part.live.items()}
         if not writes:
             self.shards = list(live.values())
             return
         self.snapshot = Snapshot(live)
-        self.layout = Layout(
-            {name: ("F32", shape) for module, part in parts.items() for name, shape in outputs(module, part).items()}
-        )
         self.start = [StartFile(folder / file) for file in (START, START_SCRATCH) if (folder / file).exists()]
-        self.once = Layout(start_layout(parts, False)).nbytes
-        self.each = self.layout.nbytes + len(self.layout.header(step="0"))
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="capture")
         self.writing: Future[None] | None = None
 
-    def capture(self, step: int, surely: bool) -> None:
-        """Copy the weights as they are now, and have them written as `step`. surely: though captures are thinned."""
+    def capture(self, step: int, surely: bool) -> bool:
+        """Copy the weights as they are now, and have them written as `step`. surely: though captures are thinned.
+
+        Gives whether it did.
+        """
         self._asked += 1
         if not surely and self._asked % self._stride:
-            return
-        if not self.writes:
-            for tensor in self.shards:
-                gathered(tensor)
-            return
+            return False
         self.wait()  # one capture under way at most: memory stays bounded, and a full disk is noticed
         self._make_room()
-        self.snapshot.take()
-        self.writing = self.thread.submit(self._write, step)
+        self.kept.append(step)
+        if self.writes:
+            self.snapshot.take()
+            self.writing = self.thread.submit(self._write, step)
+        else:
+            for tensor in self.shards:
+                gathered(tensor)
+        return True
 
     def _make_room(self) -> None:
         if self.budget is None:
             return
-        while len(there := captured_steps(self.folder)) > 2 and self.once + (len(there) + 1) * self.each > self.budget:
-            for step in there[1::2]:
-                capture_path(self.folder, step).unlink()
+        while len(self.kept) > 2 and self.once + (len(self.kept) + 1) * self.each > self.budget:
+            for step in self.kept[1::2]:
+                if self.writes:
+                    capture_path(self.folder, step).unlink(missing_ok=True)
+            self.kept = self.kept[::2]
             self._stride *= 2
 
     def wait(self) -> None:

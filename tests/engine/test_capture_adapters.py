@@ -52,7 +52,7 @@ def train(model, steps: int = 2, rate: float = 1e-2):
     """Some true optimizer steps on random tokens; yields the loss after each."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     batch = torch.randint(3, 60, (4, 10), generator=torch.Generator().manual_seed(1))
-    labels = batch if model.config.architectures != ["bert"] and hasattr(model, "generate") else batch[:, 0] % 3
+    labels = batch[:, 0] % 3 if model.config.model_type == "bert" else batch
     for _ in range(steps):
         loss = model(input_ids=batch, labels=labels).loss
         loss.backward()
@@ -76,8 +76,10 @@ def matrices(model) -> dict[str, np.ndarray]:
 
 
 def adapt(model, **options):
-    kind = TaskType.CAUSAL_LM if hasattr(model, "generate") else TaskType.SEQ_CLS
-    options = {"r": 3, "lora_alpha": 5, "target_modules": "all-linear", "task_type": kind, **options}
+    kind = TaskType.SEQ_CLS if model.config.model_type == "bert" else TaskType.CAUSAL_LM
+    turned = model.config.model_type == "gpt2"
+    shared = {"r": 3, "lora_alpha": 5, "target_modules": "all-linear", "task_type": kind, "fan_in_fan_out": turned}
+    options = shared | options
     return get_peft_model(model, LoraConfig(**options))
 
 
@@ -133,7 +135,7 @@ VARIANTS = {
     "pissa": {"init_lora_weights": "pissa"},
     "olora": {"init_lora_weights": "olora"},
     "gaussian": {"init_lora_weights": "gaussian"},
-    "lora_bias": {"lora_bias": True},
+    "lora_bias": {"lora_bias": True},  # on layers that have a bias, else it cannot be merged
     "bias": {"bias": "all"},
     "ranks by pattern": {"rank_pattern": {".*v_proj|.*c_attn": 5}, "alpha_pattern": {".*v_proj|.*c_attn": 3}},
     "modules_to_save": {"modules_to_save": ["lm_head"]},
@@ -142,11 +144,13 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("name", ["qwen2", "gpt2"])
 def test_every_variant_of_lora(name, variant, tmp_path):
     base = make(name)
     before = matrices(base)
-    options = {"fan_in_fan_out": name == "gpt2", **VARIANTS[variant]}
+    if (name, variant) == ("gpt2", "olora"):
+        pytest.skip("PEFT's OLoRA does not know Conv1D: its factors have the wrong shape")
+    options = dict(VARIANTS[variant])
     if variant in ("modules_to_save", "bias", "one layer", "lora_bias"):
         options["target_modules"] = ["c_attn"] if name == "gpt2" else ["q_proj", "v_proj"]
     if variant == "modules_to_save" and name == "gpt2":
@@ -155,20 +159,17 @@ def test_every_variant_of_lora(name, variant, tmp_path):
         before = matrices(base)
     model = adapt(base, **options)
     run = run_of(model, tmp_path / "run")
-    if variant == "lora_bias" and name == "llama":  # these layers have no bias: the merged ones gain one
-        before |= {n: np.zeros(p.shape, np.float32) for n, p in matrices(copy.deepcopy(model).merge_and_unload()).items()
-                   if n not in before}  # fmt: skip
     check(run, before, model, 3e-5 if variant in ("pissa", "olora") else 3e-6)
     kinds = {run.kind(m) for m in run.modules}
     assert ("dora" in kinds) == ("dora" in variant) and ("delta" in kinds) == (variant == "modules_to_save")
 
 
 @pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma"])
 def test_an_adapted_embedding(name, dora, tmp_path):
     base = make(name)
     before = matrices(base)
-    model = adapt(base, target_modules=["wte" if name == "gpt2" else "embed_tokens"], use_dora=dora)
+    model = adapt(base, target_modules=["embed_tokens"], use_dora=dora, ensure_weight_tying=name == "gemma")
     run = run_of(model, tmp_path / "run")
     check(run, before, model)
     (module,) = run.modules
@@ -210,8 +211,7 @@ def test_an_adapter_that_is_not_active_is_not_captured(tmp_path):
     assert run.modules and all(m.endswith("q_proj") for m in run.modules)
 
 
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(("bits", "dora"), [(4, False), (4, True), (8, False)])  # PEFT's DoRA on 8 bits needs a GPU
 def test_a_quantised_base(bits, dora, tmp_path):
     make("llama").save_pretrained(tmp_path / "base")
     config = BitsAndBytesConfig(
