@@ -25,6 +25,7 @@ def make() -> LlamaForCausalLM:
             max_position_embeddings=32,
             pad_token_id=0,
             tie_word_embeddings=True,
+            initializer_range=0.2,
         )  # fmt: skip
     )
 
@@ -32,7 +33,7 @@ def make() -> LlamaForCausalLM:
 def train(model: nn.Module, out: Path, rank: int, world: int, **options) -> None:
     """Three steps of SGD on the same eight sequences, each process taking its share."""
     batch = torch.randint(3, 60, (8, 8), generator=torch.Generator().manual_seed(1))[rank::world]
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with capture(model, out, every=1, say=False, **options) as recorder:
         for _ in range(STEPS):
             loss = model(input_ids=batch, labels=batch).loss
@@ -47,7 +48,7 @@ def main(folder: Path) -> None:
     distributed.init_process_group("gloo")
     rank, world = distributed.get_rank(), distributed.get_world_size()
     train(nn.parallel.DistributedDataParallel(make()), folder / "ddp", rank, world)
-    for name, options in (("fsdp", {}), ("fsdp-sketched", {"budget": "35KB", "total": STEPS})):
+    for name, options in (("fsdp", {}), ("fsdp-sketched", {"budget": "60KB", "total": STEPS})):
         model = make()
         for layer in model.model.layers:
             fully_shard(layer)

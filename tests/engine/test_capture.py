@@ -80,6 +80,7 @@ def test_capturing_changes_nothing_of_the_training(tmp_path):
     assert all(torch.equal(p, q) for p, q in zip(plain.parameters(), watched.parameters(), strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing. is deprecated:FutureWarning")  # TRL's own default
 def test_in_trls_sft_trainer(tmp_path, tokenizer):
     trl = pytest.importorskip("trl")
     from datasets import Dataset
@@ -89,7 +90,6 @@ def test_in_trls_sft_trainer(tmp_path, tokenizer):
     arguments = trl.SFTConfig(
         str(tmp_path / "t"), max_steps=2, per_device_train_batch_size=2, report_to=[], save_strategy="no", use_cpu=True,
         disable_tqdm=True, logging_steps=1, max_length=32, dataloader_pin_memory=False, bf16=False,
-        gradient_checkpointing=False,
     )  # fmt: skip
     callback = CaptureCallback(tmp_path / "run", every=1, say=False)
     model = make(vocab_size=len(tokenizer))
@@ -118,7 +118,7 @@ def test_early_stopping_ends_the_run_where_training_ended(tmp_path):
     stop = EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=100.0)
     trainer = trainer_of(
         tmp_path / "t", model, callback, steps=40, more=[stop], eval_strategy="steps", eval_steps=1, save_steps=1,
-        save_strategy="steps", load_best_model_at_end=True, metric_for_best_model="loss", learning_rate=1.0,
+        save_strategy="steps", load_best_model_at_end=True, metric_for_best_model="loss", greater_is_better=True,
     )  # fmt: skip
     held = {}
     stop.on_epoch_end = lambda args, state, control, **rest: held.update(weights(rest["model"]))
