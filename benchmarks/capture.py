@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from engine.recorder import Recorder
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
@@ -20,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from benchmarks.figures import Figure, in_turn, ratios, seconds
 from engine import CaptureCallback
 from engine.models import load_model
+from engine.recorder import Recorder
 from engine.run import EMBEDDED
 
 TITLE = "What capturing costs a training, beside what people use now"

@@ -78,15 +78,16 @@ def process_number() -> int:
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
+    inside: Any = model
     while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif hasattr(model, "_orig_mod"):
-            model = model._orig_mod
-        elif hasattr(model, "get_base_model"):
-            model = model.get_base_model()
+        if isinstance(inside, nn.parallel.DistributedDataParallel):
+            inside = inside.module
+        elif hasattr(inside, "_orig_mod"):
+            inside = inside._orig_mod
+        elif hasattr(inside, "get_base_model"):
+            inside = inside.get_base_model()
         else:
-            return model
+            return inside
 
 
 def agreed(value: Any, sharded: bool) -> Any:

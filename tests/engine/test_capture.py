@@ -177,9 +177,11 @@ def test_another_trainings_run_is_not_continued(tmp_path):
         recorder.step()
     held = sorted(file.name for file in (tmp_path / "run").rglob("*"))
     other = make(num_hidden_layers=3)
-    with pytest.raises(InputError, match=r"cannot be continued from step 1: .* was not trained"):
-        with capture(other, tmp_path / "run", resumed=1, say=False):
-            pass
+    with (
+        pytest.raises(InputError, match=r"cannot be continued from step 1: .* was not trained"),
+        capture(other, tmp_path / "run", resumed=1, say=False),
+    ):
+        pass
     with pytest.raises(InputError, match="already holds another run"), capture(make(), tmp_path / "run", say=False):
         pass
     assert sorted(file.name for file in (tmp_path / "run").rglob("*")) == held

@@ -202,9 +202,11 @@ def test_a_summarised_run_that_was_stopped_goes_on(tmp_path):
     run = recorder.run
     assert run is not None and run.steps == [0, 1, 2] and before.is_sketched("0") and run.is_sketched("0")
     assert run.sketch("0").norm > 0 and np.shape(start) == run.shape("0")
-    with pytest.raises(InputError, match=r"start-scratch.safetensors is gone, and its run was finished"):
-        with capture(model, tmp_path / "run", resumed=2, say=False):
-            pass
+    with (
+        pytest.raises(InputError, match=r"start-scratch.safetensors is gone, and its run was finished"),
+        capture(model, tmp_path / "run", resumed=2, say=False),
+    ):
+        pass
 
 
 def test_what_is_absent_is_named(tmp_path):

@@ -26,11 +26,16 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> Run:
+def worker():
     spec = importlib.util.spec_from_file_location("ddp_worker", WORKER)
     assert spec is not None and spec.loader is not None
     worker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(worker)
+    return worker
+
+
+@pytest.fixture(scope="module")
+def alone(worker, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("alone") / "run"
     worker.train(worker.make(), out, 0, 1)
     return Run.load(out)
@@ -46,6 +51,15 @@ def test_two_processes_write_the_run_of_one(kind, folder, alone):
         assert np.abs(run.delta(module)).max() > 1e-5
         for step in run.steps:
             np.testing.assert_allclose(run.delta(module, step), alone.delta(module, step), atol=2e-6)
+
+
+def test_the_trainer_with_shards_writes_the_run_of_one_process(folder, worker, tmp_path):
+    worker.train_with_trainer(tmp_path, 1)
+    run, alone = Run.load(folder / "trainer-fsdp" / "run"), Run.load(tmp_path / "run")
+    assert run.steps == alone.steps == [0, 1, 2, 3] and run.info["modules"] == alone.info["modules"]
+    assert list(run.metrics.index) == [1, 2, 3]
+    for module in run.info["modules"]:
+        np.testing.assert_allclose(run.delta(module), alone.delta(module), atol=2e-6)
 
 
 def test_summaries_of_shards_are_those_of_the_whole(folder, alone):
