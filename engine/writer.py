@@ -100,7 +100,8 @@ class Snapshot:
     def take(self) -> None:
         """Copy now. On CUDA the copies queue behind the training's own work, and nothing waits for them here."""
         for name, buffer in self.buffers.items():
-            buffer.copy_(gathered(self.live[name]), non_blocking=True)
+            value = gathered(self.live[name])
+            buffer.copy_(value, non_blocking=value.is_cuda)
         self.done = []
         for device in {tensor.device for tensor in self.live.values() if tensor.is_cuda}:
             event = torch.cuda.Event()
