@@ -81,7 +81,8 @@ def dora(weight: np.ndarray, product: np.ndarray, magnitude: np.ndarray, embeddi
     """
     moved = weight + product
     norm = np.linalg.norm(moved, axis=0 if embedding else 1, keepdims=True)
-    return moved * (magnitude.reshape(norm.shape) / norm) - weight
+    with np.errstate(divide="ignore", invalid="ignore"):  # a row of zeros has no direction: PEFT computes NaN too
+        return moved * (magnitude.reshape(norm.shape) / norm) - weight
 
 
 def whole_delta(module: str, about: dict[str, Any], read: Read, start: Read) -> np.ndarray:

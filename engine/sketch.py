@@ -53,6 +53,8 @@ def sketch(delta: np.ndarray, level: Level) -> Sketch:
     out, into = delta.shape
     size = norm(delta)
     k = min(level.triplets, out, into)
+    if not np.isfinite(size):
+        return _lost(size, delta.shape, level)
     if k == 0:
         u, s, vt = np.zeros((out, 0), np.float32), np.zeros(0, np.float32), np.zeros((0, into), np.float32)
     else:
@@ -69,6 +71,8 @@ def sketch_factors(of: Factors, level: Level) -> Sketch:
     b, a, scaling = of
     size = factored_norm(of)
     k = min(level.triplets, b.shape[0], a.shape[1])
+    if not np.isfinite(size):
+        return _lost(size, (b.shape[0], a.shape[1]), level)
     qb, rb = np.linalg.qr(b)
     qa, ra = np.linalg.qr(a.T)
     u, s, vt = np.linalg.svd(np.float32(scaling) * (rb @ ra.T))
@@ -79,6 +83,11 @@ def sketch_factors(of: Factors, level: Level) -> Sketch:
         u, s, vt = np.pad(u, ((0, 0), (0, more))), np.pad(s, (0, more)), np.pad(vt, ((0, more), (0, 0)))
     picture = np.float32(scaling) * (_means(b, level.side) @ _means(a.T, level.side).T)
     return Sketch(size, _missed(size, s), s, u, vt, picture)
+
+
+def _lost(size: float, shape: tuple[int, ...], level: Level) -> Sketch:
+    """Of a training that has diverged: a matrix that holds NaN or infinity has no directions, and must not stop it."""
+    return Sketch(size, np.nan, *(np.full(of, np.nan, np.float32) for of in list(level.shapes(shape).values())[2:]))
 
 
 def _missed(size: float, s: np.ndarray) -> float:

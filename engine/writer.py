@@ -210,7 +210,8 @@ class Writer:
         began = time.perf_counter()
         self.snapshot.wait()
         norms: dict[str, float] = {}
-        with Beside(capture_path(self.folder, step)) as file:
+        # Weights that have become NaN are written as they are: a training that diverges is worth looking at.
+        with np.errstate(all="ignore"), Beside(capture_path(self.folder, step)) as file:
             file.write(self.layout.header(step=str(step)))
             for name, part in self.parts.items():
                 for piece in self._pieces(name, part, norms):

@@ -220,3 +220,16 @@ def test_what_is_absent_is_named(tmp_path):
         _ = Run.load(run.path).norms
     with pytest.raises(InputError, match="base model"):
         run.weight("0")
+
+
+def test_a_training_that_diverges_is_captured_as_it_is(tmp_path):
+    model = big(500, 400, 20)
+    with capture(model, tmp_path / "run", every=1, total=4, budget="1.5MB", say=False) as recorder, torch.no_grad():
+        for _ in range(2):
+            model[0].weight += float("nan")
+            model[1].weight += float("inf")
+            recorder.step(loss=float("nan"))
+    run = recorder.run
+    assert run is not None and run.steps == [0, 1, 2] and np.isnan(run.metrics.loss).all()
+    assert run.is_sketched("0") and np.isnan(run.sketch("0").norm) and np.isnan(run.norms.loc[2, "0"])
+    assert np.isinf(run.delta("1", 1)).all() and not run.delta("1.bias").any()
