@@ -21,14 +21,16 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from engine.capture import CaptureCallback, Every, check_free
+from engine.capture import CaptureCallback
 from engine.curriculum import Message, mixture
 from engine.data import Conversations, collate, encode_all, load
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
+from engine.recorder import check_free
 from engine.run import EMBEDDED, Run
+from engine.schedule import Every
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
@@ -121,6 +123,7 @@ def finetune(
             "settings": asdict(chosen),
         },
         source=source,
+        say=progress,
     )
     with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
         trainer = _ListTrainer(

@@ -96,6 +96,10 @@ class QLoRA(LoRA):
         )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = load_model(source, quantization_config=config, device_map={"": device})
+        for layer in model.modules():
+            # On processors with AVX512-BF16 an evaluation would pack W for a kernel that has no gradient, for good.
+            if hasattr(layer, "support_avx512bf16_for_cpu"):
+                layer.support_avx512bf16_for_cpu = False
         model = self._adapt(model)
         for name, parameter in model.named_parameters():
             if "lora_" in name:

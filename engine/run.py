@@ -6,13 +6,27 @@ Everything that Glasstune draws or says is read from here. The folder uses stand
     metrics.jsonl          {"step", "event": "train", "loss", "learning_rate", "grad_norm", ...}   a logged step
                            {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats}} an evaluation
     answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
+    norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
     captures/step-000120.safetensors    the weights' change since step 0, in float32
+    start.safetensors      the weights before training that a delta-W was or will be computed from
     adapter/ or model/     the result, in PEFT's or transformers' own format
 
 A capture holds, for a LoRA module, PEFT's own tensors (`base_model.model.<module>.lora_A.weight`, `lora_B`), so
 that the file is the adapter of that step; for a parameter that is trained whole, its delta under PyTorch's name
-(`<module>.weight`). Reading needs neither torch nor transformers. A run that was killed opens: half a last line
-is left out, captures are renamed into place only when whole.
+(`<module>.weight`), (out, in) even where the model stores (in, out). Reading needs neither torch nor transformers.
+A run that was killed opens: half a last line is left out, captures are renamed into place only when whole.
+
+What a module's entry in run.json says, by its "kind":
+    "lora"    "scaling", "r": delta-W = scaling B A. "adapters": several at once, the tensors then named
+              `...lora_A.<adapter>.weight`, which add up. "embedding": `lora_embedding_A` (r, tokens) and `_B`, whose
+              product is delta-W transposed. "from_start": B0 A0 of start.safetensors was taken out of W (PiSSA).
+    "dora"    the same and `...lora_magnitude_vector`: delta-W = m (W + sBA) / ||W + sBA|| - W, with W of the start.
+    "delta"   "parameter": the tensor. "rows": only these rows of an embedding are trained, and stored.
+    "sketch": [triplets, side], with any kind: the budget left room for a summary only, and the capture holds
+              `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `engine.sketch`) in place of the tensors.
+"base_parameter" names W in the base model's files, "transposed" says that they hold it as (in, out).
+run.json's "capture" says what was chosen and kept, "seconds" what it took, "resumed" at which steps training went on.
+Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
 """
 
 import html
@@ -20,37 +34,34 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
+from engine import delta as deltas
+from engine.delta import PEFT_PREFIX as PEFT_PREFIX
+from engine.delta import Factors as Factors
 from engine.errors import InputError
+from engine.sketch import FIELDS, Sketch
+from engine.tensors import Tensors
 
 FORMAT = "glasstune-run"
-VERSION = 1
-PEFT_PREFIX = "base_model.model."
+VERSION = 2
+START = "start.safetensors"
+START_SCRATCH = "start-scratch.safetensors"
+SKETCH_MARK = "#"
 _CAPTURE_NAME = re.compile(r"step-(\d{6,})\.safetensors")
-
-
-class Factors(NamedTuple):
-    """LoRA's factors of one matrix (Hu et al. 2021): delta-W = scaling * B @ A.
-
-    A: (r, in), random at the start. B: (out, r), zero at the start. scaling: alpha / r (or alpha / sqrt(r)).
-    """
-
-    B: np.ndarray
-    A: np.ndarray
-    scaling: float
-
-    def product(self) -> np.ndarray:
-        """delta-W, (out, in), float32."""
-        return np.float32(self.scaling) * (self.B @ self.A)
 
 
 def capture_path(folder: Path, step: int) -> Path:
     return folder / "captures" / f"step-{step:06d}.safetensors"
+
+
+def captured_steps(folder: Path) -> list[int]:
+    names = (_CAPTURE_NAME.fullmatch(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -137,7 +148,9 @@ class Run:
         return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
 
     def _evaluations(self, value: str) -> pd.DataFrame:
-        rows = {r["step"]: r[value] for r in self._records if r["event"] == "eval"}
+        rows: dict[int, dict[str, float]] = {}
+        for record in (r for r in self._records if r["event"] == "eval"):
+            rows.setdefault(record["step"], {}).update(record[value])
         frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
         frame.index.name = "step"
         return frame
@@ -163,9 +176,7 @@ class Run:
     @cached_property
     def steps(self) -> list[int]:
         """The captured steps, in order. Step 0 is before training."""
-        folder = self.path / "captures"
-        names = (_CAPTURE_NAME.fullmatch(file.name) for file in folder.glob("step-*.safetensors"))
-        return sorted(int(name[1]) for name in names if name)
+        return captured_steps(self.path)
 
     @property
     def modules(self) -> list[str]:
@@ -177,7 +188,7 @@ class Run:
         return tuple(self._about(module)["shape"])
 
     def kind(self, module: str) -> str:
-        """ "lora" if the module has factors, "delta" if it was trained whole."""
+        """ "lora" if its delta-W is a product of factors, "dora" if it is that rescaled, "delta" if trained whole."""
         return self._about(module)["kind"]
 
     def _about(self, module: str) -> dict[str, Any]:
@@ -210,32 +221,96 @@ class Run:
         except SafetensorError as error:
             raise InputError(f"{path} cannot be read ({error}); delete that capture, the others still open") from None
 
-    def factors(self, module: str, step: int | None = None) -> Factors:
+    def factors(self, module: str, step: int | None = None, adapter: str | None = None) -> Factors:
         """B (out, r), A (r, in) and the scaling of a LoRA module at a step (default: the last captured).
 
-        Raises InputError for a step or module that was not captured, or for one that was trained whole.
+        Their product is LoRA's delta-W: of several adapters at once the sum, unless `adapter` names one. Of DoRA they
+        are the direction only, see `delta`. Raises InputError for a step or module that was not captured, or for one
+        that was trained whole or only sketched.
         """
-        about = self._about(module)
-        if about["kind"] != "lora":
+        about = self._exactly(module)
+        if about["kind"] == "delta":
             raise InputError(f"run {self.name} trained {module} whole ({self.method}): it has a delta but no factors")
+        if adapter is not None and adapter not in about.get("adapters", [adapter]):
+            raise InputError(f"{module} has no adapter {adapter!r}; there are {', '.join(about['adapters'])}")
         step = self._step(step)
-        a, b = (self._tensor(step, f"{PEFT_PREFIX}{module}.{side}.weight") for side in ("lora_A", "lora_B"))
-        return Factors(B=b, A=a, scaling=about["scaling"])
+        return deltas.factors(module, about, lambda key: self._tensor(step, key), self._start, adapter)
 
     def delta(self, module: str, step: int | None = None) -> np.ndarray:
         """delta-W of one module at a step (default: the last captured): float32, (out, in) as `Linear.weight`.
 
-        Raises InputError for a step or module that was not captured.
+        Raises InputError for a step or module that was not captured, or only as a sketch.
         """
+        about, step = self._exactly(module), self._step(step)
+        if about["kind"] != "delta":
+            return deltas.whole_delta(module, about, lambda key: self._tensor(step, key), self._start)
+        value = self._tensor(step, about["parameter"])
+        if "rows" not in about:
+            return value
+        whole = np.zeros(about["shape"], np.float32)
+        whole[about["rows"]] = value
+        return whole
+
+    # --- summaries -----------------------------------------------------------------------------------
+
+    def _exactly(self, module: str) -> dict[str, Any]:
         about = self._about(module)
-        if about["kind"] == "lora":
-            return self.factors(module, step).product()
-        return self._tensor(self._step(step), about["parameter"])
+        if "sketch" in about:
+            raise InputError(
+                f"run {self.name} kept only a sketch of {module}, within its budget of "
+                f"{self.info.get('capture', {}).get('budget')}; use run.sketch(), or capture again with a larger budget"
+            )
+        return about
+
+    def is_sketched(self, module: str) -> bool:
+        """Whether the budget left room for no more than a summary of this module."""
+        return "sketch" in self._about(module)
+
+    def sketch(self, module: str, step: int | None = None) -> Sketch:
+        """The summary of a delta-W at a step (default: the last captured): norm, main directions, picture.
+
+        Raises InputError for a module that was kept exactly, and for a step or module that was not captured.
+        """
+        if not self.is_sketched(module):
+            raise InputError(f"run {self.name} kept {module} exactly: it has no sketch; use run.delta()")
+        step = self._step(step)
+        norm, missed, *others = (self._tensor(step, f"{module}{SKETCH_MARK}{field}") for field in FIELDS)
+        return Sketch(float(norm), float(missed), *others)
+
+    @cached_property
+    def norms(self) -> pd.DataFrame:
+        """Frobenius norm of every delta-W, exact, in the weights' unit: captured step x module, vectors included.
+
+        Raises InputError if the run has none: it was written before there were any.
+        """
+        rows = {r["step"]: r["norms"] for r in read_lines(self.path / "norms.jsonl")}
+        if not rows:
+            raise InputError(f"run {self.name} holds no norms (no norms.jsonl); compute them from run.delta()")
+        frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
+        frame.index.name = "step"
+        return frame
+
+    def _own_weight(self, about: dict[str, Any]) -> np.ndarray | None:
+        if "rows" in about or not (self.path / START).is_file():
+            return None
+        start = Tensors(self.path / START)
+        return start.read(about["base_parameter"]) if about["base_parameter"] in start else None
+
+    def _start(self, key: str) -> np.ndarray:
+        """A tensor from before training, in float32. Raises InputError if the run does not hold it."""
+        if not (self.path / START).is_file():
+            raise InputError(f"run {self.name} lacks {START}, which holds {key}; restore it or make the run again")
+        return Tensors(self.path / START).read(key)
 
     def weight(self, module: str) -> np.ndarray:
-        """W of the base model: float32, (out, in), before any change. Raises InputError if the base is not at hand."""
+        """W before any change: float32, (out, in). From the run, if it holds it, or from the base model's files.
+
+        Raises InputError if neither is at hand.
+        """
         about = self._about(module)
-        weight = base_weight(self.info["model"]["source"], about["base_parameter"])
+        weight = self._own_weight(about)
+        if weight is None:
+            weight = base_weight(self.info["model"]["source"], about["base_parameter"])
         return weight.T.copy() if about.get("transposed") else weight
 
     def __repr__(self) -> str:
