@@ -90,6 +90,10 @@ class CaptureCallback(TrainerCallback):
     ) -> None:
         if self.recorder and logs and "loss" in logs:
             self.recorder.log(state.global_step, {name: float(value) for name, value in logs.items()})
+        elif self.recorder and logs and "train_runtime" in logs:
+            # The last step is captured at the Trainer's last log, not at the end: by then it may have put the best
+            # checkpoint back. (An evaluation that stops it comes after on_epoch_end, so that would be too early.)
+            self.recorder.step(state.global_step, last=True)
 
     def on_evaluate(
         self,
@@ -112,13 +116,6 @@ class CaptureCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.recorder:
             self.recorder.step(state.global_step)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        # The last step is captured here, not at the end: by then the Trainer may have put the best checkpoint back.
-        if self.recorder and (control.should_training_stop or state.global_step >= state.max_steps):
-            self.recorder.step(state.global_step, last=True)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

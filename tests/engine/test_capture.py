@@ -111,20 +111,21 @@ def test_the_trainers_own_evaluations_are_kept(tmp_path):
     trainer.evaluate()  # after training, nothing is open any more
 
 
-def test_early_stopping_ends_the_run_where_training_ended(tmp_path):
+@pytest.mark.parametrize("when", ["steps", "epoch"])
+def test_early_stopping_ends_the_run_where_training_ended(when, tmp_path):
     model = make()
     before = weights(model)
     callback = CaptureCallback(tmp_path / "run", every=50, say=False)
     stop = EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=100.0)
     trainer = trainer_of(
-        tmp_path / "t", model, callback, steps=40, more=[stop], eval_strategy="steps", eval_steps=1, save_steps=1,
-        save_strategy="steps", load_best_model_at_end=True, metric_for_best_model="loss", greater_is_better=True,
+        tmp_path / "t", model, callback, steps=40, more=[stop], eval_strategy=when, eval_steps=1, save_steps=1,
+        save_strategy=when, load_best_model_at_end=True, metric_for_best_model="loss", greater_is_better=True,
     )  # fmt: skip
     held = {}
-    stop.on_epoch_end = lambda args, state, control, **rest: held.update(weights(rest["model"]))
+    stop.on_step_end = lambda args, state, control, **rest: held.update(weights(rest["model"]))
     trainer.train()
     run = callback.run
-    assert run is not None and run.steps == [0, 2] and run.info["steps"] == 2 and run.status == "finished"
+    assert run is not None and run.steps == [0, run.info["steps"]] and run.status == "finished"
     # The Trainer has put the best step's weights back; the run's last step is still what training came to.
     name = run.info["modules"][run.modules[0]]["parameter"]
     np.testing.assert_allclose(run.delta(run.modules[0]), held[name] - before[name], atol=1e-7)
