@@ -29,7 +29,7 @@ class Movement(NamedTuple):
 
 
 class Store(Protocol):
-    """What a `StoredRun` asks: run.json's content, the steps, metrics.jsonl's lines, and matrices, float32, (out, in)."""
+    """What a `StoredRun` asks: the content of run.json, steps, lines of metrics.jsonl; matrices, float32, (out, in)."""
 
     path: Path
     info: dict[str, Any]
