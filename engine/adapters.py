@@ -230,7 +230,12 @@ class AdapterStore:
             self.adapter.modules,
             notes=self.adapter.notes,
             step_known=known,
-            found={"kind": "adapter", "path": str(self.path)},
+            found={
+                "kind": "adapter",
+                "path": str(self.path),
+                "foreign": self.adapter.foreign,
+                "init": config.get("init_lora_weights", True),
+            },
         )
 
     def _misfit(self, misfits: list[str]) -> str:

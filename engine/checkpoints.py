@@ -76,6 +76,7 @@ class CheckpointStore:
             self._moved[key] = self._measure(key)
         return self._moved[key]
 
+    @np.errstate(invalid="ignore", over="ignore")  # a weight that is no number gives a norm that is none
     def _measure(self, key: str) -> Movement:
         norm = base_norm = 0.0
         difference = np.empty(0, np.float32)

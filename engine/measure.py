@@ -22,7 +22,7 @@ def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarra
 
 
 def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along which directions did a matrix move? U (out, n), S (n,), Vt (n, in) of delta-W = U diag(S) Vt, largest first.
+    """Along which directions did a matrix move? delta-W = U diag(S) Vt, largest first: (out, n), (n,), (n, in).
 
     n is min(out, in), or r for LoRA. Raises InputError for a change that is not finite.
     """
@@ -57,7 +57,8 @@ def norm(run: Run, module: str, step: int | None = None) -> float:
     if run.kind(module) == "lora":
         b, a, scaling = run.factors(module, step)
         b, a = b.astype(np.float64), a.astype(np.float64)
-        return float(abs(scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
+        with np.errstate(invalid="ignore"):  # a factor that is infinite gives a norm that is no number
+            return float(abs(scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
     return float(np.linalg.norm(run.delta(module, step)))
 
 
