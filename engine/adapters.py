@@ -102,10 +102,10 @@ def read_adapter(path: str | Path) -> Adapter:
             parts.setdefault(match["module"], {})[part] = name
         elif "lora_" in short or "trainable_tokens" in short:
             adapter.left_out[name] = "neither B A nor a whole weight"
-        elif ".base_layer." in short:
+        elif ".base_layer.weight" in short:  # PEFT saves it beside an embedding's factors
             adapter.left_out[name] = "a copy of the base's own weight"
         else:
-            _add_whole(adapter, short, name)
+            _add_whole(adapter, short.replace(".base_layer.", "."), name)
     for module, found in parts.items():
         _add_factors(adapter, module, found)
     _note(adapter)

@@ -22,7 +22,6 @@ from engine.measure import effective_rank, relative_norm, singular_values
 from engine.run import EMBEDDED, Run
 from engine.stores import STATE
 from engine.subspaces import subspace_overlap
-from engine.tensors import Tensors
 
 _MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
@@ -132,8 +131,9 @@ def summary(run: Run) -> list[str]:
     lines.append(f"  base {model.get('source')}" + (f"; {trained:,} weights trained{share}" if trained else ""))
     if not run.metrics.empty and "loss" in run.metrics:
         losses = run.metrics["loss"]
-        lines.append(f"  {len(losses)} logged losses, {losses.iloc[0]:.3g} to {losses.iloc[-1]:.3g} nats a token; "
-                     f"{len(run.steps)} steps with weights, the last {run.when(run.steps[-1]) if run.steps else 'none'}")  # fmt: skip
+        course = f"{losses.iloc[0]:.3g} to {losses.iloc[-1]:.3g} nats a token"
+        kept = f"weights of {len(run.steps)} steps" + (f" up to {run.steps[-1]}" if run.steps else "")
+        lines.append(f"  {len(losses)} logged losses, {course}; {kept}")
     return lines + [f"  note: {note}" for note in run.info.get("notes", [])]
 
 
@@ -168,7 +168,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     """Do two runs change the same things, the same way? One row a module of both, the most alike first.
 
     overlap_in and overlap_out: phi of what they look at and what they write (`engine.subspaces`), 0 to 1; chance: of
-    random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if they share none.
+    random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if none is in
+    both.
     """
     rows = {}
     for name in [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]:
@@ -212,8 +213,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     console = Console()
     try:
-        first, other = (open_run(chosen.path, chosen.base), None) if chosen.second is None else open_two(
-            chosen.path, chosen.second)  # fmt: skip
+        if chosen.second is None:
+            first, other = open_run(chosen.path, chosen.base), None
+        else:
+            first, other = open_two(chosen.path, chosen.second)
         faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
         if other is not None:
             show_comparison(first, other, console, chosen.top)

@@ -32,6 +32,7 @@ from engine.tensors import Tensors, find_name
 FORMAT = "glasstune-run"
 VERSION = 1
 PEFT_PREFIX = "base_model.model."
+HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
 _CAPTURE_NAME = re.compile(r"step-(\d{6,})\.safetensors")
 
 

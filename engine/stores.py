@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from engine.errors import InputError
-from engine.run import FORMAT, VERSION, Factors, Run
+from engine.run import FORMAT, HELD_OUT, VERSION, Factors, Run
 from engine.tensors import Tensors, read_json
 
 STATE = "trainer_state.json"
@@ -104,8 +104,7 @@ def records_of(state: dict[str, Any] | None) -> list[dict[str, Any]]:
             records.append({**line, "event": "train"})
         elif losses:
             named = {
-                name.removeprefix("eval_").removesuffix("loss").strip("_") or "held out": v
-                for name, v in losses.items()
+                name.removeprefix("eval_").removesuffix("loss").strip("_") or HELD_OUT: v for name, v in losses.items()
             }
             records.append({"step": line["step"], "event": "eval", "exact": {}, "loss": named})
     return records

@@ -3,6 +3,7 @@
 Every number stands beside what chance gives for a matrix of that size: in few dimensions even strangers look alike.
 """
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -106,7 +107,8 @@ def amplification(run: Run, module: str, step: int | None = None, r: int | None 
     return Amplification(factor, change, base, chance)
 
 
-class Intruders(NamedTuple):
+@dataclass(frozen=True)
+class Intruders:
     """cosines: (k,) of each of the first k directions of W', its largest cosine with any of W's. epsilon: below which
     it is an intruder. count: of intruders. chance: (draws,) such cosines of random directions, and `chance_count`, how
     many intruders k random directions would be on average."""
@@ -146,7 +148,8 @@ def intruders_between(
     if not np.isfinite(tuned).all():
         raise InputError("the tuned matrix holds NaN or infinity: training diverged; it has no directions")
     after = np.linalg.svd(tuned, full_matrices=False)[0][:, :k]
-    return Intruders(np.abs(before.T @ after).max(axis=0), epsilon, chance_cosines(*before.shape, draws))
+    dimensions, vectors = before.shape
+    return Intruders(np.abs(before.T @ after).max(axis=0), epsilon, chance_cosines(dimensions, vectors, draws))
 
 
 def chance_cosines(dimensions: int, vectors: int, draws: int = 1000) -> np.ndarray:
