@@ -103,7 +103,7 @@ def _relative(run: Run) -> dict[str, float]:
 def show(run: Run, console: Console, top: int = 12, everything: bool = False) -> bool:
     """Print what is known of a run. Whether a fault was found."""
     for line in summary(run):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     if run.steps and run.modules:
         _show_modules(modules_table(run, everything), console, top)
     findings = diagnose(run)

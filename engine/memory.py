@@ -5,6 +5,8 @@ meta device), PEFT adapts it, every tensor is counted by its own type, and one t
 have a size but no memory (fake tensors), noting what autograd keeps for the backward pass.
 """
 
+import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -107,7 +109,7 @@ def _build(model: "str | Path | PretrainedConfig", dtype: str) -> Any:
     if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
         raise InputError(f"no floating type called {dtype!r}; there are bfloat16, float16, float32")
     try:
-        config = AutoConfig.from_pretrained(resolve(model)) if isinstance(model, str | Path) else model
+        config = AutoConfig.from_pretrained(resolve(model)) if isinstance(model, str | Path) else deepcopy(model)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, dtype=precision).train()
     except InputError:
@@ -125,7 +127,8 @@ def _adapt(network: Any, r: int, target_modules: str | list[str], dtype: str) ->
         raise InputError(f"r is {r}; the rank of LoRA must be at least 1")
     config = LoraConfig(r=r, target_modules=target_modules, task_type="CAUSAL_LM")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # PEFT sets it itself, as it should
             network = get_peft_model(network, config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise InputError(f"LoRA found nothing to adapt: {error}") from None
@@ -152,7 +155,8 @@ def _quantised(network: Any) -> dict[int, int]:
 def _activations(network: Any, batch: int, length: int, autocast: bool, checkpointing: bool) -> int:
     """Bytes that one forward pass leaves for the backward pass, each storage once and the weights themselves not.
 
-    Traced with the processor's kernels, whose attention keeps no (length x length) scores, as flash attention's do not.
+    Traced with the processor's kernels, whose attention keeps no scores, as flash attention's do not, but, of a batch
+    with padding, the (length x length) mask.
     With `checkpointing`: what enters every layer, what is kept outside them, and the largest layer, computed again.
     """
     import torch
@@ -188,11 +192,15 @@ def _activations(network: Any, batch: int, length: int, autocast: bool, checkpoi
             return tensor
 
         ids = torch.zeros(batch, length, dtype=torch.long)
+        mask = torch.ones(batch, length, dtype=torch.long)
         with (
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             torch.autocast("cpu", torch.bfloat16, enabled=autocast),
         ):
-            output = network(input_ids=ids, labels=ids, use_cache=False)  # its graph must live while ids are compared
+            # The graph must live while storages are told apart by their addresses.
+            output = network(input_ids=ids, attention_mask=mask, labels=ids, use_cache=False)
+                input_ids=ids, attention_mask=mask, labels=ids, use_cache=False
+            )  # its graph must live while ids are compared
     sizes = [0] * (len(layers) + 1)
     for size, layer, _ in kept.values():
         sizes[layer] += size

@@ -64,6 +64,7 @@ class Tensors:
         self.entries: dict[str, Entry] = {}
         for file in self.files:
             self.entries |= read_header(file)
+        self.entries = {name: self.entries[name] for name in sorted(self.entries, key=_natural)}
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries
@@ -106,6 +107,11 @@ class Tensors:
 
     def _some(self) -> str:
         return ", ".join(list(self.entries)[:3]) or "none at all"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts layer 2 before layer 10, as the model has them; files hold names in any order."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
 def _fill(file: Any, part: memoryview) -> int:

@@ -88,7 +88,7 @@ def test_dora_without_its_base_says_so(bases, tmp_path):
     _, folder = save_adapter(tmp_path / "adapter", bases["llama"], target_modules=LINEAR, use_dora=True)
     edit(folder, base_model_name_or_path="nobody/nothing")
     run = Run.from_adapter(folder)
-    assert any("DoRA" in note and "need the base" in note for note in run.info["notes"])
+    assert any("DoRA" in note and "needs the base" in note for note in run.info["notes"])
     with pytest.raises(InputError, match="can only be told beside the base"):
         run.delta(run.modules[0])
 
@@ -106,7 +106,7 @@ def test_half_precision_is_read_without_torch(adapter):
 
 def test_an_embedded_models_adapter_is_the_runs(lora_run):
     run = Run.from_adapter(lora_run.path / "adapter")
-    assert run.modules == lora_run.modules
+    assert set(run.modules) == set(lora_run.modules)
     for module in run.modules:
         np.testing.assert_array_equal(run.delta(module), lora_run.delta(module))
 
@@ -114,10 +114,11 @@ def test_an_embedded_models_adapter_is_the_runs(lora_run):
 @pytest.mark.parametrize("wrapper", ["base_model.model._orig_mod.", "module.base_model.model.", ""])
 def test_names_that_peft_would_not_find_are_read_and_marked(adapter, wrapper):
     before = Run.from_adapter(adapter)
+    delta = before.delta(before.modules[0])
     rename(adapter, lambda name: name.replace("base_model.model.", wrapper, 1))
     run = Run.from_adapter(adapter)
     assert run.modules == before.modules
-    np.testing.assert_array_equal(run.delta(run.modules[0]), before.delta(run.modules[0]))
+    np.testing.assert_array_equal(run.delta(run.modules[0]), delta)
     assert len(run.info["found"]["foreign"]) == 2 * len(run.modules)
 
 
@@ -185,5 +186,5 @@ def test_a_base_that_does_not_match_is_named(bases, adapter):
 
 
 def test_a_base_of_other_shapes_is_named(adapter):
-    with pytest.raises(InputError, match=r"q_proj\.weight is \(\d+, \d+\) in the base and \(32, 32\) in the adapter"):
+    with pytest.raises(InputError, match=r"does not fit .*weight is \(\d+, \d+\) in the base and \(32, \d+\) in"):
         Run.from_adapter(adapter, "embedded")

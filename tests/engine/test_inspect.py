@@ -137,11 +137,12 @@ def test_comparing_a_run_with_itself_and_with_another(adapter, base, tmp_path):
     run = Run.from_adapter(adapter)
     same = compare(run, run)
     np.testing.assert_allclose(same[["overlap_in", "overlap_out", "cosine"]], 1, atol=1e-3)
-    torch.manual_seed(9)
-    change(adapter, lambda name, value: torch.randn_like(value))
     shutil.copytree(adapter, tmp_path / "other")
+    torch.manual_seed(9)
+    change(tmp_path / "other", lambda name, value: torch.randn_like(value))
     other = compare(run, Run.from_adapter(tmp_path / "other"))
-    assert len(other) == 4
+    assert len(other) == 4 and list(other["chance"]) == [4 / 32] * 4
+    assert other["overlap_in"].mean() == pytest.approx(4 / 32, abs=0.08), "strangers overlap as chance has it"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
