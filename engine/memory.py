@@ -199,8 +199,6 @@ def _activations(network: Any, batch: int, length: int, autocast: bool, checkpoi
         ):
             # The graph must live while storages are told apart by their addresses.
             output = network(input_ids=ids, attention_mask=mask, labels=ids, use_cache=False)
-                input_ids=ids, attention_mask=mask, labels=ids, use_cache=False
-            )  # its graph must live while ids are compared
     sizes = [0] * (len(layers) + 1)
     for size, layer, _ in kept.values():
         sizes[layer] += size
