@@ -95,7 +95,7 @@ _UNTRAINED = (
     "model.print_trainable_parameters() is not 0 and that the learning rate is not; with gradient checkpointing call "
     "model.enable_input_require_grads()"
 )
-_SOME_STILL = "see that these layers are used in the forward pass, and were not frozen"
+_SOME_STILL = "if that is not meant, see that these layers are used in the forward pass and were not frozen"
 _ALPHA = "set lora_alpha, often r or 2 r, and train again"
 
 
@@ -114,7 +114,7 @@ def _places(run: Run) -> list[Finding]:
         said = f"the base {run.info['model']['source']} is not the one it was trained on: {_some(misfits)}"
         findings.append(Finding("fault", said, _OTHER))
     elif any("fits" in module for module in modules):
-        findings.append(Finding("fine", f"every module has its place in the base {run.info['model']['name']}"))
+        findings.append(Finding("fine", f"every module has its place in its base, {run.info['model']['name']}"))
     return findings + _targets(run)
 
 

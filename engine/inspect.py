@@ -33,7 +33,7 @@ def open_run(path: str, base: str | None = None) -> Run:
     place = Path(path).expanduser()
     if (place / "run.json").is_file():
         return Run.load(place)
-    if is_adapter(path):
+    if is_adapter(path) and not any(place.glob(f"checkpoint-*/{STATE}")):
         return Run.from_adapter(path, base)
     if (place / STATE).is_file() or any(place.glob("checkpoint-*")):
         return Run.from_trainer_output(place, base)
@@ -142,6 +142,8 @@ def _targets(wanted: str | list[str] | None) -> str | None:
 
 
 def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
+    if frame.empty:  # every change needs a base that is not at hand, and the diagnosis says so
+        return
     known = frame["relative"].notna().any()
     table = Table("", "norm of delta-W", *(["beside W"] if known else []), "effective rank", title="What moved most",
                   title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip

@@ -6,10 +6,12 @@ a captured folder. Nothing is copied or written.
 """
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 
 from engine.errors import InputError
 from engine.run import FORMAT, HELD_OUT, VERSION, Factors, Run
@@ -66,6 +68,14 @@ class StoredRun(Run):
     def moved(self, module: str, step: int | None = None) -> Movement | None:
         self._about(module)
         return self._store.moved(self._step(step), module)
+
+    @cached_property
+    def norms(self) -> pd.DataFrame:
+        """Frobenius norm of every delta-W, in the weights' unit: step x matrix."""
+        from engine.measure import norm  # which imports Run
+
+        rows = [[norm(self, module, step) for module in self.modules] for step in self.steps]
+        return pd.DataFrame(rows, pd.Index(self.steps, name="step"), self.modules)
 
     def when(self, step: int) -> str:
         return super().when(step) if self.info["step_known"] else "as saved"

@@ -179,6 +179,16 @@ def test_other_folders_are_told_apart(bases, adapter, tmp_path):
         Run.from_adapter(tmp_path / "nowhere")
 
 
+def test_a_hub_id_that_cannot_be_had(tmp_path):
+    with pytest.raises(InputError, match="'nobody/nothing' is neither a folder here nor an adapter that can be down"):
+        Run.from_adapter("nobody/nothing")
+
+
+def test_norms_are_a_table(adapter):
+    run = Run.from_adapter(adapter)
+    assert run.norms.loc[1, run.modules[2]] == norm(run, run.modules[2]) and run.norms.shape == (1, len(run.modules))
+
+
 def test_a_base_that_does_not_match_is_named(bases, adapter):
     with pytest.raises(InputError, match=r"does not fit the base .*gpt2: the base has no model\.layers"):
         Run.from_adapter(adapter, bases["gpt2"])

@@ -54,7 +54,7 @@ def test_a_healthy_adapter_has_no_fault(adapter):
     findings = diagnose(Run.from_adapter(adapter))
     assert {finding.level for finding in findings} == {"fine"}
     said = " ".join(finding.what for finding in findings)
-    assert "4 of 4 matrices changed" in said and "its place in the base base" in said and "loss fell" in said
+    assert "4 of 4 matrices changed" in said and "its place in its base" in said and "loss fell" in said
 
 
 @pytest.mark.parametrize(
