@@ -77,6 +77,10 @@ class StoredRun(Run):
         rows = [[norm(self, module, step) for module in self.modules] for step in self.steps]
         return pd.DataFrame(rows, pd.Index(self.steps, name="step"), self.modules)
 
+    def __repr__(self) -> str:
+        ends = dict.fromkeys(self.when(step) for step in (*self.steps[:1], *self.steps[-1:]))
+        return f"Run({self.name}: {self.what}, {len(self.modules)} matrices, {' to '.join(ends) or 'no weights'})"
+
     def when(self, step: int) -> str:
         return super().when(step) if self.info["step_known"] else "as saved"
 

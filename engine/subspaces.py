@@ -102,7 +102,7 @@ def amplification(run: Run, module: str, step: int | None = None, r: int | None 
     weight = run.weight(module)
     change = float(np.linalg.norm(s[:r]))
     base = float(np.linalg.norm(u[:, :r].T @ weight @ vt[:r].T))
-    random = float(np.linalg.norm(weight)) * r / np.sqrt(weight.size)
+    random = float(np.linalg.norm(weight)) * r / weight.size**0.5
     factor, chance = (change / size if size else np.inf for size in (base, random))
     return Amplification(factor, change, base, chance)
 
