@@ -129,6 +129,7 @@ def _adapt(network: Any, r: int, target_modules: str | list[str], dtype: str) ->
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # PEFT sets it itself, as it should
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing. is deprecated")  # PEFT asks by the old name
             network = get_peft_model(network, config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise InputError(f"LoRA found nothing to adapt: {error}") from None

@@ -228,6 +228,10 @@ def read_header(path: Path) -> dict[str, Entry]:
             for name, about in header.items()
             if name != "__metadata__"
         }
+        for name, entry in entries.items():
+            begin, stop = header[name]["data_offsets"]
+            if begin < 0 or stop - begin != entry.nbytes:
+                raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
         end = max((entry.start + entry.nbytes for entry in entries.values()), default=0)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path} has a header that cannot be read ({error}); copy or download it again") from None

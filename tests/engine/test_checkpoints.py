@@ -149,6 +149,9 @@ def test_nan_and_infinity_are_told_not_hidden(pair):
     [
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "was cut short"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x09\0\0\0\0\0\0\0{broken:}"), "header that cannot be read"),
+        (lambda f: (f / "model.safetensors").write_bytes(
+            b'\x3d\0\0\0\0\0\0\0{"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}0000'),
+         "x has 4 bytes for a shape of 8"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "is not a safetensors file, or it was cut short"),
         (lambda f: (f / "model.safetensors").unlink(), "is no checkpoint: it holds no safetensors file"),
         (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), r"a pickle can run any code.*save_pretrained"),
