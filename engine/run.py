@@ -45,13 +45,14 @@ from engine.delta import PEFT_PREFIX as PEFT_PREFIX
 from engine.delta import Factors as Factors
 from engine.errors import InputError
 from engine.sketch import FIELDS, Sketch
-from engine.tensors import Tensors
+from engine.tensors import Tensors, find_name
 
 FORMAT = "glasstune-run"
 VERSION = 2
 START = "start.safetensors"
 START_SCRATCH = "start-scratch.safetensors"
 SKETCH_MARK = "#"
+HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
 _CAPTURE_NAME = re.compile(r"step-(\d{6,})\.safetensors")
 
 
@@ -114,6 +115,49 @@ class Run:
         """Open the run in folder `path`. Raises InputError if there is none."""
         return cls(path)
 
+    # --- runs that Glasstune did not make: see engine.stores -----------------------------------------
+
+    @staticmethod
+    def from_adapter(path: str | Path, base: str | Path | None = None) -> "Run":
+        """What did this LoRA adapter do? A Run of a PEFT folder or Hub id, without training anything.
+
+        base: the model it was trained on (a folder, a Hub id already downloaded, "embedded"); by default what its
+        adapter_config.json says. Only W itself, DoRA and `modules_to_save` need it. Raises InputError for a folder that
+        is no LoRA adapter, a file that is not whole, or a `base` that the adapter does not fit.
+        """
+        from engine.adapters import AdapterStore
+        from engine.stores import StoredRun
+
+        return StoredRun(AdapterStore(path, base))
+
+    @staticmethod
+    def from_checkpoints(base: str | Path, tuned: str | Path, *, progress: bool = True) -> "Run":
+        """What changed between two safetensors checkpoints? A Run whose deltas are `tuned - base`.
+
+        Every tensor is read once, in pieces, for its norm (`progress`: with a bar); a delta again when it is asked
+        for. `run.info["differences"]` lists the names and shapes that are in one of the two only. Raises InputError
+        for a folder that is no checkpoint, a file that is not whole, or two that share nothing.
+        """
+        from engine.checkpoints import CheckpointStore
+        from engine.stores import StoredRun
+
+        store = CheckpointStore(base, tuned)
+        store.scan(progress)
+        return StoredRun(store)
+
+    @staticmethod
+    def from_trainer_output(folder: str | Path, base: str | Path | None = None) -> "Run":
+        """How did a training go that we did not watch? A Run of what transformers' Trainer left in its output folder.
+
+        Losses come from `trainer_state.json`, weights from every `checkpoint-N` (adapters or whole models) and from
+        the folder itself. base: needed for the deltas of whole models. Raises InputError if there is no
+        trainer_state.json.
+        """
+        from engine.stores import StoredRun
+        from engine.trainer_output import TrainerStore
+
+        return StoredRun(TrainerStore(folder, base))
+
     # --- what was run --------------------------------------------------------------------------------
 
     @property
@@ -132,8 +176,21 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running" (or killed), "finished", or "stopped" by an error."""
+        """ "running" (or killed), "finished", or "stopped" by an error; "saved" if only the result was found."""
         return self.info.get("status", "running")
+
+    @property
+    def what(self) -> str:
+        """What was run, for titles: "lora on spanish", or the method alone if the data has no name."""
+        return f"{self.method} on {self.task}" if self.task else self.method
+
+    def when(self, step: int) -> str:
+        """What a picture calls a step: "step 120"."""
+        return f"step {step}"
+
+    def moved(self, module: str, step: int | None = None) -> Any:
+        """The norms of a module that are known without its matrix (an `engine.stores.Movement`), or None."""
+        return None
 
     # --- numbers -------------------------------------------------------------------------------------
 
@@ -230,7 +287,7 @@ class Run:
         """
         about = self._exactly(module)
         if about["kind"] == "delta":
-            raise InputError(f"run {self.name} trained {module} whole ({self.method}): it has a delta but no factors")
+            raise InputError(f"the change of {module} in run {self.name} is kept whole: it has a delta but no factors")
         if adapter is not None and adapter not in about.get("adapters", [adapter]):
             raise InputError(f"{module} has no adapter {adapter!r}; there are {', '.join(about['adapters'])}")
         step = self._step(step)
@@ -315,11 +372,12 @@ class Run:
 
     def __repr__(self) -> str:
         steps = f"{len(self.steps)} captured steps up to {self.steps[-1]}" if self.steps else "no captured steps"
-        return f"Run({self.name}: {self.method} on {self.task}, {len(self.modules)} matrices, {steps}, {self.status})"
+        return f"Run({self.name}: {self.what}, {len(self.modules)} matrices, {steps}, {self.status})"
 
     def _repr_html_(self) -> str:
         model = self.info.get("model", {})
-        sizes = f"{model.get('parameters', 0):,} weights, {model.get('trainable', 0):,} trained"
+        counts = {"weights": model.get("parameters"), "trained": model.get("trainable")}
+        sizes = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count is not None)
         rows = {
             "method": ", ".join(f"{k} {v}" for k, v in self.info.get("method", {}).items()),
             "model": f"{model.get('name')}, {sizes}",
@@ -353,14 +411,8 @@ def base_folder(source: str) -> Path:
 
 def base_weight(source: str, parameter: str) -> np.ndarray:
     """One parameter of a base model, from its safetensors files, in float32. Raises InputError if it is not there."""
-    folder = base_folder(source)
-    index = folder / "model.safetensors.index.json"
-    name = "model.safetensors"
-    if index.is_file():
-        name = json.loads(index.read_text(encoding="utf-8"))["weight_map"].get(parameter, name)
-    path = folder / name
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.get_tensor(parameter).astype(np.float32)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path} does not give {parameter} ({error})") from None
+    tensors = Tensors(base_folder(source))
+    name = find_name(parameter, tensors)
+    if name is None:
+        raise InputError(f"{tensors.path} holds no {parameter}; is it the base that this run began with?")
+    return tensors.read(name)

@@ -51,7 +51,7 @@ def plot_answers(
                 ax.text(left, at + 0.5, mark, va="center", fontsize=14, color=colour, fontweight="bold")
                 text = shorten(str(row.answer), _ANSWER) or "(nothing)"
                 ax.text(left + 0.02, at + 0.5, text, va="center", fontsize=14, color=colour)
-    ax.set_title(f"{run.method} on {run.task}: the model's own answers")
+    ax.set_title(f"{run.what}: the model's own answers")
     return ax
 
 

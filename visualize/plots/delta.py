@@ -15,5 +15,5 @@ def plot_delta(run: Run, *, module: str | None = None, step: int | None = None, 
     module = choose_module(run, module, step)
     values = run.delta(module, step)
     ax = axes_or_new(ax, figsize=matrix_size(values.shape))
-    heat(ax, values, f"delta-W, {short(module)}\nstep {last_step(run, step)}")
+    heat(ax, values, f"delta-W, {short(module)}\n{run.when(last_step(run, step))}")
     return ax

@@ -62,6 +62,6 @@ def plot_factors(
     bar = figure.colorbar(axes[2].images[0], cax=scale_axes)
     bar.set_label("weight")
     figure.suptitle(
-        f"{short(module)}, step {last_step(run, step)}: delta-W = {factors.scaling:g} B A", fontsize=17, y=0.985
+        f"{short(module)}, {run.when(last_step(run, step))}: delta-W = {factors.scaling:g} B A", fontsize=17, y=0.985
     )
     return axes

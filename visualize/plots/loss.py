@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run import HELD_OUT, Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 
@@ -36,13 +36,14 @@ def plot_loss(
         smooth = losses.rolling(SMOOTHED, center=True, min_periods=1).median().where(losses.notna())
         style = METHOD_LINES.get(one.method, "-")
         ax.plot(smooth.index, smooth, color=colour, linestyle=style, label=f"{label}training, median of {SMOOTHED}")
-        if one.task in one.skill_losses:
-            held = one.skill_losses[one.task].loc[:step]
+        name = one.task if one.task in one.skill_losses else HELD_OUT
+        if name in one.skill_losses:
+            held = one.skill_losses[name].loc[:step]
             ax.plot(held.index, held, "o-", color=colours.delta, markersize=7, label=f"{label}held out")
     ax.set_ylim(bottom=0)
     ax.set_xlabel("step")
     ax.set_ylabel("loss (nats a token, lower is better)")
-    ax.set_title(", ".join(f"{one.method} on {one.task}" for one in runs))
+    ax.set_title(", ".join(one.what for one in runs))
     ax.grid(axis="y")
     ax.legend()
     return ax

@@ -55,7 +55,7 @@ def plot_skills(
     if run.task in frame:
         ax.axhline(0.5, color=palette().background, linewidth=6)
     ax.set_xlabel("step (as evaluated)")
-    ax.set_title(f"{run.method} on {run.task}: what it can do, step by step")
+    ax.set_title(f"{run.what}: what it can do, step by step")
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)

@@ -34,10 +34,8 @@ def plot_spectrum(run: Run, *, module: str | None = None, step: int | None = Non
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
     kept = f"at least {_MOST_LINES}" if ranks[-1] == _MOST_LINES else str(ranks[-1])
-    possible = f"of {min(run.shape(module))} possible"
-    ax.set_title(
-        f"Singular values of delta-W, {short(module)}\n{kept} {possible} are above rounding error at step {steps[-1]}"
-    )
+    possible = f"of {min(run.shape(module))} possible are above rounding error"
+    ax.set_title(f"Singular values of delta-W, {short(module)}\n{kept} {possible}, {run.when(steps[-1])}")
     ax.set_xlabel("step")
     ax.set_ylabel("singular value (weights' unit)")
     ax.grid(axis="y")
