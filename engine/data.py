@@ -8,7 +8,7 @@ template has none, by comparing the conversation with and without each answer, w
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +35,8 @@ PLAIN_TEMPLATE = (
     "{%- else %}{{- '### ' + message['role'].capitalize() + ':\n' + message['content'] + '\n' }}{%- endif %}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '### Response:\n' }}{%- endif %}"
 )
+_ELSE = "\ue000"  # a character for private use, which no data holds
+_QUIETLY = {"verbose": False}  # too long a text is cut later, so it is no cause for a warning
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
 
 
@@ -107,38 +109,37 @@ def _stretches(mask: list[int]) -> int:
 
 
 def _mask_by_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
-    out = tokenizer.apply_chat_template(list(messages), return_dict=True, return_assistant_tokens_mask=True)
+    out = tokenizer.apply_chat_template(
+        list(messages), return_dict=True, return_assistant_tokens_mask=True, tokenizer_kwargs=_QUIETLY
+    )
     return out["input_ids"], out["assistant_masks"]
 
 
 def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
     """The assistant's tokens as what each answer adds to the prompt before it, up to its end-of-text token."""
 
-    def render(part: list[Message], prompt: bool) -> str | list[int]:
+    def render(part: list[Message], prompt: bool = False) -> str | list[int]:
         """As text, or as tokens where a token's characters cannot be told (a slow tokenizer)."""
         return tokenizer.apply_chat_template(
-            list(part), add_generation_prompt=prompt, tokenize=not tokenizer.is_fast, return_dict=False
+            list(part),
+            add_generation_prompt=prompt,
+            tokenize=not tokenizer.is_fast,
+            return_dict=False,
+            tokenizer_kwargs=_QUIETLY,
         )
 
-    if messages[0]["role"] == "assistant":
-        raise InputError(
-            f"{_where(messages)}the conversation opens with an answer, so there is no prompt to compare it with; "
-            "begin it with a question"
-        )
-    whole = render(messages, prompt=False)
-    spans = []
+    whole, spans = render(messages), []
     for at, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before, after = render(messages[:at], prompt=True), render(messages[: at + 1], prompt=False)
-        if not before == whole[: len(before)] or not after == whole[: len(after)] or len(after) <= len(before):
-            raise InputError(
-                f"{_where(messages)}this model's chat template rewrites earlier turns, so its answers cannot be "
-                "marked; add {% generation %} marks to the template, or train on single-turn records"
-            )
-        spans.append((len(before), len(after)))
+        if message["role"] == "assistant":
+            span = _added(render, whole, messages, at) or _swapped(tokenizer, render, whole, messages, at)
+            if span is None:
+                raise InputError(
+                    f"{_where(messages)}this model's chat template rewrites what message {at + 1} says, so its answers "
+                    "cannot be marked; add {% generation %} marks to the template"
+                )
+            spans.append(span)
     if tokenizer.is_fast:
-        out = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+        out = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, **_QUIETLY)
         ids, starts = out["input_ids"], [start for start, _ in out["offset_mapping"]]
     else:
         ids, starts = whole, list(range(len(whole)))
@@ -149,6 +150,34 @@ def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Messa
         for at in inside:
             mask[at] = int(not ends or at <= ends[-1])  # templates add a line end after it, which nobody says
     return ids, mask
+
+
+def _added(render: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
+    """From where to where the answer stands, if the conversation begins with its prompt, then with its answer."""
+    if at == 0:
+        return None
+    before, after = render(messages[:at], prompt=True), render(messages[: at + 1])
+    fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
+    return (len(before), len(after)) if fits else None
+
+
+def _swapped(
+    tokenizer: PreTrainedTokenizerBase, render: Callable, whole: str | list[int], messages: list[Message], at: int
+) -> tuple[int, int] | None:
+    """The same where a template drops something from earlier turns, as reasoning models' do: what changes if the
+    answer is another. Checked: exactly its words must stand there; the special tokens that follow end the turn."""
+    if not isinstance(whole, str):
+        return None
+    said = messages[at]["content"].strip()
+    other = render([*messages[:at], {**messages[at], "content": _ELSE}, *messages[at + 1 :]])
+    before, found, after = other.partition(_ELSE)
+    if not found or not said or whole != before + said + after:
+        return None
+    first, last = len(before), len(before) + len(said)
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    while ends := [token for token in special if whole.startswith(token, last)]:
+        last += len(max(ends, key=len))
+    return first, last
 
 
 def encode_all(

@@ -7,8 +7,8 @@ A record has one of the forms that courses and practitioners use:
     conversations      [{"from": "human", "value": ...}, ...]               ShareGPT
     prompt-completion  prompt and completion, as text or as messages        OpenAI, TRL
 
-JSON and JSON lines are read here, so that an error can name the line; CSV, Parquet, data set folders and Hub ids
-through the `datasets` library.
+JSON and JSON lines are read here, so that an error can name the line, CSV by pandas; Parquet, data set folders and
+Hub ids by the `datasets` library.
 """
 
 import json
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import datasets
+import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from engine.curriculum import Message
@@ -100,8 +101,9 @@ def to_messages(record: Mapping[str, Any], where: str) -> Conversation:
         else:
             form = "alpaca"
             asked, answered = _text(record, "instruction", where), _text(record, "output", where)
-            if record.get("input"):
-                asked = f"{asked}\n{_text(record, 'input', where)}"
+            if record.get("input"):  # "Translate to Spanish:" goes on in its line; after a sentence a new one begins
+                between = " " if asked.endswith(":") else "\n"
+                asked = f"{asked}{between}{_text(record, 'input', where)}"
             messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     if record.get("system") and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": _text(record, "system", where)}, *messages]
@@ -202,9 +204,7 @@ def _from_file(path: Path) -> Iterator[Found]:
     """The records of one file, by what its name ends in; a file that ends in none of these is JSON lines."""
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        # Everything is text: pandas would turn the answer "NA" into nothing and "007" into 7.
-        rows = _through_datasets(path, "csv", data_files=str(path), dtype=str, keep_default_na=False)["train"]
-        return ((f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
+        return ((f"{path}, row {number}", row) for number, row in enumerate(_read_csv(path), 1))
     if suffix == ".parquet":
         rows = _through_datasets(path, "parquet", data_files=str(path))["train"]
         return ((f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
@@ -251,6 +251,17 @@ def _read_json(path: Path) -> Iterator[Found]:
     if not isinstance(whole, list):
         raise InputError(f"{path} holds a {type(whole).__name__}, not a list of records")
     return _numbered(whole, f"{path}, ")
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    """Every cell as the text that it is: `datasets` would turn the answer "NA" into nothing and "007" into 7."""
+    try:
+        frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
+        raise InputError(f"{path} cannot be read: {_first_line(error)}") from None
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas would make the first column row names
+        raise InputError(f"{path} cannot be read: its rows have more fields than its first line names")
+    return frame.to_dict("records")
 
 
 def _read_folder(path: Path) -> Mapping[str, Iterable[Any]]:
