@@ -119,7 +119,7 @@ def compare(
     name, graded, heldout = questions_of(run, data, limit)
     prompts, references = zip(*(both for c in graded if (both := last_answer(c))), strict=True)
     on_texts = check_applies([metric for metric in asked if metric != PERPLEXITY], references)
-    tokenizer = load_tokenizer(_tokenizer_folder(run))
+    tokenizer = tokenizer_of(run)
     scores: dict[str, dict[str, Score]] = {}
     said: dict[str, list[str]] = {}
     cut = 0
@@ -137,10 +137,11 @@ def compare(
     return Comparison(run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, heldout)
 
 
-def _tokenizer_folder(run: Run) -> str | Path:
-    folder = next((run.path / kind for kind in ("adapter", "model") if (run.path / kind).is_dir()), None)
-    has_one = folder is not None and (folder / "tokenizer_config.json").is_file()
-    return folder if folder is not None and has_one else run.info["model"]["source"]
+def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved with the run's result, with its chat template, or else its base's."""
+    folders = [run.path / kind for kind in ("adapter", "model")]
+    saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
+    return load_tokenizer(saved[0] if saved else run.info["model"]["source"])
 
 
 def _too_long(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list, max_new_tokens: int) -> int:
