@@ -54,7 +54,7 @@ def test_the_questions_are_those_that_the_run_did_not_train_on(tmp_path):
     with pytest.raises(InputError, match="nothing to grade in dataset"):
         questions_of(run, [{"messages": [{"role": "user", "content": "hi"}]}])
     file.unlink()
-    with pytest.raises(InputError, match="the data of run run is not at hand .*; give data to grade on"):
+    with pytest.raises(InputError, match=r"the data of run run is not at hand .*; give data to grade on"):
         questions_of(run, None)
     run = finetune("embedded", records[:4], Full(), out=tmp_path / "few", **options)
     with pytest.raises(InputError, match="held nothing out"):
@@ -114,7 +114,7 @@ def test_a_run_without_its_result(tmp_path):
 def test_lm_eval_is_asked_for_only_when_it_is_used(lora_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(
-        InputError, match="lm-evaluation-harness is not at hand .*; install it with pip install lm_eval"
+        InputError, match=r"lm-evaluation-harness is not at hand .*; install it with pip install lm_eval"
     ):
         run_tasks(lora_run, ["hellaswag"])
 
