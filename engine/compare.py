@@ -167,7 +167,9 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
         table.add_column(column, justify="left" if column == "metric" else "right")
     for name, row in found.table.iterrows():
         share = found.scores["base"][str(name)].low is not None
-        change = f"{100 * row.change:+.1f} points" if share else f"{row.change:+.3f}"
+        change = (
+            f"{100 * row.change:+.1f} points" if share else f"{row.change:+,.{0 if abs(row.change) >= 1000 else 3}f}"
+        )
         what = Text(printable(str(name))).append(f"\n{printable(found.about[str(name)])}", style="dim")
         table.add_row(what, *(_shown(str(name), found.scores[side][str(name)]) for side in SIDES), change)
     console.print(table)

@@ -51,7 +51,9 @@ def run_tasks(
                 try:
                     out = lm_eval.simple_evaluate(wrapped, tasks=list(tasks), limit=limit, log_samples=False, **options)
                 except KeyError as error:
-                    raise InputError(f"lm-evaluation-harness knows no task {error}; see lm_eval ls tasks") from None
+                    raise InputError(
+                        f"lm-evaluation-harness has no such task ({error.args[0]}); see lm_eval ls tasks"
+                    ) from None
             found[side] = {
                 (task, metric.removesuffix(",none")): value
                 for task, numbers in out["results"].items()
