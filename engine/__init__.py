@@ -1,5 +1,6 @@
 """Real fine-tuning, and its capture. What is used most can be imported from here; it is loaded when first used."""
 
+import logging
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from engine.finetune import finetune
     from engine.methods import Full, LoRA, QLoRA
     from engine.run import Run
+
+# It advises to install an optional faster kernel, each time it is imported.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 _HOME = {
     "CaptureCallback": "engine.capture",

@@ -25,7 +25,7 @@ from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.curriculum import Message
-from engine.data import Source, hold_out, load
+from engine.data import Conversations, Source, hold_out, load
 from engine.errors import InputError, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
@@ -42,7 +42,7 @@ SIDES = ("base", "tuned")
 class Comparison:
     """scores: side ("base", "tuned") -> metric -> its number. answers: one row a question: prompt, expected, and what
     each side says. about: metric -> what it means. prompts_cut: questions too long for the context, read from their
-    end. heldout: whether the questions were kept out of training, as far as this run knows."""
+    end. trained_on: how many of the questions stand in the run's training data too (None: that is not at hand)."""
 
     run: str
     data: str
@@ -50,7 +50,7 @@ class Comparison:
     answers: pd.DataFrame
     about: dict[str, str]
     prompts_cut: int
-    heldout: bool
+    trained_on: int | None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -59,28 +59,49 @@ class Comparison:
         return frame.assign(change=frame.tuned - frame.base)
 
 
-def questions_of(run: Run, data: Source | None, limit: int | None = None) -> tuple[str, list[list[Message]], bool]:
-    """The data's name, the conversations to grade a run on, and whether it was not trained on them.
+def questions_of(
+    run: Run, data: Source | None, limit: int | None = None
+) -> tuple[str, list[list[Message]], int | None]:
+    """The data's name, the conversations to grade a run on, and how many of their questions it was trained on.
 
-    data: None takes what the run held out; of other data the held-out part, or all of it if it has none.
-    Raises InputError if there is nothing to grade.
+    data: None takes what the run held out; of other data the held-out part, or all of it if it has none. The number
+    is None where the run's own data is not at hand. Raises InputError if there is nothing to grade.
     """
-    used = run.info.get("data", {})
-    source = used.get("source") or used.get("name") if data is None else data
-    if source is None or (data is None and not used.get("heldout")):
-        raise InputError(f"run {run.name} held nothing out and does not know its data; give data to grade on")
+    own: Conversations | InputError
     try:
-        whole = load(source)
+        own = _own_data(run)
     except InputError as error:
-        if data is not None:
-            raise
-        raise InputError(f"the data of run {run.name} is not at hand ({error}); give data to grade on") from None
-    seen = data is None or str(data) == used.get("source")
-    split = hold_out(whole, run.info.get("settings", {}).get("seed", 0)) if seen else whole
-    graded = [c for c in split.heldout or split.train if last_answer(c)][:limit]
+        own = error
+    if data is None:
+        if isinstance(own, InputError):
+            raise InputError(f"the data of run {run.name} is not at hand ({own}); give data to grade on")
+        if not own.heldout:
+            raise InputError(f"run {run.name} held nothing out; give data to grade on")
+        chosen = own
+    else:
+        same = str(data) == run.info.get("data", {}).get("source") and not isinstance(own, InputError)
+        chosen = own if same and isinstance(own, Conversations) else load(data)
+    graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
     if not graded:
-        raise InputError(f"there is nothing to grade in {split.name}: no conversation has an answer after a question")
-    return split.name, graded, bool(split.heldout) or not seen
+        raise InputError(f"there is nothing to grade in {chosen.name}: no conversation has an answer after a question")
+    if isinstance(own, InputError):
+        return chosen.name, graded, None
+    learned = {_question(conversation) for conversation in own.train}
+    return chosen.name, graded, sum(_question(conversation) in learned for conversation in graded)
+
+
+def _own_data(run: Run) -> Conversations:
+    """What the run was trained on and what it held out, as `finetune` took it. Raises InputError if it is gone."""
+    used = run.info.get("data", {})
+    source = used.get("source") or used.get("name")
+    if source is None:
+        raise InputError("the run does not say what it was trained on")
+    return hold_out(load(source), run.info.get("settings", {}).get("seed", 0))
+
+
+def _question(conversation: list[Message]) -> str:
+    both = last_answer(conversation)
+    return "\n".join(message["content"] for message in (both[0] if both else conversation))
 
 
 @contextmanager
@@ -116,7 +137,7 @@ def compare(
     """
     run = run if isinstance(run, Run) else Run.load(run)
     asked = list(metrics)
-    name, graded, heldout = questions_of(run, data, limit)
+    name, graded, trained_on = questions_of(run, data, limit)
     prompts, references = zip(*(both for c in graded if (both := last_answer(c))), strict=True)
     on_texts = check_applies([metric for metric in asked if metric != PERPLEXITY], references)
     tokenizer = tokenizer_of(run)
@@ -134,7 +155,9 @@ def compare(
         cut = _too_long(model, tokenizer, list(prompts), max_new_tokens) if on_texts else 0
     answers = {"prompt": [p[-1]["content"] for p in prompts], "expected": list(references)}
     about = {metric.name: metric.about for metric in on_texts} | {PERPLEXITY: "on the answers' tokens; lower is better"}
-    return Comparison(run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, heldout)
+    return Comparison(
+        run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, trained_on
+    )
 
 
 def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
@@ -175,10 +198,12 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
     console.print(table)
     if any(value.low is not None for value in found.scores["base"].values()):
         console.print(Text("in brackets: 95 % interval (Wilson 1927)", style="dim"))
-    if not found.heldout:
+    if found.trained_on is None:
         console.print(
-            Text("note: the run was trained on these very questions, so this says nothing of others", "yellow")
+            Text("note: the run's training data is not at hand, so these may be questions it has seen", "yellow")
         )
+    elif found.trained_on:
+        console.print(Text(f"note: the run was trained on {found.trained_on} of these very questions", "yellow"))
     if found.prompts_cut:
         console.print(
             Text(f"note: {found.prompts_cut} questions exceed the context; only their ends were read", "yellow")

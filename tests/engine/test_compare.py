@@ -33,7 +33,7 @@ def test_each_side_is_the_model_that_it_says(request, kind, tokenizer):
         assert found.scores[side]["perplexity"].value == pytest.approx(nats, rel=1e-5)
     assert list(found.table.index) == ["exact", "token_f1", "json (a)", "perplexity"]
     assert (found.table.change == found.table.tuned - found.table.base).all()
-    assert found.heldout and found.prompts_cut == 0
+    assert found.trained_on == 0 and found.prompts_cut == 0
 
 
 def test_perplexity_alone_generates_nothing(lora_run, monkeypatch):
@@ -48,18 +48,24 @@ def test_the_questions_are_those_that_the_run_did_not_train_on(tmp_path):
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
     options = {"steps": 1, "skills": 0, "save": False, "progress": False, "batch_size": 4, "seed": 3}
     run = finetune("embedded", str(file), Full(), out=tmp_path / "run", **options)
-    name, graded, heldout = questions_of(run, None)
-    assert (name, len(graded), heldout) == ("mine", 4, True)
-    assert questions_of(run, str(file))[1:] == (graded, True)  # naming the same file again is no other data
-    assert len(questions_of(run, records[:5])[1]) == 5
+    name, graded, trained_on = questions_of(run, None)
+    assert (name, len(graded), trained_on) == ("mine", 4, 0)
+    assert questions_of(run, str(file))[1:] == (graded, 0)  # naming the same file again is no other data
+    held = {c[0]["content"] for c in graded}
+    assert questions_of(run, records)[2] == 36 and len(questions_of(run, records)[1]) == 40
+    assert questions_of(run, [r for r in records if r["prompt"] in held])[2] == 0
     with pytest.raises(InputError, match="nothing to grade in dataset"):
         questions_of(run, [{"messages": [{"role": "user", "content": "hi"}]}])
+    file.write_text("".join(json.dumps(record) + "\n" for record in records[:4]))
+    with pytest.raises(InputError, match="held nothing out"):
+        questions_of(run, None)
     file.unlink()
     with pytest.raises(InputError, match=r"the data of run run is not at hand .*; give data to grade on"):
         questions_of(run, None)
     run = finetune("embedded", records[:4], Full(), out=tmp_path / "few", **options)
-    with pytest.raises(InputError, match="held nothing out"):
+    with pytest.raises(InputError, match="the data of run few is not at hand"):
         questions_of(run, None)
+    assert questions_of(run, records[:4])[2] is None
 
 
 def test_a_metric_that_does_not_apply_is_said_before_anything_is_computed(lora_run, monkeypatch, capsys):
