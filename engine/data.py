@@ -1,24 +1,28 @@
-"""What does the model learn from? Records -> conversations -> tokens, with only the answers marked as labels.
+"""What does the model learn from? Conversations -> the model's own chat template -> tokens, with labels on the answers.
 
-A record is `instruction` + `input` + `output` (Alpaca, Taori et al. 2023), `messages` (role and content), or
-`prompt` + `completion`. It goes through the model's own chat template, and the labels are the assistant's
-tokens, found by transformers' `{% generation %}` mark or, where a template has none, by comparing the
-conversation with and without each answer.
+The labels are the assistant's tokens, every turn of them, found by transformers' `{% generation %}` marks; where a
+template has none, by comparing the conversation with and without each answer, which is checked. Reading files is in
+`engine.records`. What a data set would be to a model, before training on it:
+
+    python -m engine.data my.jsonl --model embedded
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
-from datasets import Dataset
+from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from engine.curriculum import Message
 from engine.errors import InputError
-from engine.tasks import TASKS, task_file
+from engine.records import Conversation, Conversations, Source, hold_out, load, read_jsonl, to_messages
+
+__all__ = [
+    "IGNORE", "Conversation", "Conversations", "Encoded", "Source", "collate", "encode", "encode_all", "hold_out",
+    "load", "marking", "read_jsonl", "to_messages", "with_template",
+]  # fmt: skip
 
 IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
 
@@ -26,140 +30,154 @@ IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
 PLAIN_TEMPLATE = (
     "{%- for message in messages %}"
     "{%- if message['role'] == 'assistant' %}"
-    "{{- '### Response:\n' }}{% generation %}{{- message['content'] + eos_token }}{% endgeneration %}{{- '\n' }}"
+    "{{- '### Response:\n' }}{% generation %}{{- message['content'] + (eos_token or '') }}{% endgeneration %}"
+    "{{- '\n' }}"
     "{%- else %}{{- '### ' + message['role'].capitalize() + ':\n' + message['content'] + '\n' }}{%- endif %}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '### Response:\n' }}{%- endif %}"
 )
+_ELSE = "\ue000"  # a character for private use, which no data holds
+_QUIETLY = {"verbose": False}  # too long a text is cut later, so it is no cause for a warning
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One conversation in tokens. ids and labels are equally long; a label is IGNORE where nothing is learned."""
+    """One conversation in tokens. ids and labels are equally long; a label is IGNORE where nothing is learned.
+
+    cut: how many tokens beyond `max_length` were left out.
+    """
 
     ids: list[int]
     labels: list[int]
+    cut: int = 0
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are learned; the first of a text is never predicted."""
+        return sum(label != IGNORE for label in self.labels[1:])
 
 
-def to_messages(record: Mapping[str, Any], where: str) -> list[Message]:
-    """One record, of any known form, as chat messages. Raises InputError naming `where` and the missing field."""
-    if "messages" in record:
-        messages = record["messages"]
-        if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
-            raise InputError(f"{where}: 'messages' is not a list of objects with a role and a content")
-        for at, message in enumerate(messages, 1):
-            for field in ("role", "content"):
-                if not isinstance(message.get(field), str):
-                    raise InputError(f"{where}: message {at} has no text in its field {field!r}")
-        return [{"role": m["role"], "content": m["content"]} for m in messages]
-    if "prompt" in record or "completion" in record:
-        asked, answered = _text(record, "prompt", where), _text(record, "completion", where)
-    else:
-        asked, answered = _text(record, "instruction", where), _text(record, "output", where)
-        if record.get("input"):
-            asked = f"{asked} {_text(record, 'input', where)}"
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+def with_template(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer itself; one that brings no chat template gets the plain one, and is saved with it."""
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
 
 
-def _text(record: Mapping[str, Any], field: str, where: str) -> str:
-    value = record.get(field)
-    if value is None:
-        has = ", ".join(record) or "none"
-        raise InputError(f"{where}: no field {field!r} (it has: {has}); give instruction and output, or messages")
-    if not isinstance(value, str):
-        raise InputError(f"{where}: field {field!r} holds {type(value).__name__}, not text")
-    return value
+def _can_mark(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """transformers finds marks through the characters' places, which only its fast tokenizers know."""
+    return tokenizer.is_fast and bool(_GENERATION.search(with_template(tokenizer).get_chat_template()))
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, record) of a JSON-lines file. Raises InputError naming the first broken line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}, column {error.colno}: not JSON ({error.msg})") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{path}, line {number}: a {type(record).__name__}, not an object with fields")
-        yield number, record
-
-
-@dataclass(frozen=True)
-class Conversations:
-    """A named data set as conversations: what to train on and what to grade on (empty if nothing is held out)."""
-
-    name: str
-    train: list[list[Message]]
-    heldout: list[list[Message]]
-
-
-def load(source: "str | Path | Dataset | list[dict[str, Any]]") -> Conversations:
-    """A built-in task's name, a JSONL file, a `datasets.Dataset` or a list of records, as conversations.
-
-    Raises InputError for an unknown name, a broken line or a missing field.
-    """
-    if isinstance(source, str) and source in TASKS:
-        parts = {part: _from_file(task_file(source, part)) for part in ("train", "heldout")}
-        return Conversations(source, parts["train"], parts["heldout"])
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if not path.exists():
-            raise InputError(
-                f"no task and no file called {str(source)!r}; tasks are {', '.join(TASKS)}; a file is JSONL"
-            )
-        return Conversations(path.stem, _from_file(path), [])
-    records = list(source)
-    if not records:
-        raise InputError("the data set is empty: give at least one record")
-    name = getattr(getattr(source, "info", None), "dataset_name", None) or "dataset"
-    return Conversations(name, [to_messages(r, f"record {at}") for at, r in enumerate(records)], [])
-
-
-def _from_file(path: Path) -> list[list[Message]]:
-    found = [to_messages(record, f"{path}, line {number}") for number, record in read_jsonl(path)]
-    if not found:
-        raise InputError(f"{path} holds no records: give at least one line")
-    return found
+def marking(tokenizer: PreTrainedTokenizerBase) -> str:
+    """How are the assistant's words told from the others, with this model? One sentence, to show."""
+    if with_template(tokenizer).chat_template == PLAIN_TEMPLATE:
+        return "the model brings no chat template of its own, so a plain one in Alpaca's wording is used"
+    if _can_mark(tokenizer):
+        return "the model's chat template marks the assistant's words"
+    return (
+        "the model's chat template cannot mark the assistant's words (it has no {% generation %}), so each "
+        "conversation is compared with and without its answers, and the comparison is checked"
+    )
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int | None = None) -> Encoded:
-    """A conversation through the chat template; labels only where the assistant speaks."""
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = PLAIN_TEMPLATE
-    if "{% generation %}" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template:
-        out = tokenizer.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
-        ids, mask = out["input_ids"], out["assistant_masks"]
-    else:
-        ids, mask = _mask_by_prefix(tokenizer, messages)
+    """A conversation through the chat template; labels only where the assistant speaks.
+
+    Raises InputError where the template refuses the conversation, or its answers cannot be found in it.
+    """
+    answers = sum(message["role"] == "assistant" for message in messages)
+    try:
+        ids, mask = _mask_by_template(tokenizer, messages) if _can_mark(tokenizer) else ([], [])
+        # The marks are lost where a token's place is unclear: then there are fewer marked stretches than answers.
+        if not ids or _stretches(mask) != answers:
+            ids, mask = _mask_by_comparison(tokenizer, messages)
+    except (TemplateError, TypeError) as error:
+        raise InputError(f"{_where(messages)}the model's chat template refuses this conversation: {error}") from None
+    cut = 0 if max_length is None else max(0, len(ids) - max_length)
     ids, mask = ids[:max_length], mask[:max_length]
-    return Encoded(ids, [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)])
+    return Encoded(ids, [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)], cut)
 
 
-def _mask_by_prefix(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
-    """The assistant's tokens as what each answer adds to the prompt before it."""
+def _where(messages: list[Message]) -> str:
+    where = getattr(messages, "where", "")
+    return f"{where}: " if where else ""
 
-    def tokens(part: list[Message], prompt: bool) -> list[int]:
-        return tokenizer.apply_chat_template(part, add_generation_prompt=prompt, return_dict=True)["input_ids"]
 
-    ids = tokens(messages, prompt=False)
-    mask = [0] * len(ids)
+def _stretches(mask: list[int]) -> int:
+    return sum(marked and not before for before, marked in zip([0, *mask], mask, strict=False))
+
+
+def _mask_by_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
+    out = tokenizer.apply_chat_template(
+        list(messages), return_dict=True, return_assistant_tokens_mask=True, tokenizer_kwargs=_QUIETLY
+    )
+    return out["input_ids"], out["assistant_masks"]
+
+
+def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
+    """The assistant's tokens as what each answer adds to the prompt before it, up to its end-of-text token."""
+
+    def render(part: list[Message], prompt: bool = False) -> str | list[int]:
+        """As text, or as tokens where a token's characters cannot be told (a slow tokenizer)."""
+        return tokenizer.apply_chat_template(
+            list(part),
+            add_generation_prompt=prompt,
+            tokenize=not tokenizer.is_fast,
+            return_dict=False,
+            tokenizer_kwargs=_QUIETLY,
+        )
+
+    whole, spans = render(messages), []
     for at, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before, after = tokens(messages[:at], prompt=True), tokens(messages[: at + 1], prompt=False)
-        if ids[: len(before)] != before or ids[: len(after)] != after:
-            raise InputError(
-                "this model's chat template rewrites earlier turns, so its answers cannot be marked; "
-                "add {% generation %} marks to the template, or train on single-turn records"
-            )
-        mask[len(before) : len(after)] = [1] * (len(after) - len(before))
+        if message["role"] == "assistant":
+            span = _added(render, whole, messages, at) or _swapped(tokenizer, render, whole, messages, at)
+            if span is None:
+                raise InputError(
+                    f"{_where(messages)}this model's chat template rewrites what message {at + 1} says, so its answers "
+                    "cannot be marked; add {% generation %} marks to the template"
+                )
+            spans.append(span)
+    if tokenizer.is_fast:
+        out = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, **_QUIETLY)
+        ids, starts = out["input_ids"], [start for start, _ in out["offset_mapping"]]
+    else:
+        ids, starts = whole, list(range(len(whole)))
+    mask = [0] * len(ids)
+    for first, last in spans:
+        inside = [at for at, start in enumerate(starts) if first <= start < last]
+        ends = [at for at in inside if ids[at] == tokenizer.eos_token_id]
+        for at in inside:
+            mask[at] = int(not ends or at <= ends[-1])  # templates add a line end after it, which nobody says
     return ids, mask
+
+
+def _added(render: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
+    """From where to where the answer stands, if the conversation begins with its prompt, then with its answer."""
+    if at == 0:
+        return None
+    before, after = render(messages[:at], prompt=True), render(messages[: at + 1])
+    fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
+    return (len(before), len(after)) if fits else None
+
+
+def _swapped(
+    tokenizer: PreTrainedTokenizerBase, render: Callable, whole: str | list[int], messages: list[Message], at: int
+) -> tuple[int, int] | None:
+    """The same where a template drops something from earlier turns, as reasoning models' do: what changes if the
+    answer is another. Checked: exactly its words must stand there; the special tokens that follow end the turn."""
+    if not isinstance(whole, str):
+        return None
+    said = messages[at]["content"].strip()
+    other = render([*messages[:at], {**messages[at], "content": _ELSE}, *messages[at + 1 :]])
+    before, found, after = other.partition(_ELSE)
+    if not found or not said or whole != before + said + after:
+        return None
+    first, last = len(before), len(before) + len(said)
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    while ends := [token for token in special if whole.startswith(token, last)]:
+        last += len(max(ends, key=len))
+    return first, last
 
 
 def encode_all(
@@ -167,7 +185,7 @@ def encode_all(
 ) -> list[Encoded]:
     """Every conversation that has something to learn. Raises InputError if none has."""
     encoded = [encode(tokenizer, messages, max_length) for messages in conversations]
-    kept = [row for row in encoded if any(label != IGNORE for label in row.labels[1:])]
+    kept = [row for row in encoded if row.trained]
     if not kept:
         raise InputError(
             "no example has an answer left to learn from after masking the prompts; check the assistant's texts"
@@ -187,3 +205,9 @@ def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
         "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
         "labels": padded([row.labels for row in rows], IGNORE),
     }
+
+
+if __name__ == "__main__":
+    from engine.data_report import main
+
+    raise SystemExit(main())

@@ -2,7 +2,9 @@
 
 One forward pass gives loss and exact score together: greedy decoding writes exactly the reference answer if and
 only if, fed the reference, the most likely token is the right one at every place of it (its end included). So
-thousands of answers are graded without generating them; a test compares with generation.
+thousands of answers are graded without generating them; a test compares with generation. A run beside its base:
+
+    python -m engine.evaluate runs/spanish-lora --metrics exact token_f1 perplexity
 """
 
 import math
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.curriculum import SKILLS, Message, grade, heldout_examples
-from engine.data import IGNORE, Encoded, collate, encode
+from engine.data import IGNORE, Encoded, collate, encode, with_template
 
 _LOGITS_AT_ONCE = 2**24  # tokens x vocabulary of one batch: 64 MB of float32
 
@@ -74,24 +76,70 @@ def score_answers(
     return losses, exact, counts
 
 
+def context_of(model: PreTrainedModel) -> int | None:
+    """How many tokens the model can read at once, if its configuration says."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def room_for_prompt(model: PreTrainedModel, max_new_tokens: int) -> int | None:
+    """How many tokens of a prompt are read: what an answer leaves of the context, but at least half of it."""
+    context = context_of(model)
+    return None if context is None else max(context - max_new_tokens, context // 2)
+
+
 def generate_answers(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[Message]], max_new_tokens: int = 64
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[Message]],
+    max_new_tokens: int = 64,
+    batch_size: int = 32,
 ) -> list[str]:
-    """What the model says to each prompt, greedily decoded, as plain text."""
-    texts = [tokenizer.apply_chat_template(p, add_generation_prompt=True, tokenize=False) for p in prompts]
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-    finally:
-        tokenizer.padding_side = side
-    batch.pop("token_type_ids", None)
-    with evaluating(model):
-        out = model.generate(
-            **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-        )
-    return [
-        text.strip() for text in tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    """What the model says to each prompt, greedily decoded, as plain text.
+
+    Of a prompt too long for the model's context only the end is read.
+    """
+    texts = [
+        with_template(tokenizer).apply_chat_template(list(p), add_generation_prompt=True, tokenize=False)
+        for p in prompts
     ]
+    room, context = room_for_prompt(model, max_new_tokens), context_of(model)
+    options = {} if room is None else {"truncation": True, "max_length": room}
+    length = max_new_tokens if room is None or context is None else min(max_new_tokens, context - room)
+    # A model that was never told how its texts end would talk on to the last token.
+    ends = model.generation_config.eos_token_id
+    ends = tokenizer.eos_token_id if ends is None else ends
+    answers: list[str] = []
+    for start in range(0, len(texts), batch_size):
+        with _on_the_left(tokenizer):
+            batch = tokenizer(
+                texts[start : start + batch_size],
+                return_tensors="pt",
+                padding=True,
+                add_special_tokens=False,
+                **options,
+            ).to(model.device)
+        with evaluating(model):
+            out = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=length,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=ends,
+            )
+        answers += tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [answer.strip() for answer in answers]
+
+
+@contextmanager
+def _on_the_left(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Pad and cut on the left, so that every prompt ends where its answer begins."""
+    sides = tokenizer.padding_side, tokenizer.truncation_side
+    tokenizer.padding_side = tokenizer.truncation_side = "left"
+    try:
+        yield
+    finally:
+        tokenizer.padding_side, tokenizer.truncation_side = sides
 
 
 def perplexity(losses: Iterable[float], counts: Iterable[int]) -> float:
@@ -115,12 +163,11 @@ class Evaluator:
         max_length: int | None = None,
     ) -> None:
         self.tokenizer, self.probes, self.open_ended = tokenizer, probes, open_ended
-        self._names = [name for name, group in groups.items() for _ in group]
-        self._rows = [
-            encode_last_answer(tokenizer, conversation, max_length)
-            for group in groups.values()
-            for conversation in group
+        encoded = [
+            (name, encode_last_answer(tokenizer, c, max_length)) for name, group in groups.items() for c in group
         ]
+        graded = [(name, row) for name, row in encoded if row.trained]  # others have no answer, or it is cut away
+        self._names, self._rows = [name for name, _ in graded], [row for _, row in graded]
 
     def __call__(self, model: PreTrainedModel) -> Evaluation:
         losses, right, counts = score_answers(model, self._rows, self.tokenizer.pad_token_id)
@@ -149,16 +196,23 @@ class Evaluator:
         ]
 
 
+def last_answer(conversation: list[Message]) -> tuple[list[Message], str] | None:
+    """The prompt before the last answer, and that answer, which is the one to grade; None if there is none."""
+    at = max((at for at, message in enumerate(conversation) if message["role"] == "assistant"), default=0)
+    return (conversation[:at], conversation[at]["content"]) if at else None
+
+
 def encode_last_answer(
     tokenizer: PreTrainedTokenizerBase, conversation: list[Message], max_length: int | None = None
 ) -> Encoded:
     """A conversation with labels on its last answer alone: earlier turns are worked examples, not to be graded."""
-    row = encode(tokenizer, conversation, max_length)
-    if sum(message["role"] == "assistant" for message in conversation) == 1:
-        return row
-    prompt = tokenizer.apply_chat_template(conversation[:-1], add_generation_prompt=True, return_dict=True)["input_ids"]
-    masked = min(len(prompt), len(row.ids))
-    return Encoded(row.ids, [IGNORE] * masked + row.labels[masked:])
+    row = encode(tokenizer, conversation)
+    end = max((at for at, label in enumerate(row.labels, 1) if label != IGNORE), default=0)
+    start = end
+    while start and row.labels[start - 1] != IGNORE:
+        start -= 1
+    labels = [IGNORE] * start + row.labels[start:]
+    return Encoded(row.ids[:max_length], labels[:max_length], max(0, len(row.ids) - (max_length or len(row.ids))))
 
 
 def curriculum_groups(per_skill: int, seed: int = 0) -> dict[str, list[list[Message]]]:
@@ -197,4 +251,11 @@ def curriculum_probes() -> list[Probe]:
 
 def task_probes(name: str, conversations: list[list[Message]], count: int = 4) -> list[Probe]:
     """The first few held-out questions of the task."""
-    return [Probe(name, c[:-1], c[-1]["content"]) for c in conversations[:count]]
+    asked = (last_answer(conversation) for conversation in conversations)
+    return [Probe(name, *both) for both in asked if both][:count]
+
+
+if __name__ == "__main__":
+    from engine.compare import main
+
+    raise SystemExit(main())

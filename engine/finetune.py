@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.capture import CaptureCallback
 from engine.curriculum import Message, mixture
-from engine.data import Conversations, collate, encode_all, load
+from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
@@ -35,6 +34,7 @@ from engine.schedule import Every
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+CURRICULUM = "curriculum"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Settings:
     steps: optimizer steps; or epochs: passes over the training data (one of the two; default 200 steps).
     learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
     falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
-    mix: share of each batch that is drawn from the curriculum, against forgetting.
+    mix: share of the examples that comes from `mix_with`, against forgetting.
     """
 
     steps: int | None = None
@@ -71,42 +71,57 @@ class Settings:
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
         if not 0 <= self.mix < 1:
-            raise InputError(f"mix is {self.mix}; it is the curriculum's share of the examples, from 0 to below 1")
+            raise InputError(f"mix is {self.mix}; it is a share of the examples, from 0 to below 1")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to below 1")
 
 
 def finetune(
     model: str | Path = EMBEDDED,
-    data: str | Path | Dataset | list[dict[str, Any]] = "spanish",
+    data: Source = "spanish",
     method: str | Full = "lora",
     *,
     out: str | Path,
     every: Every = "auto",
     skills: int | None = None,
+    mix_with: Source | None = None,
     save: bool = True,
     progress: bool = True,
     **settings: Any,
 ) -> Run:
     """Fine-tune, capture everything, and return the Run.
 
-    model: "embedded", a folder, or a Hub id. data: a task's name, a JSONL file, a `datasets.Dataset` or records.
+    model: "embedded", a folder, or a Hub id. data: a task's name, a file, a Hub id, a `datasets.Dataset` or records
+    (see `engine.records`).
     method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
     for the embedded model and 0 for others, which were not taught them. save: keep the trained adapter or model.
+    mix_with: where the share `mix` of the examples comes from: "curriculum" (the default: what the embedded model was
+    pretrained on) or any data that `data` may be; all of it is drawn on before any of it twice.
     settings: see `Settings`. Raises InputError for anything wrong with these, before anything is written.
     """
     method, chosen = get_method(method), _settings(settings)
     source = str(model)
-    conversations = _hold_out(load(data), chosen.seed)
+    conversations = hold_out(load(data), chosen.seed)
+    mixed_in, mixed_name = _mixed_in(mix_with, len(conversations.train), chosen)
     tokenizer = load_tokenizer(source)
-    rows = encode_all(tokenizer, _mixed(conversations.train, chosen), chosen.max_length)
+    rows = encode_all(tokenizer, [*conversations.train, *mixed_in], chosen.max_length)
+    dropped = len(conversations.train) + len(mixed_in) - len(rows)
+    cut = sum(row.cut > 0 for row in rows)
     skills = (20 if source == EMBEDDED else 0) if skills is None else skills
     evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length)
     check_free(out)
     rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
     chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 200))
 
+    if progress:
+        if "cannot mark" in marking(tokenizer):
+            tqdm.write(f"note: {marking(tokenizer)}")
+        if dropped or cut:
+            tqdm.write(
+                f"note: of {len(rows) + dropped} examples {dropped} have no answer to learn from and are left out, and "
+                f"{cut} are cut at {chosen.max_length} tokens; python -m engine.data shows more"
+            )
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
     trained = method.prepare(source)
     capture = CaptureCallback(
@@ -117,8 +132,13 @@ def finetune(
             "method": method.describe(),
             "data": {
                 "name": conversations.name,
+                "source": str(data) if isinstance(data, str | Path) else None,
                 "train": len(conversations.train),
                 "heldout": len(conversations.heldout),
+                "mixed_in": {"name": mixed_name, "examples": len(mixed_in)} if mixed_in else None,
+                "dropped": dropped,
+                "cut": cut,
+                "marking": marking(tokenizer),
             },
             "settings": asdict(chosen),
         },
@@ -198,20 +218,19 @@ def _arguments(settings: Settings, folder: str) -> TrainingArguments:
     )
 
 
-def _hold_out(conversations: Conversations, seed: int) -> Conversations:
-    """A tenth of a user's own data is held out, so that there is something honest to grade on."""
-    if conversations.heldout or len(conversations.train) < 20:
-        return conversations
-    shuffled = random.Random(seed).sample(conversations.train, len(conversations.train))
-    tenth = len(shuffled) // 10
-    return Conversations(conversations.name, shuffled[tenth:], shuffled[:tenth])
-
-
-def _mixed(train: list[list[Message]], settings: Settings) -> list[list[Message]]:
-    """The training data, with curriculum conversations added until they are `mix` of the whole."""
-    extra = round(len(train) * settings.mix / (1 - settings.mix))
-    source = mixture(seed=10_000 + settings.seed)
-    return [*train, *(next(source)[1].messages for _ in range(extra))]
+def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:
+    """As many other conversations as make them `mix` of the whole, and what they are called."""
+    if source is not None and not settings.mix:
+        raise InputError("mix_with does nothing without its share; give mix too, e.g. mix=0.3")
+    count = round(train * settings.mix / (1 - settings.mix))
+    if source is None or (isinstance(source, str) and source == CURRICULUM):
+        drawn = mixture(seed=10_000 + settings.seed)
+        return [next(drawn)[1].messages for _ in range(count)], CURRICULUM
+    other, rng = load(source), random.Random(settings.seed)
+    chosen: list[list[Message]] = []
+    while len(chosen) < count:
+        chosen += rng.sample(other.train, min(len(other.train), count - len(chosen)))
+    return chosen, other.name
 
 
 def make_evaluator(
@@ -249,20 +268,19 @@ class _Bar(TrainerCallback):
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.finetune", description=__doc__.split("\n")[0])
     parser.add_argument("--model", default=EMBEDDED, help="'embedded', a folder or a Hub id")
-    parser.add_argument("--data", default="spanish", help="a task's name or a JSONL file")
+    parser.add_argument("--data", default="spanish", help="a task's name, a file or a Hub id")
     parser.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
     parser.add_argument("--out", required=True, help="the run's folder, which must not exist yet")
     parser.add_argument("--every", default="auto", type=lambda text: text if text == "auto" else int(text))
     for name, kind in (("steps", int), ("epochs", float), ("learning-rate", float), ("batch-size", int)):
         parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (
-        ("accumulation", int),
-        ("warmup", float),
-        ("weight-decay", float),
-        ("mix", float),
-        ("seed", int),
-    ):
+    for name, kind in (("accumulation", int), ("warmup", float), ("weight-decay", float), ("max-length", int)):
         parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument(
+        "--mix", type=float, help="share of the examples that comes from --mix-with, against forgetting"
+    )
+    parser.add_argument("--mix-with", help="'curriculum' (the default), or any other data")
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--r", type=int, help="rank, for lora and qlora")
     parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
     parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")
@@ -282,4 +300,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", module="bitsandbytes")
+    warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
     raise SystemExit(main())

@@ -1,5 +1,6 @@
 """Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,10 @@ def resolve(source: str | Path) -> str:
 
 
 def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with a padding token whatever the model brings."""
+    """The model's tokenizer, or the one saved with an adapter; with a padding token whatever the model brings."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(source))
+        saved = (Path(source) / "tokenizer_config.json").is_file()
+        tokenizer = AutoTokenizer.from_pretrained(str(source) if saved else resolve(source))
     except (OSError, ValueError) as error:
         raise InputError(f"no tokenizer could be loaded from {source!r}: {_first_line(error)}") from None
     if tokenizer.pad_token is None:
@@ -56,7 +58,9 @@ def load_tuned(run: Run) -> PreTrainedModel:
         return load_model(run.path / "model")
     if not (run.path / "adapter").is_dir():
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
-    return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
+    with warnings.catch_warnings():  # PEFT asks transformers by a name that is on its way out
+        warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
+        return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
 
 
 def _first_line(error: Exception) -> str:

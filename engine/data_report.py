@@ -1,0 +1,298 @@
+"""What would this data set be to this model? The report that a careful person makes before training on it.
+
+    python -m engine.data my.jsonl --model embedded --heldout test.jsonl
+
+Counts, lengths in tokens, what is cut or left out, what is empty, said twice or contradictory, what the held-out part
+shares with the training part, and one example with the tokens that are learned marked. `report()` gives the numbers.
+"""
+
+import argparse
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+from engine.curriculum import Message
+from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
+from engine.errors import InputError, printable
+from engine.models import load_tokenizer
+from engine.run import EMBEDDED
+
+BARS = 12
+_HELD_OUT = {
+    "given": "",
+    "split": "a tenth, drawn as engine.finetune does with seed 0",
+    "none": "too few examples to hold any out (20 would do)",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The numbers of a data set, with one model's tokenizer. Lists of places name records, "data.jsonl, line 3".
+
+    train, heldout: conversations. heldout_from: "given", "split" (a tenth, as `finetune` takes it) or "none".
+    forms: conversations by form. lengths: tokens a conversation, before cutting; answers: learned tokens of each.
+    cut: longer than max_length. dropped: nothing to learn is left. empty: a question or an answer without a word.
+    duplicates: said before, to the letter; near_duplicates: said before but for case, punctuation and white space.
+    contradictions: the same question was answered otherwise before. top_answer: the commonest answer, and its share.
+    overlap, near_overlap: held-out questions that the training part has, to the letter, or only nearly.
+    """
+
+    name: str
+    train: int
+    heldout: int
+    heldout_from: str
+    forms: dict[str, int]
+    several_turns: int
+    with_system: int
+    lengths: np.ndarray
+    answers: np.ndarray
+    max_length: int
+    cut: list[str]
+    dropped: list[str]
+    empty: list[str]
+    duplicates: list[str]
+    near_duplicates: list[str]
+    contradictions: list[str]
+    overlap: list[str]
+    near_overlap: list[str]
+    top_answer: tuple[str, float]
+    marking: str
+    example: Encoded
+
+
+def normalised(text: str) -> str:
+    """The text without what rarely makes a difference: Unicode spelling (NFKC), case, punctuation, spaces."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(re.sub(r"[^\w\s]|_", " ", folded).split()) or " ".join(folded.split())
+
+
+def report(
+    source: Source,
+    tokenizer: PreTrainedTokenizerBase,
+    heldout: Source | None = None,
+    max_length: int = 512,
+    seed: int = 0,
+) -> Report:
+    """Look through a data set as `finetune` would take it. Raises InputError where it cannot be read."""
+    if max_length < 2:
+        raise InputError(f"max_length is {max_length}; it must be at least 2")
+    whole = load(source)
+    everything, data, test_from = whole.train, whole, "given"
+    if heldout is not None:
+        test = load(heldout).train
+    else:
+        data = hold_out(whole, seed)
+        test, test_from = data.heldout, "given" if whole.heldout else "split" if data.heldout else "none"
+    rows = [encode(tokenizer, messages, max_length) for messages in everything]
+    places = [getattr(messages, "where", "") for messages in everything]
+    exact, near = _seen(everything, _whole), _seen(everything, lambda m: normalised(_whole(m)))
+    trained_on = {_question(messages) for messages in data.train}
+    nearly = {normalised(question) for question in trained_on}
+    asked = [(_question(messages), getattr(messages, "where", "")) for messages in test]
+    said = Counter(message["content"].strip() for messages in everything for message in _answers(messages))
+    common, times = said.most_common(1)[0] if said else ("", 0)
+    # The most usual example, not the first: of middling length, whole, with something to learn.
+    shown = [row for row in rows if row.trained and not row.cut] or [row for row in rows if row.trained] or rows
+    return Report(
+        name=data.name,
+        train=len(data.train),
+        heldout=len(test),
+        heldout_from=test_from,
+        forms=dict(Counter(getattr(messages, "form", "messages") for messages in everything)),
+        several_turns=sum(len(_answers(messages)) > 1 for messages in everything),
+        with_system=sum(any(m["role"] == "system" for m in messages) for messages in everything),
+        lengths=np.array([len(row.ids) + row.cut for row in rows]),
+        answers=np.array([row.trained for row in rows]),
+        max_length=max_length,
+        cut=[place for place, row in zip(places, rows, strict=True) if row.cut],
+        dropped=[place for place, row in zip(places, rows, strict=True) if not row.trained],
+        empty=[place for place, messages in zip(places, everything, strict=True) if _is_empty(messages)],
+        duplicates=[places[at] for at in sorted(exact)],
+        near_duplicates=[places[at] for at in sorted(near - exact)],
+        contradictions=list(_contradictions(everything)),
+        overlap=[where for question, where in asked if question in trained_on],
+        near_overlap=[w for question, w in asked if question not in trained_on and normalised(question) in nearly],
+        top_answer=(common, times / max(1, said.total())),
+        marking=marking(tokenizer),
+        example=sorted(shown, key=lambda row: len(row.ids))[len(shown) // 2],
+    )
+
+
+def _answers(messages: list[Message]) -> list[Message]:
+    return [message for message in messages if message["role"] == "assistant"]
+
+
+def _question(messages: list[Message]) -> str:
+    """Everything that comes before the last answer."""
+    last = max((at for at, m in enumerate(messages) if m["role"] == "assistant"), default=len(messages))
+    return "\n".join(message["content"] for message in messages[:last])
+
+
+def _whole(messages: list[Message]) -> str:
+    return "\n".join(f"{message['role']} {message['content']}" for message in messages)
+
+
+def _is_empty(messages: list[Message]) -> bool:
+    return any(not m["content"].strip() for m in messages if m["role"] in ("user", "assistant"))
+
+
+def _seen(conversations: list[list[Message]], key: Callable[[list[Message]], str]) -> set[int]:
+    """The places in the list of those whose key an earlier one has."""
+    first: dict[str, int] = {}
+    return {at for at, messages in enumerate(conversations) if first.setdefault(key(messages), at) != at}
+
+
+def _contradictions(conversations: list[list[Message]]) -> Iterator[str]:
+    answers: dict[str, set[str]] = {}
+    for messages in conversations:
+        if not _answers(messages):
+            continue
+        known = answers.setdefault(_question(messages), set())
+        answer = normalised(_answers(messages)[-1]["content"])
+        if known and answer not in known:
+            yield getattr(messages, "where", "")
+        known.add(answer)
+
+
+# --- to read -----------------------------------------------------------------------------------------
+
+
+def histogram(lengths: np.ndarray, max_length: int) -> list[tuple[str, int]]:
+    """("64-95", how many) for some ten equal ranges from the shortest to the longest; one range never spans the cut."""
+    low, high = int(lengths.min()), int(lengths.max())
+    width = max(1, -(-(high - low + 1) // BARS))
+    edges = list(range(low, high + 1, width))
+    if low <= max_length < high and max_length + 1 not in edges:
+        edges = sorted([*edges, max_length + 1])
+    bounds = zip(edges, [*edges[1:], high + 1], strict=True)
+    return [(f"{a}" if b == a + 1 else f"{a}-{b - 1}", int(((lengths >= a) & (lengths < b)).sum())) for a, b in bounds]
+
+
+def marked_example(row: Encoded, tokenizer: PreTrainedTokenizerBase) -> Text:
+    """The example as the model reads it: what is learned stands in ⟦ ⟧, and in colour."""
+    text = Text()
+    for ids, trained in _stretches(row):
+        said = printable(tokenizer.decode(ids), keep="\n").replace("\n", "↵\n")
+        text.append(f"⟦{said}⟧" if trained else said, style="bold green" if trained else "dim")
+    return text
+
+
+def _stretches(row: Encoded) -> Iterator[tuple[list[int], bool]]:
+    """Runs of tokens that are all learned or all not: tokens alone do not always decode (half a character)."""
+    start = 0
+    marks = [label != IGNORE for label in row.labels]
+    for at in range(1, len(marks) + 1):
+        if at == len(marks) or marks[at] != marks[start]:
+            yield row.ids[start:at], marks[start]
+            start = at
+
+
+def _places(places: list[str], most: int = 3) -> str:
+    """ "line 3; line 8; ...": the first few places, without the file's name."""
+    shown = "; ".join(printable(place.rpartition(", ")[2]) for place in places[:most] if place)
+    return shown + ("; ..." if shown and len(places) > most else "")
+
+
+class _Lines:
+    """Lines of three columns: what, how many, and what is to be said about it."""
+
+    def __init__(self) -> None:
+        self.table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        self.table.add_column(no_wrap=True)
+        self.table.add_column(justify="right", no_wrap=True)
+        self.table.add_column(overflow="fold")
+
+    def add(self, what: str, value: int | str, about: str = "", warn: bool = False) -> None:
+        number = f"{value:,}" if isinstance(value, int) else value
+        self.table.add_row(what, Text(number, "bold yellow" if warn and value else "bold"), Text(about, "dim"))
+
+    def check(self, what: str, places: list[str], of: int, about: str) -> None:
+        found = f"; {len(places) / max(1, of):.1%}: {_places(places)}" if places else ""
+        self.add(what, len(places), about + found, warn=True)
+
+
+def show(found: Report, tokenizer: PreTrainedTokenizerBase, console: Console) -> None:
+    """Print the report."""
+    for title, part in (
+        (f"data set {printable(found.name)}", _counts(found)),
+        ("tokens an example", _bars(found)),
+        ("to look at before training", _checks(found)),
+    ):
+        console.print(Rule(Text(title), align="left"))
+        console.print(part)
+    console.print(Rule(Text("one example, what is learned in ⟦ ⟧"), align="left"))
+    console.print(Text(f"({found.marking})", style="dim"))
+    console.print(marked_example(found.example, tokenizer), soft_wrap=True)
+
+
+def _counts(found: Report) -> Table:
+    total, lines = len(found.lengths), _Lines()
+    lines.add("examples", total, ", ".join(f"{count:,} {form}" for form, count in found.forms.items()))
+    lines.add("  trained on", found.train)
+    lines.add("  held out", found.heldout, _HELD_OUT[found.heldout_from])
+    lines.add("several turns", found.several_turns, f"{found.several_turns / total:.1%}")
+    lines.add("system message", found.with_system, f"{found.with_system / total:.1%}")
+    lines.add("tokens", int(found.lengths.sum()), _spread(found.lengths))
+    lines.add("  learned", int(found.answers.sum()), _spread(found.answers))
+    return lines.table
+
+
+def _bars(found: Report) -> Text:
+    bars, text = histogram(found.lengths, found.max_length), Text()
+    highest = max(count for _, count in bars)
+    for label, count in bars:
+        over = int(label.split("-")[0]) > found.max_length
+        text.append(f"{label:>12}  ")
+        text.append("█" * max(round(40 * count / highest), count > 0), style="yellow" if over else "cyan")
+        text.append(f" {count:,}" + (" cut" if over and count else "") + "\n")
+    text.right_crop()
+    return text
+
+
+def _checks(found: Report) -> Table:
+    total, lines = len(found.lengths), _Lines()
+    lines.check("cut", found.cut, total, f"longer than {found.max_length} tokens")
+    lines.check("left out", found.dropped, total, "no answer to learn from is left")
+    lines.check("empty", found.empty, total, "a question or an answer without a word")
+    lines.check("duplicates", found.duplicates, total, "said before, to the letter")
+    lines.check("near duplicates", found.near_duplicates, total, "said before but for case, punctuation and spaces")
+    lines.check("contradictions", found.contradictions, total, "the same question, answered otherwise before")
+    lines.check("held out and trained on", found.overlap, found.heldout, "the same question in both parts")
+    lines.check("  nearly so", found.near_overlap, found.heldout, "the same but for case, punctuation and spaces")
+    answer, part = found.top_answer
+    short = printable(answer if len(answer) <= 60 else f"{answer[:57]}...")
+    lines.add("commonest answer", f"{part:.0%}", f"of all answers are “{short}”")
+    return lines.table
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high, most = (int(v) for v in np.percentile(values, (0, 50, 95, 100)))
+    return f"{low} to {most} an example, median {middle}, 95 % of them at most {high}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.data", description=__doc__.split("\n")[0])
+    parser.add_argument("data", help="a file (JSON, JSONL, CSV, Parquet), a task's name, a data set's folder or Hub id")
+    parser.add_argument(
+        "--model", default=EMBEDDED, help="whose tokenizer and chat template: 'embedded', folder, Hub id"
+    )
+    parser.add_argument("--heldout", help="the data that you will grade on, to look for overlap")
+    parser.add_argument("--max-length", type=int, default=512, help="tokens; longer examples are cut (512)")
+    given = parser.parse_args(arguments)
+    try:
+        tokenizer = load_tokenizer(given.model)
+        show(report(given.data, tokenizer, given.heldout, given.max_length), tokenizer, Console(highlight=False))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
