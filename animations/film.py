@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,7 @@ class FilmScene(Scene):
     """A scene is one claim. `say` sets the caption, `wait_to_read` keeps it as long as reading takes."""
 
     title = ""
+    on_beat: "Callable[[FilmScene], None] | None" = None  # told when a caption has been read; for looking and testing
 
     def setup(self) -> None:
         register_font()
@@ -81,6 +83,8 @@ class FilmScene(Scene):
 
     def _close_caption(self) -> None:
         if self._caption:
+            if self.on_beat:
+                self.on_beat(self)
             self.captions.append(Caption(self._text, self._said_at, self.now))
             self._caption = None
 
