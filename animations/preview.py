@@ -4,6 +4,8 @@ A scene is walked: its animations jump to their ends, nothing is encoded, and ea
 The suite walks scenes in the same way, to look at what stands in the frame.
 """
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image
 
 from animations.camera import RegionCamera
 from animations.film import FilmScene, quiet
+from engine.run import Run
 from visualize.theme import PALETTES, Theme
 
 Beat = Callable[[FilmScene], None]
@@ -26,7 +29,7 @@ def walk(scene_class: type[FilmScene], beat: Beat, *, width: int = 960, height: 
     """
     quiet()
     settings: dict[str, Any] = {"dry_run": True, "pixel_width": width, "pixel_height": height, "frame_rate": 30}
-    with tempconfig(settings):
+    with tempfile.TemporaryDirectory(prefix="glasstune-") as folder, tempconfig({**settings, "media_dir": folder}):
         scene = scene_class(camera_class=RegionCamera, skip_animations=True)
         scene.on_beat = beat
         scene.render()
@@ -40,8 +43,10 @@ def frame_of(scene: FilmScene) -> np.ndarray:
     return scene.renderer.get_frame()
 
 
-def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, columns: int = 4) -> Path:
+def contact_sheet(scenes: list[type[FilmScene]], run: Run, out: Path, theme: Theme, columns: int = 3) -> Path:
     """Every scene's beats as one PNG: a scene begins a new row. Written beside, then renamed."""
+    os.environ |= {"GLASSTUNE_RUN": str(run.path), "GLASSTUNE_THEME": theme}
+    out.parent.mkdir(parents=True, exist_ok=True)
     gap, rows = 8, list[list[Image.Image]]()
     for scene_class in scenes:
         frames: list[Image.Image] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import manimpango
 import matplotlib
-from manim import Text
+from manim import MathTypst, Text
 
 FONT = "DejaVu Sans"
 SMALLEST = 26  # pixels; what the back row can read
@@ -17,12 +17,19 @@ def register_font() -> None:
         manimpango.register_font(str(folder / file))
 
 
-def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False) -> Text:
+def label(text: str, size: int = 42, color: str = "#ffffff", bold: bool = False) -> Text:
     """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
     if size < SMALLEST:
         raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
-    # Manim scales so that font_size 48 is about 67 px of em at 1080p.
-    mobject = Text(clean(text), font=FONT, font_size=size * 0.72, color=color, weight="BOLD" if bold else "NORMAL")
+    # Measured on capital letters: Manim's font_size 48 is 90 px of em at 1080p.
+    mobject = Text(clean(text), font=FONT, font_size=size * 48 / 90, color=color, weight="BOLD" if bold else "NORMAL")
+    mobject.em_pixels = size
+    return mobject
+
+
+def equation(source: str, size: int = 60, color: str = "#ffffff") -> MathTypst:
+    """Mathematics in Typst's notation, in letters of `size` pixels: no LaTeX. Parts are named {{source : name}}."""
+    mobject = MathTypst(source, color=color, font_size=size / 1.406)  # measured likewise
     mobject.em_pixels = size
     return mobject
 
@@ -32,7 +39,7 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip() or "(nothing)"
 
 
-def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
+def fitted(text: str, width: float, size: int = 42, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
     whole = clean(text)
     mobject = label(whole, size, color)
