@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from manim import LEFT, VGroup
+from manim import VGroup
 
 from engine.run import Run
-from visualize.mobjects.text import fitted
+from visualize.mobjects.text import fitted, on_line
 from visualize.theme import Palette
 
 RIGHT_MARK, WRONG_MARK = "\N{CHECK MARK}", "\N{MULTIPLICATION X}"
@@ -40,10 +40,10 @@ class Answers(VGroup):
             row = rows.loc[prompt]
             self.shown.append((prompt, row.answer, bool(row.correct)))
             place = top_left + np.array([0, -1.0 * (len(self.shown) - 1), 0])
-            asked = fitted(prompt, width, 40, colours.muted).move_to(place, aligned_edge=LEFT)
+            asked = on_line(fitted(prompt, width, 40, colours.muted), place)
             mark = RIGHT_MARK if row.correct else WRONG_MARK
             said = fitted(f"{mark}  {row.answer}", width, 48, colours.right if row.correct else colours.wrong)
-            self.add(asked, said.move_to(place + np.array([0, -0.46, 0]), aligned_edge=LEFT))
+            self.add(asked, on_line(said, place + np.array([0, -0.5, 0])))
 
 
 def contrasting(first: Run, second: Run) -> str | None:

@@ -116,7 +116,7 @@ def _join_gif(parts: list[Rendered], path: Path, rate: int = 10, width: int = 80
     palette = mosaic.quantize(255, dither=Image.Dither.NONE)
     colours = np.zeros((256, 4), np.uint8)
     taken = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
-    colours[: len(taken), :3], colours[:, 3] = taken[:, ::-1], 255  # libav's order: blue, green, red, alpha
+    colours[:, 0], colours[: len(taken), 1:] = 255, taken  # opacity, then red, green, blue
     with av.open(str(path), "w", format="gif") as target:
         stream = target.add_stream("gif", rate=rate)
         stream.width, stream.height, stream.pix_fmt = last[0].width, last[0].height, "pal8"

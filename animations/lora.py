@@ -17,8 +17,8 @@ from engine.run import Run
 from visualize.mobjects.bars import Columns, HorizontalBars, Row
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage, units
-from visualize.mobjects.scale import ColourScale, signed
-from visualize.mobjects.text import equation, fitted, label
+from visualize.mobjects.scale import ColourScale, power, signed
+from visualize.mobjects.text import equation, fitted, label, on_line
 from visualize.theme import diverging, ink
 
 
@@ -137,7 +137,8 @@ class Training(LoraScene):
         self.show_step(1)
         b, _, product = self.pictures
         for picture in (b, product):
-            times, own = picture.limit / peak(picture.values), peak(picture.values)
+            own = 1.5 * peak(picture.values)  # the map's ends are pale; a single value is seen best below them
+            times = picture.limit / own
             self.changing.add(label(f"colours {TIMES} {times:,.0f}", 34, self.colours.muted))
             picture.show(picture.values, own)
         self.changing[-2].next_to(b, LEFT, buff=0.2).shift(DOWN * 0.5)
@@ -161,9 +162,10 @@ class Rank(LoraScene):
     def construct(self) -> None:
         # The trained factors
         self.b, self.a, self.product = self.block(self.last)
-        nothing = np.zeros_like(self.delta)
-        self.alone = self.matrix(nothing, self.colours.muted, self.layers(0, 0), self.product.limit).move_to(LEFT_PLACE)
-        self.product.show(nothing, claim=self.layers(0, 0))
+        nothing, (b, a, scaling) = np.zeros_like(self.delta), self.final
+        strongest = max(peak(scaling * np.outer(b[:, layer], a[layer])) for layer in range(self.rank))
+        self.alone = self.matrix(nothing, self.colours.muted, self.layers(0, 0), strongest).move_to(LEFT_PLACE)
+        self.product.show(nothing, strongest, self.layers(0, 0))
         self.below = self.named(self.alone, "one layer alone", self.colours.muted)
         names = self.block_names(self.b, self.a, self.product)
         self.add(self.b, self.a, self.product, names, self.alone, self.below, self.stamp(self.last))
@@ -272,7 +274,7 @@ class Merge(LoraScene):
         self.say("Merged, it is one matrix: nothing extra to compute.")
         back = (values + self.delta) - self.delta
         error = float(np.abs(back - values).max())
-        self.say(f"Taken off again, W is back{f', but for rounding of {error:.0e}' if error else ', exactly'}.")
+        self.say(f"Taken off again, W is back{f', but for rounding of {power(error)}' if error else ', exactly'}.")
         merged.show(back, claim=self.claim("unmerged", self.last))
         name.become(self.named(merged, "W' \N{MINUS SIGN} change", self.colours.W))
         self.finish()
@@ -299,7 +301,7 @@ class Swap(LoraScene):
         weight = self.weight().move_to([-4.75, -0.1, 0])
         self.slot = self.change(0).move_to([0, -0.1, 0])
         self.under = self.named(self.slot, "no adapter", self.colours.muted)
-        self.rows = 0
+        self.states = VGroup()
         self.asked = contrasting(self.data, other or self.data)
         self.add(weight, self.named(weight, "W, frozen", self.colours.W), self.slot, self.under)
         self.stamped = self.stamp(0)
@@ -326,7 +328,7 @@ class Swap(LoraScene):
 
     def question(self) -> None:
         if self.asked:
-            self.add(fitted(self.asked, 4.5, 40, self.colours.foreground).move_to([2.3, 1.6, 0], aligned_edge=LEFT))
+            self.add(on_line(fitted(self.asked, 4.5, 40, self.colours.foreground), np.array([2.3, 1.5, 0])))
 
     def plug(self, run: Run) -> None:
         last = run.steps[-1]
@@ -340,6 +342,7 @@ class Swap(LoraScene):
         self.slot.show(self.data.delta(self.module, 0), claim=self.claim("delta", 0))
         self.under.become(self.named(self.slot, "no adapter", self.colours.muted))
         self.restamp(self.data, 0)
+        self.mark(0)
 
     def restamp(self, run: Run, step: int) -> None:
         self.remove(self.stamped)
@@ -351,11 +354,17 @@ class Swap(LoraScene):
         if self.asked is None:
             return
         row = at_step(run, step).set_index("prompt").loc[self.asked]
-        place = np.array([2.3, 0.75 - 1.1 * self.rows, 0])
-        name = label(state, 36, self.colours.muted).move_to(place, aligned_edge=LEFT)
-        said = fitted(row.answer, 4.5, 48, self.colours.foreground).move_to(place + DOWN * 0.47, aligned_edge=LEFT)
-        self.rows += 1
+        place = np.array([2.3, 0.6 - 1.15 * len(self.states), 0])
+        name = on_line(label(state, 36, self.colours.muted), place)
+        said = on_line(fitted(row.answer, 4.5, 48, self.colours.foreground), place + DOWN * 0.52)
+        self.states.add(name)
+        self.mark(len(self.states) - 1)
         self.play_in(name, said)
+
+    def mark(self, current: int) -> None:
+        """The state that the model is in now stands out."""
+        for at, name in enumerate(self.states):
+            name.set_color(self.colours.delta if at == current else self.colours.muted)
 
 
 class Counts(LoraScene):
@@ -369,13 +378,13 @@ class Counts(LoraScene):
         whole, trained = model["parameters"], model["trainable"]
         self.add(self.stamp(self.last))
         self.say(f"All adapters together train {trained:,} weights, {trained / whole:.1%} of the model's.")
-        self.bars(2.75, "weights", self.pair("whole model", "adapter", whole, trained, "{:,.0f}"), whole)
+        self.bars(2.85, "weights", self.pair("whole model", "adapter", whole, trained, "{:,.0f}"), whole)
         file = Path(self.data.path) / "adapter" / "adapter_model.safetensors"
         if file.exists():
             full, stored = 4 * whole / 1e6, file.stat().st_size / 1e6
             self.say("A task is kept as one small file, not as another whole model.")
             self.bars(
-                0.55, "stored for each task", self.pair("whole model", "adapter", full, stored, "{:.2f} MB"), full
+                0.85, "stored for each task", self.pair("whole model", "adapter", full, stored, "{:.2f} MB"), full
             )
 
         # What was learned, and what was forgotten
@@ -397,7 +406,7 @@ class Counts(LoraScene):
     def scores(self, left: float, heading: str, values: np.ndarray) -> None:
         rows = self.pair("before", "after", values.iloc[0], values.iloc[-1], "{:.0f} %")
         bars = HorizontalBars(heading, rows, 100, self.colours, width=2.8, names=1.7)
-        self.play_in(bars.shift([left, -1.15, 0]))
+        self.play_in(bars.shift([left, -1.3, 0]))
 
     def bars(self, top: float, heading: str, rows: list[Row], most: float) -> None:
         self.play_in(HorizontalBars(heading, rows, most, self.colours, width=7.6).shift([-6.4, top, 0]))

@@ -27,3 +27,10 @@ class ColourScale(Group):
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, the true minus; zero has none."""
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if value else "0"
+
+
+def power(value: float) -> str:
+    """A very small or large number as a power of ten, to one digit and with raised figures."""
+    digit, exponent = f"{value:.0e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digit}\N{MULTIPLICATION SIGN}10{raised}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import manimpango
 import matplotlib
+import numpy as np
 from manim import MathTypst, Text
 
 FONT = "DejaVu Sans"
@@ -32,6 +33,14 @@ def equation(source: str, size: int = 60, color: str = "#ffffff") -> MathTypst:
     mobject = MathTypst(source, color=color, font_size=size / 1.406)  # measured likewise
     mobject.em_pixels = size
     return mobject
+
+
+def on_line(mobject: Text, left: np.ndarray) -> Text:
+    """Put text so that it begins at `left` and stands with its baseline at that height, whatever letters it has."""
+    letters = [character for character in mobject.text if not character.isspace()]
+    standing = [glyph for glyph, one in zip(mobject, letters, strict=False) if one.isalnum() and one not in "gjpqyQçJ"]
+    baseline = (standing or [mobject])[0].get_bottom()[1]
+    return mobject.shift([left[0] - mobject.get_left()[0], left[1] - baseline, 0])
 
 
 def clean(text: str) -> str:
