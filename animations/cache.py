@@ -69,9 +69,9 @@ def run_digest(run: Run) -> str:
     weights = sorted(run.path.glob("captures/*.safetensors"))
     with suppress(InputError, KeyError):  # a base that is not at hand is not shown either
         weights += sorted(base_folder(run.info["model"]["source"]).glob("*.safetensors"))
-    for file in weights:
-        about = file.stat()
-        digest.update(f"{file.name} {about.st_size} {about.st_mtime_ns}".encode())
+    for weight in weights:
+        about = weight.stat()
+        digest.update(f"{weight.name} {about.st_size} {about.st_mtime_ns}".encode())
     return digest.hexdigest()
 
 

@@ -107,40 +107,48 @@ def _caption_packets(part: Rendered, began: Fraction, stream: Any) -> Iterator[a
         yield packet
 
 
-def _join_gif(parts: list[Rendered], path: Path, rate: int = 10, width: int = 800) -> None:
-    """One palette for the film, from a frame of every scene; frame by frame, so that length costs no memory."""
-    last = [_small(_last_frame(part), width) for part in parts]
-    mosaic = Image.new("RGB", (last[0].width, last[0].height * len(last)))
-    for at, image in enumerate(last):
-        mosaic.paste(image, (0, at * image.height))
-    palette = mosaic.quantize(255, dither=Image.Dither.NONE)
+def _join_gif(parts: list[Rendered], path: Path, width: int = 800) -> None:
+    """About ten frames a second; one palette for the film; frame by frame, so that length costs no memory."""
+    with av.open(str(parts[0].video)) as source:
+        rate = Fraction(source.streams.video[0].average_rate or 10)
+    every = max(1, round(rate / 10))
+    palette = _palette(parts, every)
     colours = np.zeros((256, 4), np.uint8)
     taken = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
     colours[:, 0], colours[: len(taken), 1:] = 255, taken  # opacity, then red, green, blue
+    stream = None
     with av.open(str(path), "w", format="gif") as target:
-        stream = target.add_stream("gif", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = last[0].width, last[0].height, "pal8"
-        for at, image in enumerate(_sampled(parts, rate)):
-            cells = np.asarray(_small(image, width).quantize(palette=palette, dither=Image.Dither.NONE))
+        for at, image in enumerate(_sampled(parts, every)):
+            image.thumbnail((width, width))
+            if stream is None:
+                stream = target.add_stream("gif", rate=rate / every)
+                stream.width, stream.height, stream.pix_fmt = *image.size, "pal8"
+            cells = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
             frame = av.VideoFrame.from_ndarray((cells, colours), format="pal8")
-            frame.pts, frame.time_base = at, Fraction(1, rate)
+            frame.pts, frame.time_base = at, every / rate
             target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
+        if stream:
+            target.mux(stream.encode(None))
 
 
-def _small(image: Image.Image, width: int) -> Image.Image:
-    image.thumbnail((width, width))
-    return image
+def _palette(parts: list[Rendered], every: int) -> Image.Image:
+    """The film's 255 commonest colours, by small copies of frames some two seconds apart."""
+    small = [image.resize((160, 90), Image.Resampling.NEAREST) for image in _sampled(parts, 20 * every)]
+    mosaic = Image.new("RGB", (160, 90 * len(small)))
+    for at, image in enumerate(small):
+        mosaic.paste(image, (0, 90 * at))
+    return mosaic.quantize(255, dither=Image.Dither.NONE)
 
 
-def _sampled(parts: list[Rendered], rate: int) -> Iterator[Image.Image]:
-    """`rate` pictures of each second."""
+def _sampled(parts: list[Rendered], every: int) -> Iterator[Image.Image]:
+    """Each `every`-th picture of the film."""
+    at = 0
     for part in parts:
         with av.open(str(part.video)) as source:
-            every = max(1, round(float(source.streams.video[0].average_rate) / rate))
-            for at, frame in enumerate(source.decode(video=0)):
+            for frame in source.decode(video=0):
                 if at % every == 0:
                     yield frame.to_image()
+                at += 1
 
 
 def _last_frame(part: Rendered) -> Image.Image:

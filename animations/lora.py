@@ -7,6 +7,7 @@ manim render animations/lora.py Rank        one scene, with stock Manim
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from manim import DOWN, LEFT, RIGHT, UL, UP, FadeIn, Rectangle, Text, VGroup
 
 from animations.answers import Answers, at_step, contrasting, watched
@@ -16,7 +17,7 @@ from engine.measure import factored_svd, relative_norm
 from engine.run import Run
 from visualize.mobjects.bars import Columns, HorizontalBars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import MatrixImage, units
+from visualize.mobjects.matrix import Claim, MatrixImage, units
 from visualize.mobjects.scale import ColourScale, power, signed
 from visualize.mobjects.text import equation, fitted, label, on_line
 from visualize.theme import diverging, ink
@@ -164,8 +165,9 @@ class Rank(LoraScene):
         self.b, self.a, self.product = self.block(self.last)
         nothing, (b, a, scaling) = np.zeros_like(self.delta), self.final
         strongest = max(peak(scaling * np.outer(b[:, layer], a[layer])) for layer in range(self.rank))
-        self.alone = self.matrix(nothing, self.colours.muted, self.layers(0, 0), strongest).move_to(LEFT_PLACE)
-        self.product.show(nothing, strongest, self.layers(0, 0))
+        both = float(np.sqrt(strongest * peak(self.delta)))  # one scale, on which a layer is seen and the sum too
+        self.alone = self.matrix(nothing, self.colours.muted, self.layers(0, 0), both).move_to(LEFT_PLACE)
+        self.product.show(nothing, both, self.layers(0, 0))
         self.below = self.named(self.alone, "one layer alone", self.colours.muted)
         names = self.block_names(self.b, self.a, self.product)
         self.add(self.b, self.a, self.product, names, self.alone, self.below, self.stamp(self.last))
@@ -182,7 +184,7 @@ class Rank(LoraScene):
         self.say(f"{self.rank} layers, so rank {self.rank} at most: it must fit in {self.rank} directions.")
         self.finish()
 
-    def layers(self, first: int, last: int) -> tuple:
+    def layers(self, first: int, last: int) -> Claim:
         return self.claim("layers", self.last, first, last)
 
     def add_layer(self, layer: int, seconds: float) -> None:
@@ -378,14 +380,12 @@ class Counts(LoraScene):
         whole, trained = model["parameters"], model["trainable"]
         self.add(self.stamp(self.last))
         self.say(f"All adapters together train {trained:,} weights, {trained / whole:.1%} of the model's.")
-        self.bars(2.85, "weights", self.pair("whole model", "adapter", whole, trained, "{:,.0f}"), whole)
+        self.bars(2.65, "weights", self.pair("whole model", "adapter", whole, trained, "{:,.0f}"), whole)
         file = Path(self.data.path) / "adapter" / "adapter_model.safetensors"
         if file.exists():
             full, stored = 4 * whole / 1e6, file.stat().st_size / 1e6
             self.say("A task is kept as one small file, not as another whole model.")
-            self.bars(
-                0.85, "stored for each task", self.pair("whole model", "adapter", full, stored, "{:.2f} MB"), full
-            )
+            self.bars(0.7, "stored for each task", self.pair("whole model", "adapter", full, stored, "{:.2f} MB"), full)
 
         # What was learned, and what was forgotten
         scores = 100 * self.data.skills
@@ -403,7 +403,7 @@ class Counts(LoraScene):
             Row(two, second, form.format(second), self.colours.lora),
         ]
 
-    def scores(self, left: float, heading: str, values: np.ndarray) -> None:
+    def scores(self, left: float, heading: str, values: pd.Series) -> None:
         rows = self.pair("before", "after", values.iloc[0], values.iloc[-1], "{:.0f} %")
         bars = HorizontalBars(heading, rows, 100, self.colours, width=2.8, names=1.7)
         self.play_in(bars.shift([left, -1.3, 0]))

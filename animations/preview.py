@@ -50,7 +50,11 @@ def contact_sheet(scenes: list[type[FilmScene]], run: Run, out: Path, theme: The
     gap, rows = 8, list[list[Image.Image]]()
     for scene_class in scenes:
         frames: list[Image.Image] = []
-        walk(scene_class, lambda scene, into=frames: into.append(Image.fromarray(frame_of(scene)).convert("RGB")))
+
+        def photograph(scene: FilmScene, into: list[Image.Image] = frames) -> None:
+            into.append(Image.fromarray(frame_of(scene)).convert("RGB"))
+
+        walk(scene_class, photograph)
         rows += [frames[at : at + columns] for at in range(0, len(frames), columns)]
     width, height = rows[0][0].size
     size = (gap + columns * (width + gap), gap + len(rows) * (height + gap))

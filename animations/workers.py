@@ -83,7 +83,7 @@ def render_all(
 
     limit: seconds that a scene may take. Raises InputError that names the scene which failed, and where its log is.
     """
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     if hasattr(context, "set_forkserver_preload"):
         context.set_forkserver_preload(["animations.film", "animations.encode", "animations.camera"])
     waiting, done = list(jobs), dict[str, Rendered]()
@@ -100,8 +100,8 @@ def render_all(
             for pipe in [pipe for pipe in workers if pipe not in busy][: len(waiting)]:
                 busy[pipe] = waiting.pop(0), time.monotonic()
                 pipe.send(busy[pipe][0])
-            for pipe in connection.wait(list(busy), timeout=1.0):
-                _hear(pipe, busy, done, progress)
+            for heard in connection.wait(list(busy), timeout=1.0):
+                _hear(heard, busy, done, progress)
             for job, began in busy.values():
                 if time.monotonic() - began > limit:
                     raise _failed(job, f"it took longer than {limit:.0f} s", "")

@@ -50,6 +50,7 @@ def test_cells_are_even_where_they_can_be_and_always_fit(longest, beside):
     assert cell % 2 == 0 or cell == 1
 
 
+@pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")  # stock Manim's, on Pillow 12
 @pytest.mark.parametrize("theme", PALETTES)
 @pytest.mark.parametrize("opacity", [1.0, 0.4])
 @pytest.mark.parametrize("place", [(0, 0), (-6.9, 3.1), (8.5, 0)])
