@@ -2,12 +2,13 @@
 
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from manim import DOWN, RIGHT, UL, UP, FadeIn, FadeOut, Mobject, Scene, Text, config
 
+from animations.runs import film_run
 from engine.measure import relative_norm
 from engine.run import Run
 from visualize.mobjects.text import label, register_font
@@ -27,33 +28,30 @@ class Caption:
 
 
 @cache
-def default_run() -> Run:
-    """The run that GLASSTUNE_RUN names, or the project's own: made when first needed, and kept in runs/film-lora."""
+def shown_run(recipe: str) -> Run:
+    """The run that GLASSTUNE_RUN names, or the films' own of that recipe, made when first needed."""
     if named := os.environ.get("GLASSTUNE_RUN"):
         return Run.load(named)
-    folder = Path("runs/film-lora")
-    if not (folder / "run.json").exists() or Run.load(folder).status != "finished":
-        from engine import LoRA, finetune  # training is only loaded when there is something to train
-
-        finetune("embedded", "spanish", LoRA(r=8, alpha=16), out=folder, steps=160)
-    return Run.load(folder)
+    return film_run(recipe)
 
 
 class FilmScene(Scene):
     """A scene is one claim. `say` sets the caption, `wait_to_read` keeps it as long as reading takes."""
 
     title = ""
+    recipe = "lora"  # of animations.runs: what is shown when no run is named
+    on_beat: "Callable[[FilmScene], None] | None" = None  # told when a caption has been read; for looking and testing
 
     def setup(self) -> None:
         register_font()
         self.theme: Theme = "light" if os.environ.get("GLASSTUNE_THEME") == "light" else "dark"
         self.colours = PALETTES[self.theme]
         self.camera.background_color = self.colours.background
-        self.data = default_run()
+        self.data = shown_run(self.recipe)
         self.captions: list[Caption] = []
         self._caption: Text | None = None
         self._said_at = 0.0
-        self._header = label(self.title, 44, self.colours.foreground, bold=True).to_corner(UL, buff=MARGIN)
+        self._header = label(self.title, 58, self.colours.foreground, bold=True).to_corner(UL, buff=MARGIN)
         self.add(self._header)
 
     @property
@@ -64,7 +62,7 @@ class FilmScene(Scene):
     def say(self, text: str) -> None:
         """Change the caption, once the one before has been read."""
         self.wait_to_read()
-        new = label(text, 34, self.colours.foreground).to_edge(DOWN, buff=MARGIN)
+        new = label(text, 50, self.colours.foreground).to_edge(DOWN, buff=MARGIN)
         gone = [FadeOut(self._caption, run_time=0.2)] if self._caption else []
         self._close_caption()
         if gone:
@@ -81,6 +79,8 @@ class FilmScene(Scene):
 
     def _close_caption(self) -> None:
         if self._caption:
+            if self.on_beat:
+                self.on_beat(self)
             self.captions.append(Caption(self._text, self._said_at, self.now))
             self._caption = None
 
@@ -90,10 +90,25 @@ class FilmScene(Scene):
         self.wait(0.4)
         self._close_caption()
 
-    def stamp(self, step: int | None = None) -> Text:
-        """Which run and step the data on screen is from, at the top right."""
-        text = f"run {self.data.name}" + (f", step {step}" if step is not None else ", before training")
-        return label(text, 26, self.colours.muted).to_edge(UP, buff=MARGIN).to_edge(RIGHT, buff=MARGIN)
+    def step_through(self, steps: Sequence[int], show: Callable[[int], None], seconds: float) -> None:
+        """Show captured steps in turn, at an even pace in training steps. Nothing between two captures is made up.
+
+        A picture that stands still is drawn once, however many frames it lasts.
+        """
+        total, last = round(seconds * config.frame_rate), max(1, steps[-1])
+        begins = [round(total * step / last) for step in steps] + [total + 1]
+        for step, begin, end in zip(steps, begins, begins[1:], strict=False):
+            if end > begin:
+                show(step)
+                self.wait((end - begin) / config.frame_rate + 1e-6)
+
+    def stamp(self, step: int | None = None, run: Run | None = None) -> Text:
+        """Which run and step the data on screen is from, at the top right. `of` says it to whom checks the frame."""
+        run = run or self.data
+        text = f"run {run.name}" + (f", step {step}" if step is not None else ", before training")
+        mobject = label(text, 34, self.colours.muted).to_edge(UP, buff=MARGIN).to_edge(RIGHT, buff=MARGIN)
+        mobject.of = (str(run.path), step)
+        return mobject
 
     def play_in(self, *mobjects: Mobject, run_time: float = 0.6) -> None:
         self.play(*(FadeIn(mobject) for mobject in mobjects), run_time=run_time)

@@ -62,6 +62,24 @@ PALETTES: dict[Theme, Palette] = {
     ),
 }  # fmt: skip
 
+
+def contrast(first: str, second: str) -> float:
+    """How well is one hex colour read on the other? WCAG 2's ratio: 1 for none, 21 for black on white."""
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    channels = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def ink(ground: str) -> str:
+    """Black or white, whichever is read better on this colour; the ratio is never below 4.5."""
+    return max("#000000", "#ffffff", key=lambda color: contrast(color, ground))
+
+
 # Line style repeats what colour says.
 METHOD_LINES = {"full": "-", "lora": "--", "qlora": ":"}
 

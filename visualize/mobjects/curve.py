@@ -22,10 +22,10 @@ class LossCurve(VGroup):
         up = Line(DOWN * height / 2, UP * height / 2, color=colours.muted, stroke_width=2).shift(LEFT * width / 2)
         self.axes = VGroup(across, up)
         self.line = VMobject(color=colours.lora, stroke_width=4)
-        highest = label(f"{top:.1f}", 26, colours.muted).next_to(up.get_top(), LEFT, 0.15)
-        zero = label("0", 26, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
-        last = label(f"step {int(self.steps[-1])}", 26, colours.muted).next_to(across.get_right(), DOWN, 0.15, RIGHT)
-        name = label("training loss (nats a token)", 26, colours.foreground).next_to(up.get_top(), UP, 0.15, LEFT)
+        highest = label(f"{top:.1f}", 34, colours.muted).next_to(up.get_top(), LEFT, 0.15)
+        zero = label("0", 34, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
+        last = label(f"step {int(self.steps[-1])}", 34, colours.muted).next_to(across.get_right(), DOWN, 0.15, RIGHT)
+        name = label("training loss (nats a token)", 34, colours.foreground).next_to(up.get_top(), UP, 0.15, LEFT)
         self.add(self.axes, highest, zero, last, name, self.line)
 
     def upto(self, step: float) -> "LossCurve":

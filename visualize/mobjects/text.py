@@ -4,7 +4,8 @@ from pathlib import Path
 
 import manimpango
 import matplotlib
-from manim import Text
+import numpy as np
+from manim import MathTypst, Text
 
 FONT = "DejaVu Sans"
 SMALLEST = 26  # pixels; what the back row can read
@@ -17,14 +18,29 @@ def register_font() -> None:
         manimpango.register_font(str(folder / file))
 
 
-def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False) -> Text:
+def label(text: str, size: int = 42, color: str = "#ffffff", bold: bool = False) -> Text:
     """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
     if size < SMALLEST:
         raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
-    # Manim scales so that font_size 48 is about 67 px of em at 1080p.
-    mobject = Text(clean(text), font=FONT, font_size=size * 0.72, color=color, weight="BOLD" if bold else "NORMAL")
+    # Measured on capital letters: Manim's font_size 48 is 90 px of em at 1080p.
+    mobject = Text(clean(text), font=FONT, font_size=size * 48 / 90, color=color, weight="BOLD" if bold else "NORMAL")
     mobject.em_pixels = size
     return mobject
+
+
+def equation(source: str, size: int = 60, color: str = "#ffffff") -> MathTypst:
+    """Mathematics in Typst's notation, in letters of `size` pixels: no LaTeX. Parts are named {{source : name}}."""
+    mobject = MathTypst(source, color=color, font_size=size / 1.406)  # measured likewise
+    mobject.em_pixels = size
+    return mobject
+
+
+def on_line(mobject: Text, left: np.ndarray) -> Text:
+    """Put text so that it begins at `left` and stands with its baseline at that height, whatever letters it has."""
+    letters = [character for character in mobject.text if not character.isspace()]
+    standing = [glyph for glyph, one in zip(mobject, letters, strict=False) if one.isalnum() and one not in "gjpqyQçJ"]
+    baseline = (standing or [mobject])[0].get_bottom()[1]
+    return mobject.shift([left[0] - mobject.get_left()[0], left[1] - baseline, 0])
 
 
 def clean(text: str) -> str:
@@ -32,7 +48,7 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip() or "(nothing)"
 
 
-def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
+def fitted(text: str, width: float, size: int = 42, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
     whole = clean(text)
     mobject = label(whole, size, color)

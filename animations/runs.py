@@ -1,0 +1,89 @@
+"""Which runs do the films show when none is given? Small real ones, made when first needed and kept under `runs/`.
+
+python -m animations.runs             makes all of them
+python -m animations.runs lora full   makes these
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.run import EMBEDDED_FOLDER, Run, write_json
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options."""
+
+    data: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 160}),
+    "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "skills": 4}),
+}
+
+
+def folder_of(name: str) -> Path:
+    return Path(os.environ.get("GLASSTUNE_RUNS", "runs")) / f"film-{name}"
+
+
+@cache
+def film_run(name: str, progress: bool = True) -> Run:
+    """The run called `name` of RECIPES, made now if it is not there, or if its recipe or the base model has changed.
+
+    Raises InputError for a name that is none, or where it cannot be written.
+    """
+    if name not in RECIPES:
+        raise InputError(f"the films have no run called {name!r}; there are {', '.join(RECIPES)}")
+    folder = folder_of(name)
+    made_from = {**asdict(RECIPES[name]), "base": _base_digest()}
+    note = folder / "recipe.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
+        return Run.load(folder)
+    from engine.finetune import finetune  # training is only loaded when there is something to train
+    from engine.methods import METHODS
+
+    beside = folder.with_name(folder.name + ".part")
+    for old in (folder, beside):  # only what this function made: its name is ours
+        shutil.rmtree(old, ignore_errors=True)
+    recipe = RECIPES[name]
+    method = METHODS[recipe.method](**recipe.options)
+    finetune("embedded", recipe.data, method, out=beside, progress=progress, **recipe.settings)
+    write_json(beside / "recipe.json", made_from)
+    beside.replace(folder)
+    return Run.load(folder)
+
+
+def _base_digest() -> str:
+    """Which base model it is: a run shows that base's weights, so another base needs another run."""
+    with (EMBEDDED_FOLDER / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m animations.runs", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; default: all")
+    chosen = parser.parse_args(arguments)
+    try:
+        for name in chosen.names or RECIPES:
+            print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
