@@ -106,7 +106,9 @@ def render_all(
                 if time.monotonic() - began > limit:
                     raise _failed(job, f"it took longer than {limit:.0f} s", "")
     finally:
-        for process in workers.values():
+        for pipe, process in workers.items():
+            pipe.close()  # an idle worker then ends by itself
+            process.join(0 if busy else 5)
             process.kill()
         for process in workers.values():
             process.join()
