@@ -67,7 +67,7 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
     parser.add_argument("--no-film", action="store_true", help="leave the film out")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
     chosen = parser.parse_args()
-    console = Console(width=min(100, Console().width))
+    console = Console(width=min(120, Console().width))
     stage.configure(
         stage.Stage(
             lesson=path.stem,
@@ -96,7 +96,7 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
 
 
 def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Console) -> None:
-    console.print(Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2)), "")
+    console.print(Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), "")
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
     console.print("")
