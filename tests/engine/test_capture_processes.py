@@ -53,9 +53,9 @@ def test_two_processes_write_the_run_of_one(kind, folder, alone):
             np.testing.assert_allclose(run.delta(module, step), alone.delta(module, step), atol=2e-6)
 
 
-def test_the_trainer_with_shards_writes_the_run_of_one_process(folder, worker, tmp_path):
+def test_the_trainer_in_two_processes_writes_the_run_of_one(folder, worker, tmp_path):
     worker.train_with_trainer(tmp_path, 1)
-    run, alone = Run.load(folder / "trainer-fsdp" / "run"), Run.load(tmp_path / "run")
+    run, alone = Run.load(folder / "trainer" / "run"), Run.load(tmp_path / "run")
     assert run.steps == alone.steps == [0, 1, 2, 3] and run.info["modules"] == alone.info["modules"]
     assert list(run.metrics.index) == [1, 2, 3]
     for module in run.info["modules"]:
