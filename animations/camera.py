@@ -29,12 +29,13 @@ class RegionCamera(Camera):
             return
         across = (columns - left) * pixels.shape[1] // (right - left)
         down = (rows - top) * pixels.shape[0] // (bottom - top)
-        cells = pixels[down[:, None], across]
+        # A pixel as one number: looking up four bytes at once is several times as fast as one after the other.
+        cells = np.ascontiguousarray(pixels).view(np.uint32)[..., 0].take(down, axis=0).take(across, axis=1)
         region = pixel_array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        alpha = int(cells[0, 0, 3])
+        alpha = int(pixels[0, 0, 3])
         if alpha == 255:
-            region[...] = cells
+            region.view(np.uint32)[..., 0] = cells
         else:
-            region[..., :3] = (
-                cells[..., :3].astype(np.uint16) * alpha + region[..., :3].astype(np.uint16) * (255 - alpha)
-            ) // 255
+            colours = cells.view(np.uint8).reshape(*cells.shape, 4)[..., :3]
+            blend = colours.astype(np.uint16) * alpha + region[..., :3].astype(np.uint16) * (255 - alpha)
+            region[..., :3] = (blend + 127) // 255

@@ -1,10 +1,10 @@
-"""How do frames become a video? One encoder a scene, settings of our own, and work only where something changed.
+"""How do a scene's frames become a video, fast? One encoder a scene; a frame that does not change is not encoded.
 
-Stock Manim opens an encoder for every animation, converts every frame's colours, and joins the pieces. Here a scene
-is one file from its first frame to its last; a picture that stands still is converted once, however long it lasts.
+Manim opens an encoder for every animation and encodes a picture that stands still thirty times a second. Here the
+frame that is held simply lasts longer (a video says for each frame when it is shown), and at most a second, so that
+a player can jump anywhere. There are no B-frames: scenes can then be joined packet by packet.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,80 +14,110 @@ import av
 import numpy as np
 from manim.scene.scene_file_writer import SceneFileWriter
 
-BT709 = 1  # of ITU-T H.273: what players take high definition to be
-LIMITED = 1  # libav's number for 16 to 235
+from engine.errors import InputError
 
 
 @dataclass(frozen=True)
-class Codec:
-    """libav's name of an encoder, and its settings. One thread each: scenes are encoded side by side."""
+class Quality:
+    """A frame's size in pixels, and how many there are a second."""
 
-    name: str
-    options: tuple[tuple[str, str], ...]
-
-
-# veryfast looks no worse on heat maps than Manim's default and takes a third of its time (`benchmarks/film.py`).
-CODECS = {
-    "mp4": Codec("libx264", (("preset", "veryfast"), ("crf", "20"), ("threads", "1"))),
-    "webm": Codec(
-        "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "7"), ("crf", "30"), ("b", "0"), ("threads", "1"))
-    ),
-}  # fmt: skip
+    width: int
+    height: int
+    rate: int
 
 
-class FrameEncoder:
-    """Frames in, one video file out. `write` takes (height, width, 4) uint8, `repeat` says how many frames it lasts."""
+QUALITIES = {
+    "480p15": Quality(854, 480, 15),
+    "720p30": Quality(1280, 720, 30),
+    "1080p30": Quality(1920, 1080, 30),
+    "1080p60": Quality(1920, 1080, 60),
+    "2160p30": Quality(3840, 2160, 30),
+}
 
-    def __init__(self, path: Path, width: int, height: int, rate: int, codec: Codec) -> None:
-        self.path, self.frames = path, 0
-        self._container = av.open(str(path), "w", format=path.suffix[1:])
-        self._stream = self._container.add_stream(codec.name, rate=rate, options=dict(codec.options))
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
-        self._time_base = Fraction(1, rate)
+# Heat maps are all edges. x264's adaptive quantisation takes bits from them for what is flat, and flat it is already.
+X264 = {"preset": "veryfast", "crf": "20", "aq-mode": "0", "bf": "0", "g": "60"}
+VP9 = {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "7", "lag-in-frames": "0", "auto-alt-ref": "0"}
+CODECS: dict[str, tuple[str, dict[str, str]]] = {".mp4": ("libx264", X264), ".webm": ("libvpx-vp9", VP9)}
+BT709 = 1  # the number that H.264 gives this colour space, its primaries and its transfer curve
+LIMITED = 1  # and the range of 16 to 235
+
+
+class Encoder:
+    """Frames in, a video out at `path`, an .mp4 or .webm. `frames` counts them, those that are held included.
+
+    threads: of the encoder itself; several processes at work want one each.
+    """
+
+    def __init__(self, path: Path, quality: Quality, threads: int = 1) -> None:
+        codec, options = CODECS[path.suffix]
+        self.quality, self.frames, self.encoded = quality, 0, 0
+        self._container: Any = av.open(str(path), "w")
+        self._stream = self._container.add_stream(
+            codec, rate=quality.rate, options={**options, "threads": str(threads)}
+        )
+        self._stream.width, self._stream.height, self._stream.pix_fmt = quality.width, quality.height, "yuv420p"
         context = self._stream.codec_context
+        context.time_base = Fraction(1, quality.rate)
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
+        self._held: np.ndarray | None = None
+        self._since = 0
 
-    def write(self, pixels: np.ndarray, repeat: int = 1) -> None:
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        for _ in range(repeat):
-            frame.pts, frame.time_base = self.frames, self._time_base
-            self.frames += 1
+    def add(self, pixels: np.ndarray, repeat: int = 1) -> None:
+        """(height, width, 4) uint8 RGBA, shown `repeat` frames long; the array must not be changed afterwards."""
+        if self._held is None or not np.array_equal(self._held.view(np.uint32), pixels.view(np.uint32)):
+            self._write_held()
+            self._held, self._since = pixels, self.frames
+        self.frames += repeat
+
+    def _write_held(self) -> None:
+        if self._held is None:
+            return
+        frame = av.VideoFrame.from_ndarray(self._held, format="rgba").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        moments = {*range(self._since, self.frames, self.quality.rate), self.frames - 1}
+        for moment in sorted(moments):
+            frame.pts, frame.time_base = moment, Fraction(1, self.quality.rate)
             self._container.mux(self._stream.encode(frame))
+            self.encoded += 1
 
     def close(self) -> None:
-        self._container.mux(self._stream.encode(None))
+        self._write_held()
+        self._held = None
+        self._container.mux(self._stream.encode())
         self._container.close()
-
-    def abort(self) -> None:
-        with suppress(Exception):
-            self._container.close()
-        self.path.unlink(missing_ok=True)
 
 
 class SceneWriter(SceneFileWriter):
-    """Manim's writer of a scene, with one encoder of ours from beginning to end, in the thread that draws.
+    """Manim's file writer, with one `Encoder` for the whole scene in place of one for every animation."""
 
-    `encoder` is to be set before the scene is rendered.
-    """
+    def __init__(self, settings: Any, *, path: Path, quality: Quality, threads: int, report: Any = None) -> None:
+        super().__init__(settings)
+        self.path, self.report = path, report
+        self.encoder = Encoder(path, quality, threads)
 
-    encoder: FrameEncoder | None = None
+    def begin_animation(self, allow_write: bool = False, **_: Any) -> None:
+        """Nothing begins: the encoder is open."""
 
-    def open_partial_movie_stream(self, **_: Any) -> None:
-        """Nothing is opened for a single animation."""
-
-    def close_partial_movie_stream(self) -> None:
-        """Nothing was opened."""
+    def end_animation(self, allow_write: bool = False) -> None:
+        if self.report:
+            self.report(self.encoder.frames / self.encoder.quality.rate)
 
     def write_frame(self, pixels: np.ndarray, *, repeat: int = 1) -> None:
-        if self.encoder:
-            self.encoder.write(pixels, repeat)
+        self.encoder.add(pixels, repeat)
 
     def finish(self) -> None:
-        if self.encoder:
-            self.encoder.close()
+        self.encoder.close()
 
     def abort_encode_jobs(self, reraise_encoder_failures: bool = False) -> None:
-        if self.encoder:
-            self.encoder.abort()
+        """The scene raised: no half a video stays."""
+        self.encoder._container.close()
+        self.path.unlink(missing_ok=True)
+
+
+def get_quality(name: str) -> Quality:
+    """Raises InputError, naming those there are."""
+    if name not in QUALITIES:
+        raise InputError(f"no quality called {name!r}; there are {', '.join(QUALITIES)}")
+    return QUALITIES[name]

@@ -1,21 +1,26 @@
-"""What do all scenes of all films share? The run they show, captions that stay long enough, a stamp, the frame."""
+"""What do all scenes of all films share? The runs they show, captions that stay long enough, a stamp, the frame."""
 
+import json
+import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
-from manim import DOWN, RIGHT, UL, UP, FadeIn, FadeOut, Mobject, Scene, Text, config
+import numpy as np
+from manim import ORIGIN, RIGHT, FadeIn, FadeOut, Mobject, Scene, Text, config
 
 from animations.runs import film_run
 from engine.measure import relative_norm
 from engine.run import Run
-from visualize.mobjects.text import label, register_font
+from visualize.mobjects.text import fitted, label, largest, register_font, sit
 from visualize.theme import PALETTES, Theme
 
 WORDS_A_SECOND = 3.0
 MARGIN = 0.35  # units between anything and the frame's edge
+HEADER_LINE, CAPTION_LINE = 3.42, -3.45  # where the middle of these lines lies, in units above the frame's middle
 
 
 @dataclass(frozen=True)
@@ -28,30 +33,38 @@ class Caption:
 
 
 @cache
-def shown_run(recipe: str) -> Run:
-    """The run that GLASSTUNE_RUN names, or the films' own of that recipe, made when first needed."""
-    if named := os.environ.get("GLASSTUNE_RUN"):
-        return Run.load(named)
-    return film_run(recipe)
+def _load(path: str) -> Run:
+    return Run.load(path)
+
+
+def shown_run(name: str) -> Run:
+    """The run that stands for `name` in a film: one named in GLASSTUNE_FILM_RUNS (JSON), or the project's own."""
+    named = json.loads(os.environ.get("GLASSTUNE_FILM_RUNS", "{}"))
+    return _load(named[name]) if name in named else film_run(name)
 
 
 class FilmScene(Scene):
-    """A scene is one claim. `say` sets the caption, `wait_to_read` keeps it as long as reading takes."""
+    """A scene is one claim. `say` sets the caption, `wait_to_read` keeps it as long as reading takes.
+
+    run: the name of the run that the scene shows. others: those that it shows beside it.
+    """
 
     title = ""
-    recipe = "lora"  # of animations.runs: what is shown when no run is named
-    on_beat: "Callable[[FilmScene], None] | None" = None  # told when a caption has been read; for looking and testing
+    run: ClassVar[str] = "lora"
+    others: ClassVar[tuple[str, ...]] = ()
+    on_beat: "Callable[[FilmScene], None] | None" = None  # told when a caption has been read: to look, and to test
 
     def setup(self) -> None:
         register_font()
         self.theme: Theme = "light" if os.environ.get("GLASSTUNE_THEME") == "light" else "dark"
         self.colours = PALETTES[self.theme]
         self.camera.background_color = self.colours.background
-        self.data = shown_run(self.recipe)
+        self.data = shown_run(self.run)
         self.captions: list[Caption] = []
         self._caption: Text | None = None
         self._said_at = 0.0
-        self._header = label(self.title, 58, self.colours.foreground, bold=True).to_corner(UL, buff=MARGIN)
+        self._header = label(self.title, 48, self.colours.foreground, bold=True)
+        sit(self._header, MARGIN - config.frame_width / 2, HEADER_LINE)
         self.add(self._header)
 
     @property
@@ -62,7 +75,8 @@ class FilmScene(Scene):
     def say(self, text: str) -> None:
         """Change the caption, once the one before has been read."""
         self.wait_to_read()
-        new = label(text, 50, self.colours.foreground).to_edge(DOWN, buff=MARGIN)
+        new = largest(text, config.frame_width - 2 * MARGIN, (40, 36, 32, 28), self.colours.foreground)
+        sit(new, 0, CAPTION_LINE, ORIGIN)
         gone = [FadeOut(self._caption, run_time=0.2)] if self._caption else []
         self._close_caption()
         if gone:
@@ -73,9 +87,13 @@ class FilmScene(Scene):
     def wait_to_read(self) -> None:
         """Stand still until the caption has stayed as long as its words need."""
         if self._caption:
-            left = len(self._text.split()) / WORDS_A_SECOND + 0.5 - (self.now - self._said_at)
-            if left > 0.05:
-                self.wait(left)
+            self.hold(len(self._text.split()) / WORDS_A_SECOND + 0.5 - (self.now - self._said_at))
+
+    def hold(self, seconds: float) -> None:
+        """Stand still for whole frames: Manim's `wait` drops what is left of one."""
+        frames = math.ceil(seconds * config.frame_rate - 1e-6)
+        if frames > 0:
+            self.wait((frames + 0.01) / config.frame_rate)
 
     def _close_caption(self) -> None:
         if self._caption:
@@ -87,31 +105,37 @@ class FilmScene(Scene):
     def finish(self) -> None:
         """The last caption is read; the scene may end."""
         self.wait_to_read()
-        self.wait(0.4)
+        self.hold(0.4)
         self._close_caption()
 
-    def step_through(self, steps: Sequence[int], show: Callable[[int], None], seconds: float) -> None:
-        """Show captured steps in turn, at an even pace in training steps. Nothing between two captures is made up.
-
-        A picture that stands still is drawn once, however many frames it lasts.
-        """
-        total, last = round(seconds * config.frame_rate), max(1, steps[-1])
-        begins = [round(total * step / last) for step in steps] + [total + 1]
-        for step, begin, end in zip(steps, begins, begins[1:], strict=False):
-            if end > begin:
-                show(step)
-                self.wait((end - begin) / config.frame_rate + 1e-6)
-
     def stamp(self, step: int | None = None, run: Run | None = None) -> Text:
-        """Which run and step the data on screen is from, at the top right. `of` says it to whom checks the frame."""
-        run = run or self.data
-        text = f"run {run.name}" + (f", step {step}" if step is not None else ", before training")
-        mobject = label(text, 34, self.colours.muted).to_edge(UP, buff=MARGIN).to_edge(RIGHT, buff=MARGIN)
-        mobject.of = (str(run.path), step)
-        return mobject
+        """Which run and step the data on screen is from, at the top right."""
+        when = "before training" if step is None else f"step {step}"
+        name = fitted(f"run {(run or self.data).name}", 3.0, 28, self.colours.muted).original_text
+        stamp = label(f"{name}, {when}", 28, self.colours.muted)
+        return sit(stamp, config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
 
     def play_in(self, *mobjects: Mobject, run_time: float = 0.6) -> None:
         self.play(*(FadeIn(mobject) for mobject in mobjects), run_time=run_time)
+
+    def swap(self, old: Mobject, new: Mobject) -> Mobject:
+        """Put `new` where `old` was, at once; returns it."""
+        self.remove(old)
+        self.add(new)
+        return new
+
+    def replay(self, seconds: float, most: int = 120) -> Iterator[int]:
+        """The captured steps in turn, each for its share of `seconds`; nothing between two of them is made up.
+
+        most: of a run with more captures, so many. A walk, which draws ends of beats only, takes three.
+        """
+        steps, most = self.data.steps, 3 if self.renderer.skip_animations else most
+        if len(steps) > most:
+            steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
+        began, span = self.now, max(1, steps[-1] - steps[0])
+        for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
+            yield step
+            self.hold(began + seconds * (following - steps[0]) / span - self.now)
 
 
 @cache
@@ -122,6 +146,11 @@ def watched_module(run: Run) -> str:
         return max(square or run.modules, key=lambda name: relative_norm(run, name))
     except ValueError:  # the base's weights are not at hand
         return (square or run.modules)[0]
+
+
+def short(module: str) -> str:
+    """A module's name as a lecturer says it: "layer 0 q_proj"."""
+    return module.replace("model.layers.", "layer ").replace(".self_attn.", " ").replace(".mlp.", " ")
 
 
 def quiet() -> None:

@@ -1,27 +1,25 @@
-"""How do scenes become one film? Their packets in a row, nothing encoded again, with chapters and captions inside."""
+"""How do scenes become one film? Packet by packet, nothing encoded twice, with chapters and captions inside.
 
-from collections import deque
+Beside the film lie its captions as SubRip text, for players that want them so and for translators, and a thumbnail.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from PIL import Image
+from av.subtitles.subtitle import SubtitleSet
 
 MILLISECOND = Fraction(1, 1000)
-# What a player needs to draw plain captions; libav makes an mp4's own description of their style from it.
-STYLE = """[Script Info]
+_ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
-PlayResX: 384
-PlayResY: 288
 
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline,\
- StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Sans,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
+Format: Name, Fontname, Fontsize, PrimaryColour, Alignment
+Style: Default,Arial,16,&Hffffff,2
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -30,154 +28,187 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 @dataclass(frozen=True)
 class Rendered:
-    """A scene's video, its title, its length in frames and seconds, and its captions as (text, start, end)."""
+    """A scene's video, its title, its frames at `rate` a second, and its captions as (text, start, end) in seconds."""
 
     video: Path
     title: str
     frames: int
-    seconds: float
-    captions: tuple[tuple[str, float, float], ...]
+    rate: int
+    captions: list[tuple[str, float, float]]
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
 
 
 def join(parts: list[Rendered], out: Path, title: str) -> None:
-    """One film from its scenes: mp4, webm or gif by the name of `out`. Written beside, then renamed.
+    """One video from many, written beside and renamed: the whole film at `out`, or what was there before.
 
-    An mp4 carries a chapter a scene and the captions as a subtitle track; a webm the chapters; a gif neither.
+    Raises ValueError for scenes that were not encoded alike.
     """
-    beside = out.with_name(out.name + ".part")
+    beside = out.with_name(f".{out.name}.part")
     try:
-        if out.suffix == ".gif":
-            _join_gif(parts, beside)
-        else:
-            _join_video(parts, beside, out.suffix[1:], title)
+        with av.open(str(beside), "w", format=out.suffix[1:]) as target:
+            _write(parts, target, title)
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _join_video(parts: list[Rendered], path: Path, form: str, title: str) -> None:
-    options = {"movflags": "+faststart"} if form == "mp4" else {}
-    with av.open(str(path), "w", format=form, options=options) as target:
-        target.metadata["title"] = title
-        with av.open(str(parts[0].video)) as first:
-            video = target.add_stream_from_template(first.streams.video[0])
-            base = video.time_base = first.streams.video[0].time_base
-            header = bytes(first.streams.video[0].codec_context.extradata or b"")
-        captions = None
-        if form == "mp4":
-            captions = target.add_stream("mov_text")
-            captions.codec_context.subtitle_header = STYLE.encode()
-            captions.metadata["language"] = "eng"
-        target.set_chapters(list(_chapters(parts)))
-        began = Fraction(0)
-        for part in parts:
-            with av.open(str(part.video)) as source:
-                stream = source.streams.video[0]
-                if bytes(stream.codec_context.extradata or b"") != header:
-                    raise ValueError(f"{part.video} was encoded with other settings than {parts[0].video}")
-                length = Fraction(part.frames) / stream.average_rate
-                if captions:  # ahead of their pictures, so that they lie beside them in the file
-                    for packet in _caption_packets(part, began, captions):
-                        target.mux(packet)
-                offset = round(began / base)
-                for packet in source.demux(stream):
-                    if packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
-                        packet.stream = video
-                        target.mux(packet)
-            began += length
-
-
-def _chapters(parts: list[Rendered]) -> Iterator[dict[str, Any]]:
+def _write(parts: list[Rendered], target: Any, title: str) -> None:
+    target.metadata["title"] = title
+    with av.open(str(parts[0].video)) as first:
+        stream = target.add_stream_from_template(first.streams.video[0])
+        likeness = first.streams.video[0].codec_context.extradata
+    tick = Fraction(1, parts[0].rate)
+    target.set_chapters(_chapters(parts))
+    texts = _subtitles(parts, target) if target.format.name.startswith("mp4") else []
     began = 0
-    for at, part in enumerate(parts, 1):
-        end = began + round(1000 * part.seconds)
-        yield {"id": at, "start": began, "end": end, "time_base": MILLISECOND, "metadata": {"title": part.title}}
-        began = end
-
-
-def _caption_packets(part: Rendered, began: Fraction, stream: Any) -> Iterator[av.Packet]:
-    """3GPP timed text: two bytes of length, then UTF-8."""
-    for text, start, end in part.captions:
-        words = text.encode()
-        packet = av.Packet(len(words).to_bytes(2, "big") + words)
-        packet.pts = packet.dts = round(1000 * (float(began) + start))
-        packet.duration = round(1000 * (end - start))
-        packet.time_base, packet.stream = MILLISECOND, stream
-        yield packet
-
-
-def _join_gif(parts: list[Rendered], path: Path, width: int = 800) -> None:
-    """About ten frames a second; one palette for the film; frame by frame, so that length costs no memory."""
-    with av.open(str(parts[0].video)) as source:
-        rate = Fraction(source.streams.video[0].average_rate or 10)
-    every = max(1, round(rate / 10))
-    palette = _palette(parts, every)
-    colours = np.zeros((256, 4), np.uint8)
-    taken = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
-    colours[:, 0], colours[: len(taken), 1:] = 255, taken  # opacity, then red, green, blue
-    stream = None
-    with av.open(str(path), "w", format="gif") as target:
-        for at, image in enumerate(_sampled(parts, every)):
-            image.thumbnail((width, width))
-            if stream is None:
-                stream = target.add_stream("gif", rate=rate / every)
-                stream.width, stream.height, stream.pix_fmt = *image.size, "pal8"
-            cells = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
-            frame = av.VideoFrame.from_ndarray((cells, colours), format="pal8")
-            frame.pts, frame.time_base = at, every / rate
-            target.mux(stream.encode(frame))
-        if stream:
-            target.mux(stream.encode(None))
-
-
-def _palette(parts: list[Rendered], every: int) -> Image.Image:
-    """The film's 255 commonest colours, by small copies of frames some two seconds apart."""
-    small = [image.resize((160, 90), Image.Resampling.NEAREST) for image in _sampled(parts, 20 * every)]
-    mosaic = Image.new("RGB", (160, 90 * len(small)))
-    for at, image in enumerate(small):
-        mosaic.paste(image, (0, 90 * at))
-    return mosaic.quantize(255, dither=Image.Dither.NONE)
-
-
-def _sampled(parts: list[Rendered], every: int) -> Iterator[Image.Image]:
-    """Each `every`-th picture of the film."""
-    at = 0
     for part in parts:
         with av.open(str(part.video)) as source:
-            for frame in source.decode(video=0):
-                if at % every == 0:
-                    yield frame.to_image()
-                at += 1
+            video = source.streams.video[0]
+            if video.codec_context.extradata != likeness or part.rate != parts[0].rate:
+                raise ValueError(f"{part.video} was not encoded as {parts[0].video} was, so they cannot be joined")
+            for packet in source.demux(video):
+                if packet.pts is None:
+                    continue
+                shown = began + round(packet.pts * video.time_base / tick)
+                while texts and texts[0].pts * MILLISECOND <= shown * tick:
+                    target.mux(texts.pop(0))
+                packet.pts = packet.dts = shown
+                packet.time_base, packet.stream, packet.duration = (
+                    tick,
+                    stream,
+                    1,
+                )  # the next one says how long it lasts
+                target.mux(packet)
+        began += part.frames
+    target.mux(texts)
 
 
-def _last_frame(part: Rendered) -> Image.Image:
-    with av.open(str(part.video)) as source:
-        newest = deque(source.decode(video=0), maxlen=1)
-    return newest.pop().to_image()
+def _chapters(parts: list[Rendered]) -> list[dict[str, Any]]:
+    chapters, began = [], 0
+    for at, part in enumerate(parts):
+        ends = began + part.frames
+        chapters.append(
+            {"id": at, "start": began, "end": ends, "time_base": Fraction(1, part.rate),
+             "metadata": {"title": part.title}}
+        )  # fmt: skip
+        began = ends
+    return chapters
 
 
-def thumbnail(part: Rendered, path: Path) -> None:
-    """The last frame of a scene as a PNG: what the film looks like in a list of films."""
-    beside = path.with_name(path.name + ".part")
-    _last_frame(part).save(beside, "PNG")
-    beside.replace(path)
-
-
-def write_srt(parts: list[Rendered], path: Path) -> None:
-    """The captions as SubRip text, for players and translators."""
-    blocks: list[str] = []
+def timed(parts: list[Rendered]) -> Iterator[tuple[str, float, float]]:
+    """Every caption, with its start and end in the film's seconds."""
     began = 0.0
     for part in parts:
         for text, start, end in part.captions:
-            times = " --> ".join(_clock(began + at) for at in (start, end))
-            blocks.append(f"{len(blocks) + 1}\n{times}\n{text}\n")
+            yield text, began + start, began + end
         began += part.seconds
-    beside = path.with_name(path.name + ".part")
-    beside.write_text("\n".join(blocks), encoding="utf-8")
-    beside.replace(path)
+
+
+def _subtitles(parts: list[Rendered], target: Any) -> list[Any]:
+    """The captions as packets of a text track, which a player can switch on."""
+    stream = target.add_stream("mov_text")
+    stream.codec_context.subtitle_header = _ASS_HEADER
+    stream.codec_context.time_base = MILLISECOND
+    packets = []
+    for text, start, end in timed(parts):
+        line = text.replace("\\", "").replace("{", "(").replace("}", ")")
+        first, last = round(1000 * start), round(1000 * end)
+        caption = SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, last - first, first)
+        packet = stream.codec_context.encode_subtitle(caption)
+        packet.pts = packet.dts = first
+        packet.duration, packet.time_base, packet.stream = last - first, MILLISECOND, stream
+        packets.append(packet)
+    return packets
+
+
+def write_srt(parts: list[Rendered], path: Path) -> None:
+    blocks = [
+        f"{number}\n{_clock(start)} --> {_clock(end)}\n{text}\n"
+        for number, (text, start, end) in enumerate(timed(parts), 1)
+    ]
+    path.write_text("\n".join(blocks), encoding="utf-8")
 
 
 def _clock(seconds: float) -> str:
     whole = round(1000 * seconds)
     return f"{whole // 3600000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d},{whole % 1000:03d}"
+
+
+def write_thumbnail(film: Path, parts: list[Rendered], path: Path) -> None:
+    """The end of the scene in the middle of the film, as a PNG."""
+    moment = sum(part.seconds for part in parts[: len(parts) // 2 + 1]) - 1.0
+    with av.open(str(film)) as source:
+        source.seek(int(max(0.0, moment) * av.time_base))
+        for frame in source.decode(video=0):  # from the key frame before it
+            if frame.time is not None and frame.time >= moment:
+                break
+        frame.to_image().save(path)
+
+
+def to_gif(film: Path, out: Path, width: int = 960, rate: int = 10) -> None:
+    """The film as a GIF, small and slow enough for a web page: first its 256 colours, then every frame in them."""
+    palette = _filtered(film, f"fps=1,scale={width}:-2:flags=area,palettegen=stats_mode=full")[-1]
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        with av.open(str(film)) as source, av.open(str(beside), "w", format="gif") as target:
+            stream = target.add_stream("gif", rate=rate)
+            stream.pix_fmt = "pal8"
+            graph, video = av.filter.Graph(), source.streams.video[0]
+            frames, colours = graph.add_buffer(template=video), graph.add_buffer(
+                width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, rate)
+            )  # fmt: skip
+            steps = [graph.add("fps", str(rate)), graph.add("scale", f"{width}:-2:flags=area")]
+            use, sink = graph.add("paletteuse", "dither=none"), graph.add("buffersink")
+            for one, other in zip([frames, *steps], [*steps, use], strict=True):
+                one.link_to(other)
+            colours.link_to(use, 0, 1)
+            use.link_to(sink)
+            graph.configure()
+            colours.push(palette)
+            colours.push(None)
+            for frame in source.decode(video=0):
+                frames.push(frame)
+                _drain(sink, stream, target)
+            frames.push(None)
+            _drain(sink, stream, target)
+            target.mux(stream.encode())
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _drain(sink: Any, stream: Any, target: Any) -> None:
+    while True:
+        try:
+            frame = sink.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        if not stream.codec_context.is_open:
+            stream.width, stream.height = frame.width, frame.height
+        target.mux(stream.encode(frame))
+
+
+def _filtered(film: Path, filters: str) -> list[Any]:
+    """What comes out of a chain of filters over a whole film."""
+    with av.open(str(film)) as source:
+        graph = av.filter.Graph()
+        chain = [graph.add_buffer(template=source.streams.video[0])]
+        for step in filters.split(","):
+            name, _, options = step.partition("=")
+            chain.append(graph.add(name, options or None))
+        chain.append(graph.add("buffersink"))
+        for one, other in pairwise(chain):
+            one.link_to(other)
+        graph.configure()
+        made = []
+        for frame in source.decode(video=0):
+            chain[0].push(frame)
+        chain[0].push(None)
+        while True:
+            try:
+                made.append(chain[-1].pull())
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return made

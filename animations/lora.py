@@ -1,75 +1,163 @@
 """The film of the B A update: eight scenes, each one claim, every pixel of data from captured LoRA runs.
 
 python -m animations.render lora            the whole film
-manim render animations/lora.py Rank        one scene, with stock Manim
+manim render animations/lora.py Layers      one scene, with stock Manim
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from manim import DOWN, LEFT, RIGHT, UL, UP, FadeIn, Rectangle, Text, VGroup
+from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Line, MathTypst, Mobject, Rectangle, Text, VGroup
 
-from animations.answers import Answers, at_step, contrasting, watched
-from animations.block import DELTA_W, LEFT_PLACE, TIMES, LoraScene, best_of_rank, peak
-from animations.runs import film_run
+from animations.film import FilmScene, short, shown_run, watched_module
+from engine.errors import InputError
 from engine.measure import factored_svd, relative_norm
-from engine.run import Run
-from visualize.mobjects.bars import Columns, HorizontalBars, Row
+from engine.run import Factors, Run
+from visualize.mobjects.answers import AnswerTable, answers_at, questions
+from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import Claim, MatrixImage, units
-from visualize.mobjects.scale import ColourScale, power, signed
-from visualize.mobjects.text import equation, fitted, label, on_line
-from visualize.theme import diverging, ink
+from visualize.mobjects.matrix import SHOWN, ColourScale, MatrixImage, Source, cell_pixels, units
+from visualize.mobjects.text import label, largest, signed, sit
+
+LEFT_PLACE = LEFT * 3.9 + DOWN * 0.25
+PRODUCT_PLACE = RIGHT * 3.3 + DOWN * 0.25
+TIMES, DELTA = "\N{MULTIPLICATION SIGN}", "\N{GREEK CAPITAL LETTER DELTA}"
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run whose matrices have no factors to show."""
+    if run.method == "full" or not any(run.kind(name) == "lora" for name in run.modules):
+        raise InputError(f"run {run.name} is a full fine-tuning; the film lora shows the factors of a LoRA run")
+
+
+def peak(values: np.ndarray) -> float:
+    """The magnitude that gets the strongest colour: the 99.9th percentile, lest one weight hide all others."""
+    return float(np.percentile(np.abs(values), 99.9)) or 1e-12
+
+
+class LoraScene(FilmScene):
+    """What the scenes share: the watched matrix, its factors, and where they stand."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.module = watched_module(self.data)
+        self.where = short(self.module)
+        self.last = self.data.steps[-1]
+        self.final = self.data.factors(self.module, self.last)
+        self.delta = self.final.product()
+        self.rank = self.final.B.shape[1]
+        fits = [cell for cell in (2, 4) if cell * self.rank <= 160]  # B must stay thin beside what it makes
+        self.cell = min(cell_pixels(self.delta.shape), max(fits, default=1))
+
+    def source(self, what: str, step: int | None = None, part: int | None = None, run: Run | None = None) -> Source:
+        return Source(run or self.data, self.module, what, step, part)
+
+    def matrix(
+        self, values: np.ndarray, color: str, limit: float | None = None, source: Source | None = None
+    ) -> MatrixImage:
+        return MatrixImage(values, limit or peak(values), self.cell, color, self.theme, source)
+
+    def weight(self, place: np.ndarray = LEFT_PLACE) -> MatrixImage:
+        weight = self.matrix(self.data.weight(self.module), self.colours.W, source=self.source("W"))
+        return weight.move_to(place).settle()
+
+    def named(self, matrix: Mobject, name: str, color: str) -> Text:
+        """A name below a matrix; those of matrices that end at the same height are on one line."""
+        return sit(label(name, 36, color), matrix.get_center()[0], matrix.get_bottom()[1] - 0.4, ORIGIN)
+
+    def block(self, step: int, factors: Factors | None = None, part: int | None = None) -> list[MatrixImage]:
+        """B, A and delta-W at a step, placed as a product is read: B beside its rows, A above its columns.
+
+        Colour scales are those of the last step throughout, so that growing is seen as growing. factors: others than
+        the captured ones: their `part` strongest directions.
+        """
+        b, a, _ = factors = factors or self.data.factors(self.module, step)
+        what = ("B", "A", "delta") if part is None else ("strongest B", "strongest A", "strongest")
+        sources = [self.source(name, step, part) for name in what]
+        product = self.matrix(factors.product(), self.colours.delta, peak(self.delta), sources[2])
+        product.move_to(PRODUCT_PLACE).settle()
+        limits = (peak(self.final.B), peak(self.final.A)) if part is None else (peak(b), peak(a))
+        left = self.matrix(b, self.colours.B, limits[0], sources[0]).next_to(product, LEFT, buff=0.3).settle()
+        above = self.matrix(a, self.colours.A, limits[1], sources[1]).next_to(product, UP, buff=0.3).settle()
+        return [left, above, product]
+
+    def block_names(self, b: MatrixImage, a: MatrixImage, product: Mobject) -> VGroup:
+        (out, r), width = b.values.shape, a.values.shape[1]
+        return VGroup(
+            self.named(b, f"B  {out} {TIMES} {r}", self.colours.B).shift(LEFT * 0.3),
+            label(f"A  {r} {TIMES} {width}", 36, self.colours.A).next_to(a, UP, buff=0.15),
+            self.named(product, f"{DELTA}W = {self.final.scaling:g} B A", self.colours.delta),
+        )
 
 
 class Weights(LoraScene):
-    """A weight matrix is a picture: a cell a weight."""
+    """A weight matrix is a picture: a pixel a weight."""
 
     title = "One matrix of the model"
 
     def construct(self) -> None:
         # The matrix, whole
         weight = self.weight()
+        out, width = self.data.shape(self.module)
+        cut = f" (the first {SHOWN})" if max(out, width) > SHOWN else ""
         self.add(self.stamp())
-        self.say(f"A real weight matrix of a language model: {self.where}.")
-        self.play_in(weight, self.named(weight, f"W  {self.size()}", self.colours.W), run_time=1.0)
+        name = self.named(weight, f"W  {out} {TIMES} {width}{cut}", self.colours.W)
+        facts = self.facts(self.where, f"{out * width:,} weights", f"one of {len(self.data.modules)} adapted matrices")
+        self.say("A weight matrix of a real language model.")
+        self.play_in(weight, name, facts, run_time=1.0)
 
         # A corner of it, magnified, with its numbers
-        corner, numbers, mark = self.magnified(weight)
-        self.say("Each cell is one weight. Here are the first 25.")
-        self.play(FadeIn(mark), run_time=0.4)
-        place, larger = corner.get_center(), corner.cell / weight.cell
-        corner.scale(1 / larger).move_to(mark)
-        self.play(corner.animate.scale(larger).move_to(place), run_time=1.2)
-        self.play_in(numbers)
+        patch, corner, lines, numbers, name = self.magnified(weight)
+        self.say("Each pixel is one weight; here are 25.")
+        self.play(FadeOut(facts), FadeIn(patch), run_time=0.4)
+        self.play(FadeIn(corner, target_position=patch, scale=0.1), FadeIn(lines), run_time=1.0)
+        self.play_in(numbers, name)
 
         # How to read the colours
-        scale = ColourScale(weight.limit, self.theme).next_to(corner, DOWN, buff=0.35)
-        self.say("Orange is above zero, blue below; zero looks like the background.")
-        self.play_in(scale)
-        out, width = self.data.shape(self.module)
-        self.say(f"Full fine-tuning changes all {out * width:,} of them. LoRA does not.")
+        zero = "black" if self.theme == "dark" else "white"
+        self.say(f"Orange is positive, blue is negative, {zero} is zero.")
+        scale = ColourScale(weight.limit, corner.image.width, self.colours, self.theme).next_to(corner, DOWN, 0.2)
+        self.play(FadeOut(name, run_time=0.3))
+        self.play_in(scale.align_to(corner, LEFT))
+        self.say(f"Must fine-tuning change all {out * width:,} of them?")
         self.finish()
 
-    def magnified(self, weight: MatrixImage) -> tuple[MatrixImage, VGroup, Rectangle]:
-        side = units(120)
-        corner = self.matrix(weight.values[:5, :5], self.colours.W, self.claim("W"), weight.limit, cell=120)
-        corner.move_to(RIGHT * 3.3 + UP * 0.3)
-        start = corner.image.get_corner(UL)
-        colours = diverging(corner.values, weight.limit, self.theme)
+    def facts(self, *lines: str) -> VGroup:
+        return VGroup(
+            sit(largest(line, 5.8, (40, 36, 30), self.colours.foreground), 0.9, 0.55 - 0.8 * at)
+            for at, line in enumerate(lines)
+        )
+
+    def magnified(self, weight: MatrixImage) -> tuple[Rectangle, MatrixImage, VGroup, VGroup, Text]:
+        values, side = weight.values[:5, :5], units(112)
+        source = self.source("W", part=5)
+        corner = MatrixImage(values, weight.limit, 112, self.colours.muted, self.theme, source)
+        corner.move_to(RIGHT * 3.3 + UP * 0.15).settle()
+        start = corner.image.get_corner(UP + LEFT) + (RIGHT + DOWN) * side / 2
         numbers = VGroup(
-            label(signed(corner.values[row, column]), 34, ink("#{:02x}{:02x}{:02x}".format(*colours[row, column])))
-            .move_to(start + side * (RIGHT * (column + 0.5) + DOWN * (row + 0.5)))
-            for row in range(corner.values.shape[0])
-            for column in range(corner.values.shape[1])
+            label(signed(value), 26, "#000000" if light(rgb) else "#ffffff").move_to(
+                start + side * (RIGHT * j + DOWN * i)
+            )
+            for i, (row, pixels) in enumerate(zip(values, corner.image.pixel_array, strict=True))
+            for j, (value, rgb) in enumerate(zip(row, pixels, strict=True))
         )  # fmt: skip
-        mark = Rectangle(width=units(5 * weight.cell), height=units(5 * weight.cell), stroke_width=4)
-        mark.set_color(self.colours.foreground).move_to(weight.image.get_corner(UL), aligned_edge=UL)
-        return corner, numbers, mark
+        patch = Rectangle(width=units(5 * weight.cell), height=units(5 * weight.cell), stroke_width=3)
+        patch.set_color(self.colours.foreground).move_to(weight.image.get_corner(UP + LEFT), aligned_edge=UP + LEFT)
+        lines = VGroup(
+            Line(patch.get_corner(edge + RIGHT), corner.get_corner(edge + LEFT), stroke_width=2)
+            for edge in (UP, DOWN)
+        ).set_color(self.colours.muted)  # fmt: skip
+        return patch, corner, lines, numbers, self.named(corner, "the first five rows and columns", self.colours.muted)
 
 
-class Factors(LoraScene):
+def light(rgba: np.ndarray) -> bool:
+    """Does black stand out from this colour better than white? By WCAG's relative luminance."""
+    linear = (rgba[:3] / 255.0) ** 2.2
+    return bool(linear @ np.array([0.2126, 0.7152, 0.0722]) > 0.179)
+
+
+class Beside(LoraScene):
     """LoRA leaves W alone and puts two thin matrices beside it, whose product is zero at first."""
 
     title = "LoRA: two thin matrices beside it"
@@ -80,21 +168,21 @@ class Factors(LoraScene):
         b, a, product = self.block(0)
         names = self.block_names(b, a, product)
         self.add(weight, self.named(weight, "W, frozen", self.colours.W), self.stamp(0))
-        self.say("LoRA freezes W: not one of these weights will change.")
+        self.say("LoRA freezes W: no weight here will change.")
 
         # A and B, at their true size
         zero = not b.values.any()
-        self.say(f"Beside it come A, random numbers, and B, {'all zeros' if zero else 'not zero in this run'}.")
+        self.say(f"Beside it: A, random, and B, {'all zeros' if zero else 'not zero in this run'}.")
         self.play_in(a, names[1])
         self.play_in(b, names[0])
 
         # Their product is zero
-        self.say(f"Their product is as large as W, and {'still zero everywhere' if zero else 'this is how it starts'}.")
+        self.say(f"Their product has W's shape, and {'is zero too' if zero else 'starts like this'}.")
         self.play_in(product, names[2])
 
         # What is trained
         (out, r), width = self.final.B.shape, self.final.A.shape[1]
-        self.say(f"Trained: {r * (out + width):,} numbers in A and B, instead of {out * width:,} in W.")
+        self.say(f"Trained: {r * (out + width):,} numbers in place of {out * width:,}.")
         self.finish()
 
 
@@ -105,25 +193,26 @@ class Training(LoraScene):
 
     def construct(self) -> None:
         # Everything at its start
-        self.pictures = self.block(0)
+        self.b, self.a, self.product = self.block(0)
         loss = self.data.metrics["loss"]
-        self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 5.6, 1.7, self.colours)
-        self.curve.move_to([-6.75, 1.55, 0], aligned_edge=LEFT)
-        self.prompts = watched(self.data, task=2, old=1)
-        self.add(*self.pictures, self.block_names(*self.pictures), self.curve)
-        self.changing = VGroup()
-        self.show_step(0)
-        self.say("Before training. Below: what the model is asked, and really answers.")
+        self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 4.8, 1.7, self.colours)
+        self.curve.move_to(LEFT * 4.0 + UP * 1.6).upto(0)
+        self.asked = questions(self.data.answers, self.data.task, 2, 1)
+        self.stamped, self.table = self.stamp(0), self.answers(0)
+        self.add(self.b, self.a, self.product, self.block_names(self.b, self.a, self.product))
+        self.add(self.curve, self.stamped, self.table)
+        self.say("Before training: what the model really says.")
 
         # The first step
         if self.first_step_moves_only_b():
-            self.say("Step 1 moves only B: the gradient of A is multiplied by B, still zero.")
-            self.show_first_step()
+            self.say("Step 1 moves only B: A's gradient is multiplied by B, still zero.")
+            self.show_step(1)
 
         # All of them
-        self.say("Then both move, the change of W takes shape, and the answers follow.")
-        self.step_through(self.data.steps, self.show_step, seconds=15)
-        self.say(f"Step {self.last:,}: this is what was learned.")
+        self.say("Now both move, the loss falls, the answers change.")
+        for step in self.replay(seconds=12):
+            self.show_step(step)
+        self.say(f"Step {self.last:,}: this was learned.")
         self.finish()
 
     def first_step_moves_only_b(self) -> bool:
@@ -133,29 +222,20 @@ class Training(LoraScene):
         pairs = [(self.data.factors(name, 0), self.data.factors(name, 1)) for name in self.data.modules]
         return all(np.array_equal(old.A, new.A) and not np.array_equal(old.B, new.B) for old, new in pairs)
 
-    def show_first_step(self) -> None:
-        """Step 1 in its own colours, or it would be too faint to see; how many times stronger, is written beside it."""
-        self.show_step(1)
-        b, _, product = self.pictures
-        for picture in (b, product):
-            own = 1.5 * peak(picture.values)  # the map's ends are pale; a single value is seen best below them
-            times = picture.limit / own
-            self.changing.add(label(f"colours {TIMES} {times:,.0f}", 34, self.colours.muted))
-            picture.show(picture.values, own)
-        self.changing[-2].next_to(b, LEFT, buff=0.2).shift(DOWN * 0.5)
-        self.changing[-1].next_to(product, DOWN, buff=0.7)
-        self.wait_to_read()
-
     def show_step(self, step: int) -> None:
-        self.show_block(*self.pictures, step)
+        factors = self.data.factors(self.module, step)
+        self.b.show(factors.B, source=self.source("B", step))
+        self.a.show(factors.A, source=self.source("A", step))
+        self.product.show(factors.product(), source=self.source("delta", step))
         self.curve.upto(step)
-        self.remove(self.changing)
-        answers = Answers(self.data, self.prompts, step, np.array([-6.75, -0.1, 0]), 6.6, self.colours)
-        self.changing = VGroup(self.stamp(step), answers)
-        self.add(self.changing)
+        self.stamped = self.swap(self.stamped, self.stamp(step))
+        self.table = self.swap(self.table, self.answers(step))
+
+    def answers(self, step: int) -> AnswerTable:
+        return AnswerTable(answers_at(self.data.answers, step, self.asked), 6.6, self.colours).at(-6.76, -0.25)
 
 
-class Rank(LoraScene):
+class Layers(LoraScene):
     """The product is a sum of r layers, a column of B times a row of A each."""
 
     title = "The change is a sum of layers"
@@ -163,210 +243,206 @@ class Rank(LoraScene):
     def construct(self) -> None:
         # The trained factors
         self.b, self.a, self.product = self.block(self.last)
-        nothing, (b, a, scaling) = np.zeros_like(self.delta), self.final
-        strongest = max(peak(scaling * np.outer(b[:, layer], a[layer])) for layer in range(self.rank))
-        both = float(np.sqrt(strongest * peak(self.delta)))  # one scale, on which a layer is seen and the sum too
-        self.alone = self.matrix(nothing, self.colours.muted, self.layers(0, 0), both).move_to(LEFT_PLACE)
-        self.product.show(nothing, both, self.layers(0, 0))
-        self.below = self.named(self.alone, "one layer alone", self.colours.muted)
-        names = self.block_names(self.b, self.a, self.product)
-        self.add(self.b, self.a, self.product, names, self.alone, self.below, self.stamp(self.last))
-        self.say("One column of B times one row of A gives a whole layer.")
+        self.product.show(np.zeros_like(self.delta), source=self.source("sum", self.last, 0))
+        self.alone = self.matrix(np.zeros_like(self.delta), self.colours.muted, self.product.limit)
+        self.alone.move_to(LEFT_PLACE).settle()
+        self.below = self.named(self.alone, "one layer", self.colours.muted)
+        self.add(self.stamp(self.last), self.block_names(self.b, self.a, self.product))
+        self.add(self.b, self.a, self.below, self.product, self.alone)
+        self.say("A column of B times a row of A is one layer.")
 
         # Layer after layer
-        self.add_layer(0, seconds=2.5)
-        self.say("Layer on layer, they add up to the whole change of W.")
+        self.add_layer(0, shown=1.0)
+        self.say(f"{self.rank} layers together are the whole change.")
         for layer in range(1, self.rank):
-            self.add_layer(layer, seconds=max(0.1, min(0.9, 6.3 / self.rank)))
-        np.testing.assert_allclose(self.product.values, self.change(self.last).values, atol=1e-5)
+            self.add_layer(layer, shown=max(0.1, min(0.4, 3 / self.rank)))
 
         # What that means
-        self.say(f"{self.rank} layers, so rank {self.rank} at most: it must fit in {self.rank} directions.")
+        self.say(f"What it learns must fit in {self.rank} directions: its rank.")
         self.finish()
 
-    def layers(self, first: int, last: int) -> Claim:
-        return self.claim("layers", self.last, first, last)
+    def add_layer(self, layer: int, shown: float) -> None:
+        b, a, scaling = self.final
+        marks = self.marks(layer)
+        self.add(marks)
+        values = np.float32(scaling) * np.outer(b[:, layer], a[layer])
+        self.alone.show(values, source=self.source("layer", self.last, layer))
+        text = f"layer {layer + 1} of {self.rank}, alone"
+        self.below = self.swap(self.below, self.named(self.alone, text, self.colours.muted))
+        self.hold(shown)
+        moving = self.alone.copy()
+        self.play(moving.animate.move_to(self.product), run_time=max(0.2, shown))
+        total = np.float32(scaling) * (b[:, : layer + 1] @ a[: layer + 1])
+        self.product.show(total, source=self.source("sum", self.last, layer + 1))
+        self.remove(moving, marks)
 
-    def add_layer(self, layer: int, seconds: float) -> None:
-        b, a, scaling, step = self.final.B, self.final.A, np.float32(self.final.scaling), units(self.cell)
-        column = Rectangle(width=step, height=self.b.image.height, stroke_width=4, color=self.colours.foreground)
-        row = Rectangle(width=self.a.image.width, height=step, stroke_width=4, color=self.colours.foreground)
-        column.move_to(self.b.image.get_left() + RIGHT * step * (layer + 0.5))
-        row.move_to(self.a.image.get_top() + DOWN * step * (layer + 0.5))
-        self.add(column, row)
-        self.alone.show(scaling * np.outer(b[:, layer], a[layer]), claim=self.layers(layer, layer + 1))
-        self.product.show(scaling * (b[:, : layer + 1] @ a[: layer + 1]), claim=self.layers(0, layer + 1))
-        self.below.become(self.named(self.alone, f"layer {layer + 1} of {self.rank}, alone", self.colours.muted))
-        self.wait(seconds)
-        self.remove(column, row)
+    def marks(self, layer: int) -> VGroup:
+        """Frames around the column of B and the row of A that make this layer."""
+        step, shown = units(self.cell), VGroup()
+        across = self.b.image.get_left() + RIGHT * step * (layer + 0.5)
+        down = self.a.image.get_top() + DOWN * step * (layer + 0.5)
+        shown.add(Rectangle(width=step, height=self.b.image.height).move_to(across))
+        shown.add(Rectangle(width=self.a.image.width, height=step).move_to(down))
+        return shown.set_stroke(self.colours.foreground, width=4)
 
 
-class Dial(LoraScene):
-    """Fewer directions make a coarser change: the best approximations of lower rank, and what each holds."""
+class Rank(LoraScene):
+    """Fewer directions are fewer numbers, and keep less of the change."""
 
-    title = "Rank, larger and smaller"
+    title = "A smaller rank, a larger rank"
 
     def construct(self) -> None:
-        # The directions, by strength
-        self.strengths = factored_svd(self.final)[1]
-        self.columns = Columns(self.strengths, 5.6, 2.6, self.colours.delta, self.colours)
-        self.columns.move_to(LEFT_PLACE + UP * 0.9)
-        name = label("singular values of the change", 36, self.colours.muted)
-        name.next_to(self.columns, DOWN, buff=0.2)
-        self.product = self.change(self.last)
-        self.words = self.written(self.rank)
-        self.add(self.stamp(self.last), self.product, self.columns, name, self.words)
-        self.say(f"The change of W, and the strength of its {self.rank} directions.")
+        # Its directions, by strength
+        self.u, self.s, self.v = factored_svd(self.final)
+        self.shown: list[Mobject] = []
+        self.add(self.stamp(self.last))
+        self.say("The same change, sorted by strength.")
+        self.keep(self.rank)
 
-        # Down to one, and up again
-        self.say("Take the weakest away, one by one: the picture gets coarser.")
-        for rank in range(self.rank - 1, 0, -1):
-            self.turn(rank, max(0.1, 6 / self.rank))
-        self.say(f"The strongest alone holds {self.share(1):.0%} of it, measured as squared norm.")
-        self.wait_to_read()
-        for rank in range(2, self.rank + 1):
-            self.turn(rank, max(0.1, 3 / self.rank))
-        out, width = self.delta.shape
-        self.say(f"Each more costs {out} + {width} numbers to train.")
+        # Fewer of them
+        fewer = [k for k in (self.rank // 2, self.rank // 4, 1) if 0 < k < self.rank]
+        if fewer:
+            self.say("A smaller rank: fewer numbers, less detail.")
+            for k in dict.fromkeys(fewer):
+                self.keep(k)
+                self.hold(1.2)
+
+            # All of them again
+            self.say("A larger rank: more detail, more numbers.")
+            for k in dict.fromkeys([*reversed(fewer), self.rank]):
+                self.keep(k)
+                self.hold(0.7)
         self.finish()
 
-    def share(self, rank: int) -> float:
-        return float((self.strengths[:rank] ** 2).sum() / (self.strengths**2).sum())
+    def keep(self, k: int) -> None:
+        """Show the k strongest directions only: thinner B and A, their product, and what was kept."""
+        root = np.sqrt(self.s[:k])
+        factors = Factors(B=self.u[:, :k] * root, A=root[:, None] * self.v[:k], scaling=1.0)
+        b, a, product = self.block(self.last, factors, part=k)
+        names = self.block_names(b, a, product)
+        names[2] = self.named(product, f"rank {k}", self.colours.delta)
+        (out, width), kept = self.delta.shape, float((self.s[:k] ** 2).sum() / (self.s**2).sum())
+        bars = self.strengths(k)
+        facts = VGroup(
+            label(f"{kept:.0%} of the change", 44, self.colours.delta),
+            label(f"{k * (out + width):,} numbers", 44, self.colours.foreground),
+        ).arrange(DOWN, aligned_edge=LEFT, buff=0.25)
+        facts.move_to([-6.76, -2.2, 0], aligned_edge=LEFT)
+        self.remove(*self.shown)
+        self.shown = [bars, facts, names, b, a, product]
+        self.add(*self.shown)
 
-    def written(self, rank: int) -> VGroup:
-        words = f"rank {rank}: {self.share(rank):.0%} of the change"
-        big = label(words, 50, self.colours.delta).move_to(LEFT_PLACE + DOWN * 1.75)
-        return VGroup(big, self.named(self.product, f"{DELTA_W} at rank {rank}", self.colours.delta))
-
-    def turn(self, rank: int, seconds: float) -> None:
-        b, a, scaling = self.final
-        claim = self.claim("best", self.last, last=rank)
-        self.product.show(best_of_rank(b, a, scaling, rank), claim=claim)
-        self.columns.keep(rank)
-        self.words.become(self.written(rank))
-        self.wait(seconds)
+    def strengths(self, k: int) -> VGroup:
+        """A bar for each direction's singular value; those that are kept are coloured."""
+        thick = min(0.34, 2.9 / self.rank)
+        title = label("strength (singular values)", 34, self.colours.foreground, bold=True)
+        bars = VGroup(
+            Rectangle(width=max(0.01, 4.6 * value / self.s[0]), height=0.7 * thick, stroke_width=0, fill_opacity=1)
+            .set_fill(self.colours.delta if at < k else self.colours.grid)
+            .move_to([-6.76, 1.9 - thick * (at + 0.5), 0], aligned_edge=LEFT)
+            for at, value in enumerate(self.s)
+        )  # fmt: skip
+        ends = [(0, self.s[0]), (self.rank - 1, self.s[-1])] if self.rank > 1 else [(0, self.s[0])]
+        numbers = VGroup(
+            label(f"{value:.2f}", 28, self.colours.muted).next_to(bars[at], RIGHT, 0.15) for at, value in ends
+        )
+        return VGroup(title.move_to([-6.76, 2.3, 0], aligned_edge=LEFT), bars, numbers)
 
 
 class Merge(LoraScene):
-    """W' = W + s B A is a matrix like any other; take the change off, and W is back."""
+    """W' = W + s B A is a matrix like any other; the change is small beside W, and can be taken off again."""
 
-    title = "Merged: one matrix again"
+    title = "Merge, and unmerge"
 
     def construct(self) -> None:
-        # W, the change, and their sum
+        # W and the change
         values = self.data.weight(self.module)
-        weight = self.weight().move_to([-4.75, -0.1, 0])
-        change = self.change(self.last).move_to([0, -0.1, 0]).show(self.delta, peak(self.delta))
-        merged = self.matrix(values + self.delta, self.colours.W, self.claim("merged", self.last), weight.limit)
-        merged.move_to([4.75, -0.1, 0])
-        plus, equals, formula = self.signs(weight, change, merged)
-        below = self.named(change, f"{DELTA_W}, own colour scale", self.colours.delta)
-        self.add(weight, self.named(weight, "W", self.colours.W), change, below, plus, self.stamp(self.last), formula)
-        self.say("The change has the shape of W, so it can be added to it.")
+        weight = self.weight()
+        change = self.matrix(self.delta, self.colours.delta, source=self.source("delta", self.last))
+        change.move_to(RIGHT * 3.3 + LEFT_PLACE[1] * UP).settle()
+        equation = self.equation("W' = W +")
+        name, below = self.named(weight, "W", self.colours.W), self.named(change, "the change", self.colours.delta)
+        self.add(self.stamp(self.last), equation, weight, name, change, below)
+        self.say("The change has W's shape, so they add.")
 
         # The same scale for both
-        self.say("In the colours of W, the same change looks like this.")
+        share = relative_norm(self.data, self.module)
+        self.say(f"In W's colours: its norm is {share:.1%} of W's.")
         change.show(self.delta, weight.limit)
-        below.become(self.named(change, f"{DELTA_W}, W's colour scale", self.colours.delta))
-        self.say(f"Its norm is {relative_norm(self.data, self.module):.1%} of the norm of W.")
+        below = self.swap(below, self.named(change, "the change, on W's scale", self.colours.delta))
 
-        # The sum, and back
-        name = self.named(merged, "W' = W + change", self.colours.W)
-        self.play_in(equals, merged, name, run_time=1.0)
-        self.say("Merged, it is one matrix: nothing extra to compute.")
+        # Merge
+        self.say("Merged into W, it costs nothing to use.")
+        self.play(change.animate.move_to(weight), FadeOut(below), run_time=1.2)
+        self.remove(change)
+        weight.show(values + self.delta, source=self.source("merged", self.last))
+        name = self.swap(name, self.named(weight, "W' = W + the change", self.colours.W))
+
+        # Unmerge
         back = (values + self.delta) - self.delta
-        error = float(np.abs(back - values).max())
-        self.say(f"Taken off again, W is back{f', but for rounding of {power(error)}' if error else ', exactly'}.")
-        merged.show(back, claim=self.claim("unmerged", self.last))
-        name.become(self.named(merged, "W' \N{MINUS SIGN} change", self.colours.W))
+        off = float(np.abs(back - values).max())
+        self.say(
+            f"Subtracted again, W is back{', exactly' if off == 0 else f', but for rounding ({off:.0e} at most)'}."
+        )
+        self.swap(equation, self.equation("W = W' -"))
+        self.add(change)
+        weight.show(back, source=self.source("unmerged", self.last))
+        name = self.swap(name, self.named(weight, "W", self.colours.W))
+        self.play(change.animate.move_to(RIGHT * 3.3 + LEFT_PLACE[1] * UP), run_time=1.2)
+        self.add(self.named(change.settle(), "the change, on W's scale", self.colours.delta))
         self.finish()
 
-    def signs(self, weight: MatrixImage, change: MatrixImage, merged: MatrixImage) -> tuple[Text, Text, VGroup]:
-        plus, equals = (label(sign, 80, self.colours.foreground) for sign in "+=")
-        plus.move_to((weight.get_right() + change.get_left()) / 2)
-        equals.move_to((change.get_right() + merged.get_left()) / 2)
-        source = f"W' = {{{{W : W}}}} + {self.final.scaling:g} thin {{{{B : B}}}} {{{{A : A}}}}"
-        formula = equation(source, 68, self.colours.foreground).move_to(UP * 2.55)
-        for name in "WBA":
-            formula.select(name).set_color(getattr(self.colours, name))
-        return plus, equals, formula
+    def equation(self, start: str) -> MathTypst:
+        text = f"{start} {self.final.scaling:g} thin B A"
+        return MathTypst(text, color=self.colours.foreground, font_size=56).move_to(UP * 2.5)
 
 
 class Swap(LoraScene):
-    """One base serves several adapters: plugged in, swapped, and pulled out again."""
+    """Two adapters, one base: the base stays, and what lies on it decides what the model says."""
 
-    title = "One base, several adapters"
+    title = "Two adapters, one base"
+    others = ("pirate",)
 
     def construct(self) -> None:
         # The base alone
-        other = self.other_run()
-        weight = self.weight().move_to([-4.75, -0.1, 0])
-        self.slot = self.change(0).move_to([0, -0.1, 0])
-        self.under = self.named(self.slot, "no adapter", self.colours.muted)
-        self.states = VGroup()
-        self.asked = contrasting(self.data, other or self.data)
-        self.add(weight, self.named(weight, "W, frozen", self.colours.W), self.slot, self.under)
-        self.stamped = self.stamp(0)
-        self.add(self.stamped)
-        self.question()
-        self.say("Without an adapter, the base model answers.")
-        self.answer("no adapter", self.data, 0)
+        second = shown_run(self.others[0])
+        both = set(self.data.answers.prompt) & set(second.answers.prompt)
+        self.asked = [prompt for prompt in self.data.answers.prompt.unique() if prompt in both][:3]
+        base = self.weight(LEFT * 4.85 + DOWN * 0.25)
+        stamp, table = self.stamp(0), self.answers(self.data, 0)
+        self.add(base, self.named(base, "W, the base", self.colours.W), stamp, table)
+        self.say("The base alone, and what it says.")
 
-        # An adapter, another, none
-        self.say(f"Plug in what was trained on {self.data.task}: the same W, other answers.")
-        self.plug(self.data)
-        if other:
-            self.say(f"Swap it for one trained on {other.task}. W was never touched.")
-            self.plug(other)
-        self.say("Pull it out: the base model is back, bit for bit.")
-        self.unplug()
+        # One adapter after the other
+        on: tuple[Mobject, ...] = ()
+        for run, words in ((self.data, "With an adapter"), (second, "With another adapter")):
+            self.say(f"{words}, trained on {run.task}.")
+            if on:
+                self.play(*(FadeOut(part) for part in on), run_time=0.4)
+            on = self.adapter(run)
+            self.play_in(*on, run_time=0.5)
+            stamp = self.swap(stamp, self.stamp(run.steps[-1], run))
+            table = self.swap(table, self.answers(run, run.steps[-1]))
+            self.hold(2.0)
+
+        # Off
+        self.say("Both off: the base was never touched.")
+        self.play(*(FadeOut(part) for part in on), run_time=0.4)
+        self.swap(stamp, self.stamp(0))
+        self.swap(table, self.answers(self.data, 0))
         self.finish()
 
-    def other_run(self) -> Run | None:
-        """A second adapter of the films' own, if it is for the same base model."""
-        other = film_run(companions(self.data)[0])
-        same = other.info["model"]["source"] == self.data.info["model"]["source"] and self.module in other.modules
-        return other if same and other.shape(self.module) == self.data.shape(self.module) else None
+    def adapter(self, run: Run) -> tuple[Text, MatrixImage, Text]:
+        """A plus sign, and the change that this run's adapter makes to the same matrix, on a scale of its own."""
+        step = run.steps[-1]
+        values = run.delta(self.module, step)
+        change = self.matrix(values, self.colours.delta, source=self.source("delta", step, run=run))
+        change.move_to(LEFT * 0.55 + DOWN * 0.25).settle()
+        plus = label("+", 60, self.colours.foreground).move_to(LEFT * 2.7 + DOWN * 0.25)
+        return plus, change, self.named(change, f"{DELTA}W: {run.task}", self.colours.delta)
 
-    def question(self) -> None:
-        if self.asked:
-            self.add(on_line(fitted(self.asked, 4.5, 40, self.colours.foreground), np.array([2.3, 1.5, 0])))
-
-    def plug(self, run: Run) -> None:
-        last = run.steps[-1]
-        values = run.delta(self.module, last)
-        self.slot.show(values, peak(values), self.claim("delta", last)._replace(run=str(run.path)))
-        self.under.become(self.named(self.slot, f"{DELTA_W} of {run.task}", self.colours.delta))
-        self.restamp(run, last)
-        self.answer(f"adapter: {run.task}", run, last)
-
-    def unplug(self) -> None:
-        self.slot.show(self.data.delta(self.module, 0), claim=self.claim("delta", 0))
-        self.under.become(self.named(self.slot, "no adapter", self.colours.muted))
-        self.restamp(self.data, 0)
-        self.mark(0)
-
-    def restamp(self, run: Run, step: int) -> None:
-        self.remove(self.stamped)
-        self.stamped = self.stamp(step, run)
-        self.add(self.stamped)
-
-    def answer(self, state: str, run: Run, step: int) -> None:
-        """One more line of what was answered in this state."""
-        if self.asked is None:
-            return
-        row = at_step(run, step).set_index("prompt").loc[self.asked]
-        place = np.array([2.3, 0.6 - 1.15 * len(self.states), 0])
-        name = on_line(label(state, 36, self.colours.muted), place)
-        said = on_line(fitted(row.answer, 4.5, 48, self.colours.foreground), place + DOWN * 0.52)
-        self.states.add(name)
-        self.mark(len(self.states) - 1)
-        self.play_in(name, said)
-
-    def mark(self, current: int) -> None:
-        """The state that the model is in now stands out."""
-        for at, name in enumerate(self.states):
-            name.set_color(self.colours.delta if at == current else self.colours.muted)
+    def answers(self, run: Run, step: int) -> AnswerTable:
+        return AnswerTable(answers_at(run.answers, step, self.asked), 5.0, self.colours, marked=False).at(1.75, 1.2)
 
 
 class Counts(LoraScene):
@@ -379,46 +455,35 @@ class Counts(LoraScene):
         model = self.data.info["model"]
         whole, trained = model["parameters"], model["trainable"]
         self.add(self.stamp(self.last))
-        self.say(f"All adapters together train {trained:,} weights, {trained / whole:.1%} of the model's.")
-        self.bars(2.65, "weights", self.pair("whole model", "adapter", whole, trained, "{:,.0f}"), whole)
+        self.say(f"All adapters: {trained:,} weights, {trained / whole:.1%} of the model.")
+        self.costs("weights", (whole, f"{whole:,}"), (trained, f"{trained:,}"), top=2.6)
         file = Path(self.data.path) / "adapter" / "adapter_model.safetensors"
         if file.exists():
-            full, stored = 4 * whole / 1e6, file.stat().st_size / 1e6
-            self.say("A task is kept as one small file, not as another whole model.")
-            self.bars(0.7, "stored for each task", self.pair("whole model", "adapter", full, stored, "{:.2f} MB"), full)
+            stored = file.stat().st_size
+            self.say("One small file a task, not a whole model.")
+            full = 4 * whole
+            self.costs("stored for each task", (full, f"{full / 1e6:.2f} MB"), (stored, f"{stored / 1e6:.2f} MB"), 0.75)
 
         # What was learned, and what was forgotten
         scores = 100 * self.data.skills
-        if self.data.task in scores and len(scores.columns) > 1 and len(scores) > 1:
-            task, old = scores[self.data.task], scores.drop(columns=self.data.task).mean(axis=1)
-            self.say(f"Right on the new task: {task.iloc[0]:.0f} % before, {task.iloc[-1]:.0f} % after.")
-            self.scores(-6.4, f"new task: {self.data.task}", task)
-            self.say(f"Right on the old skills: {old.iloc[0]:.0f} % before, {old.iloc[-1]:.0f} % after.")
-            self.scores(0.6, f"old skills: mean of {len(scores.columns) - 1}", old)
+        if self.data.task in scores:
+            self.score(f"the task: {self.data.task}", "On the task", scores[self.data.task], -6.4)
+        old = scores.drop(columns=self.data.task, errors="ignore").mean(axis=1)
+        if old.notna().any():
+            self.score("old skills, mean", "On the old skills", old, 0.6)
         self.finish()
 
-    def pair(self, one: str, two: str, first: float, second: float, form: str) -> list[Row]:
-        return [
-            Row(one, first, form.format(first), self.colours.W),
-            Row(two, second, form.format(second), self.colours.lora),
-        ]
+    def costs(self, title: str, model: tuple[float, str], adapter: tuple[float, str], top: float) -> None:
+        rows = [Row("whole model", *model, self.colours.W), Row("adapter", *adapter, self.colours.lora)]
+        self.play_in(Bars(title, rows, model[0], 7.0, self.colours).at(-6.4, top))
 
-    def scores(self, left: float, heading: str, values: pd.Series) -> None:
-        rows = self.pair("before", "after", values.iloc[0], values.iloc[-1], "{:.0f} %")
-        bars = HorizontalBars(heading, rows, 100, self.colours, width=2.8, names=1.7)
-        self.play_in(bars.shift([left, -1.3, 0]))
-
-    def bars(self, top: float, heading: str, rows: list[Row], most: float) -> None:
-        self.play_in(HorizontalBars(heading, rows, most, self.colours, width=7.6).shift([-6.4, top, 0]))
-
-
-METHODS = ("lora", "qlora")
-
-
-def companions(run: Run) -> list[str]:
-    """Which of the films' own runs stand beside `run` in this film: made before its scenes are rendered."""
-    return ["lora" if run.task == "pirate" else "pirate"]
+    def score(self, title: str, words: str, score: pd.Series, left: float) -> None:
+        before, after = float(score.iloc[0]), float(score.iloc[-1])
+        self.say(f"{words}: {before:.0f} % before, {after:.0f} % after.")
+        rows = [Row(when, value, f"{value:.0f} %", color) for when, value, color in (
+            ("before", before, self.colours.W), ("after", after, self.colours.lora))]  # fmt: skip
+        self.play_in(Bars(title, rows, 100, 3.0, self.colours, names=1.6).at(left, -1.1))
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Weights, Factors, Training, Rank, Dial, Merge, Swap, Counts)
+SCENES = (Weights, Beside, Training, Layers, Rank, Merge, Swap, Counts)

@@ -4,9 +4,11 @@ A scene is walked: its animations jump to their ends, nothing is encoded, and ea
 The suite walks scenes in the same way, to look at what stands in the frame.
 """
 
-import os
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from PIL import Image
 
 from animations.camera import RegionCamera
 from animations.film import FilmScene, quiet
-from engine.run import Run
 from visualize.theme import PALETTES, Theme
 
 Beat = Callable[[FilmScene], None]
@@ -28,12 +29,22 @@ def walk(scene_class: type[FilmScene], beat: Beat, *, width: int = 960, height: 
     width, height: of the frames that `frame_of` gives, in pixels.
     """
     quiet()
-    settings: dict[str, Any] = {"dry_run": True, "pixel_width": width, "pixel_height": height, "frame_rate": 30}
-    with tempfile.TemporaryDirectory(prefix="glasstune-") as folder, tempconfig({**settings, "media_dir": folder}):
+    settings: dict[str, Any] = {
+        "dry_run": True, "pixel_width": width, "pixel_height": height, "frame_rate": 30, "media_dir": _scratch(),
+    }  # fmt: skip
+    with tempconfig(settings):
         scene = scene_class(camera_class=RegionCamera, skip_animations=True)
         scene.on_beat = beat
         scene.render()
     return scene
+
+
+@cache
+def _scratch() -> str:
+    """Where Manim keeps texts that it has set; of this process alone, for it writes them in place."""
+    folder = tempfile.mkdtemp(prefix="glasstune-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def frame_of(scene: FilmScene) -> np.ndarray:
@@ -43,18 +54,16 @@ def frame_of(scene: FilmScene) -> np.ndarray:
     return scene.renderer.get_frame()
 
 
-def contact_sheet(scenes: list[type[FilmScene]], run: Run, out: Path, theme: Theme, columns: int = 3) -> Path:
+def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, columns: int = 4) -> Path:
     """Every scene's beats as one PNG: a scene begins a new row. Written beside, then renamed."""
-    os.environ |= {"GLASSTUNE_RUN": str(run.path), "GLASSTUNE_THEME": theme}
-    out.parent.mkdir(parents=True, exist_ok=True)
     gap, rows = 8, list[list[Image.Image]]()
     for scene_class in scenes:
-        frames: list[Image.Image] = []
+        frames = list[Image.Image]()
 
-        def photograph(scene: FilmScene, into: list[Image.Image] = frames) -> None:
+        def keep(scene: FilmScene, into: list[Image.Image] = frames) -> None:
             into.append(Image.fromarray(frame_of(scene)).convert("RGB"))
 
-        walk(scene_class, photograph)
+        walk(scene_class, keep)
         rows += [frames[at : at + columns] for at in range(0, len(frames), columns)]
     width, height = rows[0][0].size
     size = (gap + columns * (width + gap), gap + len(rows) * (height + gap))

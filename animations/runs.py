@@ -30,8 +30,8 @@ class Recipe:
 
 
 RECIPES = {
-    "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 160}),
-    "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "skills": 4}),
+    "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200}),
+    "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 80}),
 }
 
 

@@ -1,156 +1,110 @@
-"""How do scenes render side by side? A few processes, each taking one scene after another, watched from here.
+"""How are scenes rendered side by side? Fresh processes, one scene each at a time, watched, and stopped when one fails.
 
-Processes, since Manim's settings are global; fresh ones, since torch's threads do not survive a fork. A scene that
-fails or takes too long is named, and then all of them end: no half film is left.
+A worker loads Manim once and takes scene after scene. One that raises is reported with its traceback; one that dies,
+or takes longer than it may, is named too.
 """
 
-import importlib
-import os
-import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_all_start_methods, get_context
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
 
-from animations.join import Rendered
-from engine.errors import InputError
-from visualize.theme import Theme
-
-SECONDS_A_SCENE = 900.0  # a worker that takes longer hangs
-REPORT_EVERY = 15  # frames
+# Fresh processes, not forks: Manim's settings are global, and threads do not survive a fork.
+_CONTEXT = get_context("spawn")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One scene to render: all that a worker process needs. form: "mp4" or "webm"."""
+class Failed(Exception):
+    """A job could not be done. `job` says which, `log` why."""
 
-    film: str
-    scene: str
-    run: str
-    width: int
-    height: int
-    rate: int
-    theme: Theme
-    form: str
-    folder: str
+    def __init__(self, job: Any, why: str, log: str) -> None:
+        super().__init__(why)
+        self.job, self.why, self.log = job, why, log
 
 
-def render_scene(job: Job, report: Callable[[int], None] = lambda frames: None) -> Rendered:
-    """Render one scene to `folder`, in this process. `report` is told now and then how many frames there are."""
-    os.environ |= {"GLASSTUNE_RUN": job.run, "GLASSTUNE_THEME": job.theme}
-    from manim import tempconfig
-    from manim.renderer.cairo_renderer import CairoRenderer
+class Task(Protocol):
+    """What a worker does: a job in, a result out, and `report(seconds)` from time to time."""
 
-    from animations.camera import RegionCamera
-    from animations.encode import CODECS, FrameEncoder, SceneWriter
-    from animations.film import quiet
-
-    quiet()
-    settings: dict[str, Any] = {
-        "pixel_width": job.width, "pixel_height": job.height, "frame_rate": job.rate, "media_dir": job.folder,
-        "disable_caching": True, "write_to_movie": True,
-    }  # fmt: skip
-    scene_class = getattr(importlib.import_module(f"animations.{job.film}"), job.scene)
-    video = Path(job.folder) / f"{job.scene}.{job.form}"
-    encoder = FrameEncoder(video, job.width, job.height, job.rate, CODECS[job.form])
-
-    class Reporting(SceneWriter):
-        def write_frame(self, pixels: Any, *, repeat: int = 1) -> None:
-            before = encoder.frames // REPORT_EVERY
-            super().write_frame(pixels, repeat=repeat)
-            if encoder.frames // REPORT_EVERY > before:
-                report(encoder.frames)
-
-    Reporting.encoder = encoder
-    with tempconfig(settings):
-        scene = scene_class(CairoRenderer(file_writer_class=Reporting, camera_class=RegionCamera))
-        scene.render()
-    captions = tuple((caption.text, caption.start, caption.end) for caption in scene.captions)
-    return Rendered(video, scene.title, encoder.frames, encoder.frames / job.rate, captions)
+    def __call__(self, job: Any, report: Callable[[float], None]) -> Any: ...
 
 
-def render_all(
-    jobs: list[Job],
-    processes: int,
-    progress: Callable[[Job, int, Rendered | None], None],
-    limit: float = SECONDS_A_SCENE,
-) -> dict[str, Rendered]:
-    """Render the jobs; `progress(job, frames, rendered)` is told of each as it goes on, `rendered` at its end.
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    job: Any = None
+    since: float = 0.0
 
-    limit: seconds that a scene may take. Raises InputError that names the scene which failed, and where its log is.
-    """
-    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    if hasattr(context, "set_forkserver_preload"):
-        context.set_forkserver_preload(["animations.film", "animations.encode", "animations.camera"])
-    waiting, done = list(jobs), dict[str, Rendered]()
-    workers: dict[Connection, Any] = {}
-    busy: dict[Connection, tuple[Job, float]] = {}
-    try:
-        for _ in range(max(1, min(processes, len(jobs)))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            workers[ours] = process
-        while waiting or busy:
-            for pipe in [pipe for pipe in workers if pipe not in busy][: len(waiting)]:
-                busy[pipe] = waiting.pop(0), time.monotonic()
-                pipe.send(busy[pipe][0])
-            for heard in connection.wait(list(busy), timeout=1.0):
-                _hear(heard, busy, done, progress)
-            for job, began in busy.values():
-                if time.monotonic() - began > limit:
-                    raise _failed(job, f"it took longer than {limit:.0f} s", "")
-    finally:
-        for pipe, process in workers.items():
-            pipe.close()  # an idle worker then ends by itself
-            process.join(0 if busy else 5)
-            process.kill()
-        for process in workers.values():
-            process.join()
-    return done
+    def give(self, job: Any) -> None:
+        self.job, self.since = job, time.monotonic()
+        self.pipe.send(job)
 
 
-def _hear(pipe: Any, busy: dict, done: dict[str, Rendered], progress: Callable) -> None:
-    """One message of a worker."""
-    job = busy[pipe][0]
-    try:
-        what, value = pipe.recv()
-    except (EOFError, ConnectionError):
-        raise _failed(job, "its process ended", "") from None
-    if what == "frames":
-        progress(job, value, None)
-    elif what == "done":
-        done[job.scene] = value
-        del busy[pipe]
-        progress(job, value.frames, value)
-    else:
-        raise _failed(job, *value)
-
-
-def _failed(job: Job, why: str, log: str) -> InputError:
-    sentence = f"scene {job.scene} of film {job.film} failed: {why}"
-    if not log:
-        return InputError(sentence)
-    path = Path(tempfile.gettempdir()) / f"glasstune-{job.film}-{job.scene}.log"
-    path.write_text(log, encoding="utf-8")
-    return InputError(f"{sentence}; its log is {path}")
-
-
-def _serve(pipe: Connection) -> None:
-    """A worker's life: scenes in, videos out."""
-    while True:
+def _serve(task: Task, pipe: Connection) -> None:
+    while (job := pipe.recv()) is not None:
         try:
-            job = pipe.recv()
-        except EOFError:
-            return
-        try:
-            rendered = render_scene(job, lambda frames: pipe.send(("frames", frames)))
-            pipe.send(("done", rendered))
+            result = task(job, lambda seconds: pipe.send(("report", seconds)))
         except BaseException as error:
-            last = str(error).strip().split("\n")[0] or type(error).__name__
-            pipe.send(("failed", (last, traceback.format_exc())))
+            pipe.send(("failed", (type(error).__name__, traceback.format_exc())))
+        else:
+            pipe.send(("done", result))
+
+
+def run_all(
+    task: Task,
+    jobs: Sequence[Any],
+    processes: int,
+    limit: float,
+    progress: Callable[[Any, float, Any], None],
+) -> None:
+    """Do every job, in this order, on so many processes.
+
+    progress(job, seconds, result): called at each report, and with a result when a job is done.
+    Raises Failed for the first that fails, dies or takes longer than `limit` seconds; then no process is left.
+    """
+    todo = list(jobs)
+    workers = [_start(task) for _ in range(min(processes, len(todo)))]
+    try:
+        for worker in workers:
+            worker.give(todo.pop(0))
+        while busy := [worker for worker in workers if worker.job is not None]:
+            ready = wait([worker.pipe for worker in busy], timeout=1.0)
+            for worker in busy:
+                if worker.pipe in ready:
+                    _hear(worker, todo, progress)
+                elif time.monotonic() - worker.since > limit:
+                    raise Failed(worker.job, f"took longer than {limit:.0f} s", "")
+        for worker in workers:
+            worker.pipe.send(None)
+            worker.process.join(5)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(task: Task) -> _Worker:
+    ours, theirs = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=_serve, args=(task, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _hear(worker: _Worker, todo: list[Any], progress: Callable[[Any, float, Any], None]) -> None:
+    try:
+        kind, value = worker.pipe.recv()
+    except EOFError:
+        worker.process.join()
+        raise Failed(worker.job, f"its process died (exit code {worker.process.exitcode})", "") from None
+    if kind == "failed":
+        raise Failed(worker.job, *value)
+    if kind == "report":
+        progress(worker.job, value, None)
+        return
+    job, worker.job = worker.job, None
+    progress(job, 0.0, value)
+    if todo:
+        worker.give(todo.pop(0))

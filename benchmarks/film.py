@@ -1,11 +1,8 @@
-"""How fast does a run become a film, beside stock Manim and beside encoding alone? And how well is it seen?
+"""How fast is a film made? Beside stock Manim, beside encoding its frames alone, and frame by frame."""
 
-GLASSTUNE_BENCH_QUALITY and GLASSTUNE_BENCH_SCENES make it small, to try it out; figures to be kept come without them.
-"""
-
+import importlib
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,147 +10,200 @@ from typing import Any
 
 import av
 import numpy as np
-from manim import tempconfig
-from manim._config.video_encoder import VideoEncoderSpec
-from manim.renderer.cairo_renderer import CairoRenderer
-from manim.scene.video_segment_encoder import VideoSegmentEncoder
+from manim import Camera, Scene, tempconfig
 
 from animations.camera import RegionCamera
-from animations.encode import CODECS, FrameEncoder, SceneWriter
-from animations.film import FilmScene, quiet
-from animations.render import QUALITIES, chosen_scenes, render_film, runs_of
+from animations.encode import CODECS, QUALITIES, Encoder
+from animations.film import quiet
+from animations.render import Job, render_film, render_scene, runs_of, scene_names
 from benchmarks.figures import Figure, in_turn, ratios, seconds
 from visualize.mobjects.matrix import MatrixImage
+from visualize.theme import PALETTES
 
-TITLE = "From a run to a film"
-FRAMES = 40  # of the pictures that change in every frame
+TITLE = "Films: the renderer beside stock Manim, and what a frame costs"
+
+FILM = "lora"
+QUALITY = os.environ.get("GLASSTUNE_BENCH_QUALITY", "1080p30")
+SCENES = [name for name in os.environ.get("GLASSTUNE_BENCH_SCENES", "").split(",") if name] or None
+REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "3"))
 
 
 def measure() -> list[Figure]:
-    quality = os.environ.get("GLASSTUNE_BENCH_QUALITY", "1080p30")
-    named = os.environ.get("GLASSTUNE_BENCH_SCENES")
-    scenes = chosen_scenes("lora", named.split(",") if named else None)
-    run = runs_of("lora", None)[0]
-    os.environ["GLASSTUNE_RUN"] = str(run.path.resolve())
     quiet()
-    with tempfile.TemporaryDirectory() as folder:
-
-        def ours() -> None:
-            with tempfile.TemporaryDirectory() as fresh:  # nothing from the cache
-                os.environ["GLASSTUNE_CACHE"] = fresh
-                names = [scene.__name__ for scene in scenes]
-                render_film("lora", run, Path(fresh) / "film.mp4", quality=quality, scenes=names, progress=False)
-
-        def stock() -> None:
-            for scene in scenes:
-                _in_frame(quality, folder, lambda scene=scene: scene().render())
-
-        times = in_turn({"ours": ours, "stock": stock}, repeats=1, warm_up=0)
-        alone = [_beside_encoding(scene, quality, folder) for scene in scenes]
-        encoding, drawing = sum(t for t, _ in alone), sum(t for _, t in alone)
-        pictures = _frames((256, 256))
-        own, default = (_quality(pictures, folder, encode) for encode in (_encode_ours, _encode_stock))
-        return [
-            Figure(f"the film, {quality}", "s", times["ours"]),
-            Figure("stock Manim over ours", "x", ratios(times["stock"], times["ours"]), "at least 3"),
-            Figure("one process: rendering over encoding the same frames", "x", [drawing / encoding], "at most 1.3"),
-            Figure("drawing a 256 x 256 matrix that changes", "ms a frame", _drawing((256, 256), 2), "at most 4"),
-            Figure("drawing a million cells that change", "ms a frame", _drawing((1000, 1000), 1), "at most 12"),
-            Figure("heat map against its lossless frames: ours", "dB", [own]),
-            Figure("heat map against its lossless frames: Manim's default", "dB", [default]),
-        ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, tempconfig({"media_dir": folder}):
+        return [*_whole_film(Path(folder)), *_beside_encoding(Path(folder)), *_frames(), *_picture(Path(folder))]
 
 
-def _in_frame(quality: str, folder: str, task: Callable[[], Any]) -> None:
-    width, height, rate = QUALITIES[quality]
-    with tempconfig(
-        {
-            "pixel_width": width, "pixel_height": height, "frame_rate": rate, "media_dir": folder,
-            "disable_caching": True, "write_to_movie": True,
-        }
-    ):  # fmt: skip
-        task()
+def _whole_film(folder: Path) -> list[Figure]:
+    """Everything, processes and joining included, with an empty cache each time."""
+    number = iter(range(1000))
+
+    def ours() -> None:
+        os.environ["GLASSTUNE_FILM_CACHE"] = str(folder / f"cache-{next(number)}")
+        render_film(FILM, out=folder / "ours.mp4", quality=QUALITY, scenes=SCENES, progress=False)
+
+    def stock() -> None:
+        for name in SCENES or scene_names(FILM):
+            _stock_scene(name, folder)
+
+    times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0)
+    cores = os.cpu_count()
+    return [
+        Figure(f"film {FILM} at {QUALITY}, stock Manim's camera and encoder, one process", "s", times["stock"]),
+        Figure(f"film {FILM} at {QUALITY}, ours, {cores} cores", "s", times["ours"]),
+        Figure("stock Manim's time beside ours", "times", ratios(times["stock"], times["ours"]), "at least 3"),
+    ]
 
 
-class _Timed(FrameEncoder):
-    """An encoder that knows how long it worked."""
-
-    spent = 0.0
-
-    def write(self, pixels: np.ndarray, repeat: int = 1) -> None:
-        began = time.perf_counter()
-        super().write(pixels, repeat)
-        self.spent += time.perf_counter() - began
-
-    def close(self) -> None:
-        self.spent += seconds(super().close)
+def _stock_scene(name: str, folder: Path) -> Scene:
+    quality = QUALITIES[QUALITY]
+    settings = {
+        "pixel_width": quality.width, "pixel_height": quality.height, "frame_rate": quality.rate,
+        "media_dir": str(folder), "disable_caching": True, "write_to_movie": True, "output_file": name,
+    }  # fmt: skip
+    with tempconfig(settings):
+        scene = getattr(importlib.import_module(f"animations.{FILM}"), name)(camera_class=Camera)
+        scene.render()
+    return scene
 
 
-def _beside_encoding(scene: type[FilmScene], quality: str, folder: str) -> tuple[float, float]:
-    """Seconds of encoding a scene's frames, and of rendering it whole, encoding included: of the same rendering."""
-    width, height, rate = QUALITIES[quality]
-    encoder = _Timed(Path(folder) / f"{scene.__name__}.mp4", width, height, rate, CODECS["mp4"])
-    writer = type("Writer", (SceneWriter,), {"encoder": encoder})
+def _beside_encoding(folder: Path) -> list[Figure]:
+    """One process, one thread: the scenes drawn and encoded, and then only the encoder's part in that."""
+    names = SCENES or scene_names(FILM)
+    shown = runs_of(FILM, None, None, names)
+    paths = {name: str(run.path.resolve()) for name, run in shown.items()}
+    whole: list[float] = []
+    spent_in_it: list[float] = []
+    alone: list[float] = []
+    for _ in range(REPEATS):
+        spent = 0.0
+        add, close = Encoder.add, Encoder.close
 
-    def render() -> None:
-        scene(CairoRenderer(file_writer_class=writer, camera_class=RegionCamera)).render()
+        def timed(method: Callable[..., None]) -> Callable[..., None]:
+            def run(*arguments: Any) -> None:
+                nonlocal spent
+                spent += seconds(lambda: method(*arguments))
 
-    took = seconds(lambda: _in_frame(quality, folder, render))
-    return encoder.spent, took
+            return run
+
+        Encoder.add, Encoder.close = timed(add), timed(close)  # type: ignore[method-assign]
+        try:
+            jobs = [Job(FILM, name, paths, QUALITY, "dark", folder / f"{name}.mp4", 1) for name in names]
+            whole.append(seconds(lambda jobs=jobs: [render_scene(job, lambda _: None) for job in jobs]))
+        finally:
+            Encoder.add, Encoder.close = add, close  # type: ignore[method-assign]
+        spent_in_it.append(spent)
+        alone.append(sum(_encoding_every_frame(folder / f"{name}.mp4", folder) for name in names))
+    return [
+        Figure("drawing and encoding, one process, one thread", "s", whole),
+        Figure("of that, encoding, what does not change left out", "s", spent_in_it),
+        Figure("encoding the same frames alone, every one of them", "s", alone),
+        Figure("drawing and encoding beside encoding alone", "times", ratios(whole, alone), "at most 1.3"),
+    ]
 
 
-def _matrix(shape: tuple[int, int], cell: int) -> MatrixImage:
-    return MatrixImage(np.zeros(shape, np.float32), 2.0, cell, "#c9ccd3", "dark")
+def _encoding_every_frame(scene: Path, folder: Path) -> float:
+    """Seconds that our encoder's settings take for all frames of a scene, those that stand still included."""
+    quality, took = QUALITIES[QUALITY], 0.0
+    codec, options = CODECS[".mp4"]
+    with av.open(str(scene)) as video, av.open(str(folder / "alone.mp4"), "w") as target:
+        stream: Any = target.add_stream(codec, rate=quality.rate, options={**options, "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = quality.width, quality.height, "yuv420p"
+        shown = 0
+        for frame in video.decode(video=0):
+            pixels, moment = frame.to_ndarray(format="rgba"), round((frame.time or 0.0) * quality.rate)
+            repeats, shown = moment - shown + 1, moment + 1
+
+            def encode(pixels: np.ndarray = pixels, times: int = repeats, last: int = moment) -> None:
+                for at in range(last - times + 1, last + 1):
+                    made = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="yuv420p")
+                    made.pts, made.time_base = at, Fraction(1, quality.rate)
+                    target.mux(stream.encode(made))
+
+            took += seconds(encode)
+        took += seconds(lambda: target.mux(stream.encode()))
+    return took
 
 
-def _frames(shape: tuple[int, int]) -> list[np.ndarray]:
-    """A random walk of a matrix, as frames: each cell changes in each of them."""
-    random, values, pictures = np.random.default_rng(0), np.zeros(shape, np.float32), []
+def _frames() -> list[Figure]:
+    """What a matrix that changes in every frame costs to draw, from its values to the finished frame."""
+    found = []
+    for camera_class in (RegionCamera, Camera):
+        who = "ours" if camera_class is RegionCamera else "stock Manim"
+        for what, rows, columns, cell, goal in (
+            ("a 256 x 256 matrix", 256, 256, 2, "at most 4"),
+            ("the whole model, 1,040,000 cells", 800, 1300, 1, "at most 12"),
+        ):
+            times = _drawing(camera_class, rows, columns, cell)
+            found.append(Figure(f"{what}, changing, {who}", "ms a frame", times, goal if who == "ours" else ""))
+    return found
+
+
+def _drawing(camera_class: type[Camera], rows: int, columns: int, cell: int) -> list[float]:
     with tempconfig({"pixel_width": 1920, "pixel_height": 1080}):
-        camera, picture = RegionCamera(), _matrix(shape, 2)
-        for _ in range(FRAMES):
-            values = values + random.normal(scale=0.2, size=shape).astype(np.float32)
+        camera = camera_class(background_color=PALETTES["dark"].background)
+        random = np.random.default_rng(0)
+        values = random.standard_normal((8, rows, columns), dtype=np.float32)
+        matrix = MatrixImage(values[0], 2.5, cell, "#ffffff", "dark", most=2048).settle()
+        still = camera.pixel_array.copy()
+
+        def frame(at: int) -> np.ndarray:
+            matrix.show(values[at % 8])
+            camera.set_frame_to_background(still)
+            camera.capture_mobjects([matrix])
+            return camera.pixel_array.copy()
+
+        frame(0)
+        return [1000 * seconds(lambda at=at: frame(at)) for at in range(24)]
+
+
+def _picture(folder: Path) -> list[Figure]:
+    """How true are the heat maps? Peak signal to noise, the decoded video beside the frames that went in."""
+    return [
+        Figure("heat map, stock Manim's encoder", "dB", [_psnr(folder, stock=True)]),
+        Figure("heat map, ours", "dB", [_psnr(folder, stock=False)], "no less than stock Manim's"),
+    ]
+
+
+def _psnr(folder: Path, *, stock: bool, frames: int = 30) -> float:
+    quality = QUALITIES["1080p30"]
+    with tempconfig({"pixel_width": quality.width, "pixel_height": quality.height}):
+        camera = RegionCamera(background_color=PALETTES["dark"].background)
+        random = np.random.default_rng(0)
+        start, moves = random.standard_normal((2, 128, 128))
+        shown = []
+        for at in range(frames):  # a matrix that drifts, as one in training does
+            matrix = MatrixImage(start + moves * at / frames, 2.5, 4, "#c9ccd3", "dark").settle()
             camera.reset()
-            camera.capture_mobjects([picture.show(values)])
-            pictures.append(camera.pixel_array.copy())
-    return pictures
+            camera.capture_mobjects([matrix])
+            shown.append(camera.pixel_array.copy())
+    file = folder / f"psnr-{stock}.mp4"
+    _encode_as_manim(file, shown) if stock else _encode_as_we_do(file, shown)
+    half = 4 * 128 // 2
+    box = (slice(540 - half, 540 + half), slice(960 - half, 960 + half))
+    errors = []
+    with av.open(str(file)) as video:
+        for frame, true in zip(video.decode(video=0), shown, strict=True):
+            space = {} if stock else {"src_colorspace": "ITU709"}
+            seen = frame.to_ndarray(format="rgb24", **space)[box].astype(float)
+            errors.append(np.mean((seen - true[box][..., :3]) ** 2))
+    return float(10 * np.log10(255**2 / np.mean(errors)))
 
 
-def _drawing(shape: tuple[int, int], cell: int) -> list[float]:
-    """Milliseconds of colouring the values and composing them into the frame, one a frame."""
-    random = np.random.default_rng(0)
-    with tempconfig({"pixel_width": 1920, "pixel_height": 1080}):
-        camera, picture = RegionCamera(), MatrixImage(np.zeros(shape, np.float32), 2.0, cell, "#c9ccd3", "dark")
-        values = [random.normal(size=shape).astype(np.float32) for _ in range(5)]
-        camera.capture_mobjects([picture.image])
-        return [
-            1000 * seconds(lambda one=values[at % 5]: camera.capture_mobjects([picture.show(one).image]))
-            for at in range(FRAMES)
-        ]
-
-
-def _encode_ours(path: Path, frames: list[np.ndarray]) -> None:
-    encoder = FrameEncoder(path, 1920, 1080, 30, CODECS["mp4"])
+def _encode_as_we_do(file: Path, frames: list[np.ndarray]) -> None:
+    encoder = Encoder(file, QUALITIES["1080p30"])
     for frame in frames:
-        encoder.write(frame)
+        encoder.add(frame)
     encoder.close()
 
 
-def _encode_stock(path: Path, frames: list[np.ndarray]) -> None:
-    spec = VideoEncoderSpec("mp4", "libx264", "yuv420p", 1920, 1080, Fraction(30), (("crf", "23"),))
-    encoder = VideoSegmentEncoder(target=path, spec=spec)
-    for frame in frames:
-        encoder.write_frame(frame)
-    encoder.finish()
-
-
-def _quality(frames: list[np.ndarray], folder: str, encode: Callable[[Path, list[np.ndarray]], None]) -> float:
-    """Peak signal to noise of the video's pixels against those drawn, over the matrix alone; higher is better."""
-    path = Path(folder) / "quality.mp4"
-    encode(path, frames)
-    seen = frames[0].shape[0] // 2, frames[0].shape[1] // 2
-    part = slice(seen[0] - 250, seen[0] + 250), slice(seen[1] - 250, seen[1] + 250)
-    with av.open(str(path)) as file:
-        back = [frame.to_ndarray(format="rgb24")[part] for frame in file.decode(video=0)]
-    error = np.mean([(one.astype(float) - other[part][..., :3]) ** 2 for one, other in zip(back, frames, strict=True)])
-    return float(10 * np.log10(255**2 / error))
+def _encode_as_manim(file: Path, frames: list[np.ndarray]) -> None:
+    """As `manim.scene.video_segment_encoder` of Manim 0.22 does."""
+    with av.open(str(file), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=30, options={"crf": "23"})
+        stream.pix_fmt, stream.width, stream.height = "yuv420p", 1920, 1080
+        for at, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
+            frame.pts, frame.time_base = at, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

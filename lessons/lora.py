@@ -218,7 +218,7 @@ assert differing == 0
 
 # %%
 second = finetune(
-    "embedded", "pirate", LoRA(r=RANK, alpha=16), out=HERE / "pirate", steps=20 if QUICK else 60, skills=0, every=20
+    "embedded", "pirate", LoRA(r=RANK, alpha=16), out=HERE / "pirate", steps=20 if QUICK else 60, skills=2, every=20
 )
 tuned.load_adapter(str(second.path / "adapter"), adapter_name="pirate")
 said = {}
@@ -301,7 +301,7 @@ exercise(
 if current().film:
     from animations.render import render_film
 
-    film = render_film("lora", Run.load(run.path), HERE / "lora.mp4")
+    film = render_film("lora", Run.load(run.path), HERE / "lora.mp4", others={"pirate": second})
     show(f"film: {film}")
 show(f"run: {run.path}")
 show(f"pictures: {HERE / 'pictures'}")

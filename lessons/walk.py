@@ -96,7 +96,9 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
 
 
 def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Console) -> None:
-    console.print(Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), "")
+    console.print(
+        Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), ""
+    )
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
     console.print("")

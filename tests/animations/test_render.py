@@ -1,200 +1,222 @@
-"""From scenes to one file: nothing lost, nothing half written, and a failure that says which scene."""
+"""The renderer: what is written is whole, is the film that was walked, and nothing half is ever left."""
 
-import dataclasses
 import shutil
 
-import av
 import numpy as np
 import pytest
 
-pytest.importorskip("manim", reason="films need Manim: pip install -e '.[film]'")
+pytest.importorskip("av", reason="films need the extra 'film'")
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+import av
 
 from animations import cache, render, workers
-from animations.encode import CODECS, FrameEncoder
-from animations.join import Rendered, join, thumbnail, write_srt
-from engine.errors import InputError
+from animations.encode import QUALITIES, Encoder
+from animations.join import join, to_gif
+from animations.preview import contact_sheet
+from engine import InputError, Run
 
-WIDTH, HEIGHT, RATE = 64, 48, 15
-
-
-def frames_of(path):
-    with av.open(str(path)) as file:
-        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+SMALL = QUALITIES["480p15"]
+RANDOM = np.random.default_rng(0)
 
 
-def part(folder, name, lengths, form="mp4"):
-    """A small scene: one flat grey after another, each for so many frames."""
-    encoder = FrameEncoder(folder / f"{name}.{form}", WIDTH, HEIGHT, RATE, CODECS[form])
-    for at, length in enumerate(lengths):
-        encoder.write(np.full((HEIGHT, WIDTH, 4), 40 + 50 * at, np.uint8), length)
-    encoder.close()
-    seconds = encoder.frames / RATE
-    return Rendered(encoder.path, f"Scene {name}", encoder.frames, seconds, ((f"words of {name}", 0.2, seconds),))
+def picture():
+    frame = np.full((SMALL.height, SMALL.width, 4), 255, np.uint8)
+    frame[..., :3] = (20, 22, 27)
+    frame[100:228, 200:328, :3] = RANDOM.integers(0, 2, (32, 32, 1)).repeat(4, 0).repeat(4, 1) * 180 + 40
+    return frame
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def film(film_runs, tmp_path_factory):
+    """Two scenes, really rendered, in processes of their own: the film's file and the cache that it came to lie in."""
+    folder = tmp_path_factory.mktemp("film")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
+        made = render.render_film(
+            "lora", film_runs["lora"], folder / "a.mp4", others=film_runs, quality="480p15", scenes=["Counts", "Beside"],
+            progress=False,
+        )  # fmt: skip
+    return made
+
+
+def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
+    from animations.lora import Beside, Counts
+
+    with av.open(str(film)) as video:
+        chapters, seconds = video.chapters(), video.duration / av.time_base
+        stream = video.streams.video[0]
+        assert (stream.width, stream.height) == (SMALL.width, SMALL.height)
+        context = stream.codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        moments = [frame.time for frame in video.decode(video=0)]
+    assert [chapter["metadata"]["title"] for chapter in chapters] == [Beside.title, Counts.title]
+    expected = sum(walked(scene).scene.now for scene in (Beside, Counts))
+    assert seconds == pytest.approx(expected, abs=1.0), "the walk and the film are equally long"
+    assert moments == sorted(set(moments)) and moments[0] == 0
+    assert max(np.diff(moments)) <= 1.0 + 1e-3, "a player can jump to any second"
+    assert moments[-1] + 1 / SMALL.rate == pytest.approx(seconds, abs=1e-3), "the last frame is the last"
+    ends = chapters[-1]["end"] * chapters[-1]["time_base"]
+    assert float(ends) == pytest.approx(seconds, abs=1e-3)
+
+
+def test_captions_are_inside_and_beside(film, walked):
+    from animations.lora import Beside, Counts
+
+    said = [caption.text for scene in (Beside, Counts) for caption in walked(scene).scene.captions]
+    with av.open(str(film)) as video:
+        packets = [bytes(packet)[2:].decode() for packet in video.demux(subtitles=0) if packet.pts is not None]
+    assert [text for text in packets if text] == said
+    assert [block.split("\n")[2] for block in film.with_suffix(".srt").read_text("utf-8").split("\n\n")] == said
+
+
+def test_beside_the_film_lie_captions_and_thumbnail_only(film):
+    assert sorted(path.name for path in film.parent.iterdir()) == ["a.mp4", "a.png", "a.srt", "cache"]
+
+
+def test_an_unchanged_scene_comes_from_the_cache(film, film_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(film.parent / "cache"))
+    monkeypatch.setattr(workers, "run_all", lambda *_: pytest.fail("nothing has to be rendered"))
+    again = render.render_film(
+        "lora", film_runs["lora"], tmp_path / "b.mp4", others=film_runs, quality="480p15", scenes=["Beside", "Counts"],
+        progress=False,
+    )  # fmt: skip
+    assert again.read_bytes() == film.read_bytes()
+
+
+def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
+    scenes = render.scene_names("lora")
+    settings = {"quality": "480p15", "theme": "dark", "format": ".mp4"}
+
+    def key(scene="Beside", runs=film_runs, **changed):
+        return cache.scene_key("lora", scene, scenes, runs, {**settings, **changed})
+
+    assert key() == key()
+    copy = tmp_path / film_runs["lora"].name
+    shutil.copytree(film_runs["lora"].path, copy)
+    assert key(runs={**film_runs, "lora": Run.load(copy)}) == key(), "the same run elsewhere"
+    (copy / "metrics.jsonl").write_text("")
+    others = {key("Counts"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
+    assert len(others) == 4 and key() not in others
+
+
+def test_a_scene_that_fails_is_named_and_leaves_nothing(film_runs, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(film_runs["lora"].path, broken)
+    (broken / "captures" / "step-000000.safetensors").write_bytes(b"not a capture")
+    out = tmp_path / "films" / "x.mp4"
+    with pytest.raises(InputError, match=r"scene Beside of film lora failed \(InputError\); its log is (.*)\.log"):
+        render.render_film("lora", Run.load(broken), out, quality="480p15", scenes=["Beside"], progress=False)
+    assert not list(out.parent.iterdir())
 
 
 @pytest.fixture
-def parts(tmp_path):
-    return [part(tmp_path, "one", [7, 9, 3]), part(tmp_path, "two", [30]), part(tmp_path, "three", [1, 1, 13])]
-
-
-def test_a_film_has_every_frame_of_its_scenes_unchanged(parts, tmp_path):
-    join(parts, tmp_path / "film.mp4", "a film")
-    apart = [frame for one in parts for frame in frames_of(one.video)]
-    together = frames_of(tmp_path / "film.mp4")
-    assert len(together) == sum(one.frames for one in parts) == 64
-    for one, other in zip(apart, together, strict=True):
-        np.testing.assert_array_equal(one, other)
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        shown = [packet.pts * packet.time_base for packet in film.demux(video=0) if packet.pts is not None]
-        np.testing.assert_allclose(sorted(map(float, shown)), np.arange(64) / RATE, atol=1e-4)
-
-
-def test_a_film_carries_chapters_and_captions(parts, tmp_path):
-    join(parts, tmp_path / "film.mp4", "a film")
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        assert [chapter["metadata"]["title"] for chapter in film.chapters()] == [one.title for one in parts]
-        assert film.metadata["title"] == "a film"
-        packets = [(float(p.pts * p.time_base), bytes(p)[2:].decode()) for p in film.demux(subtitles=0) if p.size > 2]
-    began = np.cumsum([0.0, *(one.seconds for one in parts[:-1])])
-    assert [text for _, text in packets] == [one.captions[0][0] for one in parts]
-    np.testing.assert_allclose([at for at, _ in packets], began + 0.2, atol=0.002)
-
-
-def test_captions_stand_beside_it_as_subrip(parts, tmp_path):
-    write_srt(parts, tmp_path / "film.srt")
-    text = (tmp_path / "film.srt").read_text(encoding="utf-8")
-    assert "1\n00:00:00,200 --> 00:00:01,267\nwords of one\n" in text
-    assert "2\n00:00:01,467 -->" in text
-
-
-def test_a_joined_webm_and_gif_open(tmp_path):
-    join([part(tmp_path, "a", [5, 5], "webm"), part(tmp_path, "b", [5], "webm")], tmp_path / "film.webm", "a film")
-    assert len(frames_of(tmp_path / "film.webm")) == 15
-    grey = part(tmp_path, "c", [50, 50])
-    join([grey], tmp_path / "film.gif", "a film")
-    moving = frames_of(tmp_path / "film.gif")
-    assert len(moving) == 50  # of a hundred, at fifteen a second: about ten a second
-    for at in (0, -1):
-        assert np.abs(moving[at].astype(int) - frames_of(grey.video)[at]).max() <= 8
-
-
-def test_scenes_of_other_settings_are_not_joined_and_leave_nothing(parts, tmp_path):
-    other = FrameEncoder(tmp_path / "other.mp4", 32, 32, RATE, CODECS["mp4"])
-    other.write(np.zeros((32, 32, 4), np.uint8), 3)
-    other.close()
-    odd = dataclasses.replace(parts[0], video=other.path)
-    with pytest.raises(ValueError, match="other settings"):
-        join([parts[1], odd], tmp_path / "film.mp4", "a film")
-    assert not list(tmp_path.glob("film.*"))
-
-
-def test_colours_survive(tmp_path):
-    """bt709 in and out: a flat colour comes back as it was, but for the rounding of eight bits."""
-    encoder = FrameEncoder(tmp_path / "colour.mp4", WIDTH, HEIGHT, RATE, CODECS["mp4"])
-    colour = np.array([230, 159, 0, 255], np.uint8)
-    encoder.write(np.tile(colour, (HEIGHT, WIDTH, 1)), 3)
-    encoder.close()
-    assert np.abs(frames_of(tmp_path / "colour.mp4")[1].astype(int) - colour[:3]).max() <= 4
-    with av.open(str(tmp_path / "colour.mp4")) as file:
-        assert file.streams.video[0].codec_context.colorspace == 1
-
-
-def test_a_thumbnail_is_a_scenes_last_frame(parts, tmp_path):
-    from PIL import Image
-
-    thumbnail(parts[0], tmp_path / "film.png")
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "film.png")), frames_of(parts[0].video)[-1])
-
-
-class TestCache:
-    @pytest.fixture(autouse=True)
-    def folder(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("GLASSTUNE_CACHE", str(tmp_path / "cache"))
-
-    def test_a_kept_scene_is_found_again(self, tmp_path):
-        made = part(tmp_path, "one", [4])
-        kept = cache.keep("abc", made)
-        assert cache.look_up("abc") == kept
-        assert (kept.title, kept.frames, kept.captions) == (made.title, made.frames, made.captions)
-        assert len(frames_of(kept.video)) == 4
-        assert cache.look_up("abd") is None
-        kept.video.unlink()
-        assert cache.look_up("abc") is None
-
-    def test_what_changes_a_picture_changes_its_key(self, lora_run, full_run):
-        one, two = render.scenes_of("lora")[:2]
-        settings = {"size": (854, 480, 15), "theme": "dark"}
-        first = cache.key(one, [lora_run], settings)
-        assert first == cache.key(one, [lora_run], dict(settings))
-        others = [
-            cache.key(two, [lora_run], settings),
-            cache.key(one, [full_run], settings),
-            cache.key(one, [lora_run, full_run], settings),
-            cache.key(one, [lora_run], {**settings, "theme": "light"}),
-        ]
-        assert len({first, *others}) == 5
-
-    def test_another_scenes_source_does_not_change_a_scene(self):
-        one, two = render.scenes_of("lora")[:2]
-        assert one.title in cache.source_of(one) and two.title not in cache.source_of(one)
-
-
-def test_a_scene_renders_joins_and_comes_from_the_cache(lora_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("GLASSTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(render, "runs_of", lambda film, run: [run])
-    monkeypatch.setitem(render.QUALITIES, "480p15", (320, 180, 5))
-    out = tmp_path / "films" / "lora.mp4"
-    assert (
-        render.render_film("lora", lora_run, out, quality="480p15", scenes=["Factors"], jobs=1, progress=False) == out
+def tasks(tmp_path, monkeypatch):
+    (tmp_path / "tasks_of_tests.py").write_text(
+        "import os, time\n"
+        "def double(job, report):\n    report(0.5)\n    return 2 * job\n"
+        "def die(job, report):\n    os._exit(3)\n"
+        "def sleep(job, report):\n    time.sleep(60)\n"
+        "def fail(job, report):\n    raise ValueError('no')\n"
     )
-    kept = next((tmp_path / "cache").glob("*.mp4"))
-    frames = frames_of(out)
-    assert frames[0].shape == (180, 320, 3) and len(frames) == len(frames_of(kept)) > 5 * 8
-    assert sorted(file.name for file in out.parent.iterdir()) == ["lora.mp4", "lora.png", "lora.srt"]
-    monkeypatch.setattr(workers, "render_all", lambda *_: pytest.fail("it was in the cache"))
-    render.render_film("lora", lora_run, out, quality="480p15", scenes=["Factors"], progress=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    import tasks_of_tests
+
+    return tasks_of_tests
 
 
-def test_a_scene_that_fails_is_named_and_leaves_nothing(lora_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("GLASSTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(render, "runs_of", lambda film, run: [run])
-    broken = shutil.copytree(lora_run.path, tmp_path / "broken")
-    (broken / "captures" / "step-000000.safetensors").write_bytes(b"not a capture")
-    out = tmp_path / "films" / "lora.mp4"
-    with pytest.raises(InputError, match=r"scene Factors of film lora failed: .*step-000000.*; its log is"):
-        render.render_film(
-            "lora", type(lora_run).load(broken), out, quality="480p15", scenes=["Factors"], progress=False
-        )
-    assert list(out.parent.iterdir()) == []
+def test_workers_do_every_job(tasks):
+    heard = []
+    workers.run_all(tasks.double, [1, 2, 3], 2, 60, lambda job, seconds, result: heard.append((job, result)))
+    assert sorted((job, result) for job, result in heard if result) == [(1, 2), (2, 4), (3, 6)]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    "name, limit, why", [("die", 60, "exit code 3"), ("sleep", 0.1, "took longer"), ("fail", 60, "ValueError")]
+)
+def test_a_worker_that_fails_dies_or_hangs_is_named(name, limit, why, tasks):
+    with pytest.raises(workers.Failed, match=why) as failed:
+        workers.run_all(getattr(tasks, name), ["the job"], 1, limit, lambda *_: None)
+    assert failed.value.job == "the job"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_what_does_not_change_is_not_encoded_but_lasts(suffix, tmp_path):
+    encoder = Encoder(tmp_path / f"a{suffix}", SMALL)
+    one, other = picture(), picture()
+    for frame, repeat in ((one, 1), (one.copy(), 1), (one, 38), (other, 1), (one, 2)):
+        encoder.add(frame, repeat)
+    encoder.close()
+    with av.open(str(tmp_path / f"a{suffix}")) as video:
+        frames = list(video.decode(video=0))
+    assert encoder.frames == 43 and encoder.encoded == len(frames) == 7
+    shown = [round(frame.time * SMALL.rate) for frame in frames]
+    assert shown == [0, 15, 30, 39, 40, 41, 42]
+    seen = frames[4].to_ndarray(format="rgb24", src_colorspace="ITU709").astype(float)
+    assert np.sqrt(np.mean((seen[100:228, 200:328] - other[100:228, 200:328, :3]) ** 2)) < 12
+
+
+def test_scenes_of_other_kinds_are_not_joined(film, tmp_path):
+    from animations.join import Rendered
+
+    part = Rendered(film, "one", 15, 15, [])
+    encoder = Encoder(tmp_path / "large.mp4", QUALITIES["720p30"])
+    encoder.add(np.zeros((720, 1280, 4), np.uint8), 15)
+    encoder.close()
+    with pytest.raises(ValueError, match="not encoded as"):
+        join([part, Rendered(tmp_path / "large.mp4", "two", 15, 30, [])], tmp_path / "x.mp4", "x")
+    assert not [path for path in tmp_path.iterdir() if "x.mp4" in path.name]
+
+
+def test_a_film_can_be_a_gif(tmp_path):
+    encoder = Encoder(tmp_path / "a.mp4", SMALL)
+    for _ in range(3):
+        encoder.add(picture(), 5)
+    encoder.close()
+    to_gif(tmp_path / "a.mp4", tmp_path / "a.gif", width=320)
+    with av.open(str(tmp_path / "a.gif")) as video:
+        assert video.streams.video[0].width == 320
+        assert sum(1 for _ in video.decode(video=0)) >= 3
+
+
+def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
+    from PIL import Image
+
+    from animations.lora import Counts
+
+    with Image.open(contact_sheet([Counts], tmp_path / "sheet.png", "dark", columns=2)) as sheet:
+        assert sheet.width > 2 * 900
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
     [
-        (["nothing"], "no film called 'nothing'; there are: "),
-        (["lora", "--quality", "4k"], "no quality called '4k'; there are 480p15"),
-        (["lora", "--theme", "pink"], "no theme called 'pink'; there are dark, light"),
-        (["lora", "--format", "avi"], "no format called 'avi'; there are mp4, webm, gif"),
-        (["lora", "--scenes", "Weights,Nope"], "film lora has no scene 'Nope'; there are Weights"),
+        (["nofilm"], "no film called 'nofilm'; there are: "),
+        (["lora", "--quality", "8k"], "no quality called '8k'; there are 480p15, "),
+        (["lora", "--theme", "blue"], "no theme called 'blue'; there are dark, light"),
+        (["lora", "--scenes", "Nope"], "film lora has no scene 'Nope'; there are Weights, "),
         (["lora", "--run", "nowhere"], "nowhere holds no run"),
-        (["lora", "-o", "film.mp4", "--format", "gif"], "film.mp4 is to be a gif"),
+        (["lora", "-o", "film.avi"], "film.avi should end in one of .mp4, .webm, .gif"),
+        (["lora", "-o", "pyproject.toml/film.mp4"], "pyproject.toml cannot be made"),
     ],
 )
-def test_a_wrong_word_gets_one_sentence(arguments, sentence, lora_run, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(render, "runs_of", lambda film, run: [run])
-    given = arguments if "--run" in arguments else [*arguments, "--run", str(lora_run.path)]
-    assert render.main(given) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith(f"error: {sentence}") and said.err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
+    run = [] if "--run" in arguments else ["--run", str(film_runs["lora"].path)]
+    assert render.main([*arguments, *run]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}") and error.count("\n") == 1
 
 
-def test_a_full_run_is_not_a_film_of_factors(full_run):
-    with pytest.raises(InputError, match="trained by method full; the film lora shows lora or qlora"):
-        render.runs_of("lora", full_run)
+def test_a_full_run_has_no_factors_to_show(full_run, tmp_path):
+    with pytest.raises(InputError, match="full fine-tuning; the film lora shows the factors"):
+        render.render_film("lora", full_run, tmp_path / "x.mp4")
 
 
-def test_films_and_scenes_are_listed(capsys):
+def test_films_are_listed(capsys):
     assert render.main(["--list"]) == 0
-    assert "lora: Weights, Factors, Training" in capsys.readouterr().out
+    assert "lora: Weights, " in capsys.readouterr().out

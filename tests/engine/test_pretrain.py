@@ -19,7 +19,6 @@ TINY = Recipe(
     heads=2,
     intermediate_size=48,
     steps=6,
-    finish=2,
     batch_tokens=400,
     warmup=2,
 )

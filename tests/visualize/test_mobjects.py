@@ -1,138 +1,152 @@
-"""What a film draws equals what it was given: matrices, curves, bars and words."""
+"""The films' building blocks: they hold captured values, can be read, and say so when they cannot."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-pytest.importorskip("manim", reason="films need Manim: pip install -e '.[film]'")
-from manim import Camera, tempconfig
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from manim import Camera, Square, tempconfig
 
 from animations.camera import RegionCamera
-from visualize.mobjects.bars import Columns, HorizontalBars, Row
+from animations.film import quiet
+from visualize.mobjects.answers import AnswerTable, answers_at, questions
+from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import SHOWN, MatrixImage, cell_pixels, units
-from visualize.mobjects.scale import ColourScale, signed
-from visualize.mobjects.text import SMALLEST, clean, equation, fitted, label, register_font
-from visualize.theme import PALETTES, contrast, diverging, ink
+from visualize.mobjects.matrix import MatrixImage, cell_pixels, units
+from visualize.mobjects.text import clean, fitted, label, register_font, signed, sit
+from visualize.theme import PALETTES
+
+COLOURS = PALETTES["dark"]
+RANDOM = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def font(tmp_path_factory):
+@pytest.fixture(autouse=True)
+def quietly(tmp_path):
+    quiet()
     register_font()
-    with tempconfig({"media_dir": str(tmp_path_factory.mktemp("media")), "verbosity": "ERROR"}):
+    with tempconfig({"media_dir": str(tmp_path), "pixel_width": 1920, "pixel_height": 1080}):
         yield
 
 
-@pytest.fixture
-def values():
-    return np.random.default_rng(0).normal(size=(24, 16)).astype(np.float32)
+def matrix(rows=64, columns=48, cell=4):
+    return MatrixImage(RANDOM.standard_normal((rows, columns)), 2.0, cell, "#ffffff", "dark")
 
 
-@pytest.mark.parametrize("theme", PALETTES)
-def test_a_matrix_is_drawn_a_cell_a_weight(values, theme):
-    picture = MatrixImage(values, 2.0, 10, "#ffffff", theme)
-    np.testing.assert_array_equal(picture.image.pixel_array[..., :3], diverging(values, 2.0, theme))
-    assert picture.image.width == pytest.approx(units(160))
-    assert picture.image.height == pytest.approx(units(240))
-    picture.show(2 * values)
-    np.testing.assert_array_equal(picture.image.pixel_array[..., :3], diverging(2 * values, 2.0, theme))
+def drawn(camera_class, *mobjects):
+    camera = camera_class(background_color="#14161b")
+    camera.capture_mobjects(mobjects)
+    return camera.pixel_array
 
 
-def test_a_matrix_too_large_shows_its_first_part():
-    picture = MatrixImage(np.zeros((SHOWN + 5, 3), np.float32), 1.0, 1, "#ffffff", "dark")
-    assert picture.values.shape == (SHOWN, 3)
+@pytest.mark.parametrize("rows, columns, cell", [(64, 48, 4), (128, 128, 4), (8, 128, 4), (5, 5, 112), (300, 200, 2)])
+@pytest.mark.parametrize("place", [(0, 0, 0), (-3.9, -0.25, 0), (2.71828, 1.41421, 0)])
+def test_region_camera_draws_as_stock_manim_does(rows, columns, cell, place):
+    one = matrix(rows, columns, cell).move_to(place).settle()
+    np.testing.assert_array_equal(drawn(RegionCamera, one, Square()), drawn(Camera, one, Square()))
 
 
-@pytest.mark.parametrize("longest", [1, 5, 16, 64, 128, 200, 256, 260, 512, 4096])
-@pytest.mark.parametrize("beside", [0, 4, 16, 64])
-def test_cells_are_even_where_they_can_be_and_always_fit(longest, beside):
-    cell = cell_pixels((longest, 3), most=600, beside=beside)
-    assert cell * (min(longest, SHOWN) + beside) <= 600
-    assert cell % 2 == 0 or cell == 1
+def test_region_camera_draws_what_is_half_outside_half_seen_or_turned():
+    outside = matrix().move_to([-7.2, 3.9, 0]).settle()
+    np.testing.assert_array_equal(drawn(RegionCamera, outside), drawn(Camera, outside))
+    faded = matrix().settle()
+    faded.image.set_opacity(0.4)
+    difference = drawn(RegionCamera, Square(), faded).astype(int) - drawn(Camera, Square(), faded)
+    assert np.abs(difference).max() <= 1, "rounding"
+    turned = matrix().rotate(0.3)
+    np.testing.assert_array_equal(drawn(RegionCamera, turned), drawn(Camera, turned))
+    gone = matrix()
+    gone.image.set_opacity(0)
+    np.testing.assert_array_equal(drawn(RegionCamera, gone.image), drawn(Camera))
 
 
-@pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")  # stock Manim's, on Pillow 12
-@pytest.mark.parametrize("theme", PALETTES)
-@pytest.mark.parametrize("opacity", [1.0, 0.4])
-@pytest.mark.parametrize("place", [(0, 0), (-6.9, 3.1), (8.5, 0)])
-def test_the_cameras_region_is_stock_manims_picture(values, theme, opacity, place):
-    picture = MatrixImage(values, 2.0, 10, "#ffffff", theme)
-    picture.image.set_opacity(opacity)
-    picture.move_to([*place, 0])
-    frames = []
-    with tempconfig({"pixel_width": 1920, "pixel_height": 1080}):
-        for kind in (Camera, RegionCamera):
-            camera = kind()
-            camera.capture_mobjects([picture.image])
-            frames.append(camera.pixel_array.astype(int))
-    stock, ours = frames
-    different = np.abs(stock - ours).max(axis=2) > 1  # of 255: rounding of a half-seen colour
-    if place == (0, 0):  # 240 x 160 pixels: no more than the outermost row and column may fall otherwise
-        assert different.sum() <= 2 * (240 + 160)
-        assert not different[430:650, 890:1030].any()
-    else:
-        assert different.mean() < 0.002
+def test_a_matrix_shows_its_values_one_cell_each():
+    one = matrix(8, 6, cell=10).settle()
+    frame = drawn(RegionCamera, one.image)
+    left = round((one.image.get_left()[0] / 14.2222 + 0.5) * 1920)
+    top = round((0.5 - one.image.get_top()[1] / 8) * 1080)
+    np.testing.assert_array_equal(frame[top + 5 : top + 80 : 10, left + 5 : left + 60 : 10], one.image.pixel_array)
 
 
-def test_a_loss_curve_goes_through_the_captured_numbers():
-    steps, losses = np.array([1, 5, 10]), np.array([4.0, 2.0, 1.0])
-    curve = LossCurve(steps, losses, 5.0, 2.0, PALETTES["dark"])
-    origin = curve.axes[1].get_bottom()
-    for last, count in ((0, 0), (1, 0), (5, 2), (10, 3)):
-        anchors = curve.upto(last).line.get_anchors()
-        seen = np.unique(np.round([(a - origin)[:2] for a in anchors], 6), axis=0) if len(anchors) else np.zeros((0, 2))
-        assert len(seen) == count
-        wanted = np.stack([steps[:count] * 5.0 / 10, losses[:count] * 2.0 / 4.0], axis=1)
-        np.testing.assert_allclose(seen, wanted, atol=1e-5)
+def test_other_values_keep_the_scale_and_the_opacity():
+    one = matrix()
+    one.image.set_opacity(0.5)
+    before = one.image.pixel_array[0, 0, 3]
+    one.show(np.zeros((64, 48)))
+    assert one.limit == 2.0 and (one.image.pixel_array[..., 3] == before).all()
 
 
-def test_bars_are_as_long_as_their_numbers():
-    rows = [Row("a", 10.0, "10", "#ffffff"), Row("b", 2.5, "2.5", "#56b4e9"), Row("c", 0.0, "0", "#56b4e9")]
-    bars = HorizontalBars("things", rows, 10.0, PALETTES["dark"], width=6.0)
-    assert [bar.width for bar in bars.bars] == pytest.approx([6.0, 1.5, 0.02])
-    assert len({round(float(bar.get_left()[0]), 6) for bar in bars.bars}) == 1
+@pytest.mark.parametrize("shape", [(128, 128), (1, 8), (384, 128), (4096, 4096), (260, 260)])
+def test_cells_are_even_and_fit(shape):
+    cell = cell_pixels(shape)
+    assert (cell % 2 == 0 or cell == 1) and cell * min(512, max(shape)) <= 520
 
 
-def test_columns_are_as_high_as_their_numbers():
-    columns = Columns(np.array([4.0, 2.0, 1.0]), 3.0, 2.0, "#34c79f", PALETTES["dark"])
-    assert [column.height for column in columns.columns] == pytest.approx([2.0, 1.0, 0.5])
-    assert [column.get_fill_opacity() for column in columns.keep(1).columns] == [1, 0, 0]
+def test_small_text_is_refused():
+    with pytest.raises(ValueError, match="back row"):
+        label("tiny", 20)
 
 
-def test_a_colour_scale_says_what_its_ends_are():
-    scale = ColourScale(0.25, "dark", width=64)
-    assert [text.text for text in scale[1:]] == ["\N{MINUS SIGN}0.25", "0", "+0.25"]
-    assert scale.bar.values[0, 0] == -0.25 and scale.bar.values[0, -1] == 0.25
+@pytest.mark.parametrize("text", ["", "\n\t", "\x1b[31mred", "a\nb", "ñ ¿ à"])
+def test_any_answer_of_a_model_can_be_set(text):
+    assert clean(text) and "\n" not in clean(text)
+    assert label(text, 30).width > 0
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.126, "+0.13"), (-0.5, "\N{MINUS SIGN}0.50")])
-def test_numbers_have_a_true_sign(value, text):
+def test_long_text_is_cut_where_it_ends():
+    cut = fitted("word " * 100, 4.0)
+    assert cut.width <= 4.0 and cut.original_text.endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+@pytest.mark.parametrize("width", [160, 854, 3840])
+def test_a_line_stays_one_line_whatever_the_video(width, tmp_path):
+    with tempconfig({"pixel_width": width, "media_dir": str(tmp_path / str(width))}):
+        assert label("a caption that is as long as captions can be, and then some", 40).height < 0.5
+
+
+def test_lines_do_not_depend_on_letters():
+    low, high = sit(label("gpqy", 40), 0, 1), sit(label("xxxx", 40), 0, 1)
+    assert low.get_top()[1] == pytest.approx(high.get_top()[1], abs=0.06)
+    assert low.get_bottom()[1] < high.get_bottom()[1] - 0.03
+
+
+@pytest.mark.parametrize("value, text", [(-0.001, "0.00"), (-0.5, "\N{MINUS SIGN}0.50"), (0.126, "0.13")])
+def test_numbers_have_true_signs(value, text):
     assert signed(value) == text
 
 
-def test_text_is_as_large_as_it_says():
-    capital = label("H", 100, "#ffffff")
-    assert capital.height / units(1) == pytest.approx(100 * 0.729, rel=0.02)  # the font's capitals: 0.729 em
-    assert equation("H", 100).height / units(1) == pytest.approx(100 * 0.683, rel=0.02)
-    with pytest.raises(ValueError, match="back row"):
-        label("too small", SMALLEST - 1)
+def test_a_curve_is_drawn_as_far_as_its_step():
+    steps, losses = np.arange(1, 11), np.linspace(5, 1, 10)
+    curve = LossCurve(steps, losses, 4.0, 2.0, COLOURS)
+    curve.upto(4)
+    ends = (curve.line.get_end() - curve.axes[1].get_bottom())[:2]
+    np.testing.assert_allclose(ends, [4 * 4.0 / 10, losses[3] * 2.0 / 5], atol=1e-6)
+    assert not len(curve.upto(0).line.points)
 
 
-def test_long_text_is_cut_and_says_so():
-    text = fitted("a sentence that a model went on with for much too long", 3.0, 40)
-    assert text.width <= 3.0 and text.text.endswith("\N{HORIZONTAL ELLIPSIS}")
-    assert clean("a\nb\t") == "a b" and clean("\x00") == "(nothing)"
+def test_a_loss_that_is_no_number_is_left_out():
+    curve = LossCurve(np.arange(1, 4), np.array([2.0, np.nan, 1.0]), 4.0, 2.0, COLOURS).upto(3)
+    assert np.isfinite(curve.line.points).all()
 
 
-@pytest.mark.parametrize("theme", PALETTES)
-def test_every_colour_that_writes_can_be_read(theme):
-    palette = PALETTES[theme]
-    for name in ("foreground", "muted", "W", "A", "B", "delta", "full", "lora", "qlora", "right", "wrong"):
-        assert contrast(getattr(palette, name), palette.background) >= 4.5, name
+def test_bars_are_as_long_as_their_numbers():
+    bars = Bars("title", [Row("a", 4.0, "4", "#ffffff"), Row("b", 1.0, "1", "#ffffff")], 4.0, 6.0, COLOURS)
+    assert [bar.width for bar in bars.bars] == pytest.approx([6.0, 1.5])
 
 
-def test_ink_stands_out_from_every_colour_of_the_maps():
-    for theme in PALETTES:
-        for red, green, blue in diverging(np.linspace(-1, 1, 200), 1.0, theme):
-            ground = f"#{red:02x}{green:02x}{blue:02x}"
-            assert contrast(ink(ground), ground) >= 4.5
-    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+def test_answers_are_the_last_ones_known():
+    answers = pd.DataFrame(
+        [(0, "es", "q1", "x", "a", False), (0, "old", "q2", "y", "y", True), (8, "es", "q1", "x", "x", True),
+         (8, "old", "q2", "y", "z", False)],
+        columns=["step", "skill", "prompt", "expected", "answer", "correct"],
+    )  # fmt: skip
+    asked = questions(answers, "es", 1, 1)
+    assert asked == ["q1", "q2"]
+    assert list(answers_at(answers, 7, asked).answer) == ["a", "y"]
+    table = AnswerTable(answers_at(answers, 8, asked), 5.0, COLOURS)
+    assert [text.original_text[0] for text in table[1::2]] == ["\N{CHECK MARK}", "\N{MULTIPLICATION X}"]
+    assert len(AnswerTable(answers.iloc[:0], 5.0, COLOURS)) == 0
+
+
+def test_units_are_pixels_of_1080p():
+    assert units(1080) == pytest.approx(8)

@@ -1,20 +1,16 @@
-"""How are a few numbers compared in a film? Bars from zero, their lengths true to the numbers, each with its number."""
+"""How are amounts compared in a film? Horizontal bars from zero, their lengths true to the numbers beside them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from manim import DOWN, LEFT, RIGHT, UP, Line, Rectangle, VGroup
+from manim import LEFT, Rectangle, VGroup
 
-from visualize.mobjects.text import label
+from visualize.mobjects.text import label, sit
 from visualize.theme import Palette
-
-THINNEST = 0.02  # units; a bar of zero is still seen to be there
 
 
 @dataclass(frozen=True)
 class Row:
-    """One horizontal bar: what it counts, how much, the number as it is written, and its colour."""
+    """One bar: what it is, how much, how that is written, and its colour."""
 
     name: str
     value: float
@@ -22,48 +18,25 @@ class Row:
     color: str
 
 
-class HorizontalBars(VGroup):
-    """A heading and a bar a row, all on one scale: `width` units are `most`.
-
-    rows: from the top down. The names stand left of the bars, in a column `names` units wide.
-    """
+class Bars(VGroup):
+    """A title and a bar a row; `most` is the value whose bar is `width` units long. `names` is the names' width."""
 
     def __init__(
-        self, heading: str, rows: Sequence[Row], most: float, colours: Palette, width: float = 7.0, names: float = 2.6
+        self, title: str, rows: list[Row], most: float, width: float, colours: Palette, names: float = 2.4
     ) -> None:
         super().__init__()
-        self.rows, self.bars = list(rows), VGroup()
-        self.add(label(heading, 42, colours.foreground, bold=True).move_to(np.zeros(3), LEFT))
-        for at, row in enumerate(rows, 1):
-            y = -0.6 * at
-            bar = Rectangle(width=max(THINNEST, width * row.value / most), height=0.34, stroke_width=0, fill_opacity=1)
+        self.rows, self.scale_of = rows, width / most
+        self.add(sit(label(title, 34, colours.foreground, bold=True), 0, 0))
+        self.bars = VGroup()
+        for at, row in enumerate(rows):
+            y = -0.58 * (at + 1)
+            bar = Rectangle(width=max(1e-4, row.value * self.scale_of), height=0.34, stroke_width=0, fill_opacity=1)
             bar.set_fill(row.color).move_to([names, y, 0], LEFT)
             self.bars.add(bar)
-            self.add(label(row.name, 40, colours.muted).move_to([0, y, 0], LEFT), bar)
-            self.add(label(row.text, 40, colours.foreground).next_to(bar, RIGHT, buff=0.2))
+            self.add(sit(label(row.name, 32, colours.muted), 0, y))
+            self.add(sit(label(row.text, 32, colours.foreground), bar.get_right()[0] + 0.2, y))
+        self.add(self.bars)
 
-
-class Columns(VGroup):
-    """Columns side by side, as for singular values: `keep(k)` lights the first k and leaves the others' outlines."""
-
-    def __init__(self, values: np.ndarray, width: float, height: float, color: str, colours: Palette) -> None:
-        super().__init__()
-        self.values, self.colours, self.color_kept = np.asarray(values, float), colours, color
-        top = float(self.values.max()) or 1.0
-        step = width / len(self.values)
-        self.ground = Line(LEFT * width / 2, RIGHT * width / 2, color=colours.muted, stroke_width=2)
-        self.columns = VGroup()
-        for at, value in enumerate(self.values):
-            column = Rectangle(width=0.7 * step, height=max(THINNEST, height * value / top), stroke_width=2)
-            column.move_to(self.ground.get_left() + RIGHT * step * (at + 0.5), aligned_edge=DOWN)
-            self.columns.add(column)
-        self.add(self.ground, self.columns)
-        self.add(label(f"{top:.2g}", 34, colours.foreground).next_to(self.columns[0], UP, buff=0.12))
-        self.keep(len(self.values))
-
-    def keep(self, count: int) -> "Columns":
-        self.kept = count
-        for at, column in enumerate(self.columns):
-            column.set_stroke(self.color_kept if at < count else self.colours.muted)
-            column.set_fill(self.color_kept, opacity=1.0 if at < count else 0.0)
-        return self
+    def at(self, left: float, top: float) -> "Bars":
+        """The whole with its title's line there."""
+        return self.shift([left, top, 0])

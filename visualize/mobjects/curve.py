@@ -1,7 +1,7 @@
 """How does a loss fall in a film? A curve of captured values that is drawn as far as the step shown."""
 
 import numpy as np
-from manim import DOWN, LEFT, RIGHT, UP, Line, VGroup, VMobject
+from manim import DOWN, LEFT, RIGHT, UP, Dot, Line, VGroup, VMobject
 
 from visualize.mobjects.text import label
 from visualize.theme import Palette
@@ -22,17 +22,23 @@ class LossCurve(VGroup):
         up = Line(DOWN * height / 2, UP * height / 2, color=colours.muted, stroke_width=2).shift(LEFT * width / 2)
         self.axes = VGroup(across, up)
         self.line = VMobject(color=colours.lora, stroke_width=4)
-        highest = label(f"{top:.1f}", 34, colours.muted).next_to(up.get_top(), LEFT, 0.15)
-        zero = label("0", 34, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
-        last = label(f"step {int(self.steps[-1])}", 34, colours.muted).next_to(across.get_right(), DOWN, 0.15, RIGHT)
-        name = label("training loss (nats a token)", 34, colours.foreground).next_to(up.get_top(), UP, 0.15, LEFT)
-        self.add(self.axes, highest, zero, last, name, self.line)
+        self.dot = Dot(color=colours.lora, radius=0.09).move_to(up.get_bottom())
+        highest = label(f"{top:.1f}", 26, colours.muted).next_to(up.get_top(), LEFT, 0.15)
+        zero = label("0", 26, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
+        last = label(f"step {int(self.steps[-1])}", 26, colours.muted).next_to(across.get_right(), DOWN, 0.15)
+        last.align_to(across, RIGHT)
+        name = label("training loss (nats a token)", 28, colours.foreground).next_to(up.get_top(), UP, 0.15)
+        name.align_to(highest, LEFT)
+        self.add(self.axes, highest, zero, last, name, self.line, self.dot)
 
     def upto(self, step: float) -> "LossCurve":
         origin = self.axes[1].get_bottom()
         shown = (self.steps <= step) & np.isfinite(self.losses)
         offsets = np.stack([self.steps[shown], self.losses[shown]], axis=1) * self._scale
         points = [origin + np.array([x, y, 0.0]) for x, y in offsets]
+        self.dot.set_opacity(1.0 if points else 0.0)
+        if points:
+            self.dot.move_to(points[-1])
         if len(points) > 1:
             self.line.set_points_as_corners(points)
         else:

@@ -1,13 +1,16 @@
 """How is text set in a film? One font that every machine has, sizes in pixels of a 1080p frame, no LaTeX."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import manimpango
 import matplotlib
 import numpy as np
-from manim import MathTypst, Text
+from manim import LEFT, Text, config
 
 FONT = "DejaVu Sans"
+STRUT = "|"
 SMALLEST = 26  # pixels; what the back row can read
 
 
@@ -18,29 +21,36 @@ def register_font() -> None:
         manimpango.register_font(str(folder / file))
 
 
-def label(text: str, size: int = 42, color: str = "#ffffff", bold: bool = False) -> Text:
+def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False) -> Text:
     """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
     if size < SMALLEST:
         raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
-    # Measured on capital letters: Manim's font_size 48 is 90 px of em at 1080p.
-    mobject = Text(clean(text), font=FONT, font_size=size * 48 / 90, color=color, weight="BOLD" if bold else "NORMAL")
-    mobject.em_pixels = size
+    # Manim scales so that font_size 48 is about 67 px of em at 1080p. The strut says where the line is, whatever the
+    # letters: a text's box ends lower with a g in it, and captions set by their boxes would jump.
+    weight = "BOLD" if bold else "NORMAL"
+    with _one_line():
+        mobject = Text(STRUT + clean(text), font=FONT, font_size=size * 0.72, color=color, weight=weight)
+    strut = mobject.submobjects[0]
+    mobject.remove(strut)
+    mobject.em_pixels, mobject.original_text = size, clean(text)
+    mobject.line_above_centre = float(strut.get_center()[1] - mobject.get_center()[1])
     return mobject
 
 
-def equation(source: str, size: int = 60, color: str = "#ffffff") -> MathTypst:
-    """Mathematics in Typst's notation, in letters of `size` pixels: no LaTeX. Parts are named {{source : name}}."""
-    mobject = MathTypst(source, color=color, font_size=size / 1.406)  # measured likewise
-    mobject.em_pixels = size
-    return mobject
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Manim breaks a text where the video's width in pixels ends, whatever its size: a film for a telephone would
+    have its captions broken, one for a wall not."""
+    before, config.pixel_width = config.pixel_width, 100_000
+    try:
+        yield
+    finally:
+        config.pixel_width = before
 
 
-def on_line(mobject: Text, left: np.ndarray) -> Text:
-    """Put text so that it begins at `left` and stands with its baseline at that height, whatever letters it has."""
-    letters = [character for character in mobject.text if not character.isspace()]
-    standing = [glyph for glyph, one in zip(mobject, letters, strict=False) if one.isalnum() and one not in "gjpqyQçJ"]
-    baseline = (standing or [mobject])[0].get_bottom()[1]
-    return mobject.shift([left[0] - mobject.get_left()[0], left[1] - baseline, 0])
+def sit(mobject: Text, x: float, y: float, edge: np.ndarray = LEFT) -> Text:
+    """Put a label's `edge` (LEFT, ORIGIN or RIGHT) at x and the middle of its line, not of its letters, at y."""
+    return mobject.move_to([x, y - mobject.line_above_centre, 0], aligned_edge=edge)
 
 
 def clean(text: str) -> str:
@@ -48,7 +58,22 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip() or "(nothing)"
 
 
-def fitted(text: str, width: float, size: int = 42, color: str = "#ffffff") -> Text:
+def signed(value: float, digits: int = 2) -> str:
+    """A number with a true minus sign, and no minus before zero."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "" if float(text) == 0 else "\N{MINUS SIGN}")
+
+
+def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text:
+    """Text in the largest of these sizes in which it fits; cut if it does not fit in the last."""
+    for size in sizes:
+        mobject = label(text, size, color)
+        if mobject.width <= width:
+            return mobject
+    return fitted(text, width, sizes[-1], color)
+
+
+def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
     whole = clean(text)
     mobject = label(whole, size, color)

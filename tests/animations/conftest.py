@@ -1,0 +1,122 @@
+"""What the film tests share: a second small adapter, and every scene of every film walked once in each theme."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from engine import LoRA, Run, finetune
+
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from manim import MathTypst, Text
+from manim.utils.family import extract_mobject_family_members
+
+from animations.preview import walk
+from visualize.mobjects.answers import AnswerTable
+from visualize.mobjects.bars import Bars
+from visualize.mobjects.curve import LossCurve
+from visualize.mobjects.matrix import MatrixImage
+
+WIDTH, HEIGHT = 480, 270
+
+
+@dataclass
+class Word:
+    """A text as it stands: its box in units (left, bottom, right, top), size in pixels at 1080p, colour, opacity."""
+
+    text: str
+    box: tuple[float, float, float, float]
+    pixels: float
+    rgb: np.ndarray
+    opacity: float
+
+
+@dataclass
+class Beat:
+    """What stood in the frame when a caption had been read. behind: the frame without its words."""
+
+    words: list[Word]
+    behind: np.ndarray
+    matrices: list[dict] = field(default_factory=list)
+    curves: list[dict] = field(default_factory=list)
+    tables: list[dict] = field(default_factory=list)
+    bars: list[dict] = field(default_factory=list)
+
+
+def look(scene) -> Beat:
+    family = [part for mobject in scene.mobjects for part in mobject.get_family()]
+    texts = [part for part in family if isinstance(part, (Text, MathTypst))]
+    glyphs = {id(glyph) for text in texts for glyph in text.get_family()}
+    scene.camera.reset()
+    shown = extract_mobject_family_members(scene.mobjects, use_z_index=True, only_those_with_points=True)
+    scene.camera.capture_mobjects([part for part in shown if id(part) not in glyphs], include_submobjects=False)
+    beat = Beat([word(text) for text in texts], scene.renderer.get_frame())
+    for part in family:
+        if isinstance(part, MatrixImage):
+            corner = part.image.get_corner(np.array([-1, 1, 0]))[:2]
+            beat.matrices.append(
+                {"values": part.values.copy(), "pixels": part.image.pixel_array.copy(), "limit": part.limit,
+                 "theme": part.theme, "source": part.source, "corner": corner, "cell": part.cell}
+            )  # fmt: skip
+        elif isinstance(part, LossCurve):
+            origin = part.axes[1].get_bottom()
+            points = (
+                (part.line.points[::4] - origin)[:, :2] / part._scale if len(part.line.points) else np.empty((0, 2))
+            )
+            beat.curves.append({"points": points, "steps": part.steps, "losses": part.losses})
+        elif isinstance(part, AnswerTable):
+            beat.tables.append({"answers": part.answers, "said": [text.original_text for text in part[1::2]]})
+        elif isinstance(part, Bars):
+            beat.bars.append({"rows": part.rows, "widths": [bar.width / part.scale_of for bar in part.bars]})
+    return beat
+
+
+def word(text) -> Word:
+    box = (text.get_left()[0], text.get_bottom()[1], text.get_right()[0], text.get_top()[1])
+    glyph = next(part for part in text.get_family() if len(part.points))
+    size = getattr(text, "em_pixels", text.font_size / 0.72)
+    said = getattr(text, "original_text", "formula")
+    return Word(said, box, size, glyph.get_fill_color().to_rgb(), float(glyph.get_fill_opacity()))
+
+
+@pytest.fixture(scope="session")
+def pirate_run(runs) -> Run:
+    return finetune("embedded", "pirate", LoRA(r=4), out=runs / "pirate", steps=6, skills=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def film_runs(lora_run, pirate_run) -> dict[str, Run]:
+    """The runs that stand for the films' own."""
+    return {"lora": lora_run, "pirate": pirate_run}
+
+
+@pytest.fixture
+def shown(film_runs, monkeypatch):
+    monkeypatch.setenv("GLASSTUNE_FILM_RUNS", json.dumps({name: str(run.path) for name, run in film_runs.items()}))
+
+
+@dataclass
+class Walked:
+    scene: object
+    beats: list[Beat]
+
+
+@pytest.fixture(scope="session")
+def walked(film_runs):
+    """walked(scene_class, theme): the scene after its walk, and its beats; each scene is walked once a theme."""
+    done = {}
+
+    def go(scene_class, theme: str = "dark") -> Walked:
+        if (scene_class, theme) not in done:
+            with pytest.MonkeyPatch.context() as patch:
+                runs = {name: str(run.path) for name, run in film_runs.items()}
+                patch.setenv("GLASSTUNE_FILM_RUNS", json.dumps(runs))
+                patch.setenv("GLASSTUNE_THEME", theme)
+                beats: list[Beat] = []
+                scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
+                done[scene_class, theme] = Walked(scene, beats)
+        return done[scene_class, theme]
+
+    return go

@@ -1,0 +1,175 @@
+"""Every scene of every film, walked without a video: can it be read, and does it show what the Run holds?"""
+
+import importlib
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from animations.render import films
+from engine.measure import factored_svd
+from visualize.theme import diverging
+
+FILMS = films()
+SCENES = [scene for film in FILMS for scene in importlib.import_module(f"animations.{film}").SCENES]
+LENGTHS = {"lora": (60, 120)}
+each_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda scene: f"{scene.__module__[11:]}.{scene.__name__}")
+FRAME = (14.222, 8.0)
+MARGIN = 0.25  # units: a third of an inch on a lecture hall's screen of three metres
+
+
+def test_films_are_found():
+    assert "lora" in FILMS and SCENES
+
+
+@each_scene
+def test_every_text_lies_inside_the_frame(scene, walked):
+    for beat in walked(scene).beats:
+        for word in beat.words:
+            left, bottom, right, top = word.box
+            assert left >= MARGIN - FRAME[0] / 2 and right <= FRAME[0] / 2 - MARGIN, word.text
+            assert bottom >= MARGIN - FRAME[1] / 2 and top <= FRAME[1] / 2 - MARGIN, word.text
+
+
+@each_scene
+def test_no_text_is_small_or_half_faded(scene, walked):
+    for beat in walked(scene).beats:
+        assert beat.words
+        for word in beat.words:
+            assert word.pixels >= 24, word.text
+            assert word.opacity == 1, word.text
+
+
+@each_scene
+def test_no_two_texts_overlap(scene, walked):
+    for beat in walked(scene).beats:
+        for one, other in itertools.combinations(beat.words, 2):
+            apart = (
+                one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
+                or one.box[3] <= other.box[1] or other.box[3] <= one.box[1]
+            )  # fmt: skip
+            assert apart, f"{one.text!r} and {other.text!r}"
+
+
+def luminance(rgb):
+    """WCAG 2's relative luminance of sRGB from 0 to 1."""
+    rgb = np.asarray(rgb, float)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@each_scene
+def test_text_stands_out_from_what_is_behind_it(scene, theme, walked):
+    for beat in walked(scene, theme).beats:
+        for word in beat.words:
+            (left, bottom, right, top), (height, width) = word.box, beat.behind.shape[:2]
+            columns = slice(int((left / FRAME[0] + 0.5) * width), int((right / FRAME[0] + 0.5) * width) + 1)
+            rows = slice(int((0.5 - top / FRAME[1]) * height), int((0.5 - bottom / FRAME[1]) * height) + 1)
+            behind = luminance(np.median(beat.behind[rows, columns, :3].reshape(-1, 3), axis=0) / 255)
+            bright, dark = sorted((luminance(word.rgb), behind), reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, f"{word.text!r} in {theme}"
+
+
+@each_scene
+def test_captions_can_be_read_and_follow_each_other(scene, walked):
+    captions = walked(scene).scene.captions
+    assert captions
+    for caption in captions:
+        assert len(caption.text.split()) / (caption.end - caption.start) <= 3, caption.text
+    assert all(one.end <= other.start + 1e-6 for one, other in itertools.pairwise(captions))
+
+
+@pytest.mark.parametrize("film", FILMS)
+def test_the_film_is_as_long_as_it_should_be(film, walked):
+    scenes = importlib.import_module(f"animations.{film}").SCENES
+    seconds = sum(walked(scene).scene.now for scene in scenes)
+    least, most = LENGTHS.get(film, (45, 120))
+    assert least <= seconds <= most
+
+
+def strongest(run, module, step, k):
+    u, s, v = factored_svd(run.factors(module, step))
+    root = np.sqrt(s[:k])
+    return u[:, :k] * root, root[:, None] * v[:k]
+
+
+TRUTH = {
+    "W": lambda run, module, step, part: run.weight(module)[:part, :part],
+    "A": lambda run, module, step, part: run.factors(module, step).A,
+    "B": lambda run, module, step, part: run.factors(module, step).B,
+    "delta": lambda run, module, step, part: run.delta(module, step),
+    "merged": lambda run, module, step, part: run.weight(module) + run.delta(module, step),
+    "unmerged": lambda run, module, step, part: run.weight(module),
+    "layer": lambda run, module, step, k: (
+        run.factors(module, step).scaling * np.outer(run.factors(module, step).B[:, k], run.factors(module, step).A[k])
+    ),
+    "sum": lambda run, module, step, k: (
+        run.factors(module, step).scaling * run.factors(module, step).B[:, :k] @ run.factors(module, step).A[:k]
+    ),
+    "strongest B": lambda run, module, step, k: strongest(run, module, step, k)[0],
+    "strongest A": lambda run, module, step, k: strongest(run, module, step, k)[1],
+    "strongest": lambda run, module, step, k: np.matmul(*strongest(run, module, step, k)),
+}
+
+
+@each_scene
+def test_every_matrix_shows_what_the_run_holds(scene, walked):
+    steps = set()
+    for beat in walked(scene).beats:
+        stamps = [word.text for word in beat.words if word.text.startswith("run ")]
+        for matrix in beat.matrices:
+            np.testing.assert_array_equal(
+                matrix["pixels"][..., :3], diverging(matrix["values"], matrix["limit"], matrix["theme"])
+            )
+            if (source := matrix["source"]) is None:  # a scale of colours
+                continue
+            truth = TRUTH[source.what](source.run, source.module, source.step, source.part)
+            np.testing.assert_allclose(matrix["values"], truth, atol=1e-6)
+            if source.step:
+                assert f"step {source.step}" in stamps[0], "data of a step other than the stamp's"
+            steps.add(source.step)
+        assert len(stamps) == 1, "one stamp says which run and step is shown"
+
+
+@each_scene
+def test_cells_lie_on_even_pixels(scene, walked):
+    for beat in walked(scene).beats:
+        for matrix in beat.matrices:
+            if matrix["source"] and matrix["cell"] % 2 == 0:
+                pixels = (matrix["corner"] + [FRAME[0] / 2, -FRAME[1] / 2]) * [1920 / FRAME[0], -1080 / FRAME[1]]
+                assert np.abs(pixels / 2 - np.rint(pixels / 2)).max() < 0.05, pixels
+
+
+@each_scene
+def test_curves_answers_and_bars_are_the_runs(scene, walked, film_runs):
+    run = film_runs[scene.run]
+    every = [r.answers for r in film_runs.values()]
+    for beat in walked(scene).beats:
+        for curve in beat.curves:
+            np.testing.assert_array_equal(curve["steps"], run.metrics.index)
+            np.testing.assert_array_equal(curve["losses"], run.metrics.loss)
+            shown = len(curve["points"])
+            np.testing.assert_allclose(curve["points"], run.metrics.loss.reset_index().to_numpy()[:shown], atol=1e-3)
+        for table in beat.tables:
+            for said, row in zip(table["said"], table["answers"].itertuples(index=False), strict=True):
+                assert any(
+                    ((a.step == row.step) & (a.prompt == row.prompt) & (a.answer == row.answer)).any() for a in every
+                )
+                start = said.lstrip("\N{CHECK MARK}\N{MULTIPLICATION X} ").rstrip("\N{HORIZONTAL ELLIPSIS}")
+                assert row.answer.replace("\n", " ").strip().startswith(start) or not row.answer.strip()
+        for bars in beat.bars:
+            for row, width in zip(bars["rows"], bars["widths"], strict=True):
+                assert width == pytest.approx(row.value, rel=1e-3, abs=0.02)
+
+
+def test_stock_manim_renders_a_scene(film_runs, tmp_path, shown):
+    file = Path(importlib.import_module("animations.lora").__file__)
+    command = [sys.executable, "-W", "ignore", "-m", "manim", "render", "-s", "-ql", "-v", "ERROR", "--media_dir"]
+    subprocess.run([*command, str(tmp_path), str(file), "Beside"], check=True, capture_output=True, timeout=120)
+    assert list(tmp_path.rglob("*.png"))
