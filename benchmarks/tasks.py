@@ -9,7 +9,7 @@ from engine.run import Run
 from engine.tasks import TASKS
 
 TITLE = "Learning the built-in tasks, with default settings"
-SEEDS = 3
+SEEDS = 2
 
 
 def measure() -> list[Figure]:

@@ -300,5 +300,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", module="bitsandbytes")
-    warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
     raise SystemExit(main())

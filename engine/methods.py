@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from engine.errors import InputError
-from engine.models import load_model
+from engine.models import load_model, without_peft_warnings
 
 Targets = str | list[str]
 
@@ -64,7 +64,8 @@ class LoRA(Full):
             task_type="CAUSAL_LM",
         )
         try:
-            return get_peft_model(model, config, **options)
+            with without_peft_warnings():
+                return get_peft_model(model, config, **options)
         except ValueError as error:
             raise InputError(f"LoRA found nothing to adapt: {error}") from None
 

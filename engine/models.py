@@ -58,13 +58,20 @@ def load_tuned(run: Run) -> PreTrainedModel:
         return load_model(run.path / "model")
     if not (run.path / "adapter").is_dir():
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
-    with warnings.catch_warnings():  # PEFT asks transformers by a name that is on its way out
-        warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
+    with without_peft_warnings():
         return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
+
+
+@contextmanager
+def without_peft_warnings() -> Iterator[None]:
+    """PEFT asks transformers by a name that is on its way out, which is nothing that a reader could mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
+        yield
 
 
 @contextmanager
