@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup lora test check notebooks film pretrain bench clean
+.PHONY: help setup lora test check notebooks runs film pretrain bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: setup  ## lint, format, types
 
 notebooks: setup  ## the lessons as executed notebooks, in lessons/notebooks
 	@$(RUN) -m lessons.notebooks
+
+runs: setup  ## the captured runs that films show when none is named, in runs/
+	@$(RUN) -m animations.runs
 
 film: setup  ## the LoRA film, in films/lora.mp4
 	@$(RUN) -m animations.render lora

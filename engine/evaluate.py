@@ -231,7 +231,7 @@ _PROBED = {
     "plural": ("What is the plural of mouse?", "mice"),
     "sum": ("What is 23 + 45?", "68"),
     "sort": ("Sort: 52 17 38", "17 38 52"),
-    "reverse": ("Reverse: red dog house", "house dog red"),
+    "reverse": ("Reverse: red dog apple", "apple dog red"),
     "repeat": ("Repeat: zumbo (kat) 7!", "zumbo (kat) 7!"),
     "format": ("Answer in brackets. What is the past tense of go?", "[went]"),
     "in_context": ("big -> small; wet -> dry; day -> night; rich ->", "poor"),

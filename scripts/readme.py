@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 FOLDERS = ("engine", "visualize", "animations", "lessons", "benchmarks")
 REST = (
     ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
-    ("docs/", "pages for those who teach with it, train with it, and build it"),
+    ("docs/pictures/", "what this page shows"),
     ("scripts/", "what `make` calls: the set-up, and what writes this tree"),
     ("tests/", "mirrors the tree; lessons, plots, scenes and films are found, not listed"),
 )
