@@ -40,6 +40,7 @@ pretrain: setup  ## make the base model anew, from nothing (under an hour)
 	@$(RUN) -m engine.pretrain
 
 bench: setup  ## every figure that the README quotes
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(RUN) -m benchmarks
 
 clean:  ## delete what can be made again, runs and films included
