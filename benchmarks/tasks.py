@@ -8,6 +8,7 @@ from engine import Full, LoRA, finetune
 from engine.run import Run
 from engine.tasks import TASKS
 
+ASKED = ("spanish", "pirate", "json")  # of these 90 % is asked; the island shows what memorising facts takes
 TITLE = "Learning the built-in tasks, with default settings"
 SEEDS = 2
 
@@ -34,7 +35,7 @@ def _learn(task: str, method: Full) -> list[Figure]:
             kept.append(float(old.iloc[-1]))
     name = f"{task}, {method.name}"
     return [
-        Figure(f"{name}: held-out answers exactly right", "%", learned, goal="at least 90"),
+        Figure(f"{name}: held-out answers exactly right", "%", learned, goal="at least 90" if task in ASKED else ""),
         Figure(f"{name}: old skills before", "%", before),
         Figure(f"{name}: old skills after", "%", kept),
         Figure(f"{name}: time", "s", took, goal="at most 60"),
