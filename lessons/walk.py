@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -78,6 +79,8 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
             interactive=not chosen.auto and sys.stdin.isatty(),
         )
     )
+    # A process that a cell starts (the film's workers) would import the main module, and so run the lesson once more.
+    sys.modules["__main__"] = ModuleType("__main__")
     began = time.perf_counter()
     try:
         for cell in read_cells(path.read_text(encoding="utf-8")):
