@@ -59,6 +59,22 @@ def test_cells_keep_their_lines():
     assert cells[0].text == "# Title\ntext" and cells[1].text == "x = 1"
 
 
+def test_processes_that_a_cell_starts_do_not_run_the_lesson_again(tmp_path):
+    """A film's workers are spawned, and a spawned process imports the main module."""
+    lesson = tmp_path / "tiny.py"
+    lesson.write_text(
+        "# %%\nfrom lessons.walk import begin\n\nbegin(globals(), lesson='tiny')\n\n"
+        "# %%\nfrom concurrent.futures import ProcessPoolExecutor\nfrom math import sqrt\n"
+        "from multiprocessing import get_context\n\nprint('cell', 'ran')\n"
+        "with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:\n"
+        "    print('root', pool.submit(sqrt, 16).result())\n"
+    )
+    command = [sys.executable, str(lesson), "--auto", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cell ran") == 1 and "root 4.0" in done.stdout
+
+
 @pytest.fixture
 def watched(tmp_path):
     """A stage with somebody there: what is typed is given, what is said is kept."""
