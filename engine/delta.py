@@ -96,9 +96,10 @@ def whole_delta(module: str, about: dict[str, Any], read: Read, start: Read) -> 
 
 
 def factored_norm(of: Factors) -> float:
-    """The Frobenius norm of scaling * B A, in r dimensions, from Gram matrices in float64."""
+    """The Frobenius norm of scaling * B A, in r dimensions, from Gram matrices in float64. NaN if a factor is."""
     b, a = of.B.astype(np.float64), of.A.astype(np.float64)
-    return float(abs(of.scaling) * np.sqrt(max(0.0, np.sum((b.T @ b) * (a @ a.T)))))
+    with np.errstate(invalid="ignore"):  # a factor that is infinite gives a norm that is no number
+        return float(abs(of.scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
 
 
 def norm(matrix: np.ndarray) -> float:

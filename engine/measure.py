@@ -7,6 +7,7 @@ Where the directions point, beside W or another run's, is in `engine.subspaces`.
 import numpy as np
 import pandas as pd
 
+from engine.delta import factored_norm
 from engine.errors import InputError
 from engine.run import Factors, Run
 
@@ -55,10 +56,7 @@ def norm(run: Run, module: str, step: int | None = None) -> float:
     if (moved := run.moved(module, step)) is not None:
         return moved.norm
     if run.kind(module) == "lora":
-        b, a, scaling = run.factors(module, step)
-        b, a = b.astype(np.float64), a.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # a factor that is infinite gives a norm that is no number
-            return float(abs(scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
+        return factored_norm(run.factors(module, step))
     return float(np.linalg.norm(run.delta(module, step)))
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from engine import InputError
 from engine import measure as m
+from engine.delta import factored_norm
 from engine.run import Factors
 from engine.subspaces import (
     amplification,
@@ -188,3 +189,8 @@ def test_the_chance_of_an_intruder_is_what_random_matrices_have():
     ])  # fmt: skip
     assert np.mean(cosines) == pytest.approx(np.mean(chance_cosines(24, 24)), rel=0.03)
     assert np.mean(chance_cosines(24, 24)) > 0.4, "in narrow matrices even strangers are not intruders"
+
+
+def test_the_norm_of_a_diverged_factor_is_no_number_rather_than_zero():
+    broken = Factors(np.full((3, 2), np.nan, np.float32), np.ones((2, 3), np.float32), 1.0)
+    assert np.isnan(factored_norm(broken))
