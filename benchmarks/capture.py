@@ -18,8 +18,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.figures import Figure, in_turn, ratios, seconds
 from engine import CaptureCallback
+from engine.capture.recorder import Recorder
 from engine.models import load_model
-from engine.recorder import Recorder
 from engine.run import EMBEDDED
 
 TITLE = "What capturing costs a training, beside what people use now"

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.capture import CaptureCallback, capture
+    from engine.capture.callback import CaptureCallback, capture
     from engine.errors import InputError
     from engine.finetune import finetune
     from engine.methods import Full, LoRA, QLoRA
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 _HOME = {
-    "CaptureCallback": "engine.capture",
+    "CaptureCallback": "engine.capture.callback",
     "Full": "engine.methods",
     "InputError": "engine.errors",
     "LoRA": "engine.methods",
     "QLoRA": "engine.methods",
     "Run": "engine.run",
-    "capture": "engine.capture",
+    "capture": "engine.capture.callback",
     "finetune": "engine.finetune",
 }
 __all__ = ["CaptureCallback", "Full", "InputError", "LoRA", "QLoRA", "Run", "capture", "finetune"]

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.measure import norm
 from engine.run import PEFT_PREFIX, Run, base_folder
-from engine.tensors import Tensors
+from engine.sources.tensors import Tensors
 
 Level = Literal["fault", "doubt", "fine"]
 _ENOUGH = 10  # logged losses, before anything is said about their course

@@ -20,16 +20,16 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from engine.capture import CaptureCallback
+from engine.capture.callback import CaptureCallback
+from engine.capture.recorder import check_free
+from engine.capture.schedule import Every
 from engine.curriculum import Message, mixture
 from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
-from engine.recorder import check_free
 from engine.run import EMBEDDED, Run
-from engine.schedule import Every
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
@@ -92,7 +92,7 @@ def finetune(
     """Fine-tune, capture everything, and return the Run.
 
     model: "embedded", a folder, or a Hub id. data: a task's name, a file, a Hub id, a `datasets.Dataset` or records
-    (see `engine.records`).
+    (see `engine.data.records`).
     method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
     for the embedded model and 0 for others, which were not taught them. save: keep the trained adapter or model.

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.adapters import CONFIG
 from engine.diagnose import diagnose, norms_of
 from engine.errors import InputError
 from engine.measure import effective_rank, relative_norm, singular_values
+from engine.measure.subspaces import subspace_overlap
 from engine.run import EMBEDDED, Run
-from engine.stores import STATE
-from engine.subspaces import subspace_overlap
+from engine.sources.adapters import CONFIG
+from engine.sources.stores import STATE
 
 _MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
@@ -169,8 +169,8 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
 def compare(run: Run, other: Run) -> pd.DataFrame:
     """Do two runs change the same things, the same way? One row a module of both, the most alike first.
 
-    overlap_in and overlap_out: phi of what they look at and what they write (`engine.subspaces`), 0 to 1; chance: of
-    random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if none is in
+    overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1; chance: of random
+    subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if none is in
     both.
     """
     rows = {}

@@ -23,7 +23,7 @@ What a module's entry in run.json says, by its "kind":
     "dora"    the same and `...lora_magnitude_vector`: delta-W = m (W + sBA) / ||W + sBA|| - W, with W of the start.
     "delta"   "parameter": the tensor. "rows": only these rows of an embedding are trained, and stored.
     "sketch": [triplets, side], with any kind: the budget left room for a summary only, and the capture holds
-              `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `engine.sketch`) in place of the tensors.
+              `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `capture.sketch`) in place of the tensors.
 "base_parameter" names W in the base model's files, "transposed" says that they hold it as (in, out).
 run.json's "capture" says what was chosen and kept, "seconds" what it took, "resumed" at which steps training went on.
 Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
@@ -40,12 +40,12 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from engine import delta as deltas
-from engine.delta import PEFT_PREFIX as PEFT_PREFIX
-from engine.delta import Factors as Factors
+from engine.capture import delta as deltas
+from engine.capture.delta import PEFT_PREFIX as PEFT_PREFIX
+from engine.capture.delta import Factors as Factors
+from engine.capture.sketch import FIELDS, Sketch
 from engine.errors import InputError
-from engine.sketch import FIELDS, Sketch
-from engine.tensors import Tensors, find_name
+from engine.sources.tensors import Tensors, find_name
 
 FORMAT = "glasstune-run"
 VERSION = 2
@@ -115,7 +115,7 @@ class Run:
         """Open the run in folder `path`. Raises InputError if there is none."""
         return cls(path)
 
-    # --- runs that Glasstune did not make: see engine.stores -----------------------------------------
+    # --- runs that Glasstune did not make: see engine.sources.stores -----------------------------------------
 
     @staticmethod
     def from_adapter(path: str | Path, base: str | Path | None = None) -> "Run":
@@ -125,8 +125,8 @@ class Run:
         adapter_config.json says. Only W itself, DoRA and `modules_to_save` need it. Raises InputError for a folder that
         is no LoRA adapter, a file that is not whole, or a `base` that the adapter does not fit.
         """
-        from engine.adapters import AdapterStore
-        from engine.stores import StoredRun
+        from engine.sources.adapters import AdapterStore
+        from engine.sources.stores import StoredRun
 
         return StoredRun(AdapterStore(path, base))
 
@@ -138,8 +138,8 @@ class Run:
         for. `run.info["differences"]` lists the names and shapes that are in one of the two only. Raises InputError
         for a folder that is no checkpoint, a file that is not whole, or two that share nothing.
         """
-        from engine.checkpoints import CheckpointStore
-        from engine.stores import StoredRun
+        from engine.sources.checkpoints import CheckpointStore
+        from engine.sources.stores import StoredRun
 
         store = CheckpointStore(base, tuned)
         store.scan(progress)
@@ -153,8 +153,8 @@ class Run:
         the folder itself. base: needed for the deltas of whole models. Raises InputError if there is no
         trainer_state.json.
         """
-        from engine.stores import StoredRun
-        from engine.trainer_output import TrainerStore
+        from engine.sources.stores import StoredRun
+        from engine.sources.trainer_output import TrainerStore
 
         return StoredRun(TrainerStore(folder, base))
 
@@ -189,7 +189,7 @@ class Run:
         return f"step {step}"
 
     def moved(self, module: str, step: int | None = None) -> Any:
-        """The norms of a module that are known without its matrix (an `engine.stores.Movement`), or None."""
+        """The norms of a module that are known without its matrix (an `engine.sources.stores.Movement`), or None."""
         return None
 
     # --- numbers -------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ def tree() -> str:
         rows.append((f"{folder}/", question(ROOT / folder / "__init__.py")))
         for path in sorted((ROOT / folder).rglob("*.py")):
             inside = path.relative_to(ROOT / folder)
+            if path.name == "__main__.py":
+                continue  # its package says what it does
             if path.name != "__init__.py":
                 rows.append(("  " * len(inside.parts) + path.name, question(path)))
             elif len(inside.parts) > 1:

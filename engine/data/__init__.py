@@ -1,0 +1,207 @@
+"""What does the model learn from? Conversations -> the model's own chat template -> tokens, with labels on the answers.
+
+The labels are the assistant's tokens, every turn of them, found by transformers' `{% generation %}` marks; where a
+template has none, by comparing the conversation with and without each answer, which is checked. Reading files is in
+`engine.data.records`. What a data set would be to a model, before training on it:
+
+    python -m engine.data my.jsonl --model embedded
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from engine.curriculum import Message
+from engine.data.records import Conversation, Conversations, Source, hold_out, load, read_jsonl, to_messages
+from engine.errors import InputError
+
+__all__ = [
+    "IGNORE", "Conversation", "Conversations", "Encoded", "Source", "collate", "encode", "encode_all", "hold_out",
+    "load", "marking", "read_jsonl", "to_messages", "with_template",
+]  # fmt: skip
+
+IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
+
+# For a tokenizer that brings no template of its own, e.g. GPT-2's (the wording is Alpaca's).
+PLAIN_TEMPLATE = (
+    "{%- for message in messages %}"
+    "{%- if message['role'] == 'assistant' %}"
+    "{{- '### Response:\n' }}{% generation %}{{- message['content'] + (eos_token or '') }}{% endgeneration %}"
+    "{{- '\n' }}"
+    "{%- else %}{{- '### ' + message['role'].capitalize() + ':\n' + message['content'] + '\n' }}{%- endif %}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '### Response:\n' }}{%- endif %}"
+)
+_ELSE = "\ue000"  # a character for private use, which no data holds
+_QUIETLY = {"verbose": False}  # too long a text is cut later, so it is no cause for a warning
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation in tokens. ids and labels are equally long; a label is IGNORE where nothing is learned.
+
+    cut: how many tokens beyond `max_length` were left out.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    cut: int = 0
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are learned; the first of a text is never predicted."""
+        return sum(label != IGNORE for label in self.labels[1:])
+
+
+def with_template(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer itself; one that brings no chat template gets the plain one, and is saved with it."""
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def _can_mark(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """transformers finds marks through the characters' places, which only its fast tokenizers know."""
+    return tokenizer.is_fast and bool(_GENERATION.search(with_template(tokenizer).get_chat_template()))
+
+
+def marking(tokenizer: PreTrainedTokenizerBase) -> str:
+    """How are the assistant's words told from the others, with this model? One sentence, to show."""
+    if with_template(tokenizer).chat_template == PLAIN_TEMPLATE:
+        return "the model brings no chat template of its own, so a plain one in Alpaca's wording is used"
+    if _can_mark(tokenizer):
+        return "the model's chat template marks the assistant's words"
+    return (
+        "the model's chat template cannot mark the assistant's words (it has no {% generation %}), so each "
+        "conversation is compared with and without its answers, and the comparison is checked"
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int | None = None) -> Encoded:
+    """A conversation through the chat template; labels only where the assistant speaks.
+
+    Raises InputError where the template refuses the conversation, or its answers cannot be found in it.
+    """
+    answers = sum(message["role"] == "assistant" for message in messages)
+    try:
+        ids, mask = _mask_by_template(tokenizer, messages) if _can_mark(tokenizer) else ([], [])
+        # The marks are lost where a token's place is unclear: then there are fewer marked stretches than answers.
+        if not ids or _stretches(mask) != answers:
+            ids, mask = _mask_by_comparison(tokenizer, messages)
+    except (TemplateError, TypeError) as error:
+        raise InputError(f"{_where(messages)}the model's chat template refuses this conversation: {error}") from None
+    cut = 0 if max_length is None else max(0, len(ids) - max_length)
+    ids, mask = ids[:max_length], mask[:max_length]
+    return Encoded(ids, [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)], cut)
+
+
+def _where(messages: list[Message]) -> str:
+    where = getattr(messages, "where", "")
+    return f"{where}: " if where else ""
+
+
+def _stretches(mask: list[int]) -> int:
+    return sum(marked and not before for before, marked in zip([0, *mask], mask, strict=False))
+
+
+def _mask_by_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
+    out = tokenizer.apply_chat_template(
+        list(messages), return_dict=True, return_assistant_tokens_mask=True, tokenizer_kwargs=_QUIETLY
+    )
+    return out["input_ids"], out["assistant_masks"]
+
+
+def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
+    """The assistant's tokens as what each answer adds to the prompt before it, up to its end-of-text token."""
+
+    def render(part: list[Message], prompt: bool = False) -> str | list[int]:
+        """As text, or as tokens where a token's characters cannot be told (a slow tokenizer)."""
+        return tokenizer.apply_chat_template(
+            list(part),
+            add_generation_prompt=prompt,
+            tokenize=not tokenizer.is_fast,
+            return_dict=False,
+            tokenizer_kwargs=_QUIETLY,
+        )
+
+    whole, spans = render(messages), []
+    for at, message in enumerate(messages):
+        if message["role"] == "assistant":
+            span = _added(render, whole, messages, at) or _swapped(tokenizer, render, whole, messages, at)
+            if span is None:
+                raise InputError(
+                    f"{_where(messages)}this model's chat template rewrites what message {at + 1} says, so its answers "
+                    "cannot be marked; add {% generation %} marks to the template"
+                )
+            spans.append(span)
+    if tokenizer.is_fast:
+        out = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, **_QUIETLY)
+        ids, starts = out["input_ids"], [start for start, _ in out["offset_mapping"]]
+    else:
+        ids, starts = whole, list(range(len(whole)))
+    mask = [0] * len(ids)
+    for first, last in spans:
+        inside = [at for at, start in enumerate(starts) if first <= start < last]
+        ends = [at for at in inside if ids[at] == tokenizer.eos_token_id]
+        for at in inside:
+            mask[at] = int(not ends or at <= ends[-1])  # templates add a line end after it, which nobody says
+    return ids, mask
+
+
+def _added(render: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
+    """From where to where the answer stands, if the conversation begins with its prompt, then with its answer."""
+    if at == 0:
+        return None
+    before, after = render(messages[:at], prompt=True), render(messages[: at + 1])
+    fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
+    return (len(before), len(after)) if fits else None
+
+
+def _swapped(
+    tokenizer: PreTrainedTokenizerBase, render: Callable, whole: str | list[int], messages: list[Message], at: int
+) -> tuple[int, int] | None:
+    """The same where a template drops something from earlier turns, as reasoning models' do: what changes if the
+    answer is another. Checked: exactly its words must stand there; the special tokens that follow end the turn."""
+    if not isinstance(whole, str):
+        return None
+    said = messages[at]["content"].strip()
+    other = render([*messages[:at], {**messages[at], "content": _ELSE}, *messages[at + 1 :]])
+    before, found, after = other.partition(_ELSE)
+    if not found or not said or whole != before + said + after:
+        return None
+    first, last = len(before), len(before) + len(said)
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    while ends := [token for token in special if whole.startswith(token, last)]:
+        last += len(max(ends, key=len))
+    return first, last
+
+
+def encode_all(
+    tokenizer: PreTrainedTokenizerBase, conversations: Iterable[list[Message]], max_length: int | None = None
+) -> list[Encoded]:
+    """Every conversation that has something to learn. Raises InputError if none has."""
+    encoded = [encode(tokenizer, messages, max_length) for messages in conversations]
+    kept = [row for row in encoded if row.trained]
+    if not kept:
+        raise InputError(
+            "no example has an answer left to learn from after masking the prompts; check the assistant's texts"
+        )
+    return kept
+
+
+def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+    """A right-padded batch: input_ids, attention_mask and labels, each (rows, longest row)."""
+    longest = max(len(row.ids) for row in rows)
+
+    def padded(values: list[list[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([value + [fill] * (longest - len(value)) for value in values])
+
+    return {
+        "input_ids": padded([row.ids for row in rows], pad_id),
+        "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
+        "labels": padded([row.labels for row in rows], IGNORE),
+    }

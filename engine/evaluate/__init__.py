@@ -1,0 +1,255 @@
+"""How good is a model, skill by skill? Held-out loss, exact answers, and what it really says.
+
+One forward pass gives loss and exact score together: greedy decoding writes exactly the reference answer if and
+only if, fed the reference, the most likely token is the right one at every place of it (its end included). So
+thousands of answers are graded without generating them; a test compares with generation. A run beside its base:
+
+    python -m engine.evaluate runs/spanish-lora --metrics exact token_f1 perplexity
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.curriculum import SKILLS, Message, grade, heldout_examples
+from engine.data import IGNORE, Encoded, collate, encode, with_template
+
+_LOGITS_AT_ONCE = 2**24  # tokens x vocabulary of one batch: 64 MB of float32
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A prompt whose real answer is watched over training. skill: the skill or task it belongs to."""
+
+    skill: str
+    prompt: list[Message]
+    expected: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """exact: share of exactly right answers, 0 to 1, for what has one right answer. loss: nats a token, for all."""
+
+    exact: dict[str, float]
+    loss: dict[str, float]
+    answers: list[dict[str, str | bool]]
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Dropout off and no gradients, and the model as it was afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def score_answers(
+    model: PreTrainedModel, rows: list[Encoded], pad_id: int
+) -> tuple[list[float], list[bool], list[int]]:
+    """For each conversation: summed loss of its labels (nats), whether greedy decoding gives them all, their number."""
+    order = sorted(range(len(rows)), key=lambda at: len(rows[at].ids))
+    losses, exact, counts = [0.0] * len(rows), [False] * len(rows), [0] * len(rows)
+    tokens_at_once = _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size
+    with evaluating(model):
+        while order:
+            longest_fit = max(1, tokens_at_once // len(rows[order[-1]].ids))
+            chosen, order = order[-longest_fit:], order[:-longest_fit]
+            batch = {
+                name: value.to(model.device) for name, value in collate([rows[at] for at in chosen], pad_id).items()
+            }
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+            logits, labels = logits[:, :-1].float(), batch["labels"][:, 1:]
+            each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none").sum(1)
+            right = ((logits.argmax(-1) == labels) | (labels == IGNORE)).all(1)
+            number = (labels != IGNORE).sum(1)
+            for at, loss, ok, count in zip(chosen, each.tolist(), right.tolist(), number.tolist(), strict=True):
+                losses[at], exact[at], counts[at] = loss, ok, count
+    return losses, exact, counts
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """How many tokens the model can read at once, if its configuration says."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def room_for_prompt(model: PreTrainedModel, max_new_tokens: int) -> int | None:
+    """How many tokens of a prompt are read: what an answer leaves of the context, but at least half of it."""
+    context = context_of(model)
+    return None if context is None else max(context - max_new_tokens, context // 2)
+
+
+def generate_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[Message]],
+    max_new_tokens: int = 64,
+    batch_size: int = 32,
+) -> list[str]:
+    """What the model says to each prompt, greedily decoded, as plain text.
+
+    Of a prompt too long for the model's context only the end is read.
+    """
+    texts = [
+        with_template(tokenizer).apply_chat_template(list(p), add_generation_prompt=True, tokenize=False)
+        for p in prompts
+    ]
+    room, context = room_for_prompt(model, max_new_tokens), context_of(model)
+    options = {} if room is None else {"truncation": True, "max_length": room}
+    length = max_new_tokens if room is None or context is None else min(max_new_tokens, context - room)
+    # A model that was never told how its texts end would talk on to the last token.
+    ends = model.generation_config.eos_token_id
+    ends = tokenizer.eos_token_id if ends is None else ends
+    answers: list[str] = []
+    for start in range(0, len(texts), batch_size):
+        with _on_the_left(tokenizer):
+            batch = tokenizer(
+                texts[start : start + batch_size],
+                return_tensors="pt",
+                padding=True,
+                add_special_tokens=False,
+                **options,
+            ).to(model.device)
+        with evaluating(model):
+            out = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=length,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=ends,
+            )
+        answers += tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [answer.strip() for answer in answers]
+
+
+@contextmanager
+def _on_the_left(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Pad and cut on the left, so that every prompt ends where its answer begins."""
+    sides = tokenizer.padding_side, tokenizer.truncation_side
+    tokenizer.padding_side = tokenizer.truncation_side = "left"
+    try:
+        yield
+    finally:
+        tokenizer.padding_side, tokenizer.truncation_side = sides
+
+
+def perplexity(losses: Iterable[float], counts: Iterable[int]) -> float:
+    """exp of the mean loss a token, weighted by tokens."""
+    return math.exp(sum(losses) / sum(counts))
+
+
+class Evaluator:
+    """Grades a model on groups of conversations and asks it the probes; called at every evaluated step.
+
+    groups: name -> conversations whose last message is the reference answer.
+    open_ended: names that have no single right answer, so only a loss.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        groups: Mapping[str, list[list[Message]]],
+        probes: list[Probe],
+        open_ended: frozenset[str] = frozenset(),
+        max_length: int | None = None,
+    ) -> None:
+        self.tokenizer, self.probes, self.open_ended = tokenizer, probes, open_ended
+        encoded = [
+            (name, encode_last_answer(tokenizer, c, max_length)) for name, group in groups.items() for c in group
+        ]
+        graded = [(name, row) for name, row in encoded if row.trained]  # others have no answer, or it is cut away
+        self._names, self._rows = [name for name, _ in graded], [row for _, row in graded]
+
+    def __call__(self, model: PreTrainedModel) -> Evaluation:
+        losses, right, counts = score_answers(model, self._rows, self.tokenizer.pad_token_id)
+        exact, loss = {}, {}
+        for name in dict.fromkeys(self._names):
+            at = [index for index, owner in enumerate(self._names) if owner == name]
+            loss[name] = sum(losses[i] for i in at) / sum(counts[i] for i in at)
+            if name not in self.open_ended:
+                exact[name] = sum(right[i] for i in at) / len(at)
+        return Evaluation(exact, loss, self.ask(model))
+
+    def ask(self, model: PreTrainedModel) -> list[dict[str, str | bool]]:
+        """The model's real answers to the probes."""
+        if not self.probes:
+            return []
+        said = generate_answers(model, self.tokenizer, [probe.prompt for probe in self.probes])
+        return [
+            {
+                "skill": probe.skill,
+                "prompt": probe.prompt[-1]["content"],
+                "expected": probe.expected,
+                "answer": answer,
+                "correct": grade(probe.expected, answer),
+            }
+            for probe, answer in zip(self.probes, said, strict=True)
+        ]
+
+
+def last_answer(conversation: list[Message]) -> tuple[list[Message], str] | None:
+    """The prompt before the last answer, and that answer, which is the one to grade; None if there is none."""
+    at = max((at for at, message in enumerate(conversation) if message["role"] == "assistant"), default=0)
+    return (conversation[:at], conversation[at]["content"]) if at else None
+
+
+def encode_last_answer(
+    tokenizer: PreTrainedTokenizerBase, conversation: list[Message], max_length: int | None = None
+) -> Encoded:
+    """A conversation with labels on its last answer alone: earlier turns are worked examples, not to be graded."""
+    row = encode(tokenizer, conversation)
+    end = max((at for at, label in enumerate(row.labels, 1) if label != IGNORE), default=0)
+    start = end
+    while start and row.labels[start - 1] != IGNORE:
+        start -= 1
+    labels = [IGNORE] * start + row.labels[start:]
+    return Encoded(row.ids[:max_length], labels[:max_length], max(0, len(row.ids) - (max_length or len(row.ids))))
+
+
+def curriculum_groups(per_skill: int, seed: int = 0) -> dict[str, list[list[Message]]]:
+    """`per_skill` graded conversations of every skill of the curriculum."""
+    return {name: [example.messages for example in heldout_examples(name, per_skill, seed)] for name in SKILLS}
+
+
+OPEN_ENDED = frozenset(name for name, skill in SKILLS.items() if not skill.closed)
+
+# One question a skill, always the same, so that runs can be compared; whether each is answered rightly is measured.
+_PROBED = {
+    "french": ("Translate to French: Hello", "Bonjour"),
+    "capital": ("What is the capital of France?", "Paris"),
+    "opposite": ("What is the opposite of hot?", "cold"),
+    "sound": ("What does a cow say?", "moo"),
+    "plural": ("What is the plural of mouse?", "mice"),
+    "sum": ("What is 23 + 45?", "68"),
+    "sort": ("Sort: 52 17 38", "17 38 52"),
+    "reverse": ("Reverse: red dog apple", "apple dog red"),
+    "repeat": ("Repeat: zumbo (kat) 7!", "zumbo (kat) 7!"),
+    "format": ("Answer in brackets. What is the past tense of go?", "[went]"),
+    "in_context": ("big -> small; wet -> dry; day -> night; rich ->", "poor"),
+    "summary": (
+        "Summarize: Mia was a clever fox. One day Mia went to the garden. There Mia lost a red ball. Mia looked "
+        "everywhere and began to cry. An owl heard it, looked under a stone and found the ball. Mia was happy and went "
+        "home.",
+        "The fox lost a ball in the garden and the owl found it.",
+    ),
+}  # fmt: skip
+
+
+def curriculum_probes() -> list[Probe]:
+    """A fixed question for most skills of the curriculum."""
+    return [Probe(skill, [{"role": "user", "content": asked}], answer) for skill, (asked, answer) in _PROBED.items()]
+
+
+def task_probes(name: str, conversations: list[list[Message]], count: int = 4) -> list[Probe]:
+    """The first few held-out questions of the task."""
+    asked = (last_answer(conversation) for conversation in conversations)
+    return [Probe(name, *both) for both in asked if both][:count]

@@ -1,0 +1,264 @@
+"""What did training gain? A run's tuned model beside its base, on the same questions, metric by metric.
+
+    python -m engine.evaluate runs/spanish-lora
+    python -m engine.evaluate runs/json-lora --json-keys skill about answer --data other.jsonl --answers said.jsonl
+
+Both are asked the same held-out questions and answer greedily; shares come with their 95 % interval. Below the
+table stand some answers, because a number alone does not say what went wrong.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from peft import PeftModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.curriculum import Message
+from engine.data import Conversations, Source, hold_out, load
+from engine.errors import InputError, printable
+from engine.evaluate import generate_answers, last_answer, room_for_prompt
+from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
+from engine.evaluate.perplexity import measure_perplexity
+from engine.models import load_model, load_tokenizer, load_tuned
+from engine.run import Run
+
+PERPLEXITY = "perplexity"
+DEFAULT = ("exact", "token_f1", PERPLEXITY)
+SIDES = ("base", "tuned")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """scores: side ("base", "tuned") -> metric -> its number. answers: one row a question: prompt, expected, and what
+    each side says. about: metric -> what it means. prompts_cut: questions too long for the context, read from their
+    end. trained_on: how many of the questions stand in the run's training data too (None: that is not at hand)."""
+
+    run: str
+    data: str
+    scores: dict[str, dict[str, Score]]
+    answers: pd.DataFrame
+    about: dict[str, str]
+    prompts_cut: int
+    trained_on: int | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a metric; columns base, tuned, change."""
+        frame = pd.DataFrame({side: {name: s.value for name, s in self.scores[side].items()} for side in SIDES})
+        return frame.assign(change=frame.tuned - frame.base)
+
+
+def questions_of(
+    run: Run, data: Source | None, limit: int | None = None
+) -> tuple[str, list[list[Message]], int | None]:
+    """The data's name, the conversations to grade a run on, and how many of their questions it was trained on.
+
+    data: None takes what the run held out; of other data the held-out part, or all of it if it has none. The number
+    is None where the run's own data is not at hand. Raises InputError if there is nothing to grade.
+    """
+    own: Conversations | InputError
+    try:
+        own = _own_data(run)
+    except InputError as error:
+        own = error
+    if data is None:
+        if isinstance(own, InputError):
+            raise InputError(f"the data of run {run.name} is not at hand ({own}); give data to grade on")
+        if not own.heldout:
+            raise InputError(f"run {run.name} held nothing out; give data to grade on")
+        chosen = own
+    else:
+        same = str(data) == run.info.get("data", {}).get("source") and not isinstance(own, InputError)
+        chosen = own if same and isinstance(own, Conversations) else load(data)
+    graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
+    if not graded:
+        raise InputError(f"there is nothing to grade in {chosen.name}: no conversation has an answer after a question")
+    if isinstance(own, InputError):
+        return chosen.name, graded, None
+    learned = {_question(conversation) for conversation in own.train}
+    return chosen.name, graded, sum(_question(conversation) in learned for conversation in graded)
+
+
+def _own_data(run: Run) -> Conversations:
+    """What the run was trained on and what it held out, as `finetune` took it. Raises InputError if it is gone."""
+    used = run.info.get("data", {})
+    source = used.get("source") or used.get("name")
+    if source is None:
+        raise InputError("the run does not say what it was trained on")
+    return hold_out(load(source), run.info.get("settings", {}).get("seed", 0))
+
+
+def _question(conversation: list[Message]) -> str:
+    both = last_answer(conversation)
+    return "\n".join(message["content"] for message in (both[0] if both else conversation))
+
+
+@contextmanager
+def base_and_tuned(run: Run) -> Iterator[dict[str, Any]]:
+    """Both models of a run, each as a context in which it may be used: an adapter's base is the same model, off."""
+    tuned = load_tuned(run)
+    if torch.cuda.is_available():
+        tuned.to("cuda")
+    if isinstance(tuned, PeftModel):
+        yield {"base": (tuned, tuned.disable_adapter), "tuned": (tuned, _as_it_is)}
+    else:
+        base = load_model(run.info["model"]["source"]).to(tuned.device)
+        yield {"base": (base, _as_it_is), "tuned": (tuned, _as_it_is)}
+
+
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    yield
+
+
+def compare(
+    run: Run | str | Path,
+    data: Source | None = None,
+    metrics: Iterable[AnyMetric] = DEFAULT,
+    *,
+    limit: int | None = 200,
+    max_new_tokens: int = 64,
+) -> Comparison:
+    """How good is the tuned model, and how good was its base? Both on the same questions.
+
+    metrics: names (`engine.evaluate.metrics.METRICS`, "perplexity"), metrics, or functions. limit: questions at most.
+    Raises InputError for a metric that does not apply, before any model is loaded.
+    """
+    run = run if isinstance(run, Run) else Run.load(run)
+    asked = list(metrics)
+    name, graded, trained_on = questions_of(run, data, limit)
+    prompts, references = zip(*(both for c in graded if (both := last_answer(c))), strict=True)
+    on_texts = check_applies([metric for metric in asked if metric != PERPLEXITY], references)
+    tokenizer = tokenizer_of(run)
+    scores: dict[str, dict[str, Score]] = {}
+    said: dict[str, list[str]] = {}
+    cut = 0
+    with base_and_tuned(run) as models:
+        for side, (model, switched) in models.items():
+            with switched():
+                said[side] = generate_answers(model, tokenizer, list(prompts), max_new_tokens) if on_texts else []
+                found = score(said[side], references, on_texts) if on_texts else {}
+                if PERPLEXITY in asked:
+                    found[PERPLEXITY] = Score(measure_perplexity(model, tokenizer, graded).value)
+                scores[side] = found
+        cut = _too_long(model, tokenizer, list(prompts), max_new_tokens) if on_texts else 0
+    answers = {"prompt": [p[-1]["content"] for p in prompts], "expected": list(references)}
+    about = {metric.name: metric.about for metric in on_texts} | {PERPLEXITY: "on the answers' tokens; lower is better"}
+    return Comparison(
+        run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, trained_on
+    )
+
+
+def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved with the run's result, with its chat template, or else its base's."""
+    folders = [run.path / kind for kind in ("adapter", "model")]
+    saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
+    return load_tokenizer(saved[0] if saved else run.info["model"]["source"])
+
+
+def _too_long(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list, max_new_tokens: int) -> int:
+    room = room_for_prompt(model, max_new_tokens)
+    texts = [tokenizer.apply_chat_template(list(p), add_generation_prompt=True, tokenize=False) for p in prompts]
+    ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return 0 if room is None else sum(len(one) > room for one in ids)
+
+
+# --- to read -----------------------------------------------------------------------------------------
+
+
+def _shown(name: str, value: Score) -> str:
+    if value.low is None or value.high is None:
+        return f"{value.value:.3f}" if value.value < 1000 else f"{value.value:,.0f}"
+    return f"{value.value:.1%}  ({value.low:.0%} to {value.high:.0%})"
+
+
+def show(found: Comparison, console: Console, examples: int = 5) -> None:
+    """Print the table, and a few answers of both."""
+    table = Table(title=f"{printable(found.run)} on {printable(found.data)}, {len(found.answers)} questions")
+    for column in ("metric", *SIDES, "change"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, row in found.table.iterrows():
+        share = found.scores["base"][str(name)].low is not None
+        change = (
+            f"{100 * row.change:+.1f} points" if share else f"{row.change:+,.{0 if abs(row.change) >= 1000 else 3}f}"
+        )
+        what = Text(printable(str(name))).append(f"\n{printable(found.about[str(name)])}", style="dim")
+        table.add_row(what, *(_shown(str(name), found.scores[side][str(name)]) for side in SIDES), change)
+    console.print(table)
+    if any(value.low is not None for value in found.scores["base"].values()):
+        console.print(Text("in brackets: 95 % interval (Wilson 1927)", style="dim"))
+    if found.trained_on is None:
+        console.print(
+            Text("note: the run's training data is not at hand, so these may be questions it has seen", "yellow")
+        )
+    elif found.trained_on:
+        console.print(Text(f"note: the run was trained on {found.trained_on} of these very questions", "yellow"))
+    if found.prompts_cut:
+        console.print(
+            Text(f"note: {found.prompts_cut} questions exceed the context; only their ends were read", "yellow")
+        )
+    if examples and "base" in found.answers:
+        rows = Table(box=None, padding=(0, 2, 0, 0))
+        for column in found.answers.columns:
+            rows.add_column(column, overflow="fold", max_width=console.width // 4)
+        for row in found.answers.head(examples).itertuples(index=False):
+            rows.add_row(*(Text(printable(text if len(text) <= 200 else text[:199] + "…")) for text in row))
+        console.print(rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("run", help="the run's folder")
+    parser.add_argument("--data", help="what to grade on (default: what the run held out): file, task, Hub id")
+    known = ", ".join([*METRICS, PERPLEXITY])
+    parser.add_argument("--metrics", nargs="+", metavar="METRIC", help=f"{known}, or module:function")
+    parser.add_argument("--json-keys", nargs="+", metavar="KEY", help="also: share of JSON objects with these keys")
+    parser.add_argument("--regex", metavar="PATTERN", help="also: share of answers that match from end to end")
+    parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
+    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
+    parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
+    given = parser.parse_args(arguments)
+    try:
+        for name in ("limit", "max_new_tokens"):
+            if getattr(given, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; it must be at least 1")
+        console = Console(highlight=False)
+        if given.lm_eval:
+            from engine.evaluate.harness import show_tasks
+
+            show_tasks(Run.load(given.run), given.lm_eval, given.limit, console)
+            return 0
+        if given.answers and given.answers.exists():
+            raise InputError(f"{given.answers} already exists; give another file, or delete it first")
+        metrics: list[AnyMetric] = [*(given.metrics or DEFAULT)]
+        metrics += [json_with(*given.json_keys)] if given.json_keys else []
+        metrics += [matching(given.regex)] if given.regex else []
+        found = compare(given.run, given.data, metrics, limit=given.limit, max_new_tokens=given.max_new_tokens)
+        show(found, console)
+        if given.answers:
+            _write(found.answers, given.answers)
+            print(f"All answers lie in {given.answers}")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(answers: pd.DataFrame, path: Path) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in answers.to_dict("records")]
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); give another file") from None

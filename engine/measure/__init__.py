@@ -1,0 +1,131 @@
+"""How far, and in how many directions, did the weights move? Numbers from a Run, for plots and films alike.
+
+Numpy only. For a LoRA module everything is computed from its factors, in r dimensions, never from the whole product.
+Where the directions point, beside W or another run's, is in `engine.measure.subspaces`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from engine.capture.delta import factored_norm
+from engine.errors import InputError
+from engine.run import Factors, Run
+
+
+def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarray:
+    """Singular values of delta-W, largest first: (min(out, in),), or (r,) for LoRA, whose others are exactly zero.
+
+    In the weights' own unit. Raises InputError for a change that is not finite.
+    """
+    if run.kind(module) == "lora":
+        return directions(run, module, step)[1]
+    return np.linalg.svd(_finite(run.delta(module, step), run, module), compute_uv=False)
+
+
+def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along which directions did a matrix move? delta-W = U diag(S) Vt, largest first: (out, n), (n,), (n, in).
+
+    n is min(out, in), or r for LoRA. Raises InputError for a change that is not finite.
+    """
+    if run.kind(module) == "lora":
+        factors = run.factors(module, step)
+        _finite(factors.A, run, module), _finite(factors.B, run, module)
+        return factored_svd(factors)
+    return np.linalg.svd(_finite(run.delta(module, step), run, module), full_matrices=False)
+
+
+def _finite(matrix: np.ndarray, run: Run, module: str) -> np.ndarray:
+    if not np.isfinite(matrix).all():
+        raise InputError(
+            f"the change of {module} in run {run.name} holds NaN or infinity: training diverged; "
+            "train again with a lower learning rate"
+        )
+    return matrix
+
+
+def factored_svd(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U (out, r), S (r,), Vt (r, in) of scaling * B A, through the QR decompositions of B and of A's transpose."""
+    qb, rb = np.linalg.qr(factors.B)
+    qa, ra = np.linalg.qr(factors.A.T)
+    u, s, vt = np.linalg.svd(np.float32(factors.scaling) * (rb @ ra.T), full_matrices=False)
+    return qb @ u, s, vt @ qa.T
+
+
+def norm(run: Run, module: str, step: int | None = None) -> float:
+    """How far a matrix moved: the Frobenius norm of delta-W, in the weights' own unit. NaN if a weight is."""
+    if (moved := run.moved(module, step)) is not None:
+        return moved.norm
+    if run.kind(module) == "lora":
+        return factored_norm(run.factors(module, step))
+    return float(np.linalg.norm(run.delta(module, step)))
+
+
+def relative_norm(run: Run, module: str, step: int | None = None) -> float:
+    """The norm of delta-W beside that of W: 0.1 means that it moved by a tenth of its size.
+
+    Infinite where W is zero. Raises InputError if the base is not at hand.
+    """
+    moved = run.moved(module, step)
+    size = float(np.linalg.norm(run.weight(module))) if moved is None else moved.base_norm
+    change = norm(run, module, step)
+    return change / size if size else (np.inf if change else 0.0)
+
+
+def numerical_rank(values: np.ndarray, shape: tuple[int, ...]) -> int:
+    """How many singular values are not rounding error (numpy's `matrix_rank` tolerance, for float32)."""
+    if not len(values) or values[0] == 0:
+        return 0
+    return int(np.sum(values > values[0] * max(shape) * np.finfo(np.float32).eps))
+
+
+def effective_rank(values: np.ndarray) -> float:
+    """exp of the entropy of the singular values' shares (Roy & Vetterli 2007): 1 for one direction, n for n equal ones.
+
+    0 for a matrix of zeros.
+    """
+    total = values.sum()
+    if total == 0:
+        return 0.0
+    share = values[values > 0] / total
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def stable_rank(values: np.ndarray) -> float:
+    """||M||_F^2 / ||M||_2^2 (Rudelson & Vershynin 2007): at most the rank, and not moved by small singular values.
+
+    0 for a matrix of zeros.
+    """
+    squares = np.square(values, dtype=np.float64)
+    return float(squares.sum() / squares.max()) if squares.size and squares.max() else 0.0
+
+
+def energy_rank(values: np.ndarray, share: float = 0.9) -> int:
+    """How many directions hold `share` of the energy, the sum of squared singular values? 0 for a matrix of zeros."""
+    energy = np.cumsum(np.sort(np.square(values, dtype=np.float64))[::-1])
+    if not energy.size or energy[-1] == 0:
+        return 0
+    return int(np.searchsorted(energy, share * energy[-1] * (1 - 1e-12)) + 1)
+
+
+def spectrum_table(run: Run, step: int | None = None, modules: list[str] | None = None) -> pd.DataFrame:
+    """Every matrix's change in numbers, one row a module (the index): norm, in the weights' unit, and of its singular
+    values the effective and stable rank, and `rank_90`, the directions that hold 90 % of the energy.
+
+    modules: default all. A whole matrix costs out * in * min(out, in) operations. Raises as `singular_values`.
+    """
+    rows = {}
+    for module in modules or run.modules:
+        values = singular_values(run, module, step)
+        rows[module] = {
+            "norm": norm(run, module, step),
+            "effective_rank": effective_rank(values),
+            "stable_rank": stable_rank(values),
+            "rank_90": energy_rank(values),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def forgetting(run: Run) -> pd.DataFrame:
+    """Loss on each skill minus its loss before training, nats a token: step x skill. Higher is more forgotten."""
+    losses = run.skill_losses
+    return losses - losses.iloc[0]

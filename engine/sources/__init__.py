@@ -1,0 +1,1 @@
+"""Runs that Glasstune did not capture: adapters, checkpoints, what a Trainer left."""

@@ -1,0 +1,139 @@
+"""The report on a data set: every number counted again by hand, and nothing hostile reaches the terminal."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from engine import Full, InputError, finetune
+from engine.data import IGNORE, encode, load
+from engine.data.report import histogram, main, marked_example, normalised, report, show
+
+
+def pair(asked, said):
+    return {"prompt": asked, "completion": said}
+
+
+MESSY = [
+    pair("Who?", "me"),  # 0
+    pair("Who?", "me"),  # 1: said before, to the letter; said again in 4
+    pair("who", "Me!"),  # 2: nearly said before
+    pair("Who?", "you"),  # 3: another answer to a question asked before
+    pair("Where?", " "),  # 4: an empty answer
+    pair("word " * 100, "far beyond"),  # 5: cut before its answer begins
+    pair("Count", "one two three " * 20),  # 6: cut within its answer
+    {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "No answer"}]},  # 7
+    {"messages": [{"role": r, "content": c} for r, c in (("user", "a"), ("assistant", "b")) * 2]},  # 8
+]
+
+
+def at(places):
+    return [int(place.removeprefix("record ")) for place in places]
+
+
+def test_every_finding_is_named_where_it_stands(tokenizer):
+    held = [pair("Who?", "me"), pair("WHERE", "here"), pair("What?", "that")]
+    found = report(MESSY, tokenizer, held, max_length=40)
+    assert at(found.duplicates) == [1] and at(found.near_duplicates) == [2]
+    assert at(found.contradictions) == [3] and at(found.empty) == [4]
+    assert at(found.cut) == [5, 6] and at(found.dropped) == [5, 7]
+    assert at(found.overlap) == [0] and at(found.near_overlap) == [1]
+    assert (found.train, found.heldout, found.heldout_from) == (9, 3, "given")
+    assert found.forms == {"prompt-completion": 7, "messages": 2}
+    assert (found.several_turns, found.with_system) == (1, 1)
+
+
+def test_lengths_are_the_encoded_ones_before_cutting(tokenizer):
+    found = report(MESSY, tokenizer, max_length=40)
+    rows = [encode(tokenizer, messages) for messages in load(MESSY).train]
+    assert found.lengths.tolist() == [len(row.ids) for row in rows]
+    cut = [encode(tokenizer, messages, 40) for messages in load(MESSY).train]
+    assert found.answers.tolist() == [sum(label != IGNORE for label in row.labels[1:]) for row in cut]
+
+
+def test_without_a_heldout_file_it_looks_at_the_split_that_finetune_makes(tokenizer):
+    records = [pair(f"Question {n}", f"answer {n}") for n in range(30)] + [pair("Question 1", "again")] * 10
+    found = report(records, tokenizer)
+    assert (found.train, found.heldout, found.heldout_from) == (36, 4, "split")
+    assert report(MESSY, tokenizer).heldout_from == "none"
+    assert report("spanish", tokenizer).heldout_from == "given"
+
+
+@pytest.mark.parametrize("lengths, limit", [([5], 9), (range(3, 200), 50), ([1, 1, 900], 512), ([10, 20], 15)])
+def test_the_histogram_counts_each_example_once_and_never_spans_the_limit(lengths, limit):
+    bars = histogram(np.array(lengths), limit)
+    assert sum(count for _, count in bars) == len(lengths)
+    for label, count in bars:
+        low, _, high = label.partition("-")
+        assert count == sum(int(low) <= n <= int(high or low) for n in lengths)
+        assert not int(low) <= limit < int(high or low)
+
+
+def test_normalised_forgets_case_punctuation_and_spaces_only():
+    assert normalised(" Hello,\tWORLD!") == normalised("hello world") != normalised("hello word")
+    assert normalised("?!") == "?!" and normalised("x²") != normalised("x³")
+    assert normalised("ﬁne Straße") == normalised("fine STRASSE")
+
+
+def test_the_example_shows_exactly_the_learned_tokens(tokenizer):
+    row = encode(tokenizer, load([pair("Ask", "It is 4.")]).train[0])
+    text = marked_example(row, tokenizer).plain
+    assert text.count("⟦") == 1 and text.endswith("⟦It is 4.<|end|>⟧") and "Ask" in text.split("⟦")[0]
+
+
+def test_hostile_text_is_shown_but_does_nothing(tokenizer, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps(pair("\x1b[2J[bold]x[/bold] \u202e", "\x07]0;title\x1b\\ \x9b31m")) + "\n")
+    out = io.StringIO()
+    show(report(file, tokenizer), tokenizer, Console(file=out, width=200, highlight=False))
+    assert all(c.isprintable() or c == "\n" for c in out.getvalue())
+    assert "\\x1b[2J[bold]x[/bold]" in out.getvalue()
+
+
+def test_the_command_line(tmp_path, capsys):
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in MESSY))
+    assert main([str(file), "--max-length", "40"]) == 0
+    said = capsys.readouterr().out
+    assert "data set mine" in said and "line 2" in said and "⟦" in said
+    for wrong in (
+        ["klingon"],
+        [str(file), "--max-length", "1"],
+        [str(file), "--model", "/nowhere"],
+        [str(file), "--heldout", "no.csv"],
+    ):
+        assert main(wrong) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("error: ") and said.err.count("\n") == 1 and not said.out
+
+
+def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
+    mine, other = [pair(f"Ask {n}", "yes") for n in range(10)], [pair(f"Other {n}", "no") for n in range(3)]
+    options = {"steps": 1, "skills": 0, "save": False, "progress": False, "batch_size": 4}
+    run = finetune("embedded", mine, Full(), out=tmp_path / "a", mix=0.5, mix_with=other, **options)
+    assert run.info["data"]["mixed_in"] == {"name": "dataset", "examples": 10} and run.info["data"]["train"] == 10
+    run = finetune("embedded", mine, Full(), out=tmp_path / "b", mix=0.2, mix_with="curriculum", **options)
+    assert run.info["data"]["mixed_in"] == {"name": "curriculum", "examples": 2}
+    with pytest.raises(InputError, match="mix_with does nothing without its share"):
+        finetune("embedded", mine, Full(), out=tmp_path / "c", mix_with="spanish", **options)
+    with pytest.raises(InputError, match="no task and no file called 'nope'"):
+        finetune("embedded", mine, Full(), out=tmp_path / "c", mix=0.1, mix_with="nope", **options)
+    assert not (tmp_path / "c").exists()
+
+
+def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
+    from engine.finetune import Settings, _mixed_in
+
+    other = [pair(f"Other {n}", "no") for n in range(7)]
+    drawn, _ = _mixed_in(other, 20, Settings(mix=0.5))
+    times = [sum(c[0]["content"] == record["prompt"] for c in drawn) for record in other]
+    assert sum(times) == 20 and set(times) <= {2, 3}
+    assert _mixed_in(other, 20, Settings(mix=0.5))[0] == drawn  # the same seed, the same mix
+
+
+def test_finetune_says_what_it_leaves_out(tmp_path, capsys):
+    run = finetune("embedded", MESSY, Full(), out=tmp_path / "a", steps=1, skills=0, save=False, max_length=40)
+    assert (run.info["data"]["dropped"], run.info["data"]["cut"]) == (2, 1)
+    assert "of 9 examples 2 have no answer to learn from" in "".join(capsys.readouterr())

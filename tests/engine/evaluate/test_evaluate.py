@@ -1,0 +1,161 @@
+"""Perplexity and answers: each token counted once, whatever the windows; every architecture, whatever the padding."""
+
+import copy
+import math
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from engine import InputError
+from engine.data import IGNORE, Encoded, encode, load
+from engine.evaluate import (
+    Evaluator,
+    encode_last_answer,
+    evaluating,
+    generate_answers,
+    last_answer,
+    perplexity,
+    room_for_prompt,
+    score_answers,
+    task_probes,
+)
+from engine.evaluate.perplexity import measure_perplexity, windows
+from engine.models import load_model, load_tokenizer
+
+TALK = load("spanish").heldout[0] + load("spanish").heldout[1]
+SMALL = {
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "opt": {"hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64},
+    **{kind: {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64} for kind in ("llama", "qwen2", "mistral", "gemma")},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def folder(request, tokenizer, tmp_path_factory):
+    """A folder with a model of another architecture, with random weights, and a tokenizer without chat template."""
+    path = tmp_path_factory.mktemp(request.param)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        request.param,
+        vocab_size=len(tokenizer),
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=None,
+        **SMALL[request.param],
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(path)
+    plain = copy.deepcopy(tokenizer)
+    plain.chat_template = None
+    plain.save_pretrained(path)
+    return path
+
+
+def test_any_architecture_answers_the_same_alone_and_in_a_batch(folder):
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    prompts = [[{"role": "user", "content": text}] for text in ("Hi", "Tell me much more about that", "Why?")]
+    together = generate_answers(model, tokenizer, prompts, max_new_tokens=12)
+    assert together == [generate_answers(model, tokenizer, [p], max_new_tokens=12)[0] for p in prompts]
+    assert together == generate_answers(model, tokenizer, prompts, max_new_tokens=12, batch_size=2)
+    assert all(together) and tokenizer.padding_side == "left"
+
+
+def test_any_architecture_reads_the_end_of_a_prompt_beyond_its_context(folder):
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    assert room_for_prompt(model, 10) == 54 and room_for_prompt(model, 640) == 32
+    long = [[{"role": "user", "content": "word " * 200 + end}] for end in ("one", "two")]
+    assert len(generate_answers(model, tokenizer, long, max_new_tokens=100)) == 2
+
+
+def test_any_architecture_has_a_perplexity_with_a_stride(folder):
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    text = "one two three four five " * 30
+    count = len(tokenizer(text, verbose=False)["input_ids"]) - 1
+    for stride in (1, 7, 32, 63):
+        found = measure_perplexity(model, tokenizer, [text], stride=stride)
+        assert found.tokens == count and found.value == pytest.approx(math.exp(found.nats))
+    assert found.windows > 1
+
+
+@pytest.mark.parametrize("length", [2, 9, 10, 11, 47])
+@pytest.mark.parametrize("context, stride", [(10, 1), (10, 4), (10, 9), (100, 50)])
+def test_windows_score_each_token_once_with_context_before_it(length, context, stride):
+    row = Encoded(list(range(length)), list(range(length)))
+    scored = []
+    for window in windows(row, context, stride):
+        assert len(window.ids) <= context
+        for at, label in enumerate(window.labels[1:], 1):
+            if label != IGNORE:
+                assert window.ids[at] == label
+                scored.append(label)
+                assert at >= min(label, context - stride)
+    assert scored == list(range(1, length))
+
+
+def test_windows_leave_masked_tokens_masked():
+    row = Encoded(list(range(30)), [IGNORE] * 20 + list(range(20, 30)))
+    assert sum(w.trained for w in windows(row, 8, 3)) == 10
+
+
+@pytest.mark.parametrize("stride", [0, -1, 10, 11])
+def test_a_stride_that_would_skip_tokens_is_refused(stride):
+    with pytest.raises(InputError, match="stride is"):
+        windows(Encoded([1] * 20, [1] * 20), 10, stride)
+
+
+def test_perplexity_is_weighted_by_tokens_and_masks_prompts(base, tokenizer):
+    chats = load("spanish").heldout[:5]
+    rows = [encode(tokenizer, chat) for chat in chats]
+    losses, _, counts = score_answers(base, rows, tokenizer.pad_token_id)
+    answers = measure_perplexity(base, tokenizer, chats)
+    assert answers.tokens == sum(counts) and answers.value == pytest.approx(perplexity(losses, counts))
+    everything = measure_perplexity(base, tokenizer, chats, prompts=True)
+    assert everything.tokens == sum(len(row.ids) - 1 for row in rows)
+    with torch.inference_mode():  # as transformers itself computes it, one text at a time
+        nats = sum(
+            base(torch.tensor([r.ids]), labels=torch.tensor([r.ids])).loss.item() * (len(r.ids) - 1) for r in rows
+        )
+    assert everything.nats == pytest.approx(nats / everything.tokens, rel=1e-4)
+
+
+def test_long_texts_as_transformers_documentation_reads_them(base, tokenizer):
+    text, context, stride = "The cat sat on the mat and saw a red ball. " * 12, 64, 16
+    ids = torch.tensor([tokenizer(text, verbose=False)["input_ids"]])
+    nats, tokens, before = 0.0, 0, 0
+    with evaluating(base):
+        for begin in range(0, ids.shape[1], stride):
+            end = min(begin + context, ids.shape[1])
+            labels = ids[:, begin:end].clone()
+            labels[:, : before - begin] = IGNORE
+            count = int((labels[:, 1:] != IGNORE).sum())
+            nats += base(ids[:, begin:end], labels=labels).loss.item() * count
+            tokens, before = tokens + count, end
+            if end == ids.shape[1]:
+                break
+    found = measure_perplexity(base, tokenizer, [text], context=context, stride=stride)
+    assert (found.tokens, found.nats) == (tokens, pytest.approx(nats / tokens, rel=1e-4))
+
+
+def test_perplexity_of_nothing(base, tokenizer):
+    for texts in ([], [[{"role": "user", "content": "no answer"}]]):
+        with pytest.raises(InputError, match="perplexity does not apply"):
+            measure_perplexity(base, tokenizer, texts)
+
+
+def test_only_the_last_answer_is_graded_and_what_follows_it_is_not(tokenizer):
+    for conversation in (TALK, [*TALK, {"role": "user", "content": "Thanks"}]):
+        row = encode_last_answer(tokenizer, conversation)
+        kept = [token for token, label in zip(row.ids, row.labels, strict=True) if label != IGNORE]
+        assert tokenizer.decode(kept) == TALK[-1]["content"] + tokenizer.eos_token
+        assert last_answer(conversation) == (TALK[:3], TALK[3]["content"])
+    assert last_answer(TALK[:1]) is None and last_answer(TALK[1:2]) is None
+    assert encode_last_answer(tokenizer, TALK, 5).trained == 0
+
+
+def test_the_evaluator_leaves_out_what_cannot_be_graded(base, tokenizer):
+    groups = {"good": [TALK, TALK[:1]], "none": [TALK[:1]]}
+    found = Evaluator(tokenizer, groups, task_probes("good", groups["good"]))(base)
+    assert set(found.loss) == set(found.exact) == {"good"} and len(found.answers) == 1
+    assert Evaluator(tokenizer, {"good": [TALK]}, [], max_length=5)(base).exact == {}

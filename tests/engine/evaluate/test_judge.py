@@ -1,0 +1,171 @@
+"""Human judgement: blind, shuffled, resumable to the last line, and counted right."""
+
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+
+from engine import InputError
+from engine.evaluate.judge import Judging, Pair, WinRate, in_terminal, judge, main
+from engine.evaluate.metrics import wilson
+
+INFO = {"a": "one", "b": "two", "data": "mine", "seed": 0}
+
+
+def begin(path, count=12, **info):
+    return Judging.start(path, INFO | info, lambda: [(f"question {n}", f"A{n}", f"B{n}") for n in range(count)])
+
+
+def test_both_orders_occur_and_the_seed_decides(tmp_path):
+    first, again, other = (begin(tmp_path / f"{n}.jsonl", 40, seed=seed) for n, seed in enumerate((0, 0, 1)))
+    assert [p.prompt for p in first.pairs] == [p.prompt for p in again.pairs] != [p.prompt for p in other.pairs]
+    assert [p.first for p in first.pairs] == [p.first for p in again.pairs] != [p.first for p in other.pairs]
+    assert 8 < sum(p.first == "a" for p in first.pairs) < 32
+    assert [p.prompt for p in first.pairs] != sorted((p.prompt for p in first.pairs), key=lambda t: int(t.split()[1]))
+
+
+@pytest.mark.parametrize("first", "ab")
+def test_the_place_chosen_is_given_to_who_stood_there(first):
+    pair = Pair(0, "q", "A", "B", first)
+    for place in (0, 1):
+        assert pair.winner(place) == {"A": "a", "B": "b"}[pair.shown[place]]
+    assert pair.winner(None) == "tie"
+
+
+def test_it_goes_on_where_it_stopped_even_after_a_kill(tmp_path):
+    path = tmp_path / "j.jsonl"
+    judging = begin(path)
+    for place in (0, None, 1):
+        judging.judge(judging.pending[0], place)
+    with path.open("a") as file:
+        file.write('{"event": "judgement", "id": 7, "win')  # half a line
+    again = Judging.start(path, INFO, lambda: pytest.fail("the answers are in the file"))
+    assert again.winners == judging.winners and len(again.pending) == 9
+    assert again.pending == judging.pending
+    again.judge(again.pending[0], 0)
+    assert len(Judging(path).winners) == 4
+
+
+def test_another_judging_is_not_mixed_in(tmp_path):
+    begin(tmp_path / "j.jsonl")
+    with pytest.raises(InputError, match="holds a judging whose b is 'two', not 'three'"):
+        begin(tmp_path / "j.jsonl", b="three")
+    (tmp_path / "x.jsonl").write_text('{"something": 1}\n')
+    with pytest.raises(InputError, match="holds no judging of two runs"):
+        Judging(tmp_path / "x.jsonl")
+    (tmp_path / "y.jsonl").write_text("{\n")
+    with pytest.raises(InputError, match="line 1: not JSON"):
+        Judging(tmp_path / "y.jsonl")
+    with pytest.raises(InputError, match="cannot be written"):
+        begin(tmp_path / "no" / "j.jsonl")
+
+
+def test_the_same_words_twice_are_a_tie_that_nobody_is_asked_about(tmp_path):
+    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: [("q", "x", "x"), ("r", "x", "y")])
+    assert judging.result.ties == 1 and [p.prompt for p in judging.pending] == ["r"]
+
+
+def test_win_rate_and_its_interval():
+    rate = WinRate(wins=6, ties=2, losses=2, first=5)
+    assert rate.rate == 0.7 and rate.interval == wilson(7, 10)
+    assert "6 won, 2 tied, 2 lost; win rate 70%, 95 % interval 40% to 89%" in rate.sentence("x", "y")
+    assert "not settled" in rate.sentence("x", "y")
+    assert "so x is better here" in WinRate(30, 0, 2, 0).sentence("x", "y")
+    assert "so y is better here" in WinRate(2, 0, 30, 0).sentence("x", "y")
+    assert WinRate(0, 0, 0, 0).sentence("x", "y") == "nothing has been judged yet"
+    assert WinRate(0, 5, 0, 0).rate == 0.5
+
+
+def ask(judging, typed, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    out = io.StringIO()
+    in_terminal(judging, Console(file=out, width=100, highlight=False))
+    return out.getvalue()
+
+
+def test_in_the_terminal(tmp_path, monkeypatch):
+    judging = begin(tmp_path / "j.jsonl", 3)
+    said = ask(judging, "nonsense\n\n1\nT\nq\n", monkeypatch)
+    places = [None if judging.winners.get(p.id) == "tie" else p.shown[0] for p in judging.pairs[:2]]
+    assert judging.winners[0] == judging.pairs[0].first and judging.winners[1] == "tie" and places[1] is None
+    assert "1 of 3" in said and "1 are left" in said and "one against two" in said
+    assert "one" not in said.split("one against two")[0]  # blind until the end
+    said = ask(Judging(tmp_path / "j.jsonl"), "2\n", monkeypatch)
+    assert "3 of 3" in said and "left" not in said
+    assert "1 tied" in said and " of 2\n" in said
+    assert "Judgements lie in" in ask(Judging(tmp_path / "j.jsonl"), "", monkeypatch)
+
+
+def test_the_end_of_input_keeps_what_was_judged(tmp_path, monkeypatch):
+    judging = begin(tmp_path / "j.jsonl", 3)
+    assert "2 are left" in ask(judging, "1\n", monkeypatch)
+    assert len(Judging(tmp_path / "j.jsonl").winners) == 1
+
+
+def test_hostile_answers_do_nothing_to_the_terminal_or_the_page(tmp_path, monkeypatch):
+    bad = "\x1b[2J<script>alert(1)</script>[red]\u202e"
+    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: [(bad, bad + "1", bad + "2")])
+    said = ask(judging, "q\n", monkeypatch)
+    assert all(c.isprintable() or c == "\n" for c in said) and "[red]" in said
+    pytest.importorskip("ipywidgets")
+    from engine.evaluate.widget import widget
+
+    title, answers, *_ = widget(judging).children
+    for shown in (title.value, *(child.value for child in answers.children)):
+        assert "<script>" not in shown and "&lt;script&gt;" in shown and "\x1b" not in shown
+
+
+def test_the_widget_judges_like_the_terminal(tmp_path):
+    pytest.importorskip("ipywidgets")
+    from engine.evaluate.widget import widget
+
+    judging = begin(tmp_path / "j.jsonl", 3)
+    first = [pair.first for pair in judging.pairs]
+    box = widget(judging)
+    title, answers, buttons, result = box.children
+    one, tie, two = buttons.children
+    assert [judging.pairs[0].shown[n] in answers.children[n].value for n in (0, 1)] == [True, True]
+    one.click()
+    assert "question" in title.value and result.value == ""
+    tie.click()
+    two.click()
+    assert [judging.winners[n] for n in range(3)] == [first[0], "tie", "ab"[first[2] == "a"]]
+    assert all(button.disabled for button in buttons.children) and "win rate" in result.value
+    one.click()
+    assert len(Judging(tmp_path / "j.jsonl").winners) == 3
+
+
+def test_the_widget_without_ipywidgets(tmp_path, monkeypatch):
+    from engine.evaluate.widget import widget
+
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(InputError, match="the widget needs ipywidgets"):
+        widget(begin(tmp_path / "j.jsonl", 1))
+
+
+def test_real_runs(lora_run, full_run, tmp_path, monkeypatch, capsys):
+    judging = judge(lora_run.path, full_run.path, count=5, out=tmp_path / "j.jsonl", max_new_tokens=8)
+    assert len(judging.pairs) == 5 and (judging.a, judging.b) == ("lora", "full")
+    assert [json.loads(line)["event"] for line in (tmp_path / "j.jsonl").read_text().splitlines()][:6] == ["start"] + [
+        "pair"
+    ] * 5
+    monkeypatch.setattr(sys, "stdin", io.StringIO("q\n"))
+    assert (
+        main(
+            [str(lora_run.path), "base", "--count", "3", "--out", str(tmp_path / "base.jsonl"), "--max-new-tokens", "8"]
+        )
+        == 0
+    )
+    assert "Judgements lie in" in capsys.readouterr().out
+    for wrong, said in (
+        (["nowhere", "base"], "holds no run"),
+        ([str(lora_run.path), str(lora_run.path)], "are the same run"),
+        ([str(lora_run.path), "base", "--count", "0"], "count is 0"),
+        ([str(lora_run.path), "base", "--data", "klingon"], "no task and no file"),
+        ([str(lora_run.path), "base", "--seed", "9", "--out", str(tmp_path / "base.jsonl")], "whose seed is 0, not 9"),
+    ):
+        assert main(wrong) == 2
+        printed = capsys.readouterr().err
+        assert said in printed and printed.count("\n") == 1
