@@ -169,9 +169,9 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
 def compare(run: Run, other: Run) -> pd.DataFrame:
     """Do two runs change the same things, the same way? One row a module of both, the most alike first.
 
-    overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1; chance: of random
-    subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if none is in
-    both.
+    overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1;
+    chance: of random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if
+    none is in both.
     """
     rows = {}
     for name in [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]:
