@@ -78,7 +78,7 @@ def _nothing_moved(run: Run) -> Finding:
     loras = [module for module in run.modules if run.kind(module) == "lora"]
     if not loras:
         return Finding("fault", "every weight is the base's own: nothing changed", _UNTRAINED)
-    if all(run.factors(module).scaling == 0 for module in loras):
+    if all(run.info["modules"][module].get("scaling") == 0 for module in loras):
         return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
     return Finding("fault", f"B is still zero in all {len(loras)} modules: delta-W = B A is zero", _UNTRAINED)
 

@@ -75,7 +75,8 @@ def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
     """One row a matrix, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
-    some ten seconds, unless `everything`; `of` is the rank that there could be. Broken matrices come first.
+    some ten seconds, unless `everything`, and for a sketched matrix; `of` is the rank that there could be. Broken
+    matrices come first.
     """
     norms = norms_of(run)
     rows = {}
@@ -87,7 +88,7 @@ def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
         if run.kind(name) == "lora":
             most = run.info["modules"][name].get("r", most)
         work += 0 if run.kind(name) == "lora" else float(np.prod(run.shape(name))) * most
-        known = np.isfinite(norms[name]) and (everything or work < _WORK)
+        known = np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
         rank = effective_rank(singular_values(run, name)) if known else np.nan
         rows[name] = {"norm": norms[name], "relative": relative.get(name, np.nan), "effective_rank": rank, "of": most}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["norm", "relative", "effective_rank", "of"])

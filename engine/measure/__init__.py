@@ -1,6 +1,7 @@
 """How far, and in how many directions, did the weights move? Numbers from a Run, for plots and films alike.
 
 Numpy only. For a LoRA module everything is computed from its factors, in r dimensions, never from the whole product.
+Of a module that the budget left as a sketch, its norm and largest directions are known, and nothing is made up beyond.
 Where the directions point, beside W or another run's, is in `engine.measure.subspaces`.
 """
 
@@ -15,9 +16,10 @@ from engine.run import Factors, Run
 def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarray:
     """Singular values of delta-W, largest first: (min(out, in),), or (r,) for LoRA, whose others are exactly zero.
 
-    In the weights' own unit. Raises InputError for a change that is not finite.
+    In the weights' own unit. Of a sketched module only the largest, as many as were kept. Raises InputError for a
+    change that is not finite.
     """
-    if run.kind(module) == "lora":
+    if run.kind(module) == "lora" or run.is_sketched(module):
         return directions(run, module, step)[1]
     return np.linalg.svd(_finite(run.delta(module, step), run, module), compute_uv=False)
 
@@ -25,8 +27,13 @@ def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarra
 def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Along which directions did a matrix move? delta-W = U diag(S) Vt, largest first: (out, n), (n,), (n, in).
 
-    n is min(out, in), or r for LoRA. Raises InputError for a change that is not finite.
+    n is min(out, in), or r for LoRA, or what was kept of a sketched module. Raises InputError for a change that is
+    not finite.
     """
+    if run.is_sketched(module):
+        kept = run.sketch(module, step)
+        _finite(np.array([kept.norm]), run, module)
+        return kept.U, kept.S, kept.Vt
     if run.kind(module) == "lora":
         factors = run.factors(module, step)
         _finite(factors.A, run, module), _finite(factors.B, run, module)
@@ -55,6 +62,8 @@ def norm(run: Run, module: str, step: int | None = None) -> float:
     """How far a matrix moved: the Frobenius norm of delta-W, in the weights' own unit. NaN if a weight is."""
     if (moved := run.moved(module, step)) is not None:
         return moved.norm
+    if run.is_sketched(module):
+        return run.sketch(module, step).norm
     if run.kind(module) == "lora":
         return factored_norm(run.factors(module, step))
     return float(np.linalg.norm(run.delta(module, step)))
@@ -111,18 +120,29 @@ def spectrum_table(run: Run, step: int | None = None, modules: list[str] | None 
     """Every matrix's change in numbers, one row a module (the index): norm, in the weights' unit, and of its singular
     values the effective and stable rank, and `rank_90`, the directions that hold 90 % of the energy.
 
-    modules: default all. A whole matrix costs out * in * min(out, in) operations. Raises as `singular_values`.
+    modules: default all. A whole matrix costs out * in * min(out, in) operations. Of a sketched module, what its
+    largest singular values and its norm do not settle is NaN. Raises as `singular_values`.
     """
     rows = {}
     for module in modules or run.modules:
-        values = singular_values(run, module, step)
-        rows[module] = {
-            "norm": norm(run, module, step),
-            "effective_rank": effective_rank(values),
-            "stable_rank": stable_rank(values),
-            "rank_90": energy_rank(values),
-        }
+        values, size = singular_values(run, module, step), norm(run, module, step)
+        if run.is_sketched(module):
+            ranks = (np.nan, *_ranks_of_largest(values, size))
+        else:
+            ranks = (effective_rank(values), stable_rank(values), energy_rank(values))
+        rows[module] = dict(zip(("norm", "effective_rank", "stable_rank", "rank_90"), (size, *ranks), strict=True))
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _ranks_of_largest(values: np.ndarray, size: float) -> tuple[float, float]:
+    """The stable rank, and the rank for 90 % of the energy, of a matrix of norm `size` with these largest values."""
+    if size == 0:
+        return 0.0, 0.0
+    if not values.size or values[0] == 0:
+        return np.nan, np.nan
+    rank = energy_rank(values, min(1.0, 0.9 * size**2 / float(np.square(values, dtype=np.float64).sum())))
+    reached = float(np.linalg.norm(values[:rank])) >= 0.9**0.5 * size * (1 - 1e-6)
+    return size**2 / float(values[0]) ** 2, float(rank) if reached else np.nan
 
 
 def forgetting(run: Run) -> pd.DataFrame:

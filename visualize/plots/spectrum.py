@@ -17,7 +17,8 @@ def plot_spectrum(run: Run, *, module: str | None = None, step: int | None = Non
     """The largest singular values of delta-W at every captured step up to `step`, on a logarithmic axis.
 
     At most 32 lines, darkest first. Values that are rounding error, as all are at step 0, are left out; the title
-    says how many are not at the last step. Raises InputError for a step or module that was not captured.
+    says how many are not at the last step, or of a sketched module how many were kept, and what they miss. Raises
+    InputError for a step or module that was not captured.
     """
     module = choose_module(run, module, step)
     steps = [captured for captured in run.steps if step is None or captured <= step]
@@ -33,10 +34,18 @@ def plot_spectrum(run: Run, *, module: str | None = None, step: int | None = Non
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-    kept = f"at least {_MOST_LINES}" if ranks[-1] == _MOST_LINES else str(ranks[-1])
-    possible = f"of {min(run.shape(module))} possible are above rounding error"
-    ax.set_title(f"Singular values of delta-W, {short(module)}\n{kept} {possible}, {run.when(steps[-1])}")
+    if run.is_sketched(module):
+        missed = run.sketch(module, steps[-1]).missed
+        about = f"the {values.shape[1]} largest were kept; the others hold {100 * missed**2:.2g} % of the energy"
+    else:
+        about = _counted(ranks[-1], run.shape(module))
+    ax.set_title(f"Singular values of delta-W, {short(module)}\n{about}, {run.when(steps[-1])}")
     ax.set_xlabel("step")
     ax.set_ylabel("singular value (weights' unit)")
     ax.grid(axis="y")
     return ax
+
+
+def _counted(rank: int, shape: tuple[int, ...]) -> str:
+    kept = f"at least {_MOST_LINES}" if rank == _MOST_LINES else str(rank)
+    return f"{kept} of {min(shape)} possible are above rounding error"

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from engine import InputError, Run, capture
+from engine import InputError, Run, capture, measure
 from engine.capture.delta import Factors
 from engine.capture.schedule import allot, capture_schedule, count_captures, parse_bytes, readable
 from engine.capture.sketch import LEVELS, Level, block_means, sketch, sketch_factors
+from engine.diagnose import diagnose
+from visualize import plots
 
 RANDOM = np.random.default_rng(0)
 
@@ -128,6 +130,29 @@ def test_within_the_budget_the_small_stay_exact_and_the_large_are_summarised(tmp
     ):
         with pytest.raises(InputError, match=says):
             asked()
+
+
+def test_what_a_sketch_does_not_know_is_not_measured(tmp_path):
+    run, deltas = nudged(big(500, 400, 20, 10), tmp_path / "run", budget="1.5MB")
+    true = deltas[-1]["0.weight"]
+    values = np.linalg.svd(true, compute_uv=False)
+    assert measure.norm(run, "0") == pytest.approx(np.linalg.norm(true), rel=1e-5)
+    found = measure.singular_values(run, "0")
+    assert len(found) < len(values)
+    np.testing.assert_allclose(found, values[: len(found)], rtol=1e-2, atol=1e-4)
+    table = measure.spectrum_table(run)
+    assert np.isnan(table.loc["0", "effective_rank"]) and table.loc["1", "effective_rank"] > 0
+    assert table.loc["0", "stable_rank"] == pytest.approx(measure.stable_rank(values), rel=1e-3)
+    reached = np.linalg.norm(found) ** 2 >= 0.9 * np.linalg.norm(true) ** 2
+    rank = table.loc["0", "rank_90"]
+    assert rank == measure.energy_rank(values) if reached else np.isnan(rank)
+    assert measure.spectrum_table(run, 0).loc["0", ["stable_rank", "rank_90"]].tolist() == [0, 0]
+    delta, spectrum = plots.plot_delta(run, module="0"), plots.plot_spectrum(run, module="0")
+    np.testing.assert_array_equal(delta.images[0].get_array(), run.sketch("0").picture)
+    assert "means of blocks" in delta.get_title("left") and f"the {len(found)} largest were kept" in spectrum.get_title(
+        "left"
+    )
+    assert not any(finding.level == "fault" for finding in diagnose(run))
 
 
 def test_enough_budget_keeps_all_exactly_and_none_is_no_limit(tmp_path):

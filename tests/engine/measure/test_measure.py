@@ -44,6 +44,9 @@ class Fake:
     def moved(self, module, step=None):
         return None
 
+    def is_sketched(self, module):
+        return False
+
     def shape(self, module):
         return self.delta(module).shape
 
