@@ -9,13 +9,12 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, command
 from engine.run import EMBEDDED_FOLDER, Run, write_json
 
 
@@ -72,16 +71,13 @@ def _base_digest() -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m animations.runs", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; default: all")
     chosen = parser.parse_args(arguments)
-    try:
-        for name in chosen.names or RECIPES:
-            print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in chosen.names or RECIPES:
+        print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
     return 0
 
 

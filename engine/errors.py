@@ -1,6 +1,10 @@
 """How does Glasstune say that the user, not the program, has to change something?"""
 
+import os
+import sys
 import unicodedata
+from collections.abc import Callable
+from functools import wraps
 
 # Control and format characters, lone surrogates, private use, line and paragraph separators: some of them move the
 # cursor, change colours, write the clipboard, or turn the reading direction around.
@@ -28,3 +32,32 @@ class InputError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
+
+
+def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:
+    """Makes `main(arguments)` a command line's: it gives the exit status, and a mistake is one line, no trace.
+
+    0, or what `main` gave; 2 after an InputError; 130 after Ctrl-C; 1 where the disk or another file failed.
+    """
+
+    @wraps(main)
+    def run(arguments: list[str] | None = None) -> int:
+        try:
+            return main(arguments) or 0
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:  # `| head` has seen enough; what Python flushes at its end must go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            where = f"{printable(str(error.filename))}: " if error.filename else ""
+            print(f"error: {where}{error.strerror}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nStopped.", file=sys.stderr)
+            return 130
+
+    return run

@@ -8,7 +8,6 @@ transformers' own `Trainer` does the training; this file chooses sensible settin
 
 import argparse
 import random
-import sys
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from engine.capture.recorder import check_free
 from engine.capture.schedule import Every
 from engine.curriculum import Message, mixture
 from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
-from engine.errors import InputError
+from engine.errors import InputError, command
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
@@ -265,6 +264,7 @@ class _Bar(TrainerCallback):
         self.bar.close()
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.finetune", description=__doc__.split("\n")[0])
     parser.add_argument("--model", default=EMBEDDED, help="'embedded', a folder or a Hub id")
@@ -285,15 +285,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
     parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    try:
-        method = get_method(given.pop("method"))
-        shape = {name: given.pop(name) for name in ("r", "alpha", "dropout") if name in given}
-        if shape and not isinstance(method, LoRA):
-            raise InputError(f"--{min(shape)} is for lora and qlora; {method.name} fine-tuning has none")
-        run = finetune(method=replace(method, **shape), **given)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    method = get_method(given.pop("method"))
+    shape = {name: given.pop(name) for name in ("r", "alpha", "dropout") if name in given}
+    if shape and not isinstance(method, LoRA):
+        raise InputError(f"--{min(shape)} is for lora and qlora; {method.name} fine-tuning has none")
+    run = finetune(method=replace(method, **shape), **given)
     print(f"{run}\nIt lies in {run.path}")
     return 0
 

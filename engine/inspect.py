@@ -6,7 +6,6 @@ found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.diagnose import diagnose, norms_of
-from engine.errors import InputError
+from engine.errors import InputError, command
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import subspace_overlap
 from engine.run import EMBEDDED, Run
@@ -204,6 +203,7 @@ def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> No
     )
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
     parser.add_argument("path", help="a Run, an adapter, a Trainer's output, or (before what was tuned from it) a base")
@@ -215,17 +215,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="compute every effective rank, however long it takes")
     chosen = parser.parse_args(arguments)
     console = Console()
-    try:
-        if chosen.second is None:
-            first, other = open_run(chosen.path, chosen.base), None
-        else:
-            first, other = open_two(chosen.path, chosen.second)
-        faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
-        if other is not None:
-            show_comparison(first, other, console, chosen.top)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if chosen.second is None:
+        first, other = open_run(chosen.path, chosen.base), None
+    else:
+        first, other = open_two(chosen.path, chosen.second)
+    faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
+    if other is not None:
+        show_comparison(first, other, console, chosen.top)
     return int(any(faults))
 
 

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from engine.card import write_card
 from engine.curriculum import mixture
 from engine.data import IGNORE
-from engine.errors import InputError
+from engine.errors import InputError, command
 from engine.models import without_bars
 from engine.muon import Muon
 from engine.run import EMBEDDED_FOLDER
@@ -273,6 +273,7 @@ def _resume(training: Training, checkpoint: Path, recipe: Recipe) -> float:
     return float(seconds)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.pretrain", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=EMBEDDED_FOLDER, help="where the model goes (default: %(default)s)")
@@ -283,13 +284,10 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = replace(Recipe(), seed=chosen.seed, steps=chosen.steps)
     try:
         made = pretrain(recipe, chosen.out, chosen.work)
-        print(f"The base model lies in {made}; its card is {made / 'README.md'}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on from the last checkpoint in {chosen.work}.", file=sys.stderr)
         return 130
+    print(f"The base model lies in {made}; its card is {made / 'README.md'}")
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from engine.errors import InputError
+from engine.errors import InputError, command
 
 FOLDER = Path(__file__).parent
 
@@ -62,6 +62,7 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
     return path
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lessons.notebooks", description=__doc__.splitlines()[0])
     parser.add_argument("lesson", nargs="*", help="default: all")
@@ -69,13 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="less training")
     parser.add_argument("--no-run", action="store_true", help="leave the outputs empty, for students to fill")
     chosen = parser.parse_args(arguments)
-    try:
-        for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
-            made = make_notebook(lesson, chosen.out, execute=not chosen.no_run, quick=chosen.quick)
-            tqdm.write(str(made))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
+        made = make_notebook(lesson, chosen.out, execute=not chosen.no_run, quick=chosen.quick)
+        tqdm.write(str(made))
     return 0
 
 

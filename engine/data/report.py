@@ -8,7 +8,6 @@ shares with the training part, and one example with the tokens that are learned 
 
 import argparse
 import re
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.curriculum import Message
 from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
-from engine.errors import InputError, printable
+from engine.errors import InputError, command, printable
 from engine.models import load_tokenizer
 from engine.run import EMBEDDED
 
@@ -280,6 +279,7 @@ def _spread(values: np.ndarray) -> str:
     return f"{low} to {most} an example, median {middle}, 95 % of them at most {high}"
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.data", description=__doc__.split("\n")[0])
     parser.add_argument("data", help="a file (JSON, JSONL, CSV, Parquet), a task's name, a data set's folder or Hub id")
@@ -289,10 +289,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--heldout", help="the data that you will grade on, to look for overlap")
     parser.add_argument("--max-length", type=int, default=512, help="tokens; longer examples are cut (512)")
     given = parser.parse_args(arguments)
-    try:
-        tokenizer = load_tokenizer(given.model)
-        show(report(given.data, tokenizer, given.heldout, given.max_length), tokenizer, Console(highlight=False))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    tokenizer = load_tokenizer(given.model)
+    show(report(given.data, tokenizer, given.heldout, given.max_length), tokenizer, Console(highlight=False))
     return 0

@@ -9,7 +9,6 @@ table stand some answers, because a number alone does not say what went wrong.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.curriculum import Message
 from engine.data import Conversations, Source, hold_out, load
-from engine.errors import InputError, printable
+from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
 from engine.evaluate.perplexity import measure_perplexity
@@ -217,6 +216,7 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
         console.print(rows)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("run", help="the run's folder")
@@ -230,29 +230,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
     parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
     given = parser.parse_args(arguments)
-    try:
-        for name in ("limit", "max_new_tokens"):
-            if getattr(given, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; it must be at least 1")
-        console = Console(highlight=False)
-        if given.lm_eval:
-            from engine.evaluate.harness import show_tasks
+    for name in ("limit", "max_new_tokens"):
+        if getattr(given, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; it must be at least 1")
+    console = Console(highlight=False)
+    if given.lm_eval:
+        from engine.evaluate.harness import show_tasks
 
-            show_tasks(Run.load(given.run), given.lm_eval, given.limit, console)
-            return 0
-        if given.answers and given.answers.exists():
-            raise InputError(f"{given.answers} already exists; give another file, or delete it first")
-        metrics: list[AnyMetric] = [*(given.metrics or DEFAULT)]
-        metrics += [json_with(*given.json_keys)] if given.json_keys else []
-        metrics += [matching(given.regex)] if given.regex else []
-        found = compare(given.run, given.data, metrics, limit=given.limit, max_new_tokens=given.max_new_tokens)
-        show(found, console)
-        if given.answers:
-            _write(found.answers, given.answers)
-            print(f"All answers lie in {given.answers}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        show_tasks(Run.load(given.run), given.lm_eval, given.limit, console)
+        return 0
+    if given.answers and given.answers.exists():
+        raise InputError(f"{given.answers} already exists; give another file, or delete it first")
+    metrics: list[AnyMetric] = [*(given.metrics or DEFAULT)]
+    metrics += [json_with(*given.json_keys)] if given.json_keys else []
+    metrics += [matching(given.regex)] if given.regex else []
+    found = compare(given.run, given.data, metrics, limit=given.limit, max_new_tokens=given.max_new_tokens)
+    show(found, console)
+    if given.answers:
+        _write(found.answers, given.answers)
+        print(f"All answers lie in {given.answers}")
     return 0
 
 

@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from rich.text import Text
 
 from engine.curriculum import Message
 from engine.data import Source
-from engine.errors import InputError, printable
+from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer
 from engine.evaluate.compare import base_and_tuned, questions_of, tokenizer_of
 from engine.evaluate.metrics import wilson
@@ -274,6 +273,7 @@ def in_terminal(judging: Judging, console: Console) -> None:
     console.print(Text(f"Judgements lie in {judging.path}"))
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.evaluate.judge", description=__doc__.split("\n")[0])
     parser.add_argument("a", metavar="RUN_A", help="a run's folder")
@@ -283,11 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws the questions, and whose answer stands first (0)")
     parser.add_argument("--out", help="the file of judgements (default: beside RUN_A)")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
-    try:
-        in_terminal(judge(**vars(parser.parse_args(arguments))), Console(highlight=False))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    in_terminal(judge(**vars(parser.parse_args(arguments))), Console(highlight=False))
     return 0
 
 

@@ -1,0 +1,45 @@
+"""A user's mistake is one line on the terminal, with its own exit status, whatever the text in it."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from engine.errors import InputError, command
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "says"),
+    [
+        (None, 0, ""),
+        (InputError("no such \x1b[31mthing\nat all"), 2, "error: no such \\x1b[31mthing\\nat all\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a\nb"), 1, "error: a\\nb: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "\nStopped.\n"),
+    ],
+)
+def test_a_command_ends_with_a_status_and_one_line(raised, status, says, capsys):
+    @command
+    def main(arguments=None):
+        if raised is not None:
+            raise raised
+
+    assert main([]) == status
+    assert capsys.readouterr().err == says
+
+
+def test_a_defect_of_ours_keeps_its_traceback():
+    @command
+    def main(arguments=None):
+        raise OSError("not of the system")
+
+    with pytest.raises(OSError, match="not of the system"):
+        main([])
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    code = "from engine.errors import command\n@command\ndef main(a=None):\n  print('x\\n' * 99999)\nraise SystemExit(main())"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(2)
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
