@@ -21,7 +21,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.capture.callback import CaptureCallback
 from engine.capture.recorder import check_free
-from engine.capture.schedule import Every
+from engine.capture.schedule import EvaluateAt, Every
 from engine.curriculum import Message, mixture
 from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
 from engine.errors import InputError, command
@@ -83,6 +83,7 @@ def finetune(
     out: str | Path,
     every: Every = "auto",
     skills: int | None = None,
+    evaluate_at: EvaluateAt = 12,
     mix_with: Source | None = None,
     save: bool = True,
     progress: bool = True,
@@ -94,7 +95,8 @@ def finetune(
     (see `engine.data.records`).
     method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
-    for the embedded model and 0 for others, which were not taught them. save: keep the trained adapter or model.
+    for the embedded model and 0 for others, which were not taught them. evaluate_at: about how many times, or a
+    function of the step. save: keep the trained adapter or model.
     mix_with: where the share `mix` of the examples comes from: "curriculum" (the default: what the embedded model was
     pretrained on) or any data that `data` may be; all of it is drawn on before any of it twice.
     settings: see `Settings`. Raises InputError for anything wrong with these, before anything is written.
@@ -127,6 +129,7 @@ def finetune(
         out,
         every=every,
         evaluator=evaluator,
+        evaluate_at=evaluate_at,
         info={
             "method": method.describe(),
             "data": {

@@ -5,7 +5,7 @@ every trained weight since step 0, at every captured step.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from engine.capture.recorder import Recorder
-from engine.capture.schedule import DEFAULT_BUDGET, Every
+from engine.capture.schedule import DEFAULT_BUDGET, EvaluateAt, Every
 from engine.evaluate import Evaluator
 from engine.run import Run
 
@@ -29,7 +29,8 @@ class CaptureCallback(TrainerCallback):
     each tenth; a list of steps; a function of the step; or "auto", all at first and then sparser, some 150 MB in all.
     modules: patterns of the names to capture ("*.q_proj"), default all that is trained. budget: the Run's size at
     most ("200MB"; None for no limit): matrices that do not fit are summarised, see `Run.sketch`.
-    evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes at the steps that `evaluate_at` chooses.
+    evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes; evaluate_at: how many times about,
+    or a function of the step.
     source: where the base model's files are (default: what the model says). info: more for run.json. say: print,
     once, what is kept.
 
@@ -46,7 +47,7 @@ class CaptureCallback(TrainerCallback):
         modules: str | list[str] | None = None,
         budget: str | int | None = DEFAULT_BUDGET,
         evaluator: Evaluator | None = None,
-        evaluate_at: Callable[[int], bool] | None = None,
+        evaluate_at: EvaluateAt = 12,
         source: str | None = None,
         info: dict[str, Any] | None = None,
         say: bool = True,

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +20,7 @@ from torch import nn
 from engine.capture.resume import RECORDS, adopt, holds_run, rewind
 from engine.capture.schedule import (
     DEFAULT_BUDGET,
+    EvaluateAt,
     Every,
     allot,
     capture_schedule,
@@ -102,9 +103,10 @@ class Recorder:
     """Writes one Run. `start`, then `step` after every optimizer step, then `finish`.
 
     every, budget: see the schedule. modules: patterns of the names to capture. evaluator: graded at the steps
-    that `evaluate_at` chooses. total: the number of the last step, if known. resumed: the steps that were done before;
-    the Run that `out` then holds goes on from there. source: where the base model's files are (default: what the model
-    says). info: what else run.json shall hold (method, data, settings, ...). say: print what is kept, once.
+    of `evaluate_at`, see `evaluation_schedule`. total: the number of the last step, if known. resumed: the steps that
+    were done before; the Run that `out` then holds goes on from there. source: where the base model's files are
+    (default: what the model says). info: what else run.json shall hold (method, data, settings, ...). say: print what
+    is kept, once.
     Raises InputError, before training begins, for whatever cannot be captured.
     """
 
@@ -117,7 +119,7 @@ class Recorder:
         modules: str | list[str] | None = None,
         budget: str | int | None = DEFAULT_BUDGET,
         evaluator: Evaluator | None = None,
-        evaluate_at: Callable[[int], bool] | None = None,
+        evaluate_at: EvaluateAt = 12,
         total: int | None = None,
         resumed: int = 0,
         source: str | None = None,
@@ -137,7 +139,7 @@ class Recorder:
         goes_on = agreed(self.writes and resumed > 0 and holds_run(self.folder), sharded)
         sizes = {name: size_of(part) for name, part in self.trained.items()}
         self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
-        self._evaluated_at = evaluate_at or (evaluation_schedule(total) if total else lambda step: step == 0)
+        self._evaluated_at = evaluation_schedule(evaluate_at, total)
         if goes_on and self.writes:
             adopt(self.folder, self.trained, resumed)
         elif not goes_on:

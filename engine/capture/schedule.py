@@ -10,6 +10,7 @@ from engine.capture.sketch import LEVELS, Level
 from engine.errors import InputError
 
 Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
+EvaluateAt = int | Callable[[int], bool]
 DEFAULT_BUDGET = "1GB"
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
 HEADER = 150  # bytes that a file's header spends on a tensor, at most about
@@ -57,9 +58,16 @@ def _strides(every: Mapping[int, int]) -> Callable[[int], bool]:
     return captured
 
 
-def evaluation_schedule(total: int, count: int = 12) -> Callable[[int], bool]:
-    """Step 0, the last, and about `count` between, closer together at first, when most is learned and lost."""
-    steps = {round(total * (at / count) ** 1.5) for at in range(count + 1)}
+def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bool]:
+    """Which steps are evaluated. at: a function of the step, or a number: step 0, the last, and about so many between,
+    closer together at first, when most is learned and lost. Without a known total, step 0 only. Raises InputError for
+    a number below 1.
+    """
+    if callable(at):
+        return at
+    if at < 1:
+        raise InputError(f"evaluate_at is {at}; evaluate at least once between the first step and the last")
+    steps = {round((total or 0) * (part / at) ** 1.5) for part in range(at + 1)}
     return lambda step: step in steps
 
 

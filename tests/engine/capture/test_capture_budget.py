@@ -9,7 +9,14 @@ from torch import nn
 
 from engine import InputError, Run, capture, measure
 from engine.capture.delta import Factors
-from engine.capture.schedule import allot, capture_schedule, count_captures, parse_bytes, readable
+from engine.capture.schedule import (
+    allot,
+    capture_schedule,
+    count_captures,
+    evaluation_schedule,
+    parse_bytes,
+    readable,
+)
 from engine.capture.sketch import LEVELS, Level, block_means, sketch, sketch_factors
 from engine.diagnose import diagnose
 from visualize import plots
@@ -30,6 +37,17 @@ def test_schedules():
     assert captured("auto", 40) == list(range(41))  # it fits
     long = captured("auto", 10_000, 10_000_000)
     assert long[:4] == [0, 1, 2, 3] and len(long) <= 16 and long[-1] == 10_000  # dense at first, sparse later
+
+
+def test_evaluations_come_closer_together_at_first():
+    at = evaluation_schedule(5, 100)
+    steps = [step for step in range(101) if at(step)]
+    assert steps[0] == 0 and steps[-1] == 100 and len(steps) == 6
+    assert all(one <= other for one, other in itertools.pairwise(np.diff(steps)))
+    assert evaluation_schedule(lambda step: step == 7, 100)(7)
+    assert [step for step in range(100) if evaluation_schedule(5, None)(step)] == [0]
+    with pytest.raises(InputError, match="evaluate_at is 0"):
+        evaluation_schedule(0, 100)
 
 
 @pytest.mark.parametrize("every", [0, -1, "often", 2.5, {}, {0: 0}, {-1: 1}, [1, -2], [1.5]])
