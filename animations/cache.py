@@ -1,7 +1,7 @@
 """When need a scene not be rendered again? When nothing that it is made of has changed: source, runs, settings.
 
-The key of a scene is a digest of its own source and what it shares (not of the other scenes of its film), of every
-file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
+The key of a scene is a digest of its own source and of all that it imports (not of the other scenes of its film), of
+every file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
 """
 
 import ast
@@ -9,16 +9,15 @@ import hashlib
 import json
 import os
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import animations
-import engine
-import visualize
 from animations.join import Rendered
 from engine.errors import InputError
 from engine.run import Run, base_folder
 
+OURS = ("animations", "engine", "visualize")
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
 
 
@@ -29,35 +28,59 @@ def folder() -> Path:
 def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], settings: dict[str, str]) -> str:
     """The digest of everything that a scene is made of. scenes: all of its film's, to leave the others out."""
     digest = hashlib.sha256(json.dumps([film, scene, settings, _versions()]).encode())
-    digest.update(_source(Path(animations.__file__).parent / f"{film}.py", set(scenes) - {scene}).encode())
-    for file in _shared():
+    own = Path(__file__).parent / f"{film}.py"
+    tree = ast.parse(own.read_bytes())
+    others = set(scenes) - {scene}
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name in others)]
+    digest.update(ast.unparse(tree).encode())  # so comments and layout do not count
+    for file in sorted(drawn_with(film) - {own}):
         digest.update(file.read_bytes())
     for name, run in sorted(runs.items()):
         digest.update(f"{name} {run.name}".encode())
         for file in _files(run):
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+            known = file.stat()
+            digest.update(_content(file, known.st_size, known.st_mtime_ns))
     return digest.hexdigest()[:24]
 
 
-def _source(path: Path, others: set[str]) -> str:
-    """A film's source without its other scenes; comments and layout do not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name in others)]
-    return ast.unparse(tree)
+@cache
+def _content(file: Path, size: int, changed: int) -> bytes:
+    """A file's digest, read once for all scenes; size and time of change tell it from what was there before."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
 
 
-def _shared() -> list[Path]:
-    """What every scene is drawn with: the building blocks, the theme, the measures, the camera and the encoder."""
-    drawing = Path(visualize.__file__).parent
-    own = Path(animations.__file__).parent
-    measuring = Path(engine.__file__).parent
-    return [
-        *sorted((drawing / "mobjects").glob("*.py")),
-        drawing / "theme.py",
-        *(own / f"{name}.py" for name in ("film", "camera", "encode")),
-        *(measuring / f"{name}.py" for name in ("run", "measure")),
-    ]
+def _file(module: str) -> Path | None:
+    """Where a module of ours lies; None for others' modules, and for names that are no module."""
+    path = Path(__file__).parent.parent.joinpath(*module.split("."))
+    found = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    return found[0] if found and module.split(".")[0] in OURS else None
+
+
+def drawn_with(film: str) -> set[Path]:
+    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder."""
+    todo, found = [f"animations.{film}", "animations.camera", "animations.encode"], set[Path]()
+    while todo:
+        name = todo.pop()
+        file = _file(name)
+        # How the films' own runs are made is left out: what the run at hand holds, counts.
+        if file is None or file in found or name == "animations.runs":
+            continue
+        found.add(file)
+        todo += _imported(file)
+    return found
+
+
+@cache
+def _imported(file: Path) -> list[str]:
+    """The modules that a file imports when it is loaded, and names that may be one."""
+    names = []
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _files(run: Run) -> list[Path]:

@@ -1,6 +1,9 @@
 """The renderer: what is written is whole, is the film that was walked, and nothing half is ever left."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from animations.join import join, to_gif
 from animations.preview import contact_sheet
 from engine import InputError, Run
 
+ROOT = Path(cache.__file__).parent.parent
 SMALL = QUALITIES["480p15"]
 RANDOM = np.random.default_rng(0)
 
@@ -103,6 +107,20 @@ def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
     (copy / "metrics.jsonl").write_text("")
     others = {key("Counts"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
     assert len(others) == 4 and key() not in others
+
+
+def test_a_key_counts_every_file_that_the_film_is_drawn_with():
+    found = {path.relative_to(ROOT).as_posix() for path in cache.drawn_with("lora")}
+    loaded = "import sys, animations.lora, animations.camera; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)), sep='\\n')"
+    said = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    ours = {
+        Path(line).relative_to(ROOT).as_posix()
+        for line in said.splitlines()
+        if Path(line).is_relative_to(ROOT) and ".venv" not in line
+    }
+    packages = {"animations/__init__.py", "engine/__init__.py", "engine/sources/__init__.py", "visualize/__init__.py"}
+    assert ours - found <= {*packages, "visualize/mobjects/__init__.py", "animations/runs.py"}
+    assert {"visualize/theme.py", "visualize/mobjects/matrix.py", "engine/measure/__init__.py"} <= found
 
 
 def test_a_scene_that_fails_is_named_and_leaves_nothing(film_runs, tmp_path):
