@@ -28,7 +28,6 @@ from engine.curriculum import Message
 from engine.errors import InputError
 from engine.tasks import TASKS, task_file
 
-Source: TypeAlias = str | Path | Dataset | DatasetDict | list[dict[str, Any]]
 Found = tuple[str, Mapping[str, Any]]  # (where the record stands, the record)
 
 FORMS = "instruction and output, messages, conversations, or prompt and completion"
@@ -55,12 +54,18 @@ class Conversations:
     heldout: list[list[Message]]
 
 
+Source: TypeAlias = str | Path | Dataset | DatasetDict | list[dict[str, Any]] | Conversations
+
+
 def load(source: Source) -> Conversations:
     """A built-in task's name, a file, a data set's folder or Hub id, a `datasets` object or records, as conversations.
 
     A Hub id may name a configuration: "owner/name:config". Its test or validation part becomes the held-out part.
-    Raises InputError for an unknown name, a broken line, an unknown form, a missing field or role.
+    Conversations are taken as they are. Raises InputError for an unknown name, a broken line, an unknown form, a
+    missing field or role.
     """
+    if isinstance(source, Conversations):
+        return source
     if isinstance(source, str) and source in TASKS:
         parts = {part: _conversations(_from_file(task_file(source, part))) for part in ("train", "heldout")}
         return Conversations(source, parts["train"], parts["heldout"])

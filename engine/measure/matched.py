@@ -1,0 +1,74 @@
+"""How are runs compared fairly? At the same new-task score, and where one measured line crosses another.
+
+A run that learned less has mostly forgotten less: old skills are compared at the moment when the new task was learned
+equally well. Between two evaluations a straight line is drawn; beyond the last one nothing is known, and nothing said.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import InputError
+from engine.run import Run
+
+
+class Matched(NamedTuple):
+    """step: when the new task first reached the level (between two evaluations, so not whole). kept: the mean of the
+    old skills then, 0 to 1."""
+
+    step: float
+    kept: float
+
+
+def learning_path(run: Run) -> pd.DataFrame:
+    """Learning against forgetting, one row an evaluated step (the index): `learned`, the new task's exact score, and
+    `kept`, the mean of all old skills' exact scores, 0 to 1.
+
+    Raises InputError if the run was not graded on its task and on old skills.
+    """
+    scores = run.skills
+    if run.task not in scores or scores.shape[1] < 2:
+        raise InputError(
+            f"run {run.name} was not graded on its task and on old skills; fine-tune with held-out data and skills=20"
+        )
+    return pd.DataFrame({"learned": scores[run.task], "kept": scores.drop(columns=run.task).mean(axis=1)})
+
+
+def matched(run: Run, level: float) -> Matched | None:
+    """Where the new task first reached `level` (0 to 1), and what was kept of the old skills; None if it never did.
+
+    Raises as `learning_path`.
+    """
+    path = learning_path(run)
+    reached = np.flatnonzero(path.learned.to_numpy() >= level)
+    if not reached.size:
+        return None
+    after = int(reached[0])
+    before = max(0, after - 1)
+    low, high = path.learned.iloc[before], path.learned.iloc[after]
+    part = 1.0 if high == low else (level - low) / (high - low)
+    steps, kept = path.index.to_numpy(float)[[before, after]], path.kept.to_numpy()[[before, after]]
+    return Matched(*(float(ends[0] + part * (ends[1] - ends[0])) for ends in (steps, kept)))
+
+
+def crossing(counts: Sequence[float], rising: Sequence[float], other: Sequence[float]) -> float | None:
+    """From how many examples on is `rising` above `other`? Both were measured at the same `counts`, which ascend.
+
+    Interpolated on a logarithmic axis, for counts that double; in a line from a count of 0. The first count if it is
+    above from the start; None if it is not above at the last count.
+    """
+    gaps = np.asarray(rising, float) - np.asarray(other, float)
+    below = np.flatnonzero(gaps <= 0)
+    if not below.size:
+        return float(counts[0])
+    at = int(below[-1])
+    if at == len(gaps) - 1:
+        return None
+    part = -gaps[at] / (gaps[at + 1] - gaps[at])
+    low, high = counts[at], counts[at + 1]
+    if low <= 0:
+        return float(low + part * (high - low))
+    return float(math.exp(math.log(low) + part * (math.log(high) - math.log(low))))
