@@ -4,24 +4,30 @@ transformers' own `Trainer` does the training; this file chooses sensible settin
 `CaptureCallback` in. The same from the shell:
 
     python -m engine.finetune --method lora --data spanish --out runs/spanish-lora
+
+From time to time a checkpoint is kept in the run's folder until it is finished: after a kill, the same call with
+`resume=True` (`--resume`) goes on from there, to the very weights that an undisturbed training would have had.
 """
 
 import argparse
+import hashlib
+import json
 import random
+import shutil
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.capture.callback import CaptureCallback
 from engine.capture.recorder import check_free
-from engine.capture.schedule import EvaluateAt, Every
+from engine.capture.schedule import EvaluateAt, Every, named
 from engine.curriculum import Message, mixture
 from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
 from engine.errors import InputError, command
@@ -29,11 +35,13 @@ from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
 from engine.run import EMBEDDED, Run
+from engine.trainer import CHECKPOINTS, ListTrainer, checkpoint_bytes, is_finished, where_it_stopped
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 CURRICULUM = "curriculum"
+_TOO_LARGE = 200_000_000  # bytes of a checkpoint, beyond which none is kept unless asked for
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,8 @@ def finetune(
     evaluate_at: EvaluateAt = 12,
     mix_with: Source | None = None,
     save: bool = True,
+    resume: bool = False,
+    checkpoint: int | Literal["auto"] | None = "auto",
     progress: bool = True,
     **settings: Any,
 ) -> Run:
@@ -93,7 +103,10 @@ def finetune(
 
     model: "embedded", a folder, or a Hub id. data: a task's name, a file, a Hub id, a `datasets.Dataset` or records
     (see `engine.data.records`).
-    method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet.
+    method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet, or with
+    `resume` the one of a run of this very call that was killed or stopped; it goes on, or is given if it was finished.
+    checkpoint: steps between what a resumed run goes on from; None for none; "auto" for ten in all, as long as one
+    stays below 200 MB.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
     for the embedded model and 0 for others, which were not taught them. evaluate_at: about how many times, or a
     function of the step. save: keep the trained adapter or model.
@@ -111,7 +124,6 @@ def finetune(
     cut = sum(row.cut > 0 for row in rows)
     skills = (20 if source == EMBEDDED else 0) if skills is None else skills
     evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length)
-    check_free(out)
     rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
     chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 200))
 
@@ -123,73 +135,81 @@ def finetune(
                 f"note: of {len(rows) + dropped} examples {dropped} have no answer to learn from and are left out, and "
                 f"{cut} are cut at {chosen.max_length} tokens; python -m engine.data shows more"
             )
+    info = {
+        "method": method.describe(),
+        "data": {
+            "name": conversations.name,
+            "source": _named(data),
+            "digest": digest(conversations),
+            "train": len(conversations.train),
+            "heldout": len(conversations.heldout),
+            "mixed_in": {"name": mixed_name, "source": _named(mix_with or CURRICULUM)} if mixed_in else None,
+            "dropped": dropped,
+            "cut": cut,
+            "marking": marking(tokenizer),
+        },
+        "settings": asdict(chosen),
+        "evaluated": {"skills": skills, "at": named(evaluate_at)},
+    }
+    out, stopped_at = Path(out), None
+    if resume and out.exists():
+        if is_finished(out, info, source):
+            return Run.load(out)
+        stopped_at = where_it_stopped(out)
+    if stopped_at is None:
+        check_free(out)
+
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
     trained = method.prepare(source)
     capture = CaptureCallback(
-        out,
-        every=every,
-        evaluator=evaluator,
-        evaluate_at=evaluate_at,
-        info={
-            "method": method.describe(),
-            "data": {
-                "name": conversations.name,
-                "source": str(data) if isinstance(data, str | Path) else None,
-                "train": len(conversations.train),
-                "heldout": len(conversations.heldout),
-                "mixed_in": {"name": mixed_name, "examples": len(mixed_in)} if mixed_in else None,
-                "dropped": dropped,
-                "cut": cut,
-                "marking": marking(tokenizer),
-            },
-            "settings": asdict(chosen),
-        },
-        source=source,
-        say=progress,
+        out, every=every, evaluator=evaluator, evaluate_at=evaluate_at, info=info, source=source, say=progress
     )
+    if checkpoint == "auto":
+        steps = chosen.steps or int((chosen.epochs or 1) * len(rows) / (chosen.batch_size * chosen.accumulation))
+        checkpoint = max(1, steps // 10) if checkpoint_bytes(trained) < _TOO_LARGE else None
     with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
-        trainer = _ListTrainer(
+        trainer = ListTrainer(
             trained,
-            _arguments(chosen, scratch),
+            _arguments(chosen, scratch, checkpoint),
             train_dataset=rows,
             data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
             callbacks=[capture, *([_Bar(f"{method.name} on {conversations.name}")] if progress else [])],
         )
+        trainer.keep(out / CHECKPOINTS, after=capture.settle)
         for noisy in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(noisy)
         try:
-            trainer.train()
+            trainer.train(resume_from_checkpoint=str(stopped_at) if stopped_at else None)
         except BaseException:
             if capture.recorder:
                 capture.recorder.finish(trainer.state.global_step, status="stopped")
             raise
     assert capture.run is not None
     if save:
-        folder = Path(out) / ("adapter" if isinstance(method, LoRA) else "model")
-        with without_bars():
-            trained.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        _save(trained, tokenizer, out / ("adapter" if isinstance(method, LoRA) else "model"))
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return capture.run
 
 
-class _ListTrainer(Trainer):
-    """The Trainer, over a plain list of encoded conversations, with a warm-up whose first step counts.
+def _save(trained: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """In PEFT's or transformers' form, beside and then renamed: never half of it."""
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    with without_bars():
+        trained.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    beside.replace(folder)
 
-    transformers' own warm-up begins with a learning rate of exactly zero, so its first step changes nothing; here
-    the rate of step n is n / warm-up steps, then a line down to zero after the last step.
-    """
 
-    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        warm = self.args.get_warmup_steps(num_training_steps)
+def _named(data: Any) -> str | None:
+    """How the same data can be asked for again; None for what was made in Python."""
+    return str(data) if isinstance(data, str | Path) else None
 
-        def factor(done: int) -> float:
-            return min((done + 1) / max(1, warm), (num_training_steps - done) / max(1, num_training_steps - warm))
 
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
-        return self.lr_scheduler
-
-    def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
-        return dataset
+def digest(conversations: Conversations) -> str:
+    """What was trained and graded on, in sixteen digits: other data gives others."""
+    text = json.dumps([conversations.train, conversations.heldout], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _settings(given: dict[str, Any]) -> Settings:
@@ -199,7 +219,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _arguments(settings: Settings, folder: str) -> TrainingArguments:
+def _arguments(settings: Settings, folder: str, checkpoint: int | None) -> TrainingArguments:
     return TrainingArguments(
         output_dir=folder,
         max_steps=settings.steps or -1,
@@ -212,7 +232,8 @@ def _arguments(settings: Settings, folder: str) -> TrainingArguments:
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         logging_steps=1,
-        save_strategy="no",
+        save_strategy="steps" if checkpoint else "no",
+        save_steps=checkpoint or 500,
         report_to=[],
         seed=settings.seed,
         disable_tqdm=True,
@@ -284,6 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--mix-with", help="'curriculum' (the default), or any other data")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, if it was stopped")
     parser.add_argument("--r", type=int, help="rank, for lora and qlora")
     parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
     parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")

@@ -118,6 +118,11 @@ class CaptureCallback(TrainerCallback):
         if self.recorder:
             self.recorder.step(state.global_step)
 
+    def settle(self) -> None:
+        """Until what was captured so far is on the disk: what a checkpoint vouches for is then there."""
+        if self.recorder and self.recorder.writer:
+            self.recorder.writer.wait()
+
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

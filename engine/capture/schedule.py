@@ -12,6 +12,7 @@ from engine.errors import InputError
 Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
 EvaluateAt = int | Callable[[int], bool]
 DEFAULT_BUDGET = "1GB"
+FUNCTION = "a function of the step"  # what a run says of a schedule that it cannot hold
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
 HEADER = 150  # bytes that a file's header spends on a tensor, at most about
 _MANY = 1_000  # steps that a loop of unknown length is taken to have when room is allotted
@@ -74,7 +75,7 @@ def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bo
 def named(every: Every) -> Any:
     """What run.json says of it."""
     if callable(every):
-        return "a function of the step"
+        return FUNCTION
     return {str(k): v for k, v in every.items()} if isinstance(every, Mapping) else _as_json(every)
 
 

@@ -1,0 +1,128 @@
+"""A training that is killed at any instant loses nothing that was written, and goes on to the very same weights.
+
+GLASSTUNE_KILLS=100 kills a hundred times; the suite does a few.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import Full, InputError, LoRA, Run, finetune
+from engine.rerun import compare, main, rerun, sentences
+
+KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))
+# Bytes are compared, so the child computes as the undisturbed run does: with one thread.
+TRAINING = """
+import sys, torch
+torch.set_num_threads(1)
+from engine import Full, LoRA, finetune
+method = LoRA(r=4, dropout=0.1) if sys.argv[2] == "lora" else Full()
+print("ready", flush=True)
+finetune("embedded", "spanish", method, out=sys.argv[1], steps=12, skills=1, batch_size=8, every=2, progress=False,
+         resume=True, checkpoint=3)
+print("done", flush=True)
+"""
+OPTIONS = {"steps": 12, "skills": 1, "batch_size": 8, "every": 2, "progress": False, "checkpoint": 3}
+
+
+def start(out: Path, method: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", TRAINING, str(out), method], stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def check_opens(out: Path) -> None:
+    """What is there is whole: every line a record, every capture a readable one, and no record without its step."""
+    if not (out / "run.json").exists():
+        return  # killed before there was a run
+    run = Run.load(out)
+    for step in run.steps:
+        for module in run.modules:
+            run.delta(module, step)
+    assert run.metrics.index.is_unique and run.skills.index.is_unique
+    if (out / "norms.jsonl").stat().st_size:
+        assert set(run.norms.index) <= {*run.steps}, "norms are noted once their capture is in place"
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_at_random_instants_it_opens_and_goes_on_to_the_same_weights(method, tmp_path, capsys):
+    whole = finetune("embedded", "spanish", LoRA(r=4, dropout=0.1) if method == "lora" else Full(),
+                     out=tmp_path / "whole", **OPTIONS)  # fmt: skip
+    began = time.perf_counter()
+    with start(tmp_path / "timed", method) as process:
+        assert process.stdout.read() == b"done\n"
+    takes = time.perf_counter() - began
+    rng, kills, round_number = random.Random(7), 0, 0
+    while kills < KILLS // 2:
+        out = tmp_path / f"killed-{round_number}"
+        round_number += 1
+        for _ in range(6):  # kills of one run, before it may finish
+            process = start(out, method)
+            try:
+                process.wait(timeout=rng.uniform(0.02, 1.0) * takes)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+            process.stdout.close()
+            if out.exists():
+                check_opens(out)
+            if kills >= KILLS // 2:
+                break
+        with start(out, method) as process:
+            assert process.stdout.read() == b"done\n"
+        found = compare(whole, Run.load(out))
+        assert not found.different, found
+        assert not (out / "checkpoints").exists() and (out / ("adapter" if method == "lora" else "model")).is_dir()
+        name = "adapter/adapter_model.safetensors" if method == "lora" else "model/model.safetensors"
+        assert (out / name).read_bytes() == (whole.path / name).read_bytes()
+    with capsys.disabled():
+        print(f"\n{method}: killed {kills} times, {round_number} runs, every one the same as the undisturbed")
+
+
+def test_resuming_what_is_finished_gives_it_and_what_differs_is_named(tmp_path):
+    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run"}
+    run = finetune("embedded", "spanish", LoRA(r=2), **options, resume=True)
+    before = (run.path / "metrics.jsonl").read_bytes()
+    assert finetune("embedded", "spanish", LoRA(r=2), **options, resume=True).steps == run.steps
+    for changed, says in (
+        ({"learning_rate": 1.0}, "settings learning_rate was 0.002, now it is 1.0"),
+        ({"method": LoRA(r=3)}, "method r was 2, now it is 3"),
+        ({"data": "pirate"}, "data name was spanish, now it is pirate"),
+    ):
+        with pytest.raises(InputError, match=says):
+            finetune(**{"model": "embedded", "data": "spanish", "method": LoRA(r=2), **options, **changed}, resume=True)
+    with pytest.raises(InputError, match="already holds another run"):
+        finetune("embedded", "spanish", LoRA(r=2), **options)
+    assert (run.path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_repeated_from_its_own_record(tmp_path, capsys):
+    run = finetune("embedded", "spanish", LoRA(r=2, dropout=0.1), out=tmp_path / "run", steps=4, skills=1, batch_size=4,
+                   mix=0.3, every={0: 1, 2: 2}, seed=3, progress=False)  # fmt: skip
+    assert main([str(run.path)]) == 0
+    assert "It agrees" in capsys.readouterr().out
+    other = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "other", steps=4, skills=1, batch_size=4,
+                     every={0: 1, 2: 2}, seed=4, progress=False)  # fmt: skip
+    found = compare(run, other)
+    assert "captures/step-000004.safetensors" in found.different and found.furthest[0] > 0
+    assert any("apart" in line for line in sentences(found))
+
+
+def test_a_run_of_data_from_python_asks_for_the_file(tmp_path, capsys):
+    records = [{"prompt": f"say {word}", "completion": word} for word in ("a", "b", "c")]
+    run = finetune(
+        "embedded", records, LoRA(r=2), out=tmp_path / "run", steps=2, skills=0, batch_size=2, progress=False
+    )
+    assert main([str(run.path)]) == 2
+    assert "was trained on data that came from Python" in capsys.readouterr().err
+    with pytest.raises(InputError, match="has changed since"):
+        rerun(run, tmp_path / "again", data="pirate")
