@@ -27,7 +27,7 @@
 # %%
 from lessons.walk import begin
 
-begin(globals(), lesson="lora")
+begin(globals(), lesson="lora", place=3)
 
 # %%
 import numpy as np

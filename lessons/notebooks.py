@@ -1,5 +1,7 @@
 """How does a lesson become a notebook? jupytext reads the same file, nbclient runs it, and the outputs are kept.
 
+Its first cell installs Glasstune where it is not, as in a hosted notebook.
+
 python -m lessons.notebooks            every lesson, run, in lessons/notebooks/
 python -m lessons.notebooks lora       one
 """
@@ -7,18 +9,23 @@ python -m lessons.notebooks lora       one
 import argparse
 import os
 import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from engine.errors import InputError, command
+from lessons.course import FOLDER, lessons
 
-FOLDER = Path(__file__).parent
+_INSTALL = """\
+# In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
+import importlib.util
 
-
-def lessons() -> list[str]:
-    """The lessons that there are: the files of this folder in the percent format."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if "\n# %%" in path.read_text(encoding="utf-8"))
+if importlib.util.find_spec("lessons") is None:
+    %pip install --quiet "{source}"
+"""
 
 
 def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool = False) -> Path:
@@ -32,16 +39,45 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
         raise InputError(f"no lesson called {lesson!r}; there are: {', '.join(lessons())}")
     try:
         import jupytext
+        import nbclient  # noqa: F401
         import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
     except ModuleNotFoundError as error:
         raise InputError(
             f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
         ) from None
     notebook = jupytext.read(FOLDER / f"{lesson}.py")
+    install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
+    notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
-        before = os.environ.copy()
+        _execute(lesson, notebook, quick)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{lesson}.ipynb"
+    beside = path.with_name(path.name + ".part")
+    nbformat.write(notebook, beside)
+    beside.replace(path)
+    return path
+
+
+def _source() -> str:
+    """What a hosted notebook's pip installs: GLASSTUNE_SOURCE when the notebook is written, or the project's own."""
+    if given := os.environ.get("GLASSTUNE_SOURCE"):
+        return given
+    try:
+        urls = metadata("glasstune").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        urls = []
+    at = next((url.partition(", ")[2] for url in urls if url.startswith("Source, ")), "")
+    return f"glasstune[notebook] @ git+{at}" if at else "glasstune[notebook]"
+
+
+def _execute(lesson: str, notebook: Any, quick: bool) -> None:
+    """Run a notebook's cells in place, in a kernel of this Python."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    before = os.environ.copy()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["GLASSTUNE_HOME"] = home  # nobody answers here, so nothing is to be kept of it
         os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
         # The kernel is this Python, whatever else is called "python3" on the machine.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
@@ -54,12 +90,6 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
         finally:
             os.environ.clear()
             os.environ.update(before)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{lesson}.ipynb"
-    beside = path.with_name(path.name + ".part")
-    nbformat.write(notebook, beside)
-    beside.replace(path)
-    return path
 
 
 @command

@@ -3,6 +3,7 @@
 A lesson is in the percent format (`# %% [markdown]` and `# %%`). Its first code cell calls `begin(globals(), ...)`:
 under `python -m lessons.x` that takes over, shows prose, then a cell, then runs it, and pauses; in Jupyter it
 does nothing, for there the reader is the walker. Cells are compiled in place, so tracebacks keep their true lines.
+A cell `# %% tags=["answer"]` is the student's to fill in: here at the prompt, in Jupyter where it stands.
 """
 
 import argparse
@@ -20,14 +21,15 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 
 from engine.errors import InputError
-from lessons import stage
+from lessons import progress, showing
+from lessons.coding import ask_in_terminal
 
 _CELL = re.compile(r"^# %%(.*)$")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its kind ("markdown" or "code"), text, and the file's line on which it starts."""
+    """One cell: its kind ("markdown", "code", or "answer": the student's), text, and the line on which it starts."""
 
     kind: str
     text: str
@@ -47,36 +49,43 @@ def read_cells(source: str) -> Iterator[Cell]:
             if kind == "markdown":
                 text = "\n".join(re.sub(r"^# ?", "", row) for row in text.split("\n"))
             yield Cell(kind, text, start + 1)
-        kind, start, lines = "markdown" if "[markdown]" in mark[1] else "code", number, []
+        kind = "markdown" if "[markdown]" in mark[1] else "answer" if '"answer"' in mark[1] else "code"
+        start, lines = number, []
 
 
-def begin(namespace: dict[str, Any], lesson: str) -> None:
+def begin(namespace: dict[str, Any], lesson: str, place: int = 99) -> None:
     """Take over when run as `python -m lessons.x`; in a notebook, let the reader walk.
 
-    namespace: the lesson's globals(). lesson: its name, for the folder of its runs and pictures.
+    namespace: the lesson's globals(). lesson: its name, for the folder of its runs and pictures. place: where it
+    comes in the course, which `python -m lessons` reads from here.
     """
-    stage.current().lesson = lesson
-    if namespace.get("__name__") != "__main__" or "__file__" not in namespace or stage.in_notebook():
+    showing.current().lesson = lesson
+    if namespace.get("__name__") != "__main__" or "__file__" not in namespace or showing.in_notebook():
         return
     _walk(Path(namespace["__file__"]), namespace)
 
 
 def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
+    before = showing.current()
     parser = argparse.ArgumentParser(prog=f"python -m lessons.{path.stem}")
     parser.add_argument("--auto", action="store_true", help="run through without pausing")
     parser.add_argument("--quick", action="store_true", help="less training, for a first look and for tests")
     parser.add_argument("--no-film", action="store_true", help="leave the film out")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
+    parser.add_argument("--model", default=before.model, help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
+    parser.add_argument("--data", default=before.data, help="your own: a file or a Hub id (or LESSON_DATA=...)")
     chosen = parser.parse_args()
     console = Console(width=min(120, Console().width))
-    stage.configure(
-        stage.Stage(
+    showing.configure(
+        showing.Stage(
             lesson=path.stem,
             out=chosen.out,
             console=console,
             quick=chosen.quick,
             film=not chosen.no_film,
             interactive=not chosen.auto and sys.stdin.isatty(),
+            model=chosen.model,
+            data=chosen.data,
         )
     )
     # A process that a cell starts (the film's workers) would import the main module, and so run the lesson once more.
@@ -86,6 +95,9 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
         for cell in read_cells(path.read_text(encoding="utf-8")):
             if cell.kind == "markdown":
                 console.print(Markdown(cell.text), "")
+            elif cell.kind == "answer":
+                ask_in_terminal(cell.text, namespace)
+                console.print("")
             elif "begin(globals()" not in cell.text:
                 _run_cell(cell, path, namespace, console)
     except InputError as error:
@@ -94,6 +106,8 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
     except (KeyboardInterrupt, EOFError):
         console.print("\nStopped here. What was captured so far lies in", str(chosen.out))
         raise SystemExit(130) from None
+    if showing.current().interactive:
+        progress.finish(path.stem)
     console.print(f"[dim]The lesson took {time.perf_counter() - began:.0f} s.[/]")
     raise SystemExit(0)
 
@@ -105,4 +119,4 @@ def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Consol
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
     console.print("")
-    stage.current().pause()
+    showing.current().pause()

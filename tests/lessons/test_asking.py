@@ -1,0 +1,175 @@
+"""Questions tell right answers from wrong ones, in numbers, choices and code, and a student's answers are kept."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lessons import progress, stage
+from lessons.coding import ask_in_terminal, complete
+
+
+def test_a_prediction_is_compared_with_what_was_measured(watched):
+    typed, said = watched
+    typed += ["seven", "3", "2"]
+    guess = stage.predict("which?", ["only A", "only B"])
+    assert guess.guess == "only B" and said.getvalue().count("a number from 1 to 2") == 2
+    guess.reveal("only A")
+    assert "Measured: only A - you predicted: only B." in said.getvalue()
+    assert progress.load("test")["predictions"] == {"which?": {"given": "only B", "right": False, "tries": 1}}
+    with pytest.raises(ValueError, match="none of the choices"):
+        guess.reveal("neither")
+
+
+def test_an_exercise_takes_right_answers_and_hints_after_wrong_ones(watched):
+    typed, said = watched
+    typed += ["much", "17", "0.39 %"]
+    asked = stage.exercise("what share?", 0.390625, hint="divide")
+    assert said.getvalue().count("Hint: divide") == 2 and "Right." in said.getvalue()
+    assert asked.is_right("0.3906") and not asked.is_right("0.5") and not asked.is_right("")
+    assert stage.Exercise("which?", "sums", "look").is_right(" Sums ")
+
+
+def test_a_choice_is_taken_by_number_or_words(watched):
+    typed, said = watched
+    typed += ["3", "1", "2"]
+    asked = stage.exercise("which?", "A", "look", choices=["B", "A"])
+    assert said.getvalue().count("Not yet") == 2 and "  2. A" in said.getvalue()
+    assert asked.is_right("2") and asked.is_right("a") and not asked.is_right("B")
+    with pytest.raises(ValueError, match="none of the choices"):
+        stage.exercise("which?", "C", "look", choices=["B", "A"])
+
+
+def test_skipping_shows_the_answer(watched):
+    typed, said = watched
+    typed += [""]
+    stage.exercise("how many?", 1024, hint="count")
+    assert "The answer: 1,024" in said.getvalue()
+
+
+STARTER = "def double(x):\n    ...  # your lines\n\n\nasked.check(double)"
+SOLUTION = "def double(x):\n    return 2 * x"
+
+
+def ask_double():
+    def test(double):
+        assert double(np.float64(3)) == 6, "3 should become 6"
+
+    return stage.exercise_code("write double(x)", test, SOLUTION, hint="twice")
+
+
+@pytest.mark.parametrize(
+    "lines, verdict",
+    [
+        (["2 * x"], "Right."),
+        (["y = x + x", "return y"], "Right."),
+        (["def double(x):", "    return x + x"], "Right."),
+        (["def double(x):", "    return x * 2", "asked.check(double)"], "Right."),
+        (["return x"], "Not yet. 3 should become 6. Hint: twice"),
+        (["return x y"], "Not yet. It raised SyntaxError"),
+        (["return undefined"], "It raised NameError: name 'undefined' is not defined (line 2)"),
+        (["def triple(x):", "    return 3 * x"], "There is no function called double."),
+        (["nowhere.py"], "There is no file nowhere.py here."),
+    ],
+)
+def test_code_typed_at_the_prompt_is_tried(watched, lines, verdict):
+    typed, said = watched
+    asked = ask_double()
+    typed += [*lines, "", ""]
+    ask_in_terminal(STARTER, {})
+    assert verdict in " ".join(said.getvalue().split())
+    assert asked.solved == (verdict == "Right.")
+    assert "return 2 * x" in said.getvalue(), "the lesson's own answer is shown afterwards"
+
+
+def test_code_is_read_from_a_file_and_an_editor(watched, tmp_path, monkeypatch):
+    typed, said = watched
+    (tmp_path / "mine.py").write_text("def double(x):\n    return x + x\n")
+    typed += [str(tmp_path / "mine.py")]
+    ask_double()
+    ask_in_terminal(STARTER, {})
+    editor = tmp_path / "editor.py"
+    editor.write_text(f"import sys; open(sys.argv[1], 'w').write({SOLUTION!r})")
+    monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
+    typed += ["e"]
+    ask_double()
+    ask_in_terminal(STARTER, {})
+    assert said.getvalue().count("Right.") == 2 and not typed
+
+
+def test_a_function_is_checked_as_a_notebooks_cell_does(watched):
+    _, said = watched
+    asked = ask_double()
+
+    def stub(x): ...
+
+    assert not asked.check(stub) and "in place of the dots" in said.getvalue()
+    assert not asked.check(lambda x: 1 / 0) and "ZeroDivisionError" in said.getvalue()
+    assert asked.check(lambda x: x + x) and asked.solved
+    assert progress.count("test") == (1, 1)
+
+
+def test_a_lesson_whose_own_solution_fails_stops(watched):
+    with pytest.raises(AssertionError, match="own solution fails: one is two"):
+
+        def test(f):
+            assert f(1) == 2, "one is two"
+
+        stage.exercise_code("write f", test, "def f(x):\n    return x", hint="")
+
+
+def test_what_is_typed_becomes_a_function():
+    starter = "def f(a, b):\n    ..."
+    assert complete("a + b", starter) == "def f(a, b):\n    return a + b"
+    assert complete("a +", starter) == "a +"
+
+
+def test_answers_survive_and_only_numbers_may_differ(home):
+    progress.note("lora", "exercises", "Of 0.31, 2e-3: what share?", given="1", right=True)
+    progress.note("lora", "exercises", "Of 0.29, 1.5e-3: what share?", given="2", right=False)
+    assert progress.count("lora") == (1, 1), "once right, it stays right"
+    kept = json.loads((home / "lora.json").read_text())
+    assert kept["exercises"]["Of # #: what share?"]["tries"] == 2
+    progress.finish("lora")
+    assert progress.load("lora")["finished"] and progress.count("lora") == (1, 1)
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"exercises": []}', "\x00"])
+def test_a_broken_file_is_set_aside_with_one_sentence(home, broken, capsys):
+    home.mkdir()
+    (home / "lora.json").write_text(broken)
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "lora.broken.json" in said
+    assert (home / "lora.broken.json").read_text() == broken and progress.count("lora") == (1, 1)
+
+
+def test_a_home_that_cannot_be_written_costs_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GLASSTUNE_HOME", str(tmp_path / "file" / "home"))
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    assert "not kept" in capsys.readouterr().out
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, "-m", "lessons", *arguments], capture_output=True, text=True)
+
+
+def test_the_course_is_listed_with_progress_and_forgotten_on_request(home):
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    listed = command()
+    assert listed.returncode == 0 and "1 of" in listed.stdout and "python -m lessons.lora" in listed.stdout
+    assert command("--reset", "lora").stdout == "Forgotten: lora\n" and not (home / "lora.json").exists()
+    assert command("--reset").stdout == "There was nothing to forget.\n"
+    for wrong in (("--reset", "cooking"), ("lora",)):
+        done = command(*wrong)
+        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_tables_and_text_are_shown_as_they_are(watched):
+    _, said = watched
+    stage.show("[not markup]", pd.DataFrame({"x": [0.123456, 2.0]}, index=pd.Index(["a", "b"], name="which")))
+    assert "[not markup]" in said.getvalue() and "0.1235" in said.getvalue() and "which" in said.getvalue()
