@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -111,16 +112,27 @@ def keep(key: str, scene: Rendered) -> Rendered:
     """Move a rendered scene into the cache; returns it where it lies now."""
     folder().mkdir(parents=True, exist_ok=True)
     video, note = (folder() / f"{key}{end}" for end in (scene.video.suffix, ".json"))
-    scene.video.replace(video)
+    beside = video.with_name(video.name + ".part")
+    shutil.move(scene.video, beside)  # it may come from another file system
+    beside.replace(video)
     kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
     beside = note.with_suffix(".part")
     beside.write_text(json.dumps({**asdict(kept), "video": video.name}), encoding="utf-8")
     beside.replace(note)
-    _prune()
     return kept
 
 
-def _prune() -> None:
+def lengths() -> dict[str, float]:
+    """How long scenes were when last rendered, whatever has changed since: seconds by title."""
+    found = {}
+    for note in sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime):
+        known = json.loads(note.read_text(encoding="utf-8"))
+        found[known["title"]] = known["frames"] / known["rate"]
+    return found
+
+
+def prune() -> None:
+    """Make room, before a film is rendered: what was not used for longest goes."""
     notes = sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
     total = 0
     for note in notes:

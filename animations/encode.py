@@ -2,7 +2,8 @@
 
 Manim opens an encoder for every animation and encodes a picture that stands still thirty times a second. Here the
 frame that is held simply lasts longer (a video says for each frame when it is shown), and at most a second, so that
-a player can jump anywhere. There are no B-frames: scenes can then be joined packet by packet.
+a player can jump anywhere. Of a frame that changes, only the rows that do are brought into the encoder's colours. There
+are no B-frames: scenes can then be joined packet by packet.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,44 @@ VP9 = {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "7", "lag-in-f
 CODECS: dict[str, tuple[str, dict[str, str]]] = {".mp4": ("libx264", X264), ".webm": ("libvpx-vp9", VP9)}
 BT709 = 1  # the number that H.264 gives this colour space, its primaries and its transfer curve
 LIMITED = 1  # and the range of 16 to 235
+TILE = 8  # rows; every quality has a multiple of them
+
+
+class Yuv:
+    """A frame in yuv420p, kept up to date with RGBA frames of (height, width, 4) uint8: the same, bit for bit, as if
+    each were converted whole."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width, whole = height, width, height * width
+        self.pixels = np.empty((height * 3 // 2, width), np.uint8)  # Y, then U and V at half the size
+        flat = self.pixels.reshape(-1)
+        half = (height // 2, width // 2)
+        self.planes = (
+            self.pixels[:height],
+            flat[whole : whole * 5 // 4].reshape(half),
+            flat[whole * 5 // 4 :].reshape(half),
+        )
+
+    def update(self, rgba: np.ndarray, rows: np.ndarray) -> None:
+        """Show `rgba`, which differs from what was shown in these rows (indices, ascending)."""
+        tiles = np.unique(rows // TILE)
+        for run in np.split(tiles, np.flatnonzero(np.diff(tiles) > 2) + 1):
+            # The filter that halves the colours looks at a few rows beside each: a tile of them is converted anew on
+            # either side, and a second one only looked at.
+            top, bottom = max(0, TILE * (run[0] - 1)), min(self.height, TILE * (run[-1] + 2))
+            above, below = max(0, top - TILE), min(self.height, bottom + TILE)
+            made = av.VideoFrame.from_numpy_buffer(rgba[above:below], format="rgba").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            for plane, source, of in zip(self.planes, made.planes, (1, 2, 2), strict=True):
+                found = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)[:, : source.width]
+                plane[top // of : bottom // of] = found[(top - above) // of : (bottom - above) // of]
+
+    def frame(self) -> Any:
+        """It as a frame for an encoder, which must be done with it before the next update."""
+        made = av.VideoFrame.from_numpy_buffer(self.pixels, format="yuv420p")
+        made.colorspace, made.color_range = BT709, LIMITED
+        return made
 
 
 class Encoder:
@@ -60,22 +99,26 @@ class Encoder:
         context.time_base = Fraction(1, quality.rate)
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
+        self._yuv = Yuv(quality.height, quality.width)
         self._held: np.ndarray | None = None
         self._since = 0
 
     def add(self, pixels: np.ndarray, repeat: int = 1) -> None:
         """(height, width, 4) uint8 RGBA, shown `repeat` frames long; the array must not be changed afterwards."""
-        if self._held is None or not np.array_equal(self._held.view(np.uint32), pixels.view(np.uint32)):
+        if self._held is None:
+            rows = np.arange(self.quality.height)
+        else:
+            rows = np.flatnonzero((self._held.view(np.uint32) != pixels.view(np.uint32)).any(axis=(1, 2)))
+        if rows.size:
             self._write_held()
+            self._yuv.update(pixels, rows)
             self._held, self._since = pixels, self.frames
         self.frames += repeat
 
     def _write_held(self) -> None:
         if self._held is None:
             return
-        frame = av.VideoFrame.from_ndarray(self._held, format="rgba").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
+        frame = self._yuv.frame()
         moments = {*range(self._since, self.frames, self.quality.rate), self.frames - 1}
         for moment in sorted(moments):
             frame.pts, frame.time_base = moment, Fraction(1, self.quality.rate)

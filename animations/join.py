@@ -139,13 +139,17 @@ def _clock(seconds: float) -> str:
 
 def write_thumbnail(film: Path, parts: list[Rendered], path: Path) -> None:
     """The end of the scene in the middle of the film, as a PNG."""
-    moment = sum(part.seconds for part in parts[: len(parts) // 2 + 1]) - 1.0
-    with av.open(str(film)) as source:
+    frame_at(film, sum(part.seconds for part in parts[: len(parts) // 2 + 1]) - 1.0).save(path)
+
+
+def frame_at(video: Path, moment: float) -> Any:
+    """The frame that stands at this second of a video (the last, if it ends before), as a PIL image."""
+    with av.open(str(video)) as source:
         source.seek(int(max(0.0, moment) * av.time_base))
         for frame in source.decode(video=0):  # from the key frame before it
             if frame.time is not None and frame.time >= moment:
                 break
-        frame.to_image().save(path)
+        return frame.to_image()
 
 
 def to_gif(film: Path, out: Path, width: int = 960, rate: int = 10) -> None:

@@ -26,6 +26,10 @@ class Source:
     step: int | None = None
     part: int | None = None
 
+    def __deepcopy__(self, _: object) -> Self:
+        """Manim copies what it animates, and all that hangs on it: the run itself need not be."""
+        return self
+
 
 def units(pixels: float) -> float:
     """Manim's units for a length in pixels of a 1920 x 1080 frame."""

@@ -1,0 +1,55 @@
+"""How is a film shown in a notebook? `show_film("lora", run)` embeds one; `use_runs(lora=run)` is for `%%manim`.
+
+Manim's own magic renders any scene of ours, or one that is written in the cell:
+
+    use_runs(lora=run)
+    from animations.lora import Layers
+
+    %%manim -qm -v ERROR Layers
+"""
+
+from pathlib import Path
+from typing import Any
+
+from animations.render import render_film
+from animations.scenes import films, get_film, show_runs
+from engine.errors import InputError
+from engine.run import Run
+from visualize.theme import PALETTES, Theme
+
+
+def show_film(
+    film: str,
+    run: Run | None = None,
+    *,
+    quality: str = "720p30",
+    theme: Theme = "dark",
+    scenes: list[str] | None = None,
+    width: int = 960,
+    **options: Any,
+) -> Any:
+    """A film of `run` inside a notebook: rendered (or found in the cache), embedded, and kept in `films/`.
+
+    run: by default the film's own, made when first needed. width: in the page's pixels. options: others of
+    `render_film`. Raises InputError as that does, and where there is no IPython.
+    """
+    try:
+        from IPython.display import Image, Video
+    except ModuleNotFoundError:
+        raise InputError("show_film is for notebooks; install them with: pip install -e '.[notebook]'") from None
+    out = Path(options.pop("out", None) or Path("films") / f"{film}{'-' + run.name if run else ''}.mp4")
+    made = render_film(film, run, out, quality=quality, theme=theme, scenes=scenes, **options)
+    if made.suffix == ".gif":
+        return Image(made.read_bytes(), format="gif", width=width)
+    return Video(str(made), embed=True, mimetype=f"video/{made.suffix[1:]}", html_attributes=f"controls width={width}")
+
+
+def use_runs(theme: Theme = "dark", **runs: Run) -> None:
+    """From now on, scenes that this notebook renders show these runs, by the films' names for them; loads `%%manim`.
+
+    A film's own run stands for a name that is not given. Raises InputError for an unknown theme or without Manim.
+    """
+    if theme not in PALETTES:
+        raise InputError(f"no theme called {theme!r}; there are {', '.join(PALETTES)}")
+    get_film(films()[0])  # says so where Manim is missing; where it is not, its magic is now there
+    show_runs(runs, theme)
