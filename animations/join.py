@@ -48,7 +48,9 @@ def join(parts: list[Rendered], out: Path, title: str) -> None:
     """
     beside = out.with_name(f".{out.name}.part")
     try:
-        with av.open(str(beside), "w", format=out.suffix[1:]) as target:
+        # Its index stands at the front of an mp4, so that a browser plays it before it has all of it.
+        options = {"movflags": "faststart"} if out.suffix == ".mp4" else {}
+        with av.open(str(beside), "w", format=out.suffix[1:], options=options) as target:
             _write(parts, target, title)
         beside.replace(out)
     finally:
@@ -153,7 +155,12 @@ def frame_at(video: Path, moment: float) -> Any:
 
 
 def to_gif(film: Path, out: Path, width: int = 960, rate: int = 10) -> None:
-    """The film as a GIF, small and slow enough for a web page: first its 256 colours, then every frame in them."""
+    """The film as a GIF, small and slow enough for a web page: first its 256 colours, then every frame in them.
+
+    width: in pixels, at most; a smaller film is not made larger.
+    """
+    with av.open(str(film)) as source:
+        width = min(width, source.streams.video[0].width)
     palette = _filtered(film, f"fps=1,scale={width}:-2:flags=area,palettegen=stats_mode=full")[-1]
     beside = out.with_name(f".{out.name}.part")
     try:

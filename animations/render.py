@@ -107,6 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the scenes that are done are kept", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -122,6 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the scenes that are done are kept", file=sys.stderr)
+        return 130
     print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
     return 0
 

@@ -4,9 +4,12 @@ A worker loads Manim once and takes scene after scene. One that raises is report
 or takes longer than it may, is named too.
 """
 
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -85,10 +88,24 @@ def run_all(
             worker.process.join()
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that starts now is deaf to Ctrl-C, for its whole life: whoever is told, ends it."""
+    if threading.current_thread() is not threading.main_thread():  # only there can Python say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start(task: Task) -> _Worker:
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(task, theirs), daemon=True)
-    process.start()
+    with _without_interrupts():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
 

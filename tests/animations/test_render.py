@@ -14,7 +14,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 import av
 
 from animations import cache, render, workers
-from animations.encode import QUALITIES, Encoder
+from animations.encode import QUALITIES, TILE, Encoder, Yuv
 from animations.join import join, to_gif
 from animations.preview import contact_sheet
 from engine import InputError, Run
@@ -60,6 +60,8 @@ def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
         moments = [frame.time for frame in video.decode(video=0)]
     assert [chapter["metadata"]["title"] for chapter in chapters] == [Beside.title, Counts.title]
+    content = film.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "a browser can play it before it has all of it"
     expected = sum(walked(scene).scene.now for scene in (Beside, Counts))
     assert seconds == pytest.approx(expected, abs=1.0), "the walk and the film are equally long"
     assert moments == sorted(set(moments)) and moments[0] == 0
@@ -179,6 +181,47 @@ def test_what_does_not_change_is_not_encoded_but_lasts(suffix, tmp_path):
     assert np.sqrt(np.mean((seen[100:228, 200:328] - other[100:228, 200:328, :3]) ** 2)) < 12
 
 
+@pytest.mark.parametrize("quality", ["480p15", "720p30", "1080p30"])
+def test_converting_only_what_changed_is_converting_all_of_it(quality):
+    size = QUALITIES[quality]
+    assert size.height % TILE == 0
+    yuv, shown = Yuv(size.height, size.width), RANDOM.integers(0, 256, (size.height, size.width, 4), np.uint8)
+    yuv.update(shown, np.arange(size.height))
+    for _ in range(8):
+        rows = np.unique(RANDOM.integers(0, size.height, RANDOM.integers(1, 6)))
+        shown = shown.copy()
+        shown[rows, 100:300, :3] = RANDOM.integers(0, 256, (len(rows), 200, 3))
+        yuv.update(shown, rows)
+        whole = av.VideoFrame.from_ndarray(shown, format="rgba").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        for plane, source in zip(yuv.planes, whole.planes, strict=True):
+            true = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)[:, : source.width]
+            np.testing.assert_array_equal(plane, true)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_an_encoder_is_done_with_a_frame_before_the_next(suffix, tmp_path):
+    """They share their memory: encoded from copies, the video is the same."""
+    frames = [picture() for _ in range(6)]
+    for name, kept in (("shared", None), ("copied", [])):
+        encoder = Encoder(tmp_path / f"{name}{suffix}", SMALL, threads=2)
+        if kept is not None:
+            frame = encoder._yuv.frame
+            encoder._yuv.frame = lambda frame=frame, kept=kept: kept.append(copied(frame())) or kept[-1]
+        for pixels in frames:
+            encoder.add(pixels)
+        encoder.close()
+    with av.open(str(tmp_path / f"shared{suffix}")) as one, av.open(str(tmp_path / f"copied{suffix}")) as other:
+        assert [bytes(p) for p in one.demux(video=0)] == [bytes(p) for p in other.demux(video=0)]
+
+
+def copied(frame):
+    made = av.VideoFrame.from_ndarray(frame.to_ndarray(), format="yuv420p")
+    made.colorspace, made.color_range = frame.colorspace, frame.color_range
+    return made
+
+
 def test_scenes_of_other_kinds_are_not_joined(film, tmp_path):
     from animations.join import Rendered
 
@@ -219,6 +262,8 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
         (["lora", "--theme", "blue"], "no theme called 'blue'; there are dark, light"),
         (["lora", "--scenes", "Nope"], "film lora has no scene 'Nope'; there are Weights, "),
         (["lora", "--run", "nowhere"], "nowhere holds no run"),
+        (["lora", "--jobs", "0"], "0 processes render nothing"),
+        (["lora", "--preview", "-o", "film.mp4"], "film.mp4 should end in .png"),
         (["lora", "-o", "film.avi"], "film.avi should end in one of .mp4, .webm, .gif"),
         (["lora", "-o", "pyproject.toml/film.mp4"], "pyproject.toml cannot be made"),
     ],
