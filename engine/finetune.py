@@ -92,6 +92,7 @@ def finetune(
     every: Every = "auto",
     skills: int | None = None,
     evaluate_at: EvaluateAt = 12,
+    answers: bool = True,
     mix_with: Source | None = None,
     save: bool = True,
     resume: bool = False,
@@ -109,7 +110,8 @@ def finetune(
     stays below 200 MB.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
     for the embedded model and 0 for others, which were not taught them. evaluate_at: about how many times, or a
-    function of the step. save: keep the trained adapter or model.
+    function of the step. answers: have the model answer in its own words then, which takes longest. save: keep the
+    trained adapter or model.
     mix_with: where the share `mix` of the examples comes from: "curriculum" (the default: what the embedded model was
     pretrained on) or any data that `data` may be; all of it is drawn on before any of it twice.
     settings: see `Settings`. Raises InputError for anything wrong with these, before anything is written.
@@ -123,7 +125,7 @@ def finetune(
     dropped = len(conversations.train) + len(mixed_in) - len(rows)
     cut = sum(row.cut > 0 for row in rows)
     skills = (20 if source == EMBEDDED else 0) if skills is None else skills
-    evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length)
+    evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=answers)
     rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
     chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 200))
 
@@ -149,7 +151,7 @@ def finetune(
             "marking": marking(tokenizer),
         },
         "settings": asdict(chosen),
-        "evaluated": {"skills": skills, "at": named(evaluate_at)},
+        "evaluated": {"skills": skills, "at": named(evaluate_at), "answers": answers},
     }
     out, stopped_at = Path(out), None
     if resume and out.exists():
@@ -257,15 +259,21 @@ def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[li
 
 
 def make_evaluator(
-    tokenizer: PreTrainedTokenizerBase, task: Conversations, skills: int, max_length: int = 512, most: int = 100
+    tokenizer: PreTrainedTokenizerBase,
+    task: Conversations,
+    skills: int,
+    max_length: int = 512,
+    most: int = 100,
+    answers: bool = True,
 ) -> Evaluator | None:
-    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum."""
+    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum;
+    answers: asks the probes as well."""
     groups = curriculum_groups(skills) if skills else {}
     probes = curriculum_probes() if skills else []
     if task.heldout:
         groups[task.name] = task.heldout[:most]
         probes = task_probes(task.name, task.heldout) + probes
-    return Evaluator(tokenizer, groups, probes, OPEN_ENDED, max_length) if groups else None
+    return Evaluator(tokenizer, groups, probes if answers else [], OPEN_ENDED, max_length) if groups else None
 
 
 class _Bar(TrainerCallback):

@@ -65,6 +65,7 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
         "method": type(method)(**about),
         "skills": info["evaluated"]["skills"],
         "evaluate_at": info["evaluated"]["at"],
+        "answers": info["evaluated"].get("answers", True),
         "mix_with": mixed["source"] if mixed else None,
         "every": {int(step): n for step, n in every.items()} if isinstance(every, dict) else every,
         **info["settings"],

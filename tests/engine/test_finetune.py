@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from transformers import Trainer, TrainingArguments
 
 from engine import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
-from engine.data import collate, encode_all, load
+from engine.data import Conversations, collate, encode_all, load
 from engine.models import load_model, load_tuned
 from engine.run import EMBEDDED_FOLDER, capture_path
 
@@ -227,6 +227,15 @@ def test_mixing_in_the_curriculum_adds_its_share(tmp_path):
     assert run.info["settings"]["mix"] == 0.5
     with pytest.raises(InputError, match="no trained adapter or model"):
         load_tuned(run)
+
+
+def test_conversations_are_data_and_answers_may_be_left_out(tmp_path):
+    whole = load("spanish")
+    few = Conversations("few", whole.train[:8], whole.heldout[:4])
+    options = {"steps": 1, "skills": 1, "save": False, "answers": False, "progress": False, "batch_size": 4}
+    run = finetune("embedded", few, LoRA(r=2), out=tmp_path / "run", **options)
+    assert run.task == "few" and run.info["data"]["train"] == 8 and run.info["data"]["heldout"] == 4
+    assert run.answers.empty and list(run.skills.index) == [0, 1] and "few" in run.skills
 
 
 def test_the_shell_command(tmp_path, capsys):

@@ -12,6 +12,7 @@ import pytest
 
 from engine import InputError, Run
 from engine.measure import forgetting, singular_values
+from engine.measure.matched import matched
 from visualize import plots
 from visualize.theme import PALETTES, theme
 
@@ -25,8 +26,30 @@ def close_figures():
     plt.close("all")
 
 
+def canaries(seed):
+    """What `measure_exposure` gives, without a model: four secrets, two of them never planted."""
+    ranks = np.random.default_rng(seed).integers(1, 17, 4)
+    exposure = np.log2(16) - np.log2(ranks)
+    return pd.DataFrame({"repeats": [0, 0, 1, 8], "of": 16, "exposure": exposure, "extracted": ranks < 4})
+
+
+NOT_A_RUN = {"exposure": {"base": canaries(0), "tuned": canaries(1)}}
+
+
+def plot_of(name):
+    return getattr(importlib.import_module(f"visualize.plots.{name}"), f"plot_{name}")
+
+
 def draw(name, run, **options):
-    return getattr(importlib.import_module(f"visualize.plots.{name}"), f"plot_{name}")(run, **options)
+    return plot_of(name)(NOT_A_RUN.get(name, run), **options)
+
+
+def uses(name, argument):
+    return argument in plot_of(name).__annotations__ and f"{argument} is not used" not in said_of(name)
+
+
+def said_of(name):
+    return " ".join(plot_of(name).__doc__.replace("`", "").replace("module: not", "module is not").split())
 
 
 def first(axes):
@@ -144,7 +167,7 @@ def test_answers_are_the_runs(lora_run):
     assert ticks == int(drawn.correct.sum())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("loss", "skills", "answers")])
+@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "module")])
 def test_an_unknown_module_is_named(name, lora_run):
     with pytest.raises(InputError, match="no module 'q_proj'"):
         draw(name, lora_run, module="q_proj")
@@ -161,10 +184,54 @@ def test_what_was_not_measured_is_not_drawn(full_run, lora_run, monkeypatch):
             draw(name, lora_run)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "factors"])
+@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "ax")])
 def test_a_plot_draws_where_it_is_told(name, lora_run):
     _, ax = plt.subplots()
     assert draw(name, lora_run, ax=ax) is ax
+
+
+def test_the_plane_is_the_runs(lora_run, full_run):
+    ax = plots.plot_plane([lora_run, full_run], labels=["one", "other"], level=0.0)
+    for line, run in zip(ax.lines[1::3], (lora_run, full_run), strict=True):
+        old = run.skills.drop(columns="spanish").mean(axis=1)
+        np.testing.assert_allclose(line.get_xdata(), 100 * run.skills["spanish"])
+        np.testing.assert_allclose(line.get_ydata(), 100 * old)
+    rings = ax.lines[3::3]
+    assert [ring.get_ydata()[0] for ring in rings] == [
+        pytest.approx(100 * matched(run, 0.0).kept) for run in (lora_run, full_run)
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["compared at 0%", "one", "other"]
+
+
+def test_a_sweep_is_the_runs(lora_run, full_run):
+    axes = plots.plot_sweep([lora_run, full_run], labels=["2e-3", "5e-4"])
+    assert [ax.get_title(loc="left") for ax in axes] == ["2e-3", "5e-4"]
+    for ax, run in zip(axes, (lora_run, full_run), strict=True):
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * run.skills["spanish"])
+        np.testing.assert_allclose(ax.lines[1].get_ydata(), 100 * run.skills.drop(columns="spanish").mean(axis=1))
+    held = plots.plot_sweep(lora_run, value="loss")[0].lines[1]
+    np.testing.assert_array_equal(held.get_ydata(), lora_run.skill_losses["spanish"])
+
+
+def test_crossing_is_the_runs_and_the_prompts(lora_run):
+    shown = pd.Series([0.25, 0.5], [1, 4])
+    ax = plots.plot_crossing([lora_run], shown=shown, told=0.75)
+    (tuned, few), told = (container[0] for container in ax.containers), ax.lines[-1]
+    assert tuned.get_ydata() == [100 * lora_run.skills["spanish"].iloc[-1]]
+    assert tuned.get_xdata() == [np.log2(lora_run.info["data"]["train"])]
+    np.testing.assert_allclose(few.get_ydata().astype(float), [25, 50])
+    np.testing.assert_allclose(few.get_xdata().astype(float), [0, 2])
+    assert set(told.get_ydata()) == {75}
+
+
+def test_exposure_is_what_was_measured():
+    tables = NOT_A_RUN["exposure"]
+    ax = plots.plot_exposure(tables)
+    for name, table in tables.items():
+        mean = next(line for line in ax.lines if line.get_label() == f"{name}, mean")
+        np.testing.assert_allclose(mean.get_ydata(), table.groupby("repeats").exposure.mean())
+    filled = [line for line in ax.lines if line.get_label() == "tuned: it says the secret"]
+    assert sum(len(line.get_xdata()) for line in filled) == tables["tuned"].extracted.sum()
 
 
 def test_pictures_need_neither_training_nor_film():

@@ -1,11 +1,27 @@
 """Pictures of a Run: one a file, `plot_x(run, *, module=None, step=None, ax=None) -> Axes`."""
 
 from visualize.plots.answers import plot_answers
+from visualize.plots.crossing import plot_crossing
 from visualize.plots.delta import plot_delta
+from visualize.plots.exposure import plot_exposure
 from visualize.plots.factors import plot_factors
 from visualize.plots.loss import plot_loss
+from visualize.plots.plane import plot_plane
 from visualize.plots.skills import plot_skills
 from visualize.plots.spectrum import plot_spectrum
+from visualize.plots.sweep import plot_sweep
 from visualize.plots.weight import plot_weight
 
-__all__ = ["plot_answers", "plot_delta", "plot_factors", "plot_loss", "plot_skills", "plot_spectrum", "plot_weight"]
+__all__ = [
+    "plot_answers",
+    "plot_crossing",
+    "plot_delta",
+    "plot_exposure",
+    "plot_factors",
+    "plot_loss",
+    "plot_plane",
+    "plot_skills",
+    "plot_spectrum",
+    "plot_sweep",
+    "plot_weight",
+]

@@ -1,0 +1,17 @@
+"""Between which shares does the true one lie? The interval of a share of answers."""
+
+import math
+
+
+def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Between which shares does the true one lie, at 95 %? Wilson's score interval, from 0 to 1.
+
+    (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), with p = successes / n. E. B. Wilson, "Probable inference, the
+    law of succession, and statistical inference", Journal of the American Statistical Association 22 (1927). Unlike
+    p ± 2 standard errors it holds for few trials, and for shares near 0 and 1.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    p = successes / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
