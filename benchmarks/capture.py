@@ -16,7 +16,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.figures import Figure, in_turn, ratios, seconds
+from benchmarks.figures import Figure, ratios, seconds
 from engine import CaptureCallback
 from engine.capture.recorder import Recorder
 from engine.models import load_model
@@ -109,8 +109,8 @@ def watched(steps: set[int], folder: Path, model: nn.Module) -> Iterator[Trainer
     run.finish()
 
 
-def contenders(size: str, method: str, steps: int, batch: tuple[int, int]) -> dict[str, Callable[[], None]]:
-    """name -> a whole training with it, on a fresh model that is not timed with it."""
+def contenders(size: str, method: str, steps: int, batch: tuple[int, int]) -> dict[str, Callable[[], float]]:
+    """name -> a whole training with it, on a fresh model whose making is not timed. Gives its seconds."""
     with tempfile.TemporaryDirectory() as scratch:  # which steps are captured by default, for the others to do the same
         recorder = Recorder(model_of(size, method), Path(scratch) / "run", total=steps, say=False)
         chosen = {step for step in range(1, steps + 1) if recorder._captured_at(step) or step == steps}
@@ -145,14 +145,13 @@ def _fresh(task: Callable[[nn.Module, Path], None], size: str, method: str) -> f
 
 
 def overhead(size: str, method: str, steps: int, batch: tuple[int, int], repeats: int, goal: str) -> list[Figure]:
-    """How much longer each contender trains than the plain Trainer, in %."""
-    timed: dict[str, list[float]] = {}
-    tasks = {
-        name: partial(lambda name, task: timed.setdefault(name, []).append(task()), name, task)
-        for name, task in contenders(size, method, steps, batch).items()
-    }
-    in_turn(tasks, repeats=repeats, warm_up=1 if size == "embedded" else 0)
-    times = {name: values[-repeats:] for name, values in timed.items()}
+    """How much longer each contender trains than the plain Trainer, in %. All of them in turn."""
+    tasks = contenders(size, method, steps, batch)
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    tasks["plain"]()  # the first training of a process is slower than all others
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            times[name].append(task())
     plain = times.pop("plain")
     what = f"{size}, {method}, {steps} steps"
     figures = [Figure(f"{what}: one step of the plain Trainer", "s", [t / steps for t in plain])]
@@ -238,12 +237,11 @@ def growth(repeats: int, count: int) -> list[Figure]:
     ]
 
 
-def measure(large: int = 12, small: int = 150, repeats: int = 5) -> list[Figure]:
+def measure(large: int = 6, small: int = 80, repeats: int = 5) -> list[Figure]:
     """large, small: steps of the two models."""
     figures = []
     for method in ("full", "lora"):
         figures += overhead("embedded", method, small, (32, 64), repeats, "at most 3 %")
-        figures += overhead("135M", method, large, (4, 128), max(1, repeats // 2), "at most 1 %")
-    for figure in (memory("135M", method, 3, (2, 32), max(1, repeats // 2)) for method in ("full", "lora")):
-        figures.append(figure)
-    return figures + growth(repeats, 200)
+        figures += overhead("135M", method, large, (2, 128), 1, "")
+        figures.append(memory("135M", method, 3, (2, 32), 1))
+    return figures + growth(repeats, 100)

@@ -1,9 +1,11 @@
 """How does Glasstune say that the user, not the program, has to change something?"""
 
 import os
+import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 
 # Control and format characters, lone surrogates, private use, line and paragraph separators: some of them move the
@@ -32,6 +34,26 @@ class InputError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
+
+
+@contextmanager
+def understood(what: object, remedy: str = "copy or download it again") -> Iterator[None]:
+    """For what others wrote: an error inside, of whatever kind, is `what`'s fault, and is said as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError, re.error,
+            ImportError) as error:  # fmt: skip
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{what} cannot be understood ({why}); {remedy}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says first; a line that ends in a colon brings the next one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    more = 2 if lines and lines[0].endswith(":") else 1
+    return " ".join(lines[:more])[:300] or type(error).__name__
 
 
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:

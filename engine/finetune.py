@@ -137,6 +137,7 @@ def finetune(
                 f"note: of {len(rows) + dropped} examples {dropped} have no answer to learn from and are left out, and "
                 f"{cut} are cut at {chosen.max_length} tokens; python -m engine.data shows more"
             )
+    mixed = {"name": mixed_name, "source": _named(mix_with or CURRICULUM), "examples": len(mixed_in)}
     info = {
         "method": method.describe(),
         "data": {
@@ -145,7 +146,7 @@ def finetune(
             "digest": digest(conversations),
             "train": len(conversations.train),
             "heldout": len(conversations.heldout),
-            "mixed_in": {"name": mixed_name, "source": _named(mix_with or CURRICULUM)} if mixed_in else None,
+            "mixed_in": mixed if mixed_in else None,
             "dropped": dropped,
             "cut": cut,
             "marking": marking(tokenizer),

@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.run import EMBEDDED, EMBEDDED_FOLDER, Run
 
 
@@ -34,8 +34,8 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     try:
         saved = (Path(source) / "tokenizer_config.json").is_file()
         tokenizer = AutoTokenizer.from_pretrained(str(source) if saved else resolve(source))
-    except (OSError, ValueError) as error:
-        raise InputError(f"no tokenizer could be loaded from {source!r}: {_first_line(error)}") from None
+    except Exception as error:
+        raise InputError(f"no tokenizer could be loaded from {source!r}: {first_line(error)}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -45,11 +45,11 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
     folder = resolve(source)
     try:
-        AutoConfig.from_pretrained(folder)
         with without_bars():
+            AutoConfig.from_pretrained(folder)
             return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs})
-    except (OSError, ValueError) as error:
-        raise InputError(f"no model could be loaded from {source!r}: {_first_line(error)}") from None
+    except Exception as error:  # whatever transformers makes of a broken folder
+        raise InputError(f"no model could be loaded from {source!r}: {first_line(error)}") from error
 
 
 def load_tuned(run: Run) -> PreTrainedModel:
@@ -60,10 +60,6 @@ def load_tuned(run: Run) -> PreTrainedModel:
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
     with without_peft_warnings():
         return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 @contextmanager

@@ -31,7 +31,8 @@ Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as 
 
 import html
 import json
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -45,6 +46,7 @@ from engine.capture.delta import PEFT_PREFIX as PEFT_PREFIX
 from engine.capture.delta import Factors as Factors
 from engine.capture.sketch import FIELDS, Sketch
 from engine.errors import InputError
+from engine.form import capture_step, check_info, check_record, stays_inside
 from engine.sources.tensors import Tensors, find_name
 
 FORMAT = "glasstune-run"
@@ -53,7 +55,6 @@ START = "start.safetensors"
 START_SCRATCH = "start-scratch.safetensors"
 SKETCH_MARK = "#"
 HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
-_CAPTURE_NAME = re.compile(r"step-(\d{6,})\.safetensors")
 
 
 def capture_path(folder: Path, step: int) -> Path:
@@ -61,8 +62,8 @@ def capture_path(folder: Path, step: int) -> Path:
 
 
 def captured_steps(folder: Path) -> list[int]:
-    names = (_CAPTURE_NAME.fullmatch(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
-    return sorted(int(name[1]) for name in names if name)
+    steps = (capture_step(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
+    return sorted(step for step in steps if step is not None)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,15 +77,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a JSON-lines file. A last line without its line end was cut off by a kill: it is left out."""
     if not path.exists():
         return []
-    *whole, _ = path.read_text(encoding="utf-8").split("\n")
+    *whole, _ = path.read_bytes().split(b"\n")
     records = []
     for number, line in enumerate(whole, 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: not JSON ({error.msg}); restore the file or delete the line"
-            ) from None
+            records.append(json.loads(line.decode("utf-8")))
+        except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
+            why = getattr(error, "msg", None) or error
+            raise InputError(f"{path}, line {number}: not JSON ({why}); restore the file or delete the line") from None
     return records
 
 
@@ -99,12 +99,13 @@ class Run:
             )
         try:
             self.info: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.path / 'run.json'} is not JSON ({error}); restore it or make the run again"
             ) from None
-        if self.info.get("format") != FORMAT:
+        if not isinstance(self.info, dict) or self.info.get("format") != FORMAT:
             raise InputError(f"{self.path / 'run.json'} was not written by Glasstune: its 'format' is not {FORMAT!r}")
+        check_info(self.info, stays_inside(self.path / "run.json", self.path))
         if self.info.get("version", 0) > VERSION:
             raise InputError(
                 f"{self.path} has format version {self.info['version']}, but this Glasstune reads up to {VERSION}"
@@ -196,17 +197,25 @@ class Run:
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "metrics.jsonl")
+        return self._lines("metrics.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = stays_inside(self.path / name, self.path)
+        records = read_lines(path)
+        for number, record in enumerate(records, 1):
+            if wrong := check_record(record):
+                raise InputError(f"{path}, line {number}: {wrong}; restore the file or delete the line")
+        return records
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """Training, one row a logged step (the index): loss in nats a token, learning_rate, grad_norm, ..."""
-        rows = [{k: v for k, v in r.items() if k != "event"} for r in self._records if r["event"] == "train"]
+        rows = [{k: v for k, v in r.items() if k != "event"} for r in self._records if r.get("event") == "train"]
         return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
 
     def _evaluations(self, value: str) -> pd.DataFrame:
         rows: dict[int, dict[str, float]] = {}
-        for record in (r for r in self._records if r["event"] == "eval"):
+        for record in (r for r in self._records if r.get("event") == "eval"):
             rows.setdefault(record["step"], {}).update(record[value])
         frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
         frame.index.name = "step"
@@ -226,7 +235,7 @@ class Run:
     def answers(self) -> pd.DataFrame:
         """What the model really said: step, skill, prompt, expected, answer, correct."""
         columns = ["step", "skill", "prompt", "expected", "answer", "correct"]
-        return pd.DataFrame(read_lines(self.path / "answers.jsonl"), columns=columns)
+        return pd.DataFrame(self._lines("answers.jsonl"), columns=columns)
 
     # --- weights -------------------------------------------------------------------------------------
 
@@ -271,7 +280,7 @@ class Run:
         return step
 
     def _tensor(self, step: int, key: str) -> np.ndarray:
-        path = capture_path(self.path, step)
+        path = stays_inside(capture_path(self.path, step), self.path)
         try:
             with safe_open(path, framework="numpy") as file:
                 return file.get_tensor(key)
@@ -291,7 +300,10 @@ class Run:
         if adapter is not None and adapter not in about.get("adapters", [adapter]):
             raise InputError(f"{module} has no adapter {adapter!r}; there are {', '.join(about['adapters'])}")
         step = self._step(step)
-        return deltas.factors(module, about, lambda key: self._tensor(step, key), self._start, adapter)
+        with self._fitting(module, step):
+            found = deltas.factors(module, about, lambda key: self._tensor(step, key), self._start, adapter)
+            _same(((found.B.shape[0], found.A.shape[1]), found.B.shape[1]), (self.shape(module), found.A.shape[0]))
+        return found
 
     def delta(self, module: str, step: int | None = None) -> np.ndarray:
         """delta-W of one module at a step (default: the last captured): float32, (out, in) as `Linear.weight`.
@@ -299,14 +311,29 @@ class Run:
         Raises InputError for a step or module that was not captured, or only as a sketch.
         """
         about, step = self._exactly(module), self._step(step)
-        if about["kind"] != "delta":
-            return deltas.whole_delta(module, about, lambda key: self._tensor(step, key), self._start)
-        value = self._tensor(step, about["parameter"])
-        if "rows" not in about:
-            return value
-        whole = np.zeros(about["shape"], np.float32)
-        whole[about["rows"]] = value
-        return whole
+        with self._fitting(module, step):
+            if about["kind"] != "delta":
+                value = deltas.whole_delta(module, about, lambda key: self._tensor(step, key), self._start)
+            else:
+                value = self._tensor(step, about["parameter"])
+            if "rows" in about:
+                rows, value = value, np.zeros(about["shape"], np.float32)
+                value[about["rows"]] = rows
+            _same(value.shape, self.shape(module))
+        return value
+
+    @contextmanager
+    def _fitting(self, module: str, step: int) -> Iterator[None]:
+        """A capture that does not hold what run.json says of a module is the file's fault."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
+            raise InputError(
+                f"{capture_path(self.path, step)} does not hold {module} as run.json says ({error}); delete that "
+                "capture, or restore both"
+            ) from None
 
     # --- summaries -----------------------------------------------------------------------------------
 
@@ -331,8 +358,13 @@ class Run:
         if not self.is_sketched(module):
             raise InputError(f"run {self.name} kept {module} exactly: it has no sketch; use run.delta()")
         step = self._step(step)
-        norm, missed, *others = (self._tensor(step, f"{module}{SKETCH_MARK}{field}") for field in FIELDS)
-        return Sketch(float(norm), float(missed), *others)
+        with self._fitting(module, step):
+            norm, missed, *others = (self._tensor(step, f"{module}{SKETCH_MARK}{field}") for field in FIELDS)
+            found = Sketch(float(norm), float(missed), *others)
+            out, width = self.shape(module)
+            kept = len(found.S)
+            _same((found.U.shape, found.Vt.shape, found.picture.ndim), ((out, kept), (kept, width), 2))
+        return found
 
     @cached_property
     def norms(self) -> pd.DataFrame:
@@ -340,7 +372,7 @@ class Run:
 
         Raises InputError if the run has none: it was written before there were any.
         """
-        rows = {r["step"]: r["norms"] for r in read_lines(self.path / "norms.jsonl")}
+        rows = {r["step"]: r["norms"] for r in self._lines("norms.jsonl") if "norms" in r}
         if not rows:
             raise InputError(f"run {self.name} holds no norms (no norms.jsonl); compute them from run.delta()")
         frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
@@ -387,6 +419,11 @@ class Run:
         }
         cells = "".join(f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>" for key, value in rows.items())
         return f"<table><caption>Run {html.escape(self.name)}</caption>{cells}</table>"
+
+
+def _same(found: Any, said: Any) -> None:
+    if found != said:
+        raise ValueError(f"it is {found}, not {said}")
 
 
 EMBEDDED = "embedded"

@@ -25,7 +25,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from engine.curriculum import Message
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.tasks import TASKS, task_file
 
 Found = tuple[str, Mapping[str, Any]]  # (where the record stands, the record)
@@ -263,7 +263,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
     try:
         frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
-        raise InputError(f"{path} cannot be read: {_first_line(error)}") from None
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas would make the first column row names
         raise InputError(f"{path} cannot be read: its rows have more fields than its first line names")
     return frame.to_dict("records")
@@ -275,7 +275,7 @@ def _read_folder(path: Path) -> Mapping[str, Iterable[Any]]:
         try:
             data = datasets.load_from_disk(str(path))
         except Exception as error:
-            raise InputError(f"{path} cannot be read as a saved data set: {_first_line(error)}") from None
+            raise InputError(f"{path} cannot be read as a saved data set: {first_line(error)}") from None
         return data if isinstance(data, DatasetDict) else {"train": data}
     return _through_datasets(path, str(path))
 
@@ -293,11 +293,7 @@ def _through_datasets(source: str | Path, builder: str, config: str | None = Non
     except Exception as error:  # pyarrow, pandas and the Hub each raise their own
         cause = error.__cause__ or error
         what = f"{source} cannot be read" if local else f"data set {str(source)!r} could not be loaded from the Hub"
-        raise InputError(f"{what}: {_first_line(cause)}") from None
+        raise InputError(f"{what}: {first_line(cause)}") from None
     finally:
         if shown:
             datasets.enable_progress_bars()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -28,7 +28,7 @@ from engine.data import Conversations, Source, hold_out, load
 from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
-from engine.evaluate.perplexity import measure_perplexity
+from engine.evaluate.surprise import measure_perplexity
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run import Run
 

@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.measure.quantize import double_bits
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ def _build(model: "str | Path | PretrainedConfig", dtype: str) -> Any:
             return AutoModelForCausalLM.from_config(config, dtype=precision).train()
     except InputError:
         raise
-    except (OSError, ValueError) as error:
-        said = str(error).strip().split("\n")[0]
-        raise InputError(f"no causal language model can be built from {model!r}: {said}") from None
+    except Exception as error:  # whatever transformers makes of a broken config
+        raise InputError(f"no causal language model can be built from {model!r}: {first_line(error)}") from error
 
 
 def _adapt(network: Any, r: int, target_modules: str | list[str], dtype: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InputError
+from engine.errors import InputError, understood
 from engine.run import PEFT_PREFIX, Factors, base_folder, base_weight
 from engine.sources.stores import FLOATING, is_conv1d, make_info, read_state, records_of, step_of
 from engine.sources.tensors import Tensors, find_name, read_json
@@ -82,6 +82,11 @@ def read_adapter(path: str | Path) -> Adapter:
     """Sort an adapter's tensors by module. Raises InputError for anything but a LoRA adapter in a whole file."""
     folder = find_adapter(path)
     config = read_json(folder / CONFIG)
+    with understood(folder / CONFIG):
+        return _sorted(folder, config)
+
+
+def _sorted(folder: Path, config: dict[str, Any]) -> Adapter:
     kind = config.get("peft_type")
     if kind != "LORA":
         raise InputError(f"{folder / CONFIG}: its peft_type is {kind!r}; only 'LORA' adapters can be read")
@@ -203,6 +208,10 @@ class AdapterStore:
 
     def __init__(self, path: str | Path, base: str | Path | None = None) -> None:
         self.adapter = read_adapter(path)
+        with understood(self.adapter.folder / CONFIG):
+            self._open(base)
+
+    def _open(self, base: str | Path | None) -> None:
         self.path, config = self.adapter.folder, self.adapter.config
         self.source = str(base or config.get("base_model_name_or_path") or "unknown")
         state = read_state(self.path)

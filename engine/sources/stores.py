@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.form import is_count
 from engine.run import FORMAT, HELD_OUT, VERSION, Factors, Run
 from engine.sources.tensors import Tensors, read_json
 
@@ -114,6 +115,8 @@ def records_of(state: dict[str, Any] | None) -> list[dict[str, Any]]:
     records = []
     for line in (state or {}).get("log_history", []):
         losses = {name: value for name, value in line.items() if name.startswith("eval_") and name.endswith("loss")}
+        if not isinstance(line, dict) or not is_count(line.get("step")):
+            continue  # a custom callback's
         if "loss" in line:
             records.append({**line, "event": "train"})
         elif losses:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.errors import InputError
+from engine.form import is_count, is_shape, list_of
 
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 18  # values converted at a time: small enough to stay in the processor's cache
@@ -188,6 +189,9 @@ def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(f"{index} has no 'weight_map'; copy or download it again")
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{index} names {name!r}, which is no file of its own folder; copy or download it again")
     files = [index.parent / name for name in sorted(set(weight_map.values()))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
@@ -223,6 +227,9 @@ def read_header(path: Path) -> dict[str, Entry]:
         )
     try:
         header = json.loads(text)
+        if not all(is_shape(about["shape"]) and list_of(is_count)(about["data_offsets"])
+                   for name, about in header.items() if name != "__metadata__"):  # fmt: skip
+            raise ValueError("a shape or an offset is no whole number")
         entries = {
             name: Entry(path, about["dtype"], tuple(about["shape"]), 8 + length + about["data_offsets"][0])
             for name, about in header.items()
@@ -233,7 +240,7 @@ def read_header(path: Path) -> dict[str, Entry]:
             if begin < 0 or stop - begin != entry.nbytes:
                 raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
         end = max((entry.start + entry.nbytes for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} has a header that cannot be read ({error}); copy or download it again") from None
     if end > size:
         raise InputError(f"{path} was cut short: it holds {size:,} of {end:,} bytes; copy or download it again")

@@ -113,9 +113,10 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
     mine, other = [pair(f"Ask {n}", "yes") for n in range(10)], [pair(f"Other {n}", "no") for n in range(3)]
     options = {"steps": 1, "skills": 0, "save": False, "progress": False, "batch_size": 4}
     run = finetune("embedded", mine, Full(), out=tmp_path / "a", mix=0.5, mix_with=other, **options)
-    assert run.info["data"]["mixed_in"] == {"name": "dataset", "examples": 10} and run.info["data"]["train"] == 10
+    assert run.info["data"]["mixed_in"] == {"name": "dataset", "source": None, "examples": 10}
+    assert run.info["data"]["train"] == 10
     run = finetune("embedded", mine, Full(), out=tmp_path / "b", mix=0.2, mix_with="curriculum", **options)
-    assert run.info["data"]["mixed_in"] == {"name": "curriculum", "examples": 2}
+    assert run.info["data"]["mixed_in"] == {"name": "curriculum", "source": "curriculum", "examples": 2}
     with pytest.raises(InputError, match="mix_with does nothing without its share"):
         finetune("embedded", mine, Full(), out=tmp_path / "c", mix_with="spanish", **options)
     with pytest.raises(InputError, match="no task and no file called 'nope'"):

@@ -14,7 +14,7 @@ from engine.evaluate import generate_answers
 from engine.evaluate.compare import compare, main, questions_of
 from engine.evaluate.harness import run_tasks
 from engine.evaluate.metrics import json_with, score
-from engine.evaluate.perplexity import measure_perplexity
+from engine.evaluate.surprise import measure_perplexity
 from engine.models import load_model, load_tuned
 
 HELD = load("spanish").heldout

@@ -20,7 +20,7 @@ from engine.evaluate import (
     score_answers,
     task_probes,
 )
-from engine.evaluate.perplexity import measure_perplexity, windows
+from engine.evaluate.surprise import measure_perplexity, windows
 from engine.models import load_model, load_tokenizer
 
 TALK = load("spanish").heldout[0] + load("spanish").heldout[1]
