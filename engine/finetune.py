@@ -22,14 +22,14 @@ from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.capture.callback import CaptureCallback
 from engine.capture.recorder import check_free
 from engine.capture.schedule import EvaluateAt, Every, named
 from engine.curriculum import Message, mixture
-from engine.data import Conversations, Source, collate, encode_all, hold_out, load, marking
+from engine.data import Conversations, Encoded, Source, collate, encode_all, hold_out, load, marking
 from engine.errors import InputError, command
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
@@ -171,16 +171,9 @@ def finetune(
         steps = chosen.steps or int((chosen.epochs or 1) * len(rows) / (chosen.batch_size * chosen.accumulation))
         checkpoint = max(1, steps // 10) if checkpoint_bytes(trained) < _TOO_LARGE else None
     with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
-        trainer = ListTrainer(
-            trained,
-            _arguments(chosen, scratch, checkpoint),
-            train_dataset=rows,
-            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
-            callbacks=[capture, *([_Bar(f"{method.name} on {conversations.name}")] if progress else [])],
-        )
+        bar = [_Bar(f"{method.name} on {conversations.name}")] if progress else []
+        trainer = make_trainer(trained, rows, tokenizer.pad_token_id, chosen, scratch, [capture, *bar], checkpoint)
         trainer.keep(out / CHECKPOINTS, after=capture.settle)
-        for noisy in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(noisy)
         try:
             trainer.train(resume_from_checkpoint=str(stopped_at) if stopped_at else None)
         except BaseException:
@@ -192,6 +185,32 @@ def finetune(
         _save(trained, tokenizer, out / ("adapter" if isinstance(method, LoRA) else "model"))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return capture.run
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    rows: list[Encoded],
+    pad_id: int,
+    settings: Settings,
+    scratch: str,
+    callbacks: list[TrainerCallback],
+    checkpoint: int | None = None,
+) -> ListTrainer:
+    """What `finetune` trains with, without its capture: transformers' Trainer over encoded conversations, silent.
+
+    The settings must name a learning rate, and steps or epochs. scratch: the folder that the Trainer wants.
+    checkpoint: see `finetune`.
+    """
+    trainer = ListTrainer(
+        model,
+        _arguments(settings, scratch, checkpoint),
+        train_dataset=rows,
+        data_collator=lambda batch: collate(batch, pad_id),
+        callbacks=callbacks,
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer
 
 
 def _save(trained: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
