@@ -1,7 +1,12 @@
-"""How fast is a film made? Beside stock Manim, beside encoding its frames alone, and frame by frame."""
+"""How fast is a film made? Beside stock Manim, beside encoding its frames alone, and frame by frame.
+
+Two scenes stand for the film, one that changes all the time and one of animations; GLASSTUNE_BENCH_SCENES names others.
+"""
 
 import importlib
 import os
+import resource
+import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,7 +20,9 @@ from manim import Camera, Scene, tempconfig
 from animations.camera import RegionCamera
 from animations.encode import CODECS, QUALITIES, Encoder
 from animations.film import quiet
-from animations.render import Job, render_film, render_scene, runs_of, scene_names
+from animations.render import render_film
+from animations.scenes import Job, render_scene, runs_of
+from animations.workers import run_all
 from benchmarks.figures import Figure, in_turn, ratios, seconds
 from visualize.mobjects.matrix import MatrixImage
 from visualize.theme import PALETTES
@@ -24,14 +31,20 @@ TITLE = "Films: the renderer beside stock Manim, and what a frame costs"
 
 FILM = "lora"
 QUALITY = os.environ.get("GLASSTUNE_BENCH_QUALITY", "1080p30")
-SCENES = [name for name in os.environ.get("GLASSTUNE_BENCH_SCENES", "").split(",") if name] or None
-REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "3"))
+SCENES = os.environ.get("GLASSTUNE_BENCH_SCENES", "Training,Layers").split(",")
+REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "2"))
 
 
 def measure() -> list[Figure]:
     quiet()
     with tempfile.TemporaryDirectory() as folder, tempconfig({"media_dir": folder}):
-        return [*_whole_film(Path(folder)), *_beside_encoding(Path(folder)), *_frames(), *_picture(Path(folder))]
+        return [
+            *_whole_film(Path(folder)),
+            *_beside_encoding(Path(folder)),
+            *_frames(),
+            *_picture(Path(folder)),
+            *_memory(folder),
+        ]
 
 
 def _whole_film(folder: Path) -> list[Figure]:
@@ -43,14 +56,14 @@ def _whole_film(folder: Path) -> list[Figure]:
         render_film(FILM, out=folder / "ours.mp4", quality=QUALITY, scenes=SCENES, progress=False)
 
     def stock() -> None:
-        for name in SCENES or scene_names(FILM):
+        for name in SCENES:
             _stock_scene(name, folder)
 
     times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0)
-    cores = os.cpu_count()
+    cores, what = os.cpu_count(), f"scenes {' and '.join(SCENES)} of {FILM}, {QUALITY}"
     return [
-        Figure(f"film {FILM} at {QUALITY}, stock Manim's camera and encoder, one process", "s", times["stock"]),
-        Figure(f"film {FILM} at {QUALITY}, ours, {cores} cores", "s", times["ours"]),
+        Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"]),
+        Figure(f"{what}: ours, {cores} cores", "s", times["ours"]),
         Figure("stock Manim's time beside ours", "times", ratios(times["stock"], times["ours"]), "at least 3"),
     ]
 
@@ -69,7 +82,7 @@ def _stock_scene(name: str, folder: Path) -> Scene:
 
 def _beside_encoding(folder: Path) -> list[Figure]:
     """One process, one thread: the scenes drawn and encoded, and then only the encoder's part in that."""
-    names = SCENES or scene_names(FILM)
+    names = SCENES
     shown = runs_of(FILM, None, None, names)
     paths = {name: str(run.path.resolve()) for name, run in shown.items()}
     whole: list[float] = []
@@ -116,7 +129,7 @@ def _encoding_every_frame(scene: Path, folder: Path) -> float:
 
             def encode(pixels: np.ndarray = pixels, times: int = repeats, last: int = moment) -> None:
                 for at in range(last - times + 1, last + 1):
-                    made = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="yuv420p")
+                    made = av.VideoFrame.from_numpy_buffer(pixels, format="rgba").reformat(format="yuv420p")
                     made.pts, made.time_base = at, Fraction(1, quality.rate)
                     target.mux(stream.encode(made))
 
@@ -163,6 +176,42 @@ def _picture(folder: Path) -> list[Figure]:
         Figure("heat map, stock Manim's encoder", "dB", [_psnr(folder, stock=True)]),
         Figure("heat map, ours", "dB", [_psnr(folder, stock=False)], "no less than stock Manim's"),
     ]
+
+
+def _memory(folder: str) -> list[Figure]:
+    """What a process that renders a scene holds at most: a short scene, and one ten times as long."""
+    found: dict[int, float] = {}
+    lengths = (60, 600)
+
+    def hear(job: tuple[int, str], _: float, result: float | None) -> None:
+        if result is not None:
+            found[job[0]] = result
+
+    for frames in lengths:  # each in a process of its own
+        run_all(peak_memory, [(frames, folder)], 1, 600, hear)
+    short, long = (found[frames] for frames in lengths)
+    return [
+        Figure(f"memory at most, a scene of {lengths[0]} changing frames", "MB", [short]),
+        Figure(f"memory at most, a scene of {lengths[1]} changing frames", "MB", [long]),
+        Figure("memory, ten times the length", "times", [long / short], "at most 1.05"),
+    ]
+
+
+def peak_memory(job: tuple[int, str], _: Callable[[float], None]) -> float:
+    """MB that this process held at most after drawing and encoding so many frames, each with a new matrix."""
+    frames, folder = job
+    quality, random = QUALITIES[QUALITY], np.random.default_rng(0)
+    with tempconfig({"pixel_width": quality.width, "pixel_height": quality.height}):
+        camera = RegionCamera(background_color=PALETTES["dark"].background)
+        matrix = MatrixImage(np.zeros((256, 256), np.float32), 2.5, 2, "#ffffff", "dark").settle()
+        encoder = Encoder(Path(folder) / f"memory-{frames}.mp4", quality)
+        for _frame in range(frames):
+            matrix.show(random.standard_normal((256, 256), dtype=np.float32))
+            camera.reset()
+            camera.capture_mobjects([matrix])
+            encoder.add(camera.pixel_array.copy())
+        encoder.close()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 
 
 def _psnr(folder: Path, *, stock: bool, frames: int = 30) -> float:

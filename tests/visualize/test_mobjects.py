@@ -6,10 +6,11 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from manim import Camera, Square, tempconfig
+from manim import Camera, Square, Text, tempconfig
 
 from animations.camera import RegionCamera
 from animations.film import quiet
+from visualize.mobjects import text as lettering
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
@@ -102,6 +103,36 @@ def test_long_text_is_cut_where_it_ends():
 def test_a_line_stays_one_line_whatever_the_video(width, tmp_path):
     with tempconfig({"pixel_width": width, "media_dir": str(tmp_path / str(width))}):
         assert label("a caption that is as long as captions can be, and then some", 40).height < 0.5
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "text, size, bold", [("step 57", 28, False), ("Wavy Té fi 12.5 % → “q”", 48, True), ("×− …✓✗", 34, False)]
+)
+def test_a_label_is_set_as_manims_own_text(text, size, bold, known, monkeypatch):
+    """known: whether the way in which this cairo writes outlines is one that we read ourselves."""
+    if not known:
+        monkeypatch.setattr(lettering, "SVG", "{unknown}")
+    lettering._set.cache_clear()
+    ours = label(text, size, "#ff8800", bold)
+    with lettering._one_line():
+        own = Text(
+            f"|{text}", font="DejaVu Sans", font_size=size * 0.72, color="#ff8800", weight="BOLD" if bold else "NORMAL"
+        )
+    own.remove(own.submobjects[0])
+    lettering._set.cache_clear()
+    assert len(ours) == len(own) > 0
+    for letter, true in zip(ours, own, strict=True):
+        np.testing.assert_allclose(letter.points, true.points, atol=1e-9)
+        np.testing.assert_array_equal(letter.fill_rgbas, true.fill_rgbas)
+        np.testing.assert_array_equal(letter.stroke_rgbas, true.stroke_rgbas)
+
+
+def test_a_label_can_be_changed_without_changing_the_next():
+    label("twice", 40).shift([1, 2, 0]).set_opacity(0.3)[0].points[:] = 0
+    again = label("twice", 40)
+    assert again[0].points.any() and again[0].get_fill_opacity() == 1
+    assert np.abs(again.get_center()).max() < 1
 
 
 def test_lines_do_not_depend_on_letters():

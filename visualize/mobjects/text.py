@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import Self
+from xml.etree import ElementTree
 
 import manimpango
 import matplotlib
 import numpy as np
-from manim import LEFT, Text, config
+import svgelements
+from manim import LEFT, RIGHT, Text, VMobject, VMobjectFromSVGPath, config
 
 FONT = "DejaVu Sans"
 STRUT = "|"
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 SMALLEST = 26  # pixels; what the back row can read
 
 
@@ -25,16 +30,48 @@ def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False)
     """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
     if size < SMALLEST:
         raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
+    return _set(clean(text), size, color, bold).copy()
+
+
+@lru_cache(maxsize=512)
+def _set(text: str, size: int, color: str, bold: bool) -> Text:
+    """A label, to be copied: setting one takes tens of milliseconds, and most of a film's are seen step after step."""
     # Manim scales so that font_size 48 is about 67 px of em at 1080p. The strut says where the line is, whatever the
     # letters: a text's box ends lower with a g in it, and captions set by their boxes would jump.
     weight = "BOLD" if bold else "NORMAL"
     with _one_line():
-        mobject = Text(STRUT + clean(text), font=FONT, font_size=size * 0.72, color=color, weight=weight)
+        mobject = _Line(
+            STRUT + text, font=FONT, font_size=size * 0.72, color=color, weight=weight, warn_missing_font=False
+        )
     strut = mobject.submobjects[0]
     mobject.remove(strut)
-    mobject.em_pixels, mobject.original_text = size, clean(text)
+    mobject.em_pixels, mobject.original_text = size, text
     mobject.line_above_centre = float(strut.get_center()[1] - mobject.get_center()[1])
     return mobject
+
+
+class _Line(Text):
+    """A Text whose outlines are read once for each letter, not once for each place where it stands."""
+
+    def generate_mobject(self) -> Self:
+        """Cairo writes the outline of every letter once, under a name, and then where it stands (`use`)."""
+        root = ElementTree.parse(self.get_file_path()).getroot()
+        named = {part.get("id"): part.find(f"{SVG}path") for part in root.iter() if part.get("id")}
+        outlines = {f"#{name}": path.get("d", "") for name, path in named.items() if path is not None}
+        if not outlines:  # a way of writing that is not known here
+            return super().generate_mobject()
+        for use in root.iter(f"{SVG}use"):
+            if path := outlines.get(use.get(LINK, "")):  # a space has none
+                place = [float(use.get("x", 0)), float(use.get("y", 0)), 0]
+                self.add(_outline(path).copy().set_fill(self.color, self.fill_opacity).shift(place))
+        return self.flip(RIGHT)  # an SVG's y points down
+
+
+@lru_cache(maxsize=2048)
+def _outline(path: str) -> VMobject:
+    letter = VMobjectFromSVGPath(svgelements.Path(path))
+    letter.path_obj = None  # which Manim would copy at every animation, and that takes longer than all the rest
+    return letter
 
 
 @contextmanager
@@ -67,17 +104,15 @@ def signed(value: float, digits: int = 2) -> str:
 def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text:
     """Text in the largest of these sizes in which it fits; cut if it does not fit in the last."""
     for size in sizes:
-        mobject = label(text, size, color)
-        if mobject.width <= width:
-            return mobject
+        if _set(clean(text), size, color, False).width <= width:
+            return label(text, size, color)
     return fitted(text, width, sizes[-1], color)
 
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
-    whole = clean(text)
-    mobject = label(whole, size, color)
-    while mobject.width > width and len(whole) > 1:
-        whole = whole[: max(1, int(len(whole) * min(0.95, width / mobject.width)))].rstrip()
-        mobject = label(whole + "\N{HORIZONTAL ELLIPSIS}", size, color)
-    return mobject
+    whole = shown = clean(text)
+    while (wide := _set(shown, size, color, False).width) > width and len(whole) > 1:
+        whole = whole[: max(1, int(len(whole) * min(0.95, width / wide)))].rstrip()
+        shown = whole + "\N{HORIZONTAL ELLIPSIS}"
+    return label(shown, size, color)
