@@ -128,7 +128,7 @@ def _subtitles(parts: list[Rendered], target: Any) -> list[Any]:
 
 def write_srt(parts: list[Rendered], path: Path) -> None:
     blocks = [
-        f"{number}\n{_clock(start)} --> {_clock(end)}\n{text}\n"
+        f"{number}\n{_clock(start)} --> {_clock(end)}\n{' '.join(text.split())}\n"
         for number, (text, start, end) in enumerate(timed(parts), 1)
     ]
     path.write_text("\n".join(blocks), encoding="utf-8")

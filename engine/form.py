@@ -22,7 +22,8 @@ def is_number(value: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """A string of whole characters: JSON can hold halves of them, which nothing else can."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_flag(value: Any) -> bool:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.errors import InputError
+from engine.errors import InputError, printable
 
 
 @dataclass
@@ -90,11 +90,11 @@ def show(*things: Any, name: str = "") -> None:
         elif in_notebook():
             from IPython.display import display
 
-            display(thing) if not isinstance(thing, str) else print(thing)
+            display(thing) if not isinstance(thing, str) else print(printable(thing, keep="\n"))
         elif isinstance(thing, pd.DataFrame):
             _stage.console.print(table(thing))
         else:
-            _stage.console.print(escape(str(thing)), highlight=False)
+            _stage.console.print(escape(printable(str(thing), keep="\n")), highlight=False)
 
 
 def figure_of(thing: Any) -> Figure | None:
@@ -142,7 +142,7 @@ def table(frame: pd.DataFrame) -> Table:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     for column in [*([str(frame.index.name or "")] if named else []), *frame.columns]:
-        shown.add_column(escape(str(column)))
+        shown.add_column(escape(printable(str(column))))
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         values = [*([index] if named else []), *row]
         shown.add_row(*(escape(plain(value)) for value in values))
@@ -154,4 +154,4 @@ def plain(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return printable(str(value), keep="\n")
