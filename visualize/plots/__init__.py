@@ -3,9 +3,12 @@
 from visualize.plots.answers import plot_answers
 from visualize.plots.crossing import plot_crossing
 from visualize.plots.delta import plot_delta
+from visualize.plots.energy import plot_energy
 from visualize.plots.exposure import plot_exposure
 from visualize.plots.factors import plot_factors
+from visualize.plots.layers import plot_layers
 from visualize.plots.loss import plot_loss
+from visualize.plots.norms import plot_norms
 from visualize.plots.plane import plot_plane
 from visualize.plots.skills import plot_skills
 from visualize.plots.spectrum import plot_spectrum
@@ -16,9 +19,12 @@ __all__ = [
     "plot_answers",
     "plot_crossing",
     "plot_delta",
+    "plot_energy",
     "plot_exposure",
     "plot_factors",
+    "plot_layers",
     "plot_loss",
+    "plot_norms",
     "plot_plane",
     "plot_skills",
     "plot_spectrum",

@@ -1,6 +1,7 @@
 """What do all plots share? Where they draw, which module they take, and how a signed matrix becomes an image."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -61,6 +62,24 @@ def short(module: str) -> str:
     if "layers" in parts[:-2]:
         return f"layer {parts[parts.index('layers') + 1]} {parts[-1]}"
     return parts[-1] if parts[0] == "model" else module
+
+
+_LAYER = re.compile(r"\.(\d+)\.(.+)$")
+
+
+def layer_of(module: str) -> int | None:
+    """The number of the layer that a matrix belongs to: the first number in its name; None if it has none."""
+    found = _LAYER.search(module)
+    return int(found[1]) if found else None
+
+
+def kinds_of(modules: Sequence[str]) -> dict[str, str]:
+    """What each matrix is within its layer, as short as can be told apart: "q_proj"; GPT-2's "attn.c_proj"."""
+    inner = {name: found[2] if (found := _LAYER.search(name)) else name for name in modules}
+    kinds = set(inner.values())
+    last = {kind: kind.split(".")[-1] for kind in kinds}
+    alone = [kind for kind in kinds if list(last.values()).count(last[kind]) == 1]
+    return {name: last[kind] if kind in alone else kind for name, kind in inner.items()}
 
 
 def limit_of(values: np.ndarray) -> float:

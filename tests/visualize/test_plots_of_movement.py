@@ -1,0 +1,67 @@
+"""How far, when, and in how many directions: what these plots draw is what the Run holds."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from engine import InputError
+from engine.measure import norm, relative_norm, singular_values
+from visualize import plots
+from visualize.plots.axes import kinds_of, layer_of
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_layers_are_the_runs(any_run):
+    step = any_run.steps[-2]
+    ax = plots.plot_layers(any_run, step=step)
+    table = np.asarray(ax.images[0].get_array())
+    kinds = [tick.get_text() for tick in ax.get_xticklabels()]
+    for name in any_run.modules:
+        if layer_of(name) is not None:
+            cell = table[layer_of(name), kinds.index(kinds_of(any_run.modules)[name])]
+            assert cell == pytest.approx(100 * relative_norm(any_run, name, step))
+        else:
+            assert f"embed_tokens {100 * relative_norm(any_run, name, step):.3g} %" in ax.get_xlabel()
+    assert len(ax.texts) == np.isfinite(table).sum()
+
+
+def test_a_matrix_is_framed_in_absolute_numbers_too(lora_run):
+    module = lora_run.modules[4]
+    ax = plots.plot_layers(lora_run, module=module, relative=False)
+    assert ax.patches[0].get_xy() == (3.5, -0.5)
+    assert ax.images[0].get_array()[0, 4] == pytest.approx(norm(lora_run, module))
+
+
+def test_a_layers_line_is_of_all_its_matrices(full_run):
+    lines = {line.get_label(): line for line in plots.plot_norms(full_run, module=full_run.modules[1]).lines}
+    own = [name for name in full_run.modules if layer_of(name) == 2]
+    share = 100 * np.sqrt(
+        sum(norm(full_run, name) ** 2 for name in own) / sum(np.linalg.norm(full_run.weight(name)) ** 2 for name in own)
+    )
+    assert lines["layer 2"].get_ydata()[-1] == pytest.approx(share, rel=1e-5)
+    assert lines["layer 2"].get_ydata()[0] == 0, "nothing has moved at step 0"
+    assert {"embed_tokens", "layer 0 q_proj"} < set(lines)
+    np.testing.assert_array_equal(lines["layer 2"].get_xdata(), full_run.norms.index)
+
+
+def test_energy_is_the_share_of_the_first_directions(lora_run, full_run):
+    ax = plots.plot_energy([full_run, lora_run])
+    module = max(lora_run.modules, key=lambda name: norm(full_run, name))
+    for line, run in zip(ax.lines, (full_run, lora_run), strict=False):
+        squares = singular_values(run, module).astype(float) ** 2
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.cumsum(squares) / squares.sum(), rtol=1e-4)
+        needed = int(line.get_label().split(": ")[1].split()[0])
+        assert squares[:needed].sum() >= 0.8999 * squares.sum() > squares[: needed - 1].sum()
+    with pytest.raises(InputError, match="has not moved"):
+        plots.plot_energy(lora_run, module=module, step=0)
+
+
+def test_kinds_are_as_short_as_can_be_told_apart():
+    names = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj", "transformer.h.1.mlp.c_proj", "lm_head"]
+    assert list(kinds_of(names).values()) == ["c_attn", "attn.c_proj", "mlp.c_proj", "lm_head"]
+    assert [layer_of(name) for name in names] == [0, 0, 1, None]
