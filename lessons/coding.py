@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -183,3 +184,22 @@ def _is_untouched(function: Callable[..., Any]) -> bool:
 
     code = getattr(function, "__code__", None)
     return code is not None and code.co_code == stub.__code__.co_code
+
+
+def without_answers(source: str) -> str:
+    """A cell's code without its exercises, which hold their answers, and the tests of those."""
+    asking = [(node, call) for node in ast.parse(source).body for call in _asks(node)]
+    tests = {keyword.value.id for _, call in asking for keyword in call.keywords if isinstance(keyword.value, ast.Name)}
+    hidden: list[ast.stmt] = [node for node, _ in asking]
+    hidden += [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name in tests]
+    lines = source.split("\n")
+    for node in hidden:
+        lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") if hidden else source
+
+
+def _asks(node: ast.stmt) -> list[ast.Call]:
+    """The calls of `exercise` and `exercise_code` in a statement."""
+    calls = (inside for inside in ast.walk(node) if isinstance(inside, ast.Call))
+    names = ("exercise", "exercise_code")
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in names]

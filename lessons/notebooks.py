@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from engine.errors import InputError, command
+from lessons.coding import without_answers
 from lessons.course import FOLDER, lessons
 
 _INSTALL = """\
@@ -48,6 +49,9 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
     notebook = jupytext.read(FOLDER / f"{lesson}.py")
     install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
     notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and without_answers(cell.source) != cell.source:
+            cell.metadata["jupyter"] = {"source_hidden": True}  # an exercise's code holds its answer: a click opens it
     if execute:
         _execute(lesson, notebook, quick)
     out.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from rich.syntax import Syntax
 
 from engine.errors import InputError
 from lessons import progress, showing
-from lessons.coding import ask_in_terminal
+from lessons.coding import ask_in_terminal, without_answers
 
 _CELL = re.compile(r"^# %%(.*)$")
 
@@ -113,9 +113,10 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
 
 
 def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Console) -> None:
-    console.print(
-        Syntax(cell.text, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), ""
-    )
+    if shown := without_answers(cell.text):
+        console.print(
+            Syntax(shown, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), ""
+        )
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
     console.print("")

@@ -1,0 +1,352 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Full fine-tuning: every weight moves
+#
+# The plainest way to teach a trained model something new is to go on training it: every weight is free, the data is
+# the new task. Everything else in this course is measured against that.
+#
+# Afterwards you will be able to say
+#
+# - how a fine-tuning is written with transformers' `Trainer` and `TrainingArguments`, and what goes into it;
+# - which weights move, how far, and how large the change is beside the weights themselves;
+# - in how many directions a whole matrix changes;
+# - what it costs: memory while training, and disk afterwards.
+#
+# Nothing here is prepared: every number and picture below was measured on your machine a moment before you see it.
+
+# %%
+from lessons.walk import begin
+
+begin(globals(), lesson="full", place=2)
+
+# %%
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from engine import CaptureCallback, Run
+from engine.data import encode_all, hold_out, load
+from engine.evaluate import generate_answers
+from engine.finetune import make_evaluator
+from engine.measure import energy_rank, norm, numerical_rank, relative_norm, singular_values
+from engine.models import load_model, load_tokenizer, without_bars
+from lessons.stage import (
+    current,
+    data,
+    exercise,
+    exercise_code,
+    explore,
+    matrices,
+    model,
+    new_skill,
+    old_skills,
+    predict,
+    questions,
+    rate,
+    show,
+)  # fmt: skip
+from visualize import plots
+
+QUICK = current().quick
+HERE = current().folder
+
+# %% [markdown]
+# ## The model, and what it cannot do yet
+# A real language model, small enough to be trained while you watch (`engine/base/README.md` is its card), or the one
+# that you named. This is what it says before anything is changed.
+
+# %%
+network = load_model(model())
+tokenizer = load_tokenizer(model())
+QUESTIONS = questions(
+    ["Translate to Spanish: dog", "Translate to Spanish: house", "Translate to French: dog", "What is 23 + 45?"]
+)
+
+
+def ask(network):
+    prompts = [[{"role": "user", "content": question}] for question in QUESTIONS]
+    return pd.Series(generate_answers(network, tokenizer, prompts, max_new_tokens=24), index=QUESTIONS)
+
+
+before = ask(network)
+show(f"{network.num_parameters():,} weights", before.rename("it says").to_frame().rename_axis("asked").reset_index())
+
+# %% [markdown]
+# ## The data
+# Questions with their answers, as tokens. Only the answer's tokens are learned: the others carry the label -100, which
+# the loss leaves out. (The lesson `data` is about this.)
+
+# %%
+task = hold_out(load(data("spanish")), seed=0)
+rows = encode_all(tokenizer, task.train, 512)
+train = Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in rows])
+one = rows[0]
+show(f"{len(train):,} examples to learn from, {len(task.heldout)} held out")
+show(
+    pd.DataFrame(
+        {
+            "token": [repr(tokenizer.decode([token])) for token in one.ids[:24]],
+            "label": ["not learned" if label < 0 else repr(tokenizer.decode([label])) for label in one.labels[:24]],
+        }
+    )
+)
+
+# %% [markdown]
+# ## The training, as the documentation writes it
+# `TrainingArguments` says how, the `Trainer` does it: a batch, the loss, its gradient, a step of AdamW, and again. The
+# last line but one is the only one of ours: a callback that writes down how far every weight is from where it began.
+
+# %%
+STEPS = 16 if QUICK else 120
+arguments = TrainingArguments(
+    output_dir=str(HERE / "trainer"),
+    max_steps=STEPS,
+    per_device_train_batch_size=16 if QUICK else 32,
+    learning_rate=rate("full"),  # the peak: it rises over the warm-up, then falls in a line to zero
+    warmup_steps=max(1, STEPS // 20),
+    lr_scheduler_type="linear",
+    weight_decay=0.0,
+    max_grad_norm=1.0,
+    logging_steps=1,
+    save_strategy="no",
+    report_to=[],
+    disable_tqdm=True,
+    dataloader_pin_memory=False,
+    seed=0,
+)
+capture = CaptureCallback(
+    HERE / "run",
+    evaluator=make_evaluator(tokenizer, task, skills=(2 if QUICK else 20) if model() == "embedded" else 0),
+    evaluate_at=2 if QUICK else 8,
+    source=model(),
+    info={"method": {"name": "full"}, "data": {"name": task.name}},
+)
+trainer = Trainer(
+    network, arguments, train_dataset=train, data_collator=DataCollatorForSeq2Seq(tokenizer), callbacks=[capture]
+)
+trainer.remove_callback(PrinterCallback)  # it would print a line a step; the callback keeps them
+trainer.train()
+run = Run.load(HERE / "run")
+show(run)
+show(plots.plot_loss(run), name="loss")
+
+# %% [markdown]
+# ## One step
+# The gradient says of every weight how the loss would change with it; AdamW divides by how large it usually is, so on
+# the first step each weight with a gradient moves by about the learning rate, whatever the gradient's size.
+
+# %%
+first = run.steps[1]
+guess = predict(
+    f"after step {first}, what share of all the weights in the model's matrices has another value?",
+    ["less than 1 %", "1 to 50 %", "50 to 99 %", "99 % or more"],
+)
+
+# %%
+changed = sum(np.count_nonzero(run.delta(name, first)) for name in run.modules)
+total = sum(run.delta(name, first).size for name in run.modules)
+share = changed / total
+bounds = {"less than 1 %": 0.01, "1 to 50 %": 0.5, "50 to 99 %": 0.99, "99 % or more": np.inf}
+guess.reveal(next(name for name, below in bounds.items() if share < below))
+show(f"{changed:,} of {total:,} weights: {share:.2%}")
+largest = max(np.abs(run.delta(name, first)).max() for name in run.modules)
+show(f"The furthest moved by {largest:.2e}; the learning rate of that step was {run.metrics.learning_rate[first]:.2e}.")
+
+# %% [markdown]
+# ## How far, beside the weights themselves
+# All steps together now. The norm of a matrix is the root of the sum of its squared weights; the norm of delta-W beside
+# that of W says by what part of its own size a matrix moved.
+
+# %%
+guess = predict(
+    f"after {STEPS} steps, how large is the whole change beside the weights themselves?",
+    ["less than 1 %", "1 to 10 %", "10 to 30 %", "more than 30 %"],
+)
+
+# %%
+sizes = {name: float(np.linalg.norm(run.weight(name))) for name in run.modules}
+moved = {name: norm(run, name) for name in run.modules}
+whole = float(np.linalg.norm(list(moved.values())) / np.linalg.norm(list(sizes.values())))
+bounds = {"less than 1 %": 0.01, "1 to 10 %": 0.1, "10 to 30 %": 0.3, "more than 30 %": np.inf}
+guess.reveal(next(name for name, below in bounds.items() if whole < below))
+show(f"The norm of everything that changed is {whole:.1%} of the norm of everything there was.")
+scores = new_skill(run)
+if len(scores):
+    show(f"It took {task.name} from {scores.iloc[0]:.0%} to {scores.iloc[-1]:.0%} right, held out.")
+
+# %% [markdown]
+# ## Which layers, and when
+# In a notebook, move the slider and watch it happen, from nothing at step 0.
+
+# %%
+explore(plots.plot_layers, run, modules=(), name="layers")
+show(plots.plot_norms(run), name="norms")
+
+# %%
+table = pd.DataFrame(
+    {"norm of delta-W": moved, "beside W": {name: relative_norm(run, name) for name in run.modules}}
+).rename_axis("matrix")
+by_share, by_norm = table["beside W"].idxmax(), table["norm of delta-W"].idxmax()
+show(table.sort_values("beside W", ascending=False).head(5))
+
+# %%
+some = sorted({by_share, by_norm, *table.sort_values("beside W").index[:2]})
+exercise(
+    "Which of these moved furthest beside its own size?",
+    answer=by_share,
+    hint="the first row of the table, or the darkest cell of the map",
+    choices=some,
+)
+if by_norm != by_share:
+    show(
+        f"In plain distance {by_norm} moved furthest, by {moved[by_norm]:.3g}. "
+        f"It has {run.weight(by_norm).size:,} weights; {by_share} has {run.weight(by_share).size:,}."
+    )
+
+# %% [markdown]
+# ## A change in how many directions?
+# Any change of a matrix is a sum of directions, each with a strength: the singular values of delta-W. Their squares add
+# up to its squared norm, which is called its energy.
+
+# %%
+LINEAR = [name for name in matrices(network) if name in run.modules]
+WATCHED = max(LINEAR, key=lambda name: relative_norm(run, name))
+OUT, IN = run.shape(WATCHED)
+full_rank = min(OUT, IN)
+guess = predict(
+    f"the matrix {WATCHED} is {OUT} x {IN}. How many directions does its change have (its rank)?",
+    ["a tenth of those possible, at most", "up to nine tenths", "more than nine tenths"],
+)
+
+# %%
+values = singular_values(run, WATCHED)
+rank = numerical_rank(values, run.shape(WATCHED))
+guess.reveal(
+    "a tenth of those possible, at most"
+    if rank <= full_rank / 10
+    else "up to nine tenths"
+    if rank <= 0.9 * full_rank
+    else "more than nine tenths"
+)
+needed = energy_rank(values, 0.9)
+show(f"{rank} of {full_rank} possible directions; but {needed} of them hold 90 % of its energy.")
+show(plots.plot_energy(run, module=WATCHED), name="energy")
+show(plots.plot_spectrum(run, module=WATCHED), name="spectrum")
+
+# %% [markdown]
+# LoRA bets that a few directions are enough: the next lesson trains only r of them. How good the bet would have been
+# for this matrix, you can now work out.
+
+
+# %%
+def try_energy(energy):
+    for k in (1, 3, needed):
+        right, given = float((values[:k] ** 2).sum() / (values**2).sum()), energy(values.astype(float), k)
+        assert given is not None, "It returns nothing"
+        assert abs(given - right) < 1e-4, f"For k = {k} it gives {given:.4f}; measured was {right:.4f}"
+
+
+written = exercise_code(
+    "Write energy(values, k): the share, 0 to 1, of the energy that the k largest singular values hold. "
+    "`values` is an array, largest first; it will be tried on the values above.",
+    test=try_energy,
+    solution="def energy(values, k):\n    return np.sum(values[:k] ** 2) / np.sum(values**2)",
+    hint="square them; sum the first k; divide by the sum of all",
+)
+
+
+# %% tags=["answer"]
+def energy(values, k): ...
+
+
+written.check(energy)
+
+# %% [markdown]
+# ## What it costs
+# While it trains: the weights, a gradient for each, and what the optimizer remembers of each. AdamW remembers two
+# numbers, a running mean of the gradient and one of its square. Counted, in this process:
+
+# %%
+state = trainer.optimizer.state.values()
+moments = sum(value.numel() * value.element_size() for one in state for value in one.values() if value.numel() > 1)
+weights = sum(p.numel() * p.element_size() for p in network.parameters())
+gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+cost = pd.Series({"weights": weights, "gradients": gradients, "optimizer": moments})
+show(pd.DataFrame({"MB": cost / 1e6, "beside the weights": cost / weights}).rename_axis("what"))
+
+# %%
+exercise(
+    "By the same count (a gradient and two moments a weight, all in 32 bits): how many GB does a model of 7 billion "
+    "weights take, before any activations?",
+    answer=7 * 4 * (1 + 1 + 2),
+    hint="four numbers of four bytes for each weight",
+)
+
+# %% [markdown]
+# Afterwards: everything has moved, so what is kept is a whole model, one for every task.
+
+# %%
+with without_bars():
+    trainer.save_model(str(HERE / "run" / "model"))
+tokenizer.save_pretrained(HERE / "run" / "model")
+kept = sum(file.stat().st_size for file in (HERE / "run" / "model").glob("*.safetensors"))
+show(f"This task's model is {kept / 1e6:.1f} MB on disk; ten tasks would be {10 * kept / 1e6:.0f} MB.")
+
+# %%
+exercise(
+    "A model of 7 billion weights is fine-tuned for 30 customers, and kept at two bytes a weight. How many GB is that?",
+    answer=30 * 7 * 2,
+    hint="a whole model for each customer",
+)
+
+# %% [markdown]
+# ## What it learned, and what became of the rest
+# Nothing tells the training to leave the old skills alone. The task is in the first row; below are the old skills, each
+# graded on questions that it was not trained on.
+
+# %%
+old = old_skills(run)
+if old.empty:
+    show("This model's old skills were not graded: nobody here knows what they were.")
+else:
+    guess = predict(
+        "while it learned the task, what became of the old skills, on average?",
+        ["better or the same", "lost less than 10 points", "lost 10 points or more"],
+    )
+
+# %%
+if not old.empty:
+    lost = 100 * float(old.mean(axis=1).iloc[0] - old.mean(axis=1).iloc[-1])
+    guess.reveal(
+        "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
+    )
+    show(f"Old skills, mean: {old.mean(axis=1).iloc[0]:.0%} before, {old.mean(axis=1).iloc[-1]:.0%} after.")
+if not run.skills.empty:
+    show(plots.plot_skills(run), name="skills")
+    show(plots.plot_answers(run), name="answers")
+show(pd.DataFrame({"asked": QUESTIONS, "before": before.values, "after": ask(network).values}))
+
+# %% [markdown]
+# There is no switch that brings the old model back: its weights were overwritten. (The lesson `forgetting` is about
+# what helps; with LoRA there is a switch.)
+#
+# ## Where to read on
+# - transformers' documentation: *Fine-tuning*, *Trainer*, *TrainingArguments*, huggingface.co/docs/transformers
+# - Howard and Ruder 2018, *Universal Language Model Fine-tuning for Text Classification*, arXiv:1801.06146
+# - Loshchilov and Hutter 2017, *Decoupled Weight Decay Regularization* (AdamW), arXiv:1711.05101
+# - Aghajanyan et al. 2020, *Intrinsic Dimensionality Explains the Effectiveness of Language Model Fine-Tuning*,
+#   arXiv:2012.13255
+# - Next: `python -m lessons.lora`
+
+# %%
+show(f"run: {run.path}")
+show(f"pictures: {HERE / 'pictures'}")
