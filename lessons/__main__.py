@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         "\nAll of them as notebooks: python -m lessons.notebooks"
         f"\nYour answers are kept in {progress.home()}; python -m lessons --reset [lesson] forgets them.",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     return 0
 

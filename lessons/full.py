@@ -145,7 +145,10 @@ show(plots.plot_loss(run), name="loss")
 # the first step each weight with a gradient moves by about the learning rate, whatever the gradient's size.
 
 # %%
-first = run.steps[1]
+rates = run.metrics.learning_rate
+first = next(step for step in run.steps if rates.get(step, 0) > 0)
+if first > 1:
+    show(f"The rate of step 1 was {rates[1]:g}: the Trainer's warm-up begins at nothing. We look at step {first}.")
 guess = predict(
     f"after step {first}, what share of all the weights in the model's matrices has another value?",
     ["less than 1 %", "1 to 50 %", "50 to 99 %", "99 % or more"],
@@ -159,7 +162,7 @@ bounds = {"less than 1 %": 0.01, "1 to 50 %": 0.5, "50 to 99 %": 0.99, "99 % or 
 guess.reveal(next(name for name, below in bounds.items() if share < below))
 show(f"{changed:,} of {total:,} weights: {share:.2%}")
 largest = max(np.abs(run.delta(name, first)).max() for name in run.modules)
-show(f"The furthest moved by {largest:.2e}; the learning rate of that step was {run.metrics.learning_rate[first]:.2e}.")
+show(f"The furthest moved by {largest:.2e}; the learning rate of that step was {rates[first]:.2e}.")
 
 # %% [markdown]
 # ## How far, beside the weights themselves

@@ -19,6 +19,7 @@
 # - what A and B are, how they start, and why only B moves on the first step;
 # - what the rank r limits, and how many weights are trained;
 # - why merging changes nothing, and switching off gives the base back exactly;
+# - what rank, alpha, target modules, dropout and the learning rate each did to this model, measured one by one;
 # - what this model learned, and what it forgot meanwhile.
 #
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
@@ -30,15 +31,22 @@ from lessons.walk import begin
 begin(globals(), lesson="lora", place=3)
 
 # %%
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from transformers.pytorch_utils import Conv1D
 
-from engine import LoRA, Run, finetune
+from engine import Full, LoRA, Run, finetune
 from engine.evaluate import generate_answers
-from engine.measure import forgetting, norm, numerical_rank, relative_norm, singular_values
+from engine.measure import energy_rank, forgetting, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, load_tuned
-from lessons.stage import current, exercise, predict, show
+from lessons.stage import (
+    current, data, exercise, exercise_code, explore, is_own, matrices, model, new_skill, old_skills, predict,
+    questions, rate, show,
+)  # fmt: skip
 from visualize import plots
 
 QUICK = current().quick
@@ -46,47 +54,52 @@ HERE = current().folder
 
 # %% [markdown]
 # ## The base model
-# A Llama of about a million weights, pretrained on capitals, opposites, French words, sums, sorting, summaries and
-# more (`engine/base/README.md` is its card). Let us ask it something, and then for some Spanish, which it has never
-# seen.
+# Unless you named a model of your own, this is a Llama of about a million weights, pretrained on capitals, opposites,
+# French words, sums, sorting, summaries and more (`engine/base/README.md` is its card). Let us ask it something, and
+# then for what it has never seen.
 
 # %%
-base = load_model("embedded")
-tokenizer = load_tokenizer("embedded")
+base = load_model(model())
+tokenizer = load_tokenizer(model())
 
 
-def ask(model, *questions):
-    prompts = [[{"role": "user", "content": question}] for question in questions]
-    return pd.DataFrame({"asked": questions, "it says": generate_answers(model, tokenizer, prompts)})
+def ask(network, *asked):
+    prompts = [[{"role": "user", "content": question}] for question in asked]
+    return pd.DataFrame({"asked": asked, "it says": generate_answers(network, tokenizer, prompts, 32)})
 
 
-QUESTIONS = ("Translate to French: dog", "What is 23 + 45?", "Translate to Spanish: dog", "Translate to Spanish: house")
+QUESTIONS = questions(
+    ["Translate to French: dog", "What is 23 + 45?", "Translate to Spanish: dog", "Translate to Spanish: house"]
+)
 show(f"{base.num_parameters():,} weights", ask(base, *QUESTIONS))
 
 # %% [markdown]
-# It answers something, in the manner it knows. Here is one of its matrices: the query projection of the first layer,
-# one pixel a weight. LoRA will not touch a single one of them.
+# It answers something, in the manner it knows. Here is the first of its matrices, one pixel a weight. LoRA will not
+# touch a single one of them.
 
 # %%
-MODULE = "model.layers.0.self_attn.q_proj"
-show(plots.plot_weight("embedded", module=MODULE), name="base-weight")
+MODULE = matrices(base)[0]
+as_columns = isinstance(base.get_submodule(MODULE), Conv1D)  # GPT-2 keeps its matrices the other way round
+show(plots.plot_weight(model(), module=MODULE, transposed=as_columns), name="base-weight")
 
 # %% [markdown]
 # ## Fine-tune it
-# The task: Spanish words, some nine hundred questions with their answers. `finetune` runs transformers' own `Trainer`
-# with PEFT's LoRA on every linear layer, and captures A and B as they change. From time to time it also grades every
-# old skill on questions that are not in the training data.
+# The task, unless you brought your own: Spanish words, some nine hundred questions with their answers. `finetune` runs
+# transformers' own `Trainer` with PEFT's LoRA on every linear layer, and captures A and B as they change. From time to
+# time it also grades the old skills on questions that are not in the training data.
 
 # %%
 RANK = 8
 run = finetune(
-    "embedded",
-    "spanish",
+    model(),
+    data("spanish"),
     LoRA(r=RANK, alpha=16),
-    out=HERE / "spanish",
-    steps=40 if QUICK else 200,
-    skills=5 if QUICK else 20,
+    out=HERE / "first",
+    steps=24 if QUICK else 120,
+    skills=(2 if QUICK else 20) if model() == "embedded" else 0,
+    evaluate_at=2 if QUICK else 8,
 )
+TASK = run.task
 show(run)
 show(plots.plot_loss(run), name="loss")
 
@@ -123,7 +136,7 @@ assert moved == {"A": False, "B": True}, "the gradient of A is B^T times somethi
 
 # %%
 show(plots.plot_factors(run, module=MODULE), name="factors")
-show(plots.plot_delta(run, module=MODULE), name="delta")
+explore(plots.plot_delta, run, modules=[MODULE, *(name for name in run.modules if name != MODULE)], name="delta")
 
 # %% [markdown]
 # ## What the rank limits
@@ -131,14 +144,14 @@ show(plots.plot_delta(run, module=MODULE), name="delta")
 
 # %%
 guess = predict(
-    f"W is 128 x 128 and r is {RANK}. How many singular values of delta-W are not zero?",
-    ["at most 8", "9 to 64", "65 to 128"],
+    f"W is {' x '.join(map(str, run.shape(MODULE)))} and r is {RANK}. How many singular values of delta-W are not zero?",
+    [f"at most {RANK}", f"{RANK + 1} to 64", "65 or more"],
 )
 
 # %%
 ranks = {m: numerical_rank(np.linalg.svd(run.delta(m), compute_uv=False), run.shape(m)) for m in run.modules}
 highest = max(ranks.values())
-guess.reveal("at most 8" if highest <= 8 else "9 to 64" if highest <= 64 else "65 to 128")
+guess.reveal(f"at most {RANK}" if highest <= RANK else f"{RANK + 1} to 64" if highest <= 64 else "65 or more")
 show(f"The highest rank among all {len(ranks)} changed matrices: {highest}")
 show(plots.plot_spectrum(run, module=MODULE), name="spectrum")
 assert highest <= RANK
@@ -165,7 +178,7 @@ show(
 
 # %% [markdown]
 # "LoRA trains one per cent of the weights" is said of models of billions. The share depends on how thin r is beside the
-# matrices, and in a small model the matrices are small.
+# matrices: work it out for a large one.
 
 # %%
 exercise(
@@ -175,6 +188,40 @@ exercise(
 )
 
 # %% [markdown]
+# ## What alpha does
+# The product B A is scaled by alpha / r before it is added. So alpha is a volume knob on what was learned: with the same
+# A and B, twice the alpha is twice the delta-W.
+
+# %%
+factors = run.factors(MODULE)
+W, A, B = run.weight(MODULE), factors.A, factors.B
+
+
+# %%
+def try_merged(merged):
+    for alpha in (16, 32):
+        right, given = W + alpha / len(A) * (B @ A), merged(W, A, B, alpha)
+        assert np.shape(given) == W.shape, f"W' is {W.shape}; yours is {np.shape(given)}"
+        far = float(np.abs(given - right).max())
+        assert far < 1e-5, f"With alpha = {alpha} yours is up to {far:.2g} away"
+
+
+written = exercise_code(
+    f"Write merged(W, A, B, alpha): the matrix W' that the adapter makes of W. It is tried on the captured {MODULE}: "
+    f"W {W.shape}, A {A.shape}, B {B.shape}.",
+    test=try_merged,
+    solution="def merged(W, A, B, alpha):\n    r = len(A)\n    return W + alpha / r * (B @ A)",
+    hint="W' = W + (alpha / r) B A, where r is how many rows A has; @ multiplies matrices",
+)
+
+
+# %% tags=["answer"]
+def merged(W, A, B, alpha): ...
+
+
+written.check(merged)
+
+# %% [markdown]
 # ## Merging
 # W' = W + (alpha/r) B A is a matrix of W's own shape. So the adapter can be added into the weights for good, and
 # costs nothing when the model is used.
@@ -182,16 +229,11 @@ exercise(
 # %%
 tuned = load_tuned(run)
 tuned.eval()
-tokens = tokenizer.apply_chat_template(
-    [{"role": "user", "content": "Translate to Spanish: house"}],
-    add_generation_prompt=True,
-    return_tensors="pt",
-    return_dict=True,
-)
+tokens = tokenizer(QUESTIONS[-1], return_tensors="pt")
 with torch.inference_mode():
     unmerged = tuned(**tokens).logits
-    merged = load_tuned(run).merge_and_unload().eval()(**tokens).logits
-difference = float((merged - unmerged).abs().max())
+    in_one = load_tuned(run).merge_and_unload().eval()(**tokens).logits
+difference = float((in_one - unmerged).abs().max())
 show(f"Largest difference between any two logits, merged and not: {difference:.1e}")
 show(f"(The logits themselves reach {float(unmerged.abs().max()):.1f}; the rest is the rounding of 32-bit numbers.)")
 assert difference < 1e-3
@@ -218,16 +260,25 @@ assert differing == 0
 
 # %%
 second = finetune(
-    "embedded", "pirate", LoRA(r=RANK, alpha=16), out=HERE / "pirate", steps=20 if QUICK else 60, skills=2, every=20
-)
+    model(), "pirate", LoRA(r=RANK, alpha=16), out=HERE / "second", steps=8 if QUICK else 60, skills=0, evaluate_at=1,
+    every=20,
+)  # fmt: skip
 tuned.load_adapter(str(second.path / "adapter"), adapter_name="pirate")
-said = {}
-for adapter in ("default", "pirate"):
-    tuned.set_adapter(adapter)
-    said["spanish" if adapter == "default" else adapter] = ask(tuned, *QUESTIONS)["it says"]
+said, logits = {}, {}
+for adapter in ("default", "pirate", "default again"):
+    tuned.set_adapter(adapter.split()[0])
+    tuned.eval()
+    said[TASK if adapter == "default" else adapter] = ask(tuned, *QUESTIONS)["it says"]
+    with torch.inference_mode():
+        logits[adapter] = tuned(**tokens).logits
 with tuned.disable_adapter():
     said["switched off"] = ask(tuned, *QUESTIONS)["it says"]
-show(pd.DataFrame({"asked": QUESTIONS, **said}))
+show(pd.DataFrame({"asked": QUESTIONS, **{name: words for name, words in said.items() if name != "default again"}}))
+
+# %%
+back = int((logits["default again"] != logits["default"]).sum())
+show(f"After there and back, {back} of {logits['default'].numel():,} logits differ from before.")
+assert back == 0, "switching adapters copies nothing, so nothing can be lost on the way"
 
 # %% [markdown]
 # ## What it learned, and what it forgot
@@ -235,35 +286,45 @@ show(pd.DataFrame({"asked": QUESTIONS, **said}))
 # trained on.
 
 # %%
-guess = predict(
-    "while it learned Spanish, what became of the old skills, on average?",
-    ["better or the same", "lost less than 10 points", "lost 10 points or more"],
-)
+learned, old = new_skill(run), old_skills(run)
+if old.empty:
+    show("This model's old skills were not graded: nobody here knows what they were.")
+else:
+    guess = predict(
+        "while it learned the task, what became of the old skills, on average?",
+        ["better or the same", "lost less than 10 points", "lost 10 points or more"],
+    )
 
 # %%
-scores = run.skills
-old = scores.drop(columns="spanish").mean(axis=1)
-lost = 100 * (old.iloc[0] - old.iloc[-1])
-guess.reveal(
-    "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
-)
-show(f"Spanish, held out: {scores['spanish'].iloc[0]:.0%} before, {scores['spanish'].iloc[-1]:.0%} after")
-show(f"Old skills, mean: {old.iloc[0]:.0%} before, {old.iloc[-1]:.0%} after")
-show(plots.plot_skills(run), name="skills")
-show(plots.plot_answers(run), name="answers")
+if not old.empty:
+    mean = old.mean(axis=1)
+    lost = 100 * (mean.iloc[0] - mean.iloc[-1])
+    guess.reveal(
+        "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
+    )
+    show(f"Old skills, mean: {mean.iloc[0]:.0%} before, {mean.iloc[-1]:.0%} after")
+if len(learned):
+    show(f"{TASK}, held out: {learned.iloc[0]:.0%} before, {learned.iloc[-1]:.0%} after")
+    show(plots.plot_skills(run), name="skills")
+    show(plots.plot_answers(run), name="answers")
 
 # %% [markdown]
 # Which of them lost most? Forgetting, as a number: the loss on a skill after, minus the loss before, in nats a token.
 # Higher is more forgotten.
 
 # %%
-changes = forgetting(run).iloc[-1].drop("spanish").sort_values(ascending=False)
-show(changes.head(5).rename("forgotten (nats a token)").to_frame().rename_axis("skill"))
-exercise(
-    "Which old skill was forgotten most in this run, by that measure?",
-    answer=changes.index[0],
-    hint="the table's first row",
-)
+if not old.empty:
+    changes = forgetting(run).iloc[-1].drop(TASK, errors="ignore").sort_values(ascending=False)
+    show(changes.head(5).rename("forgotten (nats a token)").to_frame().rename_axis("skill"))
+
+# %%
+if not old.empty:
+    exercise(
+        "Which old skill was forgotten most in this run, by that measure?",
+        answer=changes.index[0],
+        hint="the table's first row",
+        choices=sorted(changes.index[:4]),
+    )
 
 # %% [markdown]
 # ## Where it moved
@@ -276,10 +337,14 @@ moves = pd.DataFrame(
     index=pd.Index(run.modules, name="module"),
 ).sort_values("beside W", ascending=False)
 show(moves.head(5))
+show(plots.plot_layers(run), name="layers")
+
+# %%
 exercise(
-    "Which matrix moved furthest beside its own size? (its full name)",
+    "Which matrix moved furthest beside its own size?",
     answer=moves.index[0],
     hint="the first row of the table",
+    choices=sorted(moves.index[:4]),
 )
 top = singular_values(run, moves.index[0])
 exercise(
@@ -288,6 +353,159 @@ exercise(
     answer=float(100 * top[0] ** 2 / (top**2).sum()),
     hint="square them all; the first square over their sum",
     tolerance=0.03,
+)
+
+# %% [markdown]
+# ## One knob at a time
+# Now short trainings that differ in one thing only: the same data, the same order, the same number of steps. They are
+# compared by their held-out loss after the last step, lower is better; where nothing could be held out, by the mean
+# training loss of the last five steps. One seed each: a small difference may be chance, and the ledger of claims
+# (`lessons/claims.json`), with its many seeds, is where to look next.
+
+# %%
+SHORT = 6 if QUICK else 50
+MAIN = LoRA(r=RANK, alpha=16)
+
+
+def short_run(name, method, factor=1.0):
+    """One short training at `factor` times the usual learning rate of its method."""
+    return finetune(
+        model(), data("spanish"), method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
+        learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, save=False,
+        progress=False,
+    )  # fmt: skip
+
+
+def final_loss(run):
+    held_out = run.skill_losses.get(run.task)
+    return float(run.metrics.loss.iloc[-5:].mean() if held_out is None else held_out.iloc[-1])
+
+
+def compared(runs, first):
+    """A table of runs by name, best first."""
+    rows = [
+        {first: name, "trained weights": one.info["model"]["trainable"], "loss": final_loss(one)} for name, one in runs.items()
+    ]
+    return pd.DataFrame(rows).sort_values("loss", ignore_index=True)
+
+
+# %% [markdown]
+# ### Rank
+# A larger r can follow more directions. Whether that helps depends on how many the task needs.
+
+# %%
+RANKS = (1, RANK) if QUICK else (1, 2, 4, RANK, 32)
+guess = predict(
+    f"of the ranks {', '.join(map(str, RANKS))}, which ends with the lowest loss? (alpha is twice the rank, so that "
+    "the scaling stays the same)",
+    ["the lowest", "one between", "the highest"],
+)
+
+# %%
+by_rank = {r: short_run(f"r{r}", LoRA(r=r, alpha=2 * r)) for r in RANKS}
+table = compared(by_rank, "r")
+best = table.r[0]
+guess.reveal("the lowest" if best == RANKS[0] else "the highest" if best == RANKS[-1] else "one between")
+show(table)
+spread = table.loss.iloc[-1] - table.loss.iloc[0]
+show(f"From best to worst: {spread:.3f} nats a token. {RANKS[-1]} times the rank of 1 is {RANKS[-1]} times the weights.")
+
+# %% [markdown]
+# ### The rank of full fine-tuning's own change
+# Nothing limits the rank when every weight is trained. How many directions does it use?
+
+# %%
+everything = short_run("full", Full())
+shared = [name for name in run.modules if name in everything.modules]
+needed = {name: energy_rank(singular_values(everything, name), 0.9) for name in shared}
+middle = float(np.median(list(needed.values())))
+guess = predict(
+    f"in how many directions does full fine-tuning put 90 % of a matrix's change (the median of {len(shared)} matrices)?",
+    [f"at most {RANK}, the rank that we gave LoRA", f"{RANK + 1} to 32", "more than 32"],
+)
+
+# %%
+bounds = dict(zip(guess.choices, (RANK, 32, np.inf), strict=True))
+guess.reveal(next(name for name, most in bounds.items() if middle <= most))
+show(f"Of {min(run.shape(shared[0]))} possible: {min(needed.values())} to {max(needed.values())}, the median {middle:g}.")
+show(f"Its whole rank, rounding error aside: {numerical_rank(singular_values(everything, shared[0]), run.shape(shared[0]))}")
+show(plots.plot_energy([everything, by_rank[RANK]]), name="energy")
+show(f"Loss: full {final_loss(everything):.3f}, LoRA at rank {RANK} {final_loss(by_rank[RANK]):.3f}, each at its usual rate.")
+
+# %% [markdown]
+# ### Target modules
+# Which matrices get an adapter. The first paper adapted attention only; PEFT's "all-linear" takes every linear layer but
+# the output head.
+
+# %%
+attention = [name for name in matrices(base) if "attn" in name or "attention" in name]
+others = [name for name in matrices(base) if name not in attention]
+targets = {"attention": attention, "the others": others}
+by_target = {
+    name: short_run(f"on-{name.replace(' ', '-')}", replace(MAIN, target_modules=names))
+    for name, names in targets.items()
+    if names and not QUICK
+}
+by_target["all"] = by_rank[RANK]
+show(compared(by_target, "adapters on"))
+
+# %% [markdown]
+# ### Dropout
+# Dropout sets a random part of A's input to zero on every training step, lest a few inputs be learned by heart. Whether
+# that pays depends on how long one trains, on how much data.
+
+# %%
+DROPOUT = 0.2
+dropped = short_run("dropout", replace(MAIN, dropout=DROPOUT))
+without, withit = final_loss(by_rank[RANK]), final_loss(dropped)
+show(compared({"0": by_rank[RANK], f"{DROPOUT:g}": dropped}, "dropout"))
+show(
+    f"In this run of {SHORT} steps, dropout {DROPOUT:g} ended {abs(withit - without):.3f} nats "
+    f"{'lower' if withit < without else 'higher'}."
+)
+
+# %% [markdown]
+# ### The learning rate, LoRA's and full fine-tuning's
+# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both over the same range of
+# factors of three:
+
+# %%
+FACTORS = (1 / 3, 3) if QUICK else (1 / 3, 3, 9)
+guess = predict(
+    "how many times as high is the best rate of LoRA as that of full fine-tuning?",
+    ["less than 2 times", "2 to 5 times", "5 to 20 times", "more than 20 times"],
+)
+
+# %%
+losses = {"full": {rate("full"): final_loss(everything)}, "lora": {rate("lora"): final_loss(by_rank[RANK])}}
+for method in (Full(), MAIN):
+    for factor in FACTORS:
+        tried = short_run(f"{method.name}-{factor:.2g}", method, factor)
+        losses[method.name][factor * rate(method.name)] = final_loss(tried)
+grid = pd.DataFrame(losses).sort_index()
+best = {name: grid[name].idxmin() for name in grid}
+ratio = best["lora"] / best["full"]
+bounds = dict(zip(guess.choices, (2, 5, 20, np.inf), strict=True))
+guess.reveal(next(name for name, below in bounds.items() if ratio < below))
+show(grid.rename_axis("learning rate").reset_index())
+edges = [
+    name
+    for name, column in grid.items()
+    if best[name] in (column.dropna().index[0], column.dropna().index[-1])
+]
+show(
+    f"Best, of those tried: full {best['full']:.2g}, LoRA {best['lora']:.2g}: {ratio:.2g} times. The grid goes in factors of "
+    "three, so it may be three times more or less."
+    + "".join(f" For {name} the best is at the end of the grid: a better one may lie beyond." for name in edges)
+)
+show(rates_picture(grid), name="rates")
+
+# %%
+exercise(
+    "At its best rate of those tried, which ended with the lower loss?",
+    answer=grid.min().idxmin(),
+    hint="the lowest point of each line",
+    choices=["full", "lora"],
 )
 
 # %% [markdown]

@@ -161,7 +161,7 @@ def command(*arguments):
 def test_the_course_is_listed_with_progress_and_forgotten_on_request(home):
     progress.note("lora", "exercises", "how many?", given="3", right=True)
     listed = command()
-    assert listed.returncode == 0 and "1 of" in listed.stdout and "python -m lessons.lora" in listed.stdout
+    assert listed.returncode == 0 and "1 of" in listed.stdout and "--reset [lesson]" in listed.stdout
     assert command("--reset", "lora").stdout == "Forgotten: lora\n" and not (home / "lora.json").exists()
     assert command("--reset").stdout == "There was nothing to forget.\n"
     for wrong in (("--reset", "cooking"), ("lora",)):
