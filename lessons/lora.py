@@ -33,7 +33,6 @@ begin(globals(), lesson="lora", place=3)
 # %%
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -44,10 +43,23 @@ from engine.evaluate import generate_answers
 from engine.measure import energy_rank, forgetting, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, load_tuned
 from lessons.stage import (
-    current, data, exercise, exercise_code, explore, is_own, matrices, model, new_skill, old_skills, predict,
-    questions, rate, show,
+    current,
+    data,
+    exercise,
+    exercise_code,
+    explore,
+    is_own,
+    matrices,
+    model,
+    new_skill,
+    old_skills,
+    predict,
+    questions,
+    rate,
+    show,
 )  # fmt: skip
 from visualize import plots
+from visualize.plots.rates import final_losses
 
 QUICK = current().quick
 HERE = current().folder
@@ -261,7 +273,7 @@ assert differing == 0
 # %%
 second = finetune(
     model(), "pirate", LoRA(r=RANK, alpha=16), out=HERE / "second", steps=8 if QUICK else 60, skills=0, evaluate_at=1,
-    every=20,
+    every=20, answers=False,
 )  # fmt: skip
 tuned.load_adapter(str(second.path / "adapter"), adapter_name="pirate")
 said, logits = {}, {}
@@ -371,20 +383,20 @@ def short_run(name, method, factor=1.0):
     """One short training at `factor` times the usual learning rate of its method."""
     return finetune(
         model(), data("spanish"), method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
-        learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, save=False,
-        progress=False,
+        learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, answers=False,
+        save=False, checkpoint=None, progress=False,
     )  # fmt: skip
 
 
 def final_loss(run):
-    held_out = run.skill_losses.get(run.task)
-    return float(run.metrics.loss.iloc[-5:].mean() if held_out is None else held_out.iloc[-1])
+    return float(final_losses([run]).loss[0])
 
 
 def compared(runs, first):
     """A table of runs by name, best first."""
     rows = [
-        {first: name, "trained weights": one.info["model"]["trainable"], "loss": final_loss(one)} for name, one in runs.items()
+        {first: name, "trained weights": one.info["model"]["trainable"], "loss": final_loss(one)}
+        for name, one in runs.items()
     ]
     return pd.DataFrame(rows).sort_values("loss", ignore_index=True)
 
@@ -408,7 +420,9 @@ best = table.r[0]
 guess.reveal("the lowest" if best == RANKS[0] else "the highest" if best == RANKS[-1] else "one between")
 show(table)
 spread = table.loss.iloc[-1] - table.loss.iloc[0]
-show(f"From best to worst: {spread:.3f} nats a token. {RANKS[-1]} times the rank of 1 is {RANKS[-1]} times the weights.")
+show(
+    f"From best to worst: {spread:.3f} nats a token. {RANKS[-1]} times the rank of 1 is {RANKS[-1]} times the weights."
+)
 
 # %% [markdown]
 # ### The rank of full fine-tuning's own change
@@ -427,10 +441,16 @@ guess = predict(
 # %%
 bounds = dict(zip(guess.choices, (RANK, 32, np.inf), strict=True))
 guess.reveal(next(name for name, most in bounds.items() if middle <= most))
-show(f"Of {min(run.shape(shared[0]))} possible: {min(needed.values())} to {max(needed.values())}, the median {middle:g}.")
-show(f"Its whole rank, rounding error aside: {numerical_rank(singular_values(everything, shared[0]), run.shape(shared[0]))}")
+show(
+    f"Of {min(run.shape(shared[0]))} possible: {min(needed.values())} to {max(needed.values())}, the median {middle:g}."
+)
+show(
+    f"Its whole rank, rounding error aside: {numerical_rank(singular_values(everything, shared[0]), run.shape(shared[0]))}"
+)
 show(plots.plot_energy([everything, by_rank[RANK]]), name="energy")
-show(f"Loss: full {final_loss(everything):.3f}, LoRA at rank {RANK} {final_loss(by_rank[RANK]):.3f}, each at its usual rate.")
+show(
+    f"Loss: full {final_loss(everything):.3f}, LoRA at rank {RANK} {final_loss(by_rank[RANK]):.3f}, each at its usual rate."
+)
 
 # %% [markdown]
 # ### Target modules
@@ -477,28 +497,22 @@ guess = predict(
 )
 
 # %%
-losses = {"full": {rate("full"): final_loss(everything)}, "lora": {rate("lora"): final_loss(by_rank[RANK])}}
+rated = [everything, by_rank[RANK]]
 for method in (Full(), MAIN):
-    for factor in FACTORS:
-        tried = short_run(f"{method.name}-{factor:.2g}", method, factor)
-        losses[method.name][factor * rate(method.name)] = final_loss(tried)
-grid = pd.DataFrame(losses).sort_index()
-best = {name: grid[name].idxmin() for name in grid}
-ratio = best["lora"] / best["full"]
+    rated += [short_run(f"{method.name}-{factor:.2g}", method, factor) for factor in FACTORS]
+grid = final_losses(rated).pivot(index="rate", columns="method", values="loss")
+best = grid.idxmin()
+ratio = best.lora / best.full
 bounds = dict(zip(guess.choices, (2, 5, 20, np.inf), strict=True))
 guess.reveal(next(name for name, below in bounds.items() if ratio < below))
-show(grid.rename_axis("learning rate").reset_index())
-edges = [
-    name
-    for name, column in grid.items()
-    if best[name] in (column.dropna().index[0], column.dropna().index[-1])
-]
+show(plots.plot_rates(rated), name="rates")
 show(
-    f"Best, of those tried: full {best['full']:.2g}, LoRA {best['lora']:.2g}: {ratio:.2g} times. The grid goes in factors of "
-    "three, so it may be three times more or less."
-    + "".join(f" For {name} the best is at the end of the grid: a better one may lie beyond." for name in edges)
+    f"Best of those tried: full {best.full:.2g}, LoRA {best.lora:.2g}, which is {ratio:.2g} times as high. "
+    "The grid goes in factors of three, so the ratio may be three times more or less."
 )
-show(rates_picture(grid), name="rates")
+for name, column in grid.items():
+    if best[name] in (column.dropna().index[0], column.dropna().index[-1]):
+        show(f"For {name} the best is at the end of what was tried: a better one may lie beyond.")
 
 # %%
 exercise(
@@ -516,7 +530,7 @@ exercise(
 # - Your own model: `finetune("your-model-folder", "your.jsonl", LoRA(r=16), out="runs/mine")`, then any picture above
 
 # %%
-if current().film:
+if current().film and not is_own():  # the film's scenes are set for the embedded model
     from animations.render import render_film
 
     film = render_film("lora", Run.load(run.path), HERE / "lora.mp4", others={"pirate": second})

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lessons import progress, stage
-from lessons.coding import ask_in_terminal, complete
+from lessons.coding import ask_in_terminal, complete, without_answers
 
 
 def test_a_prediction_is_compared_with_what_was_measured(watched):
@@ -173,3 +173,11 @@ def test_tables_and_text_are_shown_as_they_are(watched):
     _, said = watched
     stage.show("[not markup]", pd.DataFrame({"x": [0.123456, 2.0]}, index=pd.Index(["a", "b"], name="which")))
     assert "[not markup]" in said.getvalue() and "0.1235" in said.getvalue() and "which" in said.getvalue()
+
+
+def test_the_code_that_is_shown_leaves_answers_out():
+    source = "x = 1\n\n\ndef try_it(f):\n    assert f(x)\n\n\ndef kept(): ...\n\n\nasked = exercise_code('?', test=try_it)\nshow(x)"
+    shown = without_answers(source)
+    assert shown == "x = 1\n\ndef kept(): ...\n\nshow(x)"
+    assert without_answers("exercise('?', answer=3,\n    hint='')") == ""
+    assert without_answers("y = 2  # as it is") == "y = 2  # as it is"

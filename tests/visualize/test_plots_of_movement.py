@@ -1,4 +1,4 @@
-"""How far, when, and in how many directions: what these plots draw is what the Run holds."""
+"""How far, when, in how many directions, at which rate: what these plots draw is what the Run holds."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,3 +65,11 @@ def test_kinds_are_as_short_as_can_be_told_apart():
     names = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj", "transformer.h.1.mlp.c_proj", "lm_head"]
     assert list(kinds_of(names).values()) == ["c_attn", "attn.c_proj", "mlp.c_proj", "lm_head"]
     assert [layer_of(name) for name in names] == [0, 0, 1, None]
+
+
+def test_rates_are_the_runs(lora_run, full_run):
+    ax = plots.plot_rates([lora_run, full_run])
+    for line, run in zip(ax.lines[::2], (lora_run, full_run), strict=True):
+        assert line.get_xdata()[0] == run.info["settings"]["learning_rate"]
+        assert line.get_ydata()[0] == run.skill_losses["spanish"].iloc[-1]
+    assert "held-out" in ax.get_ylabel()

@@ -10,6 +10,7 @@ from visualize.plots.layers import plot_layers
 from visualize.plots.loss import plot_loss
 from visualize.plots.norms import plot_norms
 from visualize.plots.plane import plot_plane
+from visualize.plots.rates import plot_rates
 from visualize.plots.skills import plot_skills
 from visualize.plots.spectrum import plot_spectrum
 from visualize.plots.sweep import plot_sweep
@@ -26,6 +27,7 @@ __all__ = [
     "plot_loss",
     "plot_norms",
     "plot_plane",
+    "plot_rates",
     "plot_skills",
     "plot_spectrum",
     "plot_sweep",
