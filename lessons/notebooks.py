@@ -47,11 +47,11 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
             f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
         ) from None
     notebook = jupytext.read(FOLDER / f"{lesson}.py")
-    install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
-    notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     for cell in notebook.cells:
         if cell.cell_type == "code" and without_answers(cell.source) != cell.source:
             cell.metadata["jupyter"] = {"source_hidden": True}  # an exercise's code holds its answer: a click opens it
+    install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
+    notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
         _execute(lesson, notebook, quick)
     out.mkdir(parents=True, exist_ok=True)

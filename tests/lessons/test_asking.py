@@ -1,7 +1,6 @@
 """Questions tell right answers from wrong ones, in numbers, choices and code, and a student's answers are kept."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lessons import progress, stage
+from lessons.__main__ import main
 from lessons.coding import ask_in_terminal, complete, without_answers
 
 
@@ -154,19 +154,18 @@ def test_a_home_that_cannot_be_written_costs_one_sentence(tmp_path, monkeypatch,
     assert "not kept" in capsys.readouterr().out
 
 
-def command(*arguments):
-    return subprocess.run([sys.executable, "-m", "lessons", *arguments], capture_output=True, text=True)
-
-
-def test_the_course_is_listed_with_progress_and_forgotten_on_request(home):
+def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsys):
     progress.note("lora", "exercises", "how many?", given="3", right=True)
-    listed = command()
-    assert listed.returncode == 0 and "1 of" in listed.stdout and "--reset [lesson]" in listed.stdout
-    assert command("--reset", "lora").stdout == "Forgotten: lora\n" and not (home / "lora.json").exists()
-    assert command("--reset").stdout == "There was nothing to forget.\n"
-    for wrong in (("--reset", "cooking"), ("lora",)):
-        done = command(*wrong)
-        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert "1 of" in listed and "--reset [lesson]" in listed and "python -m lessons." in listed
+    assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
+    assert main(["--reset"]) == 0
+    assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"
+    for wrong in (["--reset", "cooking"], ["lora"]):
+        assert main(wrong) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
 
 
 def test_tables_and_text_are_shown_as_they_are(watched):
