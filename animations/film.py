@@ -124,12 +124,13 @@ class FilmScene(Scene):
         self.add(new)
         return new
 
-    def replay(self, seconds: float, most: int = 120) -> Iterator[int]:
+    def replay(self, seconds: float, most: int = 120, run: Run | None = None) -> Iterator[int]:
         """The captured steps in turn, each for its share of `seconds`; nothing between two of them is made up.
 
-        most: of a run with more captures, so many. A walk, which draws ends of beats only, takes three.
+        most: of a run with more captures, so many. A walk, which draws ends of beats only, takes three. run: whose
+        steps, if not the scene's own.
         """
-        steps, most = self.data.steps, 3 if self.renderer.skip_animations else most
+        steps, most = (run or self.data).steps, 3 if self.renderer.skip_animations else most
         if len(steps) > most:
             steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
         began, span = self.now, max(1, steps[-1] - steps[0])

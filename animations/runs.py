@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,30 @@ from engine.run import EMBEDDED_FOLDER, Run, write_json
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options."""
+    """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options.
+
+    first: only so many examples of the task's training part; the held-out part stays whole.
+    """
 
     data: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    first: int | None = None
 
 
 RECIPES = {
     "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200}),
     "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 80}),
+    "rate-low": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-4, "skills": 5}),
+    "rate-high": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-2, "skills": 5}),
+    "warm": Recipe(
+        "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.25, "skills": 2}
+    ),
+    "cold": Recipe(
+        "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.0, "skills": 2}
+    ),
+    "small": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"epochs": 60, "batch_size": 16, "skills": 2}, first=32),
 }
 
 
@@ -51,6 +64,7 @@ def film_run(name: str, progress: bool = True) -> Run:
     note = folder / "recipe.json"
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
         return Run.load(folder)
+    from engine.data import load
     from engine.finetune import finetune  # training is only loaded when there is something to train
     from engine.methods import METHODS
 
@@ -59,7 +73,11 @@ def film_run(name: str, progress: bool = True) -> Run:
         shutil.rmtree(old, ignore_errors=True)
     recipe = RECIPES[name]
     method = METHODS[recipe.method](**recipe.options)
-    finetune("embedded", recipe.data, method, out=beside, progress=progress, **recipe.settings)
+    data = load(recipe.data)
+    data = replace(data, train=data.train[: recipe.first])
+    finetune(
+        "embedded", data if recipe.first else recipe.data, method, out=beside, progress=progress, **recipe.settings
+    )
     write_json(beside / "recipe.json", made_from)
     beside.replace(folder)
     return Run.load(folder)

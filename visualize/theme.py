@@ -22,7 +22,8 @@ Theme = Literal["dark", "light"]
 class Palette:
     """Plain hex colours. W, A, B, delta: the matrices of W' = W + B A. full, lora, qlora: the methods.
 
-    stops: the diverging map, most negative first, the middle one the ground's own tone.
+    hill: the highest ground of a loss surface; the lowest is the background. rates: a learning rate that is low, one
+    that is usual, one that is high. stops: the diverging map, most negative first, the middle one the ground's own tone.
     """
 
     background: str
@@ -38,6 +39,8 @@ class Palette:
     qlora: str
     right: str
     wrong: str
+    hill: str
+    rates: tuple[str, str, str]
     stops: tuple[str, ...]
 
     def method(self, name: str) -> str:
@@ -51,6 +54,7 @@ PALETTES: dict[Theme, Palette] = {
         W="#c9ccd3", A="#e69f00", B="#56b4e9", delta="#34c79f",
         full="#ff8a3d", lora="#56b4e9", qlora="#e58fc0",
         right="#56b4e9", wrong="#ff8a3d",
+        hill="#6a7080", rates=("#c9ccd3", "#56b4e9", "#f0e442"),
         stops=("#bfe3ff", "#56b4e9", "#1d6fa8", "#14161b", "#a84a10", "#ff8a3d", "#ffdcc0"),
     ),
     "light": Palette(
@@ -58,6 +62,7 @@ PALETTES: dict[Theme, Palette] = {
         W="#4a4f5a", A="#9a6500", B="#0072b2", delta="#00785a",
         full="#b84a00", lora="#0072b2", qlora="#a8487f",
         right="#0072b2", wrong="#b84a00",
+        hill="#9aa1af", rates=("#4a4f5a", "#0072b2", "#7a6800"),
         stops=("#08306b", "#0072b2", "#8fc3e8", "#ffffff", "#f7b58a", "#c95400", "#6b2500"),
     ),
 }  # fmt: skip

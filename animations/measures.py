@@ -1,0 +1,28 @@
+"""Where does a film keep what it measured of its runs? Beside them, and made again only when a run or a question changes."""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from animations.runs import folder_of
+from engine.run import Run, write_json
+
+
+def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: Any) -> Any:
+    """What `make()` gives, as plain JSON: measured once for these runs and these questions, then read.
+
+    Of several processes that want it at once, one measures and the others wait.
+    """
+    digest = hashlib.sha256(json.dumps([name, asked], sort_keys=True).encode())
+    for run in runs:
+        digest.update((run.path / "run.json").read_bytes())
+    folder = folder_of("measures")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}-{digest.hexdigest()[:16]}.json"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            write_json(file, make())
+    return json.loads(file.read_text(encoding="utf-8"))

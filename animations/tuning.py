@@ -1,0 +1,392 @@
+"""The film of the knobs: three learning rates race over a true loss surface; then warm-up, and when to stop.
+
+python -m animations.render tuning            the whole film
+manim render animations/tuning.py Race        one scene, with stock Manim
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from manim import DOWN, LEFT, ORIGIN, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
+
+from animations.film import HEADER_LINE, MARGIN, FilmScene, shown_run
+from animations.measures import measured
+from engine.errors import InputError
+from engine.measure.landscape import Landscape, change, measure_landscape
+from engine.run import EMBEDDED, Run
+from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
+from visualize.mobjects.matrix import units
+from visualize.mobjects.surface import SurfaceMap
+from visualize.mobjects.text import fitted, label, sit
+
+POINTS = 21  # along the longer side of the surface: each is a forward pass of every question
+OLD = "old skills"
+SHORT = ("capital", "opposite", "sound", "plural", "past", "kind", "french", "sum", "difference", "reverse")
+STYLES: tuple[Dash, ...] = ("dotted", "solid", "dashed")
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run that cannot stand beside the film's own, which differ in their learning rate only."""
+    own = {"method": "lora", "task": "spanish", "source": EMBEDDED}
+    given = {"method": run.method, "task": run.task, "source": run.info.get("model", {}).get("source")}
+    if given != own:
+        raise InputError(
+            f"the film tuning compares learning rates of lora on spanish with the embedded model; run {run.name} is "
+            f"{run.what} with {given['source']}; give a run like those, or none"
+        )
+
+
+def rate_of(run: Run) -> float:
+    return float(run.info["settings"]["learning_rate"])
+
+
+def final_loss(run: Run) -> float:
+    """The median training loss of the last tenth of the steps: one batch says little."""
+    losses = run.metrics["loss"]
+    return float(losses.iloc[-max(1, len(losses) // 10) :].median())
+
+
+@cache
+def ground_of(*names: str) -> Landscape:
+    """The landscape under these runs: measured on the task's held-out questions and on short old ones."""
+    runs = [shown_run(name) for name in names]
+
+    def make() -> dict[str, Any]:
+        from engine.curriculum import heldout_examples
+        from engine.evaluate.compare import questions_of
+
+        task = questions_of(runs[0], None, 30)[1]
+        old = [example.messages for skill in SHORT for example in heldout_examples(skill, 3)]
+        return measure_landscape(runs, {str(runs[0].task): task, OLD: old}, POINTS).to_json()
+
+    return Landscape.from_json(measured("landscape", runs, make, points=POINTS, short=SHORT))
+
+
+def several(scene: FilmScene, run: Run, others: str) -> Text:
+    """The stamp of a scene that shows several runs at once: one by name, and how many besides."""
+    name = fitted(f"run {run.name}", 3.0, 28, scene.colours.muted).original_text
+    return sit(label(f"{name} and {others}", 28, scene.colours.muted), 7.11 - MARGIN, HEADER_LINE, RIGHT)
+
+
+def powers(low: float, high: float) -> dict[float, str]:
+    """Ticks of a logarithmic axis: the powers of ten on it."""
+    return {10.0**n: f"{10.0**n:g}" for n in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)}
+
+
+class TuningScene(FilmScene):
+    """What the scenes share: three runs that differ in one number, each with its colour and line style."""
+
+    others = ("rate-low", "rate-high")
+
+    def setup(self) -> None:
+        super().setup()
+        self.three = sorted([self.data, *(shown_run(name) for name in self.others)], key=rate_of)
+        self.looks = {
+            run.name: (color, dash) for run, color, dash in zip(self.three, self.colours.rates, STYLES, strict=True)
+        }
+        self.names = {run.name: f"{rate_of(run):.1g}" for run in self.three}
+
+    def ground(self) -> Landscape:
+        low, high = (name for name in self.others)
+        return ground_of(self.run, high, low)
+
+    def key(self, left: float, top: float, width: float, worth: str = "") -> Key:
+        rows = [(self.names[name], *look) for name, look in self.looks.items()]
+        self.add(sit(label("learning rate", 28, self.colours.muted), left, top + Key.EACH))
+        return Key(rows, left, top, width, self.colours, worth)
+
+    def stamp_all(self, step: int) -> Text:
+        return several(self, self.data, f"two more, step {step}")
+
+    def surface(self, ground: Landscape, group: str, place: np.ndarray, width: float = 8.0) -> SurfaceMap:
+        """One group's map, as large as `width` units and the frame's height allow."""
+        rows, columns = ground.losses[group].shape
+        cell = int(min(width / units(columns), 4.9 / units(rows))) // 2 * 2
+        surface = SurfaceMap(ground, group, cell, self.looks, self.colours)
+        return surface.shift(place - surface.image.get_center())
+
+    def losses(self, step: int) -> list[str]:
+        """Each run's training loss at a step, as captured."""
+        return [f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "" for run in self.three]
+
+
+class Rates(TuningScene):
+    """The learning rate decides whether training crawls, works or breaks."""
+
+    title = "One knob: the learning rate"
+
+    def construct(self) -> None:
+        # Three runs that differ in one number
+        chart = self.chart()
+        key = self.key(2.9, 1.9, 3.6, "training loss")
+        stamp = self.stamp_all(0)
+        self.add(stamp, chart, key)
+        self.say("How far does each training step go? The learning rate says it.")
+        self.say("Same model, same data, same order: three rates.")
+
+        # They race
+        for step in self.replay(seconds=10, most=60):
+            chart.upto(step)
+            key.show(self.losses(step))
+            stamp = self.swap(stamp, self.stamp_all(step))
+
+        # What came of it
+        best, worst = self.ranked()
+        self.say(f"Lowest in the end: rate {self.names[best.name]}, with a loss of {final_loss(best):.2f}.")
+        self.say(f"Highest in the end: rate {self.names[worst.name]}, with {final_loss(worst):.2f}.")
+        self.finish()
+
+    def ranked(self) -> tuple[Run, Run]:
+        order = sorted(self.three, key=final_loss)
+        return order[0], order[-1]
+
+    def chart(self) -> Chart:
+        series = [
+            Series.of(run, "metrics", "loss", color=color, dash=dash)
+            for run, (color, dash) in zip(self.three, self.looks.values(), strict=True)
+        ]
+        low = min(float(np.nanmin(one.y)) for one in series)
+        high = max(float(np.nanmax(one.y)) for one in series)
+        last = int(max(one.x[-1] for one in series))
+        y = Axis("training loss (nats a token), each line a tenth", low, high, powers(low, high), log=True)
+        return Chart(series, 7.6, 4.2, Axis("step", 0, last, {0: "0", last: f"{last}"}), y, self.colours).move_to(
+            LEFT * 2.4 + DOWN * 0.15
+        )
+
+
+class Plane(TuningScene):
+    """A plane through three points that training visited, and at each place on it the loss that was really measured."""
+
+    title = "A true slice of the loss surface"
+
+    def construct(self) -> None:
+        # One point is all weights at once
+        ground = self.ground()
+        surface = self.surface(ground, str(self.data.task), LEFT * 2.9 + DOWN * 0.05)
+        dots, notes = self.marked(ground, surface)
+        self.add(self.stamp_all(self.data.steps[-1]), surface.frame)
+        self.say(f"One point is a whole model: {change(self.data, 0).size:,} changing weights at once.")
+        self.play_in(dots[0], notes[0])
+
+        # The plane through three of them
+        self.say("The start and the ends of two runs span a plane.")
+        lines = VGroup(Line(dots[0], dot, color=self.colours.muted) for dot in dots[1:])
+        self.play(Create(lines), FadeIn(dots[1:]), FadeIn(notes[1:]), run_time=1.0)
+
+        # The loss at each place
+        self.say(f"At {surface.values.size} places of it the weights were set, and the loss measured.")
+        self.remove(lines, dots)
+        self.play_in(surface, dots, run_time=1.2)
+        low, high = surface.low, surface.high
+        self.say("Dark is low; each contour line is a doubling.")
+        self.play_in(surface.scale_bar())
+        self.say(f"From {low:.2g} nats a token in the valley to {high:.2g} on the heights.")
+        self.finish()
+
+    def marked(self, ground: Landscape, surface: SurfaceMap) -> tuple[VGroup, VGroup]:
+        """A dot for the start and for the end of each of the two runs, and beside the map what they are."""
+        _, middle, high = self.three
+        ends = [tuple(ground.paths[run.name][["x", "y"]].iloc[-1]) for run in (middle, high)]
+        looks = [self.colours.foreground, *(self.looks[run.name][0] for run in (middle, high))]
+        texts = ["the start: the base", *(f"the end, rate {self.names[run.name]}" for run in (middle, high))]
+        dots, notes = VGroup(), VGroup()
+        for at, (place, color, text) in enumerate(zip([(0.0, 0.0), *ends], looks, texts, strict=True)):
+            dots.add(Dot(surface.place(*place), radius=0.14, color=color))
+            y = 1.9 - 0.62 * at
+            notes.add(
+                VGroup(
+                    Dot([2.2, y, 0], radius=0.14, color=color), sit(label(text, 32, self.colours.foreground), 2.5, y)
+                )
+            )
+        return dots, notes
+
+
+class Race(TuningScene):
+    """The three runs walk over that surface, and leave its plane more or less."""
+
+    title = "The race over that surface"
+
+    def construct(self) -> None:
+        # At the start
+        ground = self.ground()
+        surface = self.surface(ground, str(self.data.task), LEFT * 2.9 + DOWN * 0.05)
+        key = self.key(2.0, 1.7, 4.4, "training loss")
+        stamp = self.stamp_all(0)
+        self.add(stamp, surface, key, surface.start())
+        self.say("All three start here, at the base model.")
+
+        # They walk
+        self.say("The same steps as before, seen from above.")
+        for step in self.replay(seconds=12, most=60):
+            surface.upto(step)
+            key.show(self.losses(step))
+            stamp = self.swap(stamp, self.stamp_all(step))
+
+        # How far, and how far off the plane
+        low, middle, high = (np.linalg.norm(change(run)) for run in self.three)
+        first, _, last = (self.names[run.name] for run in self.three)
+        self.say(
+            f"Rate {first} went {low / middle:.2g} times as far as the middle one; {last} {high / middle:.2g} times."
+        )
+        missed = max(float(path.outside.max()) for path in ground.paths.values())
+        self.say(f"Seen from above: up to {missed:.0%} of a squared distance is off this plane.")
+        self.finish()
+
+
+class OldSkills(TuningScene):
+    """The same walk over another surface: the loss on what the model could do before."""
+
+    title = "The same walk, on the old skills' ground"
+
+    def construct(self) -> None:
+        # Two maps of one plane
+        ground = self.ground()
+        names = (str(self.data.task), OLD)
+        maps = [
+            self.surface(ground, name, place + DOWN * 0.25, 6.2)
+            for name, place in zip(names, (LEFT * 3.5, RIGHT * 3.5), strict=True)
+        ]
+        titles = [
+            self.title_of(surface, text)
+            for surface, text in zip(maps, ("loss on the new task", "loss on old skills"), strict=True)
+        ]
+        stamp = self.stamp_all(0)
+        self.add(stamp, *maps, *titles, *(surface.start() for surface in maps))
+        self.say("Right: the same places, asked what the base could do before.")
+
+        # The walk on both
+        self.say("One walk, two grounds.")
+        for step in self.replay(seconds=9, most=50):
+            for surface in maps:
+                surface.upto(step)
+            stamp = self.swap(stamp, self.stamp_all(step))
+
+        # What it cost
+        ends = {run.name: ground.ends[run.name][OLD] for run in self.three}
+        start = ground.on_plane(OLD, self.data.name, self.data.steps[0])
+        least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+        self.say(f"Old skills, loss before: {start:.2g}. Rate {self.names[least]} ends at {ends[least]:.2g}.")
+        self.say(f"Rate {self.names[most]} ends at {ends[most]:.2g}{self.verdict(ground, least)}.")
+        self.finish()
+
+    def verdict(self, ground: Landscape, least: str) -> str:
+        """Did the run that learned most also forget least? Measured at the true ends."""
+        task = {run.name: ground.ends[run.name][str(self.data.task)] for run in self.three}
+        best = min(task, key=task.__getitem__)
+        return (
+            ": learning best and forgetting least were one rate here"
+            if best == least
+            else (f"; best on the task is {self.names[best]}")
+        )
+
+    def title_of(self, surface: SurfaceMap, text: str) -> Text:
+        return sit(
+            label(text, 34, self.colours.foreground), surface.get_center()[0], surface.image.get_top()[1] + 0.35, ORIGIN
+        )
+
+
+class WarmUp(FilmScene):
+    """A rate that rises at first against one that begins at its peak: the losses say which was calmer here."""
+
+    title = "Warm-up: the first steps"
+    others = ("warm", "cold")
+
+    def construct(self) -> None:
+        # Two schedules
+        runs = [shown_run(name) for name in self.others]
+        looks = [(self.colours.rates[1], "solid"), (self.colours.rates[2], "dashed")]
+        rate = self.chart(runs, looks, "learning_rate", LEFT * 3.6)
+        loss = self.chart(runs, looks, "loss", RIGHT * 3.4)
+        names = ("with warm-up", "without")
+        stamp = several(self, runs[0], "one more, step 0")
+        key = Key([(name, *look) for name, look in zip(names, looks, strict=True)], -6.0, 2.55, 3.0, self.colours)
+        self.add(stamp, rate, loss, key)
+        self.say("A high rate, with and without a warm-up.")
+
+        # They run
+        self.say("Warm-up: the rate rises step by step before it falls.")
+        for step in self.replay(seconds=8, most=60, run=runs[0]):
+            rate.upto(step)
+            loss.upto(step)
+            stamp = self.swap(stamp, several(self, runs[0], f"one more, step {step}"))
+
+        # What it did
+        peaks = [float(run.metrics.loss.iloc[1:].max()) for run in runs]
+        ends = [final_loss(run) for run in runs]
+        self.say(f"Highest loss after the first step: {peaks[0]:.2f} with, {peaks[1]:.2f} without.")
+        better = "lower" if ends[0] < ends[1] else "no lower"
+        self.say(f"At the end {ends[0]:.2f} and {ends[1]:.2f}: with warm-up {better} here.")
+        self.finish()
+
+    def chart(self, runs: list[Run], looks: list[tuple[str, Dash]], column: str, place: np.ndarray) -> Chart:
+        series = [
+            Series.of(run, "metrics", column, color=color, dash=dash)
+            for run, (color, dash) in zip(runs, looks, strict=True)
+        ]
+        last, high = int(max(one.x[-1] for one in series)), max(float(np.nanmax(one.y)) for one in series)
+        name = "training loss (nats a token)" if column == "loss" else "learning rate"
+        y = Axis(name, 0, high, {0: "0", high: f"{high:.2g}"})
+        chart = Chart(series, 5.2, 3.2, Axis("step", 0, last, {0: "0", last: f"{last}"}), y, self.colours)
+        return chart.move_to(place + DOWN * 0.6)
+
+
+class Epochs(FilmScene):
+    """The same few examples again and again: the training loss goes on falling; the held-out loss need not."""
+
+    title = "When to stop: again and again over few examples"
+    others = ("small",)
+
+    def construct(self) -> None:
+        # Two losses
+        run = shown_run(self.others[0])
+        task, epochs = str(run.task), run.info["settings"]["epochs"]
+        held, exact = run.skill_losses[task], run.skills[task]
+        looks: list[tuple[str, Dash]] = [(self.colours.rates[0], "solid"), (self.colours.delta, "dashed")]
+        chart, rows = self.chart(run, looks, epochs), ["training loss", "held-out loss", "answers right"]
+        key = Key([(name, *look) for name, look in zip(rows, looks, strict=False)], 2.2, 1.6, 4.4, self.colours)
+        stamp = self.stamp(0, run)
+        self.add(stamp, chart, key)
+        self.say(f"{run.info['data']['train']} examples, {epochs:g} times over: what it trains on...")
+        self.say("...and what it has never seen: the held-out loss.")
+
+        # Epoch after epoch
+        for step in self.evaluated(run, 10):
+            chart.upto(step)
+            key.show([f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "", f"{held[step]:.2f}"])
+            stamp = self.swap(stamp, self.stamp(step, run))
+
+        # Where it turned
+        turn, last = int(held.idxmin()), int(held.index[-1])
+        self.play_in(chart.mark(turn, float(held[turn]), self.colours.foreground))
+        if turn == last:
+            self.say(f"Here the held-out loss never turned: {held[last]:.2f} at the end.")
+        else:
+            self.say(f"Lowest in epoch {turn * epochs / last:.0f}: {held[turn]:.2f}. At the end: {held[last]:.2f}.")
+            self.say(f"And the answers? {exact[turn]:.0%} right at the turn, {exact[last]:.0%} at the end.")
+        self.finish()
+
+    def chart(self, run: Run, looks: list[tuple[str, Dash]], epochs: float) -> Chart:
+        tables: list[tuple[Literal["metrics", "skill_losses"], str]] = [
+            ("metrics", "loss"),
+            ("skill_losses", str(run.task)),
+        ]
+        series = [
+            Series.of(run, table, column, color=color, dash=dash)
+            for (table, column), (color, dash) in zip(tables, looks, strict=True)
+        ]
+        last, high = int(series[1].x[-1]), float(max(np.nanmax(one.y) for one in series))
+        y = Axis("loss (nats a token)", 0, high, {0: "0", high: f"{high:.1f}"})
+        x = Axis("epoch", 0, last, {0: "0", last: f"{epochs:g}"})
+        return Chart(series, 7.2, 4.2, x, y, self.colours).move_to(LEFT * 2.7 + DOWN * 0.15)
+
+    def evaluated(self, run: Run, seconds: float) -> Iterator[int]:
+        """The evaluated steps, each for its share of the time; a walk takes the first and the last."""
+        steps = list(run.skills.index)
+        for step in (steps[0], steps[-1]) if self.renderer.skip_animations else steps:
+            yield step
+            self.hold(seconds / len(steps))
+
+
+SCENES = (Rates, Plane, Race, OldSkills, WarmUp, Epochs)
