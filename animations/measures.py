@@ -1,4 +1,4 @@
-"""Where does a film keep what it measured of its runs? Beside them, and made again only when a run or a question changes."""
+"""Where does a film keep what it measured of its runs? Beside them, until a run or a question changes."""
 
 import fcntl
 import hashlib

@@ -43,7 +43,7 @@ RECIPES = {
     "cold": Recipe(
         "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.0, "skills": 2}
     ),
-    "small": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"epochs": 60, "batch_size": 16, "skills": 2}, first=32),
+    "small": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"epochs": 30, "batch_size": 16, "skills": 2}, first=64),
 }
 
 
@@ -60,7 +60,8 @@ def film_run(name: str, progress: bool = True) -> Run:
     if name not in RECIPES:
         raise InputError(f"the films have no run called {name!r}; there are {', '.join(RECIPES)}")
     folder = folder_of(name)
-    made_from = {**asdict(RECIPES[name]), "base": _base_digest()}
+    given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
+    made_from = {**given, "base": _base_digest()}
     note = folder / "recipe.json"
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
         return Run.load(folder)

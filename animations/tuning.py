@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from manim import DOWN, LEFT, ORIGIN, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
+from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
 
 from animations.film import HEADER_LINE, MARGIN, FilmScene, shown_run
 from animations.measures import measured
@@ -21,7 +21,7 @@ from visualize.mobjects.matrix import units
 from visualize.mobjects.surface import SurfaceMap
 from visualize.mobjects.text import fitted, label, sit
 
-POINTS = 21  # along the longer side of the surface: each is a forward pass of every question
+POINTS = 31  # along the longer side of the surface: each is a forward pass of every question
 OLD = "old skills"
 SHORT = ("capital", "opposite", "sound", "plural", "past", "kind", "french", "sum", "difference", "reverse")
 STYLES: tuple[Dash, ...] = ("dotted", "solid", "dashed")
@@ -89,8 +89,8 @@ class TuningScene(FilmScene):
         self.names = {run.name: f"{rate_of(run):.1g}" for run in self.three}
 
     def ground(self) -> Landscape:
-        low, high = (name for name in self.others)
-        return ground_of(self.run, high, low)
+        low, high = self.others
+        return ground_of(high, self.run, low)
 
     def key(self, left: float, top: float, width: float, worth: str = "") -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
@@ -100,12 +100,13 @@ class TuningScene(FilmScene):
     def stamp_all(self, step: int) -> Text:
         return several(self, self.data, f"two more, step {step}")
 
-    def surface(self, ground: Landscape, group: str, place: np.ndarray, width: float = 8.0) -> SurfaceMap:
-        """One group's map, as large as `width` units and the frame's height allow."""
+    def surface(self, ground: Landscape, group: str, left: float, y: float, height: float = 4.4) -> SurfaceMap:
+        """One group's map, as large as 9.4 units across and `height` allow; its left edge and middle line lie there."""
         rows, columns = ground.losses[group].shape
-        cell = int(min(width / units(columns), 4.9 / units(rows))) // 2 * 2
+        cell = max(2, int(min(9.4 / units(columns), height / units(rows))) // 2 * 2)
         surface = SurfaceMap(ground, group, cell, self.looks, self.colours)
-        return surface.shift(place - surface.image.get_center())
+        corner = np.array([left + surface.image.width / 2, y, 0])
+        return surface.shift(corner - surface.image.get_center())
 
     def losses(self, step: int) -> list[str]:
         """Each run's training loss at a step, as captured."""
@@ -150,7 +151,7 @@ class Rates(TuningScene):
         low = min(float(np.nanmin(one.y)) for one in series)
         high = max(float(np.nanmax(one.y)) for one in series)
         last = int(max(one.x[-1] for one in series))
-        y = Axis("training loss (nats a token), each line a tenth", low, high, powers(low, high), log=True)
+        y = Axis("training loss, nats a token (logarithmic)", low, high, powers(low, high), log=True)
         return Chart(series, 7.6, 4.2, Axis("step", 0, last, {0: "0", last: f"{last}"}), y, self.colours).move_to(
             LEFT * 2.4 + DOWN * 0.15
         )
@@ -164,7 +165,7 @@ class Plane(TuningScene):
     def construct(self) -> None:
         # One point is all weights at once
         ground = self.ground()
-        surface = self.surface(ground, str(self.data.task), LEFT * 2.9 + DOWN * 0.05)
+        surface = self.surface(ground, str(self.data.task), -6.7, -0.1)
         dots, notes = self.marked(ground, surface)
         self.add(self.stamp_all(self.data.steps[-1]), surface.frame)
         self.say(f"One point is a whole model: {change(self.data, 0).size:,} changing weights at once.")
@@ -176,7 +177,7 @@ class Plane(TuningScene):
         self.play(Create(lines), FadeIn(dots[1:]), FadeIn(notes[1:]), run_time=1.0)
 
         # The loss at each place
-        self.say(f"At {surface.values.size} places of it the weights were set, and the loss measured.")
+        self.say(f"At {surface.values.size} places of it the loss was really measured.")
         self.remove(lines, dots)
         self.play_in(surface, dots, run_time=1.2)
         low, high = surface.low, surface.high
@@ -190,14 +191,15 @@ class Plane(TuningScene):
         _, middle, high = self.three
         ends = [tuple(ground.paths[run.name][["x", "y"]].iloc[-1]) for run in (middle, high)]
         looks = [self.colours.foreground, *(self.looks[run.name][0] for run in (middle, high))]
-        texts = ["the start: the base", *(f"the end, rate {self.names[run.name]}" for run in (middle, high))]
-        dots, notes = VGroup(), VGroup()
+        texts = ["the base", *(f"end, rate {self.names[run.name]}" for run in (middle, high))]
+        dots, notes, right = VGroup(), VGroup(), surface.image.get_right()[0]
         for at, (place, color, text) in enumerate(zip([(0.0, 0.0), *ends], looks, texts, strict=True)):
             dots.add(Dot(surface.place(*place), radius=0.14, color=color))
             y = 1.9 - 0.62 * at
             notes.add(
                 VGroup(
-                    Dot([2.2, y, 0], radius=0.14, color=color), sit(label(text, 32, self.colours.foreground), 2.5, y)
+                    Dot([right + 0.3, y, 0], radius=0.14, color=color),
+                    sit(label(text, 32, self.colours.foreground), right + 0.6, y),
                 )
             )
         return dots, notes
@@ -211,8 +213,8 @@ class Race(TuningScene):
     def construct(self) -> None:
         # At the start
         ground = self.ground()
-        surface = self.surface(ground, str(self.data.task), LEFT * 2.9 + DOWN * 0.05)
-        key = self.key(2.0, 1.7, 4.4, "training loss")
+        surface = self.surface(ground, str(self.data.task), -6.7, -0.1)
+        key = self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "loss")
         stamp = self.stamp_all(0)
         self.add(stamp, surface, key, surface.start())
         self.say("All three start here, at the base model.")
@@ -225,11 +227,12 @@ class Race(TuningScene):
             stamp = self.swap(stamp, self.stamp_all(step))
 
         # How far, and how far off the plane
-        low, middle, high = (np.linalg.norm(change(run)) for run in self.three)
-        first, _, last = (self.names[run.name] for run in self.three)
-        self.say(
-            f"Rate {first} went {low / middle:.2g} times as far as the middle one; {last} {high / middle:.2g} times."
+        low, middle, high = gone = [float(np.linalg.norm(change(run))) for run in self.three]
+        self.remove(key)
+        self.add(
+            self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance").show([f"{far:.2g}" for far in gone])
         )
+        self.say(f"The highest rate went {high / middle:.2g} times as far as the middle one.")
         missed = max(float(path.outside.max()) for path in ground.paths.values())
         self.say(f"Seen from above: up to {missed:.0%} of a squared distance is off this plane.")
         self.finish()
@@ -238,23 +241,17 @@ class Race(TuningScene):
 class OldSkills(TuningScene):
     """The same walk over another surface: the loss on what the model could do before."""
 
-    title = "The same walk, on the old skills' ground"
+    title = "The same walk, and the old skills"
 
     def construct(self) -> None:
         # Two maps of one plane
         ground = self.ground()
-        names = (str(self.data.task), OLD)
-        maps = [
-            self.surface(ground, name, place + DOWN * 0.25, 6.2)
-            for name, place in zip(names, (LEFT * 3.5, RIGHT * 3.5), strict=True)
-        ]
-        titles = [
-            self.title_of(surface, text)
-            for surface, text in zip(maps, ("loss on the new task", "loss on old skills"), strict=True)
-        ]
+        names = {str(self.data.task): 1.45, OLD: -1.55}
+        maps = [self.surface(ground, name, -6.7, y, 2.75) for name, y in names.items()]
+        titles = [self.title_of(surface, text) for surface, text in zip(maps, ("the new task", OLD), strict=True)]
         stamp = self.stamp_all(0)
         self.add(stamp, *maps, *titles, *(surface.start() for surface in maps))
-        self.say("Right: the same places, asked what the base could do before.")
+        self.say("Below: the same places, asked what the base could do before.")
 
         # The walk on both
         self.say("One walk, two grounds.")
@@ -264,33 +261,30 @@ class OldSkills(TuningScene):
             stamp = self.swap(stamp, self.stamp_all(step))
 
         # What it cost
-        ends = {run.name: ground.ends[run.name][OLD] for run in self.three}
-        start = ground.on_plane(OLD, self.data.name, self.data.steps[0])
-        least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
-        self.say(f"Old skills, loss before: {start:.2g}. Rate {self.names[least]} ends at {ends[least]:.2g}.")
-        self.say(f"Rate {self.names[most]} ends at {ends[most]:.2g}{self.verdict(ground, least)}.")
+        self.say("The losses where they really ended, off the plane or not:")
+        self.play_in(*(self.ends(surface) for surface in maps))
+        task, old = ({run.name: ground.ends[run.name][name] for run in self.three} for name in names)
+        best, least = min(task, key=task.__getitem__), min(old, key=old.__getitem__)
+        if best == least:
+            self.say(f"Rate {self.names[best]} learned most here, and forgot least.")
+        else:
+            self.say(f"Rate {self.names[best]} learned most here; {self.names[least]} forgot least.")
         self.finish()
 
-    def verdict(self, ground: Landscape, least: str) -> str:
-        """Did the run that learned most also forget least? Measured at the true ends."""
-        task = {run.name: ground.ends[run.name][str(self.data.task)] for run in self.three}
-        best = min(task, key=task.__getitem__)
-        return (
-            ": learning best and forgetting least were one rate here"
-            if best == least
-            else (f"; best on the task is {self.names[best]}")
-        )
+    def ends(self, surface: SurfaceMap) -> Key:
+        rows = [(self.names[name], *look) for name, look in self.looks.items()]
+        key = Key(rows, surface.image.get_right()[0] + 0.5, surface.get_center()[1] + 0.25, 4.0, self.colours)
+        return key.show([f"{surface.ground.ends[run.name][surface.group]:.2g}" for run in self.three])
 
     def title_of(self, surface: SurfaceMap, text: str) -> Text:
-        return sit(
-            label(text, 34, self.colours.foreground), surface.get_center()[0], surface.image.get_top()[1] + 0.35, ORIGIN
-        )
+        words = label(f"loss on {text}", 32, self.colours.foreground, bold=True)
+        return sit(words, surface.image.get_right()[0] + 0.5, surface.image.get_top()[1] - 0.3)
 
 
 class WarmUp(FilmScene):
     """A rate that rises at first against one that begins at its peak: the losses say which was calmer here."""
 
-    title = "Warm-up: the first steps"
+    title = "Warm-up: does it help here?"
     others = ("warm", "cold")
 
     def construct(self) -> None:
@@ -335,7 +329,7 @@ class WarmUp(FilmScene):
 class Epochs(FilmScene):
     """The same few examples again and again: the training loss goes on falling; the held-out loss need not."""
 
-    title = "When to stop: again and again over few examples"
+    title = "When to stop"
     others = ("small",)
 
     def construct(self) -> None:
@@ -377,7 +371,8 @@ class Epochs(FilmScene):
             for (table, column), (color, dash) in zip(tables, looks, strict=True)
         ]
         last, high = int(series[1].x[-1]), float(max(np.nanmax(one.y) for one in series))
-        y = Axis("loss (nats a token)", 0, high, {0: "0", high: f"{high:.1f}"})
+        low = float(min(np.nanmin(one.y) for one in series))
+        y = Axis("loss, nats a token (logarithmic)", low, high, powers(low, high), log=True)
         x = Axis("epoch", 0, last, {0: "0", last: f"{epochs:g}"})
         return Chart(series, 7.2, 4.2, x, y, self.colours).move_to(LEFT * 2.7 + DOWN * 0.15)
 

@@ -22,8 +22,8 @@ Theme = Literal["dark", "light"]
 class Palette:
     """Plain hex colours. W, A, B, delta: the matrices of W' = W + B A. full, lora, qlora: the methods.
 
-    hill: the highest ground of a loss surface; the lowest is the background. rates: a learning rate that is low, one
-    that is usual, one that is high. stops: the diverging map, most negative first, the middle one the ground's own tone.
+    hill: the highest ground of a loss surface; the lowest is the background. rates: a low, a usual and a high learning
+    rate. stops: the diverging map, most negative first, the middle one the ground's own tone.
     """
 
     background: str

@@ -3,7 +3,8 @@
 At every point of a grid the model is given the weights of that point and asked: nothing is interpolated, and no
 direction is drawn at random. The plane goes through three points that training visited (Garipov et al. 2018,
 "Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs"), as the planes along a trajectory of Li et al. 2018,
-"Visualizing the Loss Landscape of Neural Nets". A path leaves such a plane; how far is measured too. Loads torch when called.
+"Visualizing the Loss Landscape of Neural Nets". A path leaves such a plane; how far is measured too. Torch is loaded
+when something is measured.
 """
 
 from collections.abc import Mapping, Sequence

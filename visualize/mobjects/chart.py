@@ -1,4 +1,4 @@
-"""How are several curves compared in a film? Axes that stay, lines drawn as far as the step shown, and a key beside them."""
+"""How are several curves compared in a film? Axes that stay, lines drawn as far as the step shown, and a key."""
 
 from dataclasses import dataclass, field
 from typing import Literal

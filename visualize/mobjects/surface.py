@@ -1,4 +1,4 @@
-"""How is a loss surface drawn? As a map: a cell a measured point, contour lines at doublings, and the paths across it."""
+"""How is a loss surface drawn? As a map: a square a measured point, contour lines at doublings, paths across it."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,8 @@ from visualize.mobjects.chart import Dash, polyline
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import label, sit
 from visualize.theme import Palette
+
+DOUBLINGS = 8  # what is lower still is as dark as the lowest
 
 
 def shades(values: np.ndarray, low: float, high: float, colours: Palette) -> np.ndarray:
@@ -33,8 +35,8 @@ class SurfaceMap(Group):
         super().__init__()
         self.ground, self.group, self.cell, self.looks, self.colours = ground, group, cell, looks, colours
         self.values = ground.losses[group]
-        # Beyond a few nats all answers are lost alike: what is higher is drawn as high.
-        self.low, self.high = float(np.maximum(self.values.min(), 1e-3)), float(self.values.max())
+        self.high = float(self.values.max())
+        self.low = max(float(self.values.min()), self.high / 2**DOUBLINGS)
         self.image = ImageMobject(shades(self.values, self.low, self.high, colours)[::-1], scale_to_resolution=0)
         self.image.set_resampling_algorithm(RESAMPLING_ALGORITHMS["nearest"])
         rows, columns = self.values.shape
@@ -51,7 +53,7 @@ class SurfaceMap(Group):
 
     def _contours(self) -> VGroup:
         lines = VGroup()
-        found = contour_generator(self.ground.x, self.ground.y, np.log2(np.maximum(self.values, self.low)))
+        found = contour_generator(self.ground.x, self.ground.y, np.log2(np.maximum(self.values, self.low * 0.99)))
         for level in self.levels:
             for line in found.lines(np.log2(level)):
                 points = np.array([self.place(*point) for point in line])
@@ -88,13 +90,14 @@ class SurfaceMap(Group):
         strip = Rectangle(width=0.3, height=self.image.height, stroke_width=0)
         tones = [self.colours.background, self.colours.hill]
         strip.set_fill(tones, opacity=1).next_to(self.image, RIGHT, 0.2)
-        ends = ((self.low, DOWN), (self.high, UP))
+        most = "\N{LESS-THAN OR EQUAL TO}" if self.values.min() < self.low else ""
+        ends = ((f"{most}{self.low:.2g}", DOWN), (f"{self.high:.2g}", UP))
         numbers = [
             sit(
-                label(f"{value:.2g}", 26, self.colours.muted),
+                label(text, 26, self.colours.muted),
                 strip.get_right()[0] + 0.12,
                 strip.get_edge_center(edge)[1],
             )
-            for value, edge in ends
+            for text, edge in ends
         ]
         return VGroup(strip, *numbers)
