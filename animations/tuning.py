@@ -42,6 +42,12 @@ def rate_of(run: Run) -> float:
     return float(run.info["settings"]["learning_rate"])
 
 
+def epochs_of(run: Run) -> float:
+    """How often the run saw each of its examples."""
+    chosen = run.info["settings"]
+    return run.metrics.index[-1] * chosen["batch_size"] * chosen["accumulation"] / run.info["data"]["train"]
+
+
 def final_loss(run: Run) -> float:
     """The median training loss of the last tenth of the steps: one batch says little."""
     losses = run.metrics["loss"]
@@ -128,7 +134,7 @@ class Rates(TuningScene):
         self.say("Same model, same data, same order: three rates.")
 
         # They race
-        for step in self.replay(seconds=10, most=60):
+        for step in self.replay(seconds=8, most=60):
             chart.upto(step)
             key.show(self.losses(step))
             stamp = self.swap(stamp, self.stamp_all(step))
@@ -180,10 +186,8 @@ class Plane(TuningScene):
         self.say(f"At {surface.values.size} places of it the loss was really measured.")
         self.remove(lines, dots)
         self.play_in(surface, dots, run_time=1.2)
-        low, high = surface.low, surface.high
         self.say("Dark is low; each contour line is a doubling.")
         self.play_in(surface.scale_bar())
-        self.say(f"From {low:.2g} nats a token in the valley to {high:.2g} on the heights.")
         self.finish()
 
     def marked(self, ground: Landscape, surface: SurfaceMap) -> tuple[VGroup, VGroup]:
@@ -221,16 +225,16 @@ class Race(TuningScene):
 
         # They walk
         self.say("The same steps as before, seen from above.")
-        for step in self.replay(seconds=12, most=60):
+        for step in self.replay(seconds=10, most=60):
             surface.upto(step)
             key.show(self.losses(step))
             stamp = self.swap(stamp, self.stamp_all(step))
 
         # How far, and how far off the plane
-        low, middle, high = gone = [float(np.linalg.norm(change(run))) for run in self.three]
+        _, middle, high = gone = [float(np.linalg.norm(change(run))) for run in self.three]
         self.remove(key)
         self.add(
-            self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance").show([f"{far:.2g}" for far in gone])
+            self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance").show([f"{far:.3g}" for far in gone])
         )
         self.say(f"The highest rate went {high / middle:.2g} times as far as the middle one.")
         missed = max(float(path.outside.max()) for path in ground.paths.values())
@@ -241,7 +245,7 @@ class Race(TuningScene):
 class OldSkills(TuningScene):
     """The same walk over another surface: the loss on what the model could do before."""
 
-    title = "The same walk, and the old skills"
+    title = "One walk, two grounds"
 
     def construct(self) -> None:
         # Two maps of one plane
@@ -254,8 +258,8 @@ class OldSkills(TuningScene):
         self.say("Below: the same places, asked what the base could do before.")
 
         # The walk on both
-        self.say("One walk, two grounds.")
-        for step in self.replay(seconds=9, most=50):
+        self.say("The same steps, on both.")
+        for step in self.replay(seconds=7, most=50):
             for surface in maps:
                 surface.upto(step)
             stamp = self.swap(stamp, self.stamp_all(step))
@@ -295,13 +299,13 @@ class WarmUp(FilmScene):
         loss = self.chart(runs, looks, "loss", RIGHT * 3.4)
         names = ("with warm-up", "without")
         stamp = several(self, runs[0], "one more, step 0")
-        key = Key([(name, *look) for name, look in zip(names, looks, strict=True)], -6.0, 2.55, 3.0, self.colours)
+        key = Key([(name, *look) for name, look in zip(names, looks, strict=True)], -6.0, 2.7, 3.0, self.colours)
         self.add(stamp, rate, loss, key)
         self.say("A high rate, with and without a warm-up.")
 
         # They run
         self.say("Warm-up: the rate rises step by step before it falls.")
-        for step in self.replay(seconds=8, most=60, run=runs[0]):
+        for step in self.replay(seconds=6, most=60, run=runs[0]):
             rate.upto(step)
             loss.upto(step)
             stamp = self.swap(stamp, several(self, runs[0], f"one more, step {step}"))
@@ -322,8 +326,8 @@ class WarmUp(FilmScene):
         last, high = int(max(one.x[-1] for one in series)), max(float(np.nanmax(one.y)) for one in series)
         name = "training loss (nats a token)" if column == "loss" else "learning rate"
         y = Axis(name, 0, high, {0: "0", high: f"{high:.2g}"})
-        chart = Chart(series, 5.2, 3.2, Axis("step", 0, last, {0: "0", last: f"{last}"}), y, self.colours)
-        return chart.move_to(place + DOWN * 0.6)
+        chart = Chart(series, 5.2, 3.0, Axis("step", 0, last, {0: "0", last: f"{last}"}), y, self.colours)
+        return chart.move_to(place + DOWN * 0.7)
 
 
 class Epochs(FilmScene):
@@ -335,7 +339,7 @@ class Epochs(FilmScene):
     def construct(self) -> None:
         # Two losses
         run = shown_run(self.others[0])
-        task, epochs = str(run.task), run.info["settings"]["epochs"]
+        task, epochs = str(run.task), epochs_of(run)
         held, exact = run.skill_losses[task], run.skills[task]
         looks: list[tuple[str, Dash]] = [(self.colours.rates[0], "solid"), (self.colours.delta, "dashed")]
         chart, rows = self.chart(run, looks, epochs), ["training loss", "held-out loss", "answers right"]
@@ -346,7 +350,7 @@ class Epochs(FilmScene):
         self.say("...and what it has never seen: the held-out loss.")
 
         # Epoch after epoch
-        for step in self.evaluated(run, 10):
+        for step in self.evaluated(run, 8):
             chart.upto(step)
             key.show([f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "", f"{held[step]:.2f}"])
             stamp = self.swap(stamp, self.stamp(step, run))

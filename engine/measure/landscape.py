@@ -77,7 +77,7 @@ def plane(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     along = first / length if length else first
     across = second - (second @ along) * along
     rest = float(np.linalg.norm(across))
-    if not (np.isfinite(length) and np.isfinite(rest)) or not length or rest < 1e-5 * np.linalg.norm(second):
+    if not (np.isfinite(length) and np.isfinite(rest)) or not length or rest <= 1e-5 * np.linalg.norm(second):
         raise InputError("the two runs span no plane: one did not move, diverged, or went the way of the other")
     return np.stack([along, across / rest])
 

@@ -16,8 +16,10 @@ from manim.utils.family import extract_mobject_family_members
 from animations.preview import walk
 from visualize.mobjects.answers import AnswerTable
 from visualize.mobjects.bars import Bars
+from visualize.mobjects.chart import Chart
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage
+from visualize.mobjects.surface import SurfaceMap
 
 WIDTH, HEIGHT = 480, 270
 
@@ -43,6 +45,8 @@ class Beat:
     curves: list[dict] = field(default_factory=list)
     tables: list[dict] = field(default_factory=list)
     bars: list[dict] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    maps: list[SurfaceMap] = field(default_factory=list)
 
 
 def look(scene) -> Beat:
@@ -68,6 +72,10 @@ def look(scene) -> Beat:
             beat.curves.append({"points": points, "steps": part.steps, "losses": part.losses})
         elif isinstance(part, AnswerTable):
             beat.tables.append({"answers": part.answers, "said": [text.original_text for text in part[1::2]]})
+        elif isinstance(part, Chart):
+            beat.charts.append(part)
+        elif isinstance(part, SurfaceMap):
+            beat.maps.append(part)
         elif isinstance(part, Bars):
             beat.bars.append({"rows": part.rows, "widths": [bar.width / part.scale_of for bar in part.bars]})
     return beat
@@ -87,9 +95,24 @@ def pirate_run(runs) -> Run:
 
 
 @pytest.fixture(scope="session")
-def film_runs(lora_run, pirate_run) -> dict[str, Run]:
+def rates(runs) -> list[Run]:
+    """Two runs beside `lora_run` that differ in their learning rate."""
+
+    def made(name: str, rate: float) -> Run:
+        method, out = LoRA(r=4), runs / name
+        return finetune(
+            "embedded", "spanish", method, out=out, steps=6, skills=1, learning_rate=rate, progress=False
+        )  # fmt: skip
+
+    return [made("slow", 2e-4), made("fast", 2e-2)]
+
+
+@pytest.fixture(scope="session")
+def film_runs(lora_run, pirate_run, rates) -> dict[str, Run]:
     """The runs that stand for the films' own."""
-    return {"lora": lora_run, "pirate": pirate_run}
+    slow, fast = rates
+    tuning = {"rate-low": slow, "rate-high": fast, "warm": fast, "cold": slow, "small": lora_run}
+    return {"lora": lora_run, "pirate": pirate_run, **tuning}
 
 
 @pytest.fixture
@@ -104,7 +127,7 @@ class Walked:
 
 
 @pytest.fixture(scope="session")
-def walked(film_runs):
+def walked(film_runs, runs):
     """walked(scene_class, theme): the scene after its walk, and its beats; each scene is walked once a theme."""
     done = {}
 
@@ -114,6 +137,8 @@ def walked(film_runs):
                 runs = {name: str(run.path) for name, run in film_runs.items()}
                 patch.setenv("GLASSTUNE_FILM_RUNS", json.dumps(runs))
                 patch.setenv("GLASSTUNE_THEME", theme)
+                patch.setenv("GLASSTUNE_RUNS", str(runs))  # what is measured of them is kept there
+                patch.setattr("animations.tuning.POINTS", 5)
                 beats: list[Beat] = []
                 scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
                 done[scene_class, theme] = Walked(scene, beats)

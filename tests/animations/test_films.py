@@ -13,6 +13,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.render import films
 from engine.measure import factored_svd
+from visualize.mobjects.surface import shades
 from visualize.theme import diverging
 
 FILMS = films()
@@ -166,6 +167,26 @@ def test_curves_answers_and_bars_are_the_runs(scene, walked, film_runs):
         for bars in beat.bars:
             for row, width in zip(bars["rows"], bars["widths"], strict=True):
                 assert width == pytest.approx(row.value, rel=1e-3, abs=0.02)
+
+
+@each_scene
+def test_charts_draw_what_the_runs_hold(scene, walked):
+    for chart in (chart for beat in walked(scene).beats for chart in beat.charts):
+        for series in chart.series:
+            if series.source:
+                for shown, true in zip((series.x, series.y), series.source.read(), strict=True):
+                    np.testing.assert_array_equal(shown, true)
+            inside = series.y[np.isfinite(series.y)]
+            assert inside.min() >= chart.y.low - 1e-9 and inside.max() <= chart.y.high + 1e-9, "cut off at an end"
+
+
+@each_scene
+def test_maps_show_the_grounds_that_were_measured(scene, walked):
+    for surface in (surface for beat in walked(scene).beats for surface in beat.maps):
+        true = shades(surface.ground.losses[surface.group], surface.low, surface.high, surface.colours)
+        np.testing.assert_array_equal(surface.image.pixel_array[::-1], true)
+        for name in surface.looks:
+            assert set(surface.ground.paths[name].columns) == {"x", "y", "outside"}
 
 
 def test_stock_manim_renders_a_scene(film_runs, tmp_path, shown):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from contourpy import contour_generator
-from manim import DOWN, LEFT, RESAMPLING_ALGORITHMS, RIGHT, UP, Dot, Group, ImageMobject, Rectangle, VGroup, VMobject
+from manim import DOWN, LEFT, RESAMPLING_ALGORITHMS, RIGHT, Dot, Group, ImageMobject, Rectangle, VGroup, VMobject
 
 from engine.measure.landscape import Landscape
 from visualize.mobjects.chart import Dash, polyline
@@ -86,18 +86,13 @@ class SurfaceMap(Group):
         return self.add(self.paths, self.heads)
 
     def scale_bar(self) -> VGroup:
-        """How dark is how much? A strip of the shades beside the map, with its lowest and highest loss."""
-        strip = Rectangle(width=0.3, height=self.image.height, stroke_width=0)
-        tones = [self.colours.background, self.colours.hill]
-        strip.set_fill(tones, opacity=1).next_to(self.image, RIGHT, 0.2)
+        """How dark is how much? A strip of the shades below the map, with its lowest and highest loss."""
+        strip = Rectangle(width=3.0, height=0.3, color=self.colours.muted, stroke_width=1, fill_opacity=1)
+        strip.set_fill([self.colours.background, self.colours.hill]).set_sheen_direction(RIGHT)
+        strip.next_to(self.image, DOWN, 0.25)
         most = "\N{LESS-THAN OR EQUAL TO}" if self.values.min() < self.low else ""
-        ends = ((f"{most}{self.low:.2g}", DOWN), (f"{self.high:.2g}", UP))
-        numbers = [
-            sit(
-                label(text, 26, self.colours.muted),
-                strip.get_right()[0] + 0.12,
-                strip.get_edge_center(edge)[1],
-            )
-            for text, edge in ends
-        ]
-        return VGroup(strip, *numbers)
+        low = sit(label(f"{most}{self.low:.2g}", 28, self.colours.foreground), 0, strip.get_center()[1], RIGHT)
+        high = sit(label(f"{self.high:.2g} nats a token", 28, self.colours.foreground), 0, strip.get_center()[1])
+        low.shift(strip.get_left()[0] * RIGHT + LEFT * 0.15)
+        high.shift(strip.get_right()[0] * RIGHT + RIGHT * 0.15)
+        return VGroup(strip, low, high)
