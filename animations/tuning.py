@@ -294,7 +294,7 @@ class WarmUp(FilmScene):
     def construct(self) -> None:
         # Two schedules
         runs = [shown_run(name) for name in self.others]
-        looks = [(self.colours.rates[1], "solid"), (self.colours.rates[2], "dashed")]
+        looks: list[tuple[str, Dash]] = [(self.colours.rates[1], "solid"), (self.colours.rates[2], "dashed")]
         rate = self.chart(runs, looks, "learning_rate", LEFT * 3.6)
         loss = self.chart(runs, looks, "loss", RIGHT * 3.4)
         names = ("with warm-up", "without")

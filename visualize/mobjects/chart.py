@@ -1,5 +1,6 @@
 """How are several curves compared in a film? Axes that stay, lines drawn as far as the step shown, and a key."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,10 +55,10 @@ class Axis:
     ticks: dict[float, str] = field(default_factory=dict)
     log: bool = False
 
-    def share(self, value: np.ndarray) -> np.ndarray:
-        """Where values lie on it: 0 at its low end, 1 at its high one; beyond them at the end."""
-        low, high, value = (np.log(v) if self.log else v for v in (self.low, self.high, np.asarray(value, float)))
-        return np.clip((value - low) / (high - low), 0.0, 1.0)
+    def share(self, value: float) -> float:
+        """Where a value lies on it: 0 at its low end, 1 at its high one; what is beyond lies at the end."""
+        low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, max(value, self.low)))
+        return min(1.0, (at - low) / (high - low))
 
 
 def polyline(points: np.ndarray, dash: Dash, color: str, width: float = 5) -> VMobject:

@@ -56,7 +56,7 @@ class SurfaceMap(Group):
         found = contour_generator(self.ground.x, self.ground.y, np.log2(np.maximum(self.values, self.low * 0.99)))
         for level in self.levels:
             for line in found.lines(np.log2(level)):
-                points = np.array([self.place(*point) for point in line])
+                points = np.array([self.place(x, y) for x, y in np.asarray(line)])
                 stroke = VMobject(color=self.colours.muted, stroke_width=3 if level == 1 else 1.2)
                 lines.add(stroke.set_points_as_corners(points))
         return lines
