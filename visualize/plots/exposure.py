@@ -37,7 +37,7 @@ def plot_exposure(measured: Mapping[str, pd.DataFrame], *, ax: Axes | None = Non
     ax.text(
         0.0, most, f"the likeliest of {2**most:,.0f}", va="bottom", ha="left", color=colours.foreground, fontsize=13
     )
-    ax.axhline(float(np.log2(np.e)), color=colours.muted, linewidth=1.2, linestyle=(0, (1, 2)), label="by chance, mean")
+    ax.axhline(float(1 / np.log(2)), color=colours.muted, linewidth=1.2, linestyle=(0, (1, 2)), label="by chance, mean")
     ax.set_xticks(list(places.values()), [f"{count:,}" for count in counts])
     ax.set_ylim(-0.3, most + 0.9)
     ax.set_xlabel("times that the secret stood in the training data")
