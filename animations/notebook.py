@@ -1,11 +1,10 @@
-"""How is a film shown in a notebook? `show_film("lora", run)` embeds one; `use_runs(lora=run)` is for `%%manim`.
-
-Manim's own magic renders any scene of ours, or one that is written in the cell:
+"""How is a film shown in a notebook? `show_film("lora", run)` embeds one; Manim's own magic renders single scenes:
 
     use_runs(lora=run)
     from animations.lora import Layers
+    %manim -qm Layers
 
-    %%manim -qm -v ERROR Layers
+For a scene that is written in the cell it is `%%manim -qm Mine`, with `class Mine(FilmScene)` below.
 """
 
 from pathlib import Path
@@ -45,11 +44,17 @@ def show_film(
 
 
 def use_runs(theme: Theme = "dark", **runs: Run) -> None:
-    """From now on, scenes that this notebook renders show these runs, by the films' names for them; loads `%%manim`.
+    """From now on, scenes that `%manim` renders show these runs, by the films' names for them, and are embedded.
 
     A film's own run stands for a name that is not given. Raises InputError for an unknown theme or without Manim.
     """
     if theme not in PALETTES:
         raise InputError(f"no theme called {theme!r}; there are {', '.join(PALETTES)}")
     get_film(films()[0])  # says so where Manim is missing; where it is not, its magic is now there
+    from manim import config
+
+    from animations.film import quiet
+
+    quiet()
+    config.media_embed = True  # so that a notebook that is passed on keeps its films
     show_runs(runs, theme)

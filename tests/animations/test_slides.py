@@ -49,7 +49,7 @@ def test_the_page_holds_every_video_and_fetches_nothing(made):
     assert sorted(held) == sorted(videos) and len(held) == 2
     for tag, attributes in Page(text).tags:
         assert tag != "link" and not attributes.get("src"), "everything is inside"
-        assert attributes.get("poster", "data:").startswith("data:image/jpeg")
+        assert attributes.get("poster", "data:image/jpeg").startswith("data:image/jpeg")
     assert [file.name for file in path.parent.iterdir() if file.is_file()] == ["lora.html"]
 
 
