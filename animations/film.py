@@ -4,10 +4,10 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from manim import ORIGIN, RIGHT, FadeIn, FadeOut, Mobject, Scene, Text, config
@@ -18,6 +18,7 @@ from engine.run import Run
 from visualize.mobjects.text import fitted, label, largest, register_font, sit
 from visualize.theme import PALETTES, Theme
 
+Moment = TypeVar("Moment")
 WORDS_A_SECOND = 3.0
 MARGIN = 0.35  # units between anything and the frame's edge
 HEADER_LINE, CAPTION_LINE = 3.42, -3.45  # where the middle of these lines lies, in units above the frame's middle
@@ -137,6 +138,13 @@ class FilmScene(Scene):
         for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
             yield step
             self.hold(began + seconds * (following - steps[0]) / span - self.now)
+
+    def in_turn(self, moments: Sequence[Moment], each: float) -> Iterator[tuple[Moment, float]]:
+        """Moments to show, and how long: `each` seconds. A walk, which draws ends of beats only, takes the last."""
+        if self.renderer.skip_animations:
+            yield from ((moment, each * len(moments)) for moment in moments[-1:])
+        else:
+            yield from ((moment, each) for moment in moments)
 
 
 @cache

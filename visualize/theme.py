@@ -82,11 +82,17 @@ def _lookup(stops: tuple[str, ...]) -> np.ndarray:
     )
 
 
+def _pack(rgb: np.ndarray) -> np.ndarray:
+    """Red, green, blue and an opaque alpha as one number: looking up four bytes at once is several times as fast."""
+    return np.concatenate([rgb, np.full((_STEPS, 1), 255, np.uint8)], axis=1).view(np.uint32)[:, 0]
+
+
 _LOOKUPS = {name: _lookup(palette.stops) for name, palette in PALETTES.items()}
-# Red, green, blue and an opaque alpha as one number: looking up four bytes at once is several times as fast.
-_PACKED = {
-    name: np.concatenate([rgb, np.full((_STEPS, 1), 255, np.uint8)], axis=1).view(np.uint32)[:, 0]
-    for name, rgb in _LOOKUPS.items()
+_PACKED = {name: _pack(rgb) for name, rgb in _LOOKUPS.items()}
+_SCORE = {name: _pack(_lookup((palette.grid, palette.right))) for name, palette in PALETTES.items()}
+# How far something moved has no sign: from the ground through the colour of a change to what stands out most.
+_GLOW = {
+    name: _pack(_lookup((palette.background, palette.delta, palette.foreground))) for name, palette in PALETTES.items()
 }
 
 
@@ -106,6 +112,29 @@ def diverging_rgba(values: np.ndarray, limit: float, theme: Theme = "dark") -> n
     place += np.float32(middle)
     np.rint(np.clip(place, 0, _STEPS - 1, out=place), out=place)
     return _PACKED[theme].take(place.astype(np.int16)).view(np.uint8).reshape(*np.shape(values), 4)
+
+
+def score_rgba(values: np.ndarray, theme: Theme = "dark") -> np.ndarray:
+    """Colours of scores from 0 to 1, those of `score_map`: uint8, (*values.shape, 4), opaque. NaN is drawn as 0."""
+    place = np.rint(np.nan_to_num(np.clip(values, 0, 1), nan=0.0) * (_STEPS - 1)).astype(np.int16)
+    return _SCORE[theme].take(place).view(np.uint8).reshape(*np.shape(values), 4)
+
+
+def glow_rgba(values: np.ndarray, limit: float, theme: Theme = "dark") -> np.ndarray:
+    """Colours of magnitudes: uint8, (*values.shape, 4), opaque. 0 is the ground, `limit` and more the strongest.
+
+    A value that is no number takes the ground's colour.
+    """
+    place = np.multiply(values, (_STEPS - 1) / limit if limit > 0 else 0.0, dtype=np.float32)
+    np.nan_to_num(np.abs(place, out=place), copy=False, nan=0.0)
+    np.minimum(place, _STEPS - 1, out=place)
+    return _GLOW[theme].take(np.rint(place, out=place).astype(np.int16)).view(np.uint8).reshape(*np.shape(values), 4)
+
+
+def ink_on(rgb: np.ndarray) -> str:
+    """Black or white, whichever stands out from a colour of 0 to 255 a channel, by WCAG's relative luminance."""
+    linear = (np.asarray(rgb[:3], float) / 255.0) ** 2.2
+    return "#000000" if linear @ np.array([0.2126, 0.7152, 0.0722]) > 0.179 else "#ffffff"
 
 
 def diverging_map(theme: Theme) -> "Colormap":

@@ -10,7 +10,7 @@ from engine import LoRA, Run, finetune
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from manim import MathTypst, Text
+from manim import MathTypst, Text, VMobject
 from manim.utils.family import extract_mobject_family_members
 
 from animations.preview import walk
@@ -19,6 +19,9 @@ from visualize.mobjects.bars import Bars
 from visualize.mobjects.chart import Chart
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage
+from visualize.mobjects.model import WholeModel
+from visualize.mobjects.plane import Plane
+from visualize.mobjects.strips import Strips
 from visualize.mobjects.surface import SurfaceMap
 
 WIDTH, HEIGHT = 480, 270
@@ -47,6 +50,9 @@ class Beat:
     bars: list[dict] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     maps: list[SurfaceMap] = field(default_factory=list)
+    models: list[dict] = field(default_factory=list)
+    strips: list[dict] = field(default_factory=list)
+    planes: list[dict] = field(default_factory=list)
 
 
 def look(scene) -> Beat:
@@ -78,6 +84,22 @@ def look(scene) -> Beat:
             beat.maps.append(part)
         elif isinstance(part, Bars):
             beat.bars.append({"rows": part.rows, "widths": [bar.width / part.scale_of for bar in part.bars]})
+        elif isinstance(part, WholeModel):
+            shown = {name: part.tiles[name] for name in part.values}
+            beat.models.append(
+                {"run": part.run, "what": part.what, "step": part.step, "limit": part.limit, "theme": part.theme,
+                 "tiles": shown, "pixels": part.image.pixel_array.copy()}
+            )  # fmt: skip
+        elif isinstance(part, Strips):
+            beat.strips.append(
+                {"run": part.run, "step": part.step, "names": list(part.scores), "tops": part.tops, "row": part.row,
+                 "column": part.column, "pixels": part.image.pixel_array.copy(), "theme": part.theme,
+                 "numbers": [text.original_text for text in part.numbers]}
+            )  # fmt: skip
+        elif isinstance(part, Plane):
+            lines = [line for line in part.lines if type(line) is VMobject]
+            ends = [(line.points[::4] - part.origin)[:, :2] / part.size for line in lines]
+            beat.planes.append({"runs": [path.run for path in part.paths], "ends": ends})
     return beat
 
 
@@ -108,11 +130,20 @@ def rates(runs) -> list[Run]:
 
 
 @pytest.fixture(scope="session")
-def film_runs(lora_run, pirate_run, rates) -> dict[str, Run]:
+def mixed_run(runs) -> Run:
+    return finetune(
+        "embedded", "spanish", LoRA(r=4), out=runs / "mixed", steps=6, skills=1, mix=0.5, learning_rate=5e-3,
+        progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def film_runs(lora_run, pirate_run, full_run, mixed_run, rates) -> dict[str, Run]:
     """The runs that stand for the films' own."""
     slow, fast = rates
     tuning = {"rate-low": slow, "rate-high": fast, "warm": fast, "cold": slow, "small": lora_run}
-    return {"lora": lora_run, "pirate": pirate_run, **tuning}
+    forgetting = {"full": full_run, "mixed": mixed_run, "slow": slow}
+    return {"lora": lora_run, "pirate": pirate_run, **tuning, **forgetting}
 
 
 @pytest.fixture

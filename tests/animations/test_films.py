@@ -13,8 +13,9 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.render import films
 from engine.measure import factored_svd
+from engine.measure.matched import learning_path
 from visualize.mobjects.surface import shades
-from visualize.theme import diverging
+from visualize.theme import diverging, diverging_rgba, glow_rgba, score_rgba
 
 FILMS = films()
 SCENES = [scene for film in FILMS for scene in importlib.import_module(f"animations.{film}").SCENES]
@@ -187,6 +188,39 @@ def test_maps_show_the_grounds_that_were_measured(scene, walked):
         np.testing.assert_array_equal(surface.image.pixel_array[::-1], true)
         for name in surface.looks:
             assert set(surface.ground.paths[name].columns) == {"x", "y", "outside"}
+
+
+@each_scene
+def test_whole_models_strips_and_planes_are_the_runs(scene, walked):
+    for beat in walked(scene).beats:
+        stamps = [word.text for word in beat.words if word.text.startswith("run ")]
+        for model in beat.models:
+            run, step = model["run"], model["step"]
+            assert model["what"] == "W" or f"step {step}" in stamps[0]
+            for name, tile in model["tiles"].items():
+                if model["what"] == "moved":
+                    truth = np.full(
+                        run.shape(name), np.linalg.norm(run.delta(name, step)) / np.linalg.norm(run.weight(name))
+                    )
+                else:
+                    truth = run.weight(name) if model["what"] == "W" else run.delta(name, step)
+                colour = diverging_rgba if model["what"] == "W" else glow_rgba
+                seen = model["pixels"][tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
+                difference = seen.astype(int) - colour(tile.fold(np.float32(truth)), model["limit"], model["theme"])
+                assert np.abs(difference).max() <= 2, f"{name}: rounding"
+        for strip in beat.strips:
+            scores = strip["run"].skills[strip["names"]].loc[: strip["step"]].to_numpy()
+            across = np.arange(len(scores)) * strip["column"] + strip["column"] // 2
+            down = np.array(strip["tops"]) + strip["row"] // 2
+            seen = strip["pixels"][np.ix_(down, across)]
+            np.testing.assert_array_equal(seen, score_rgba(scores.T, strip["theme"]))
+            assert set(strip["names"]) == set(strip["run"].skills)
+            if strip["numbers"]:
+                assert strip["numbers"] == [f"{100 * value:.0f} %" for value in scores[-1]]
+        for plane in beat.planes:
+            for run, ends in zip(plane["runs"], plane["ends"], strict=True):
+                truth = learning_path(run).to_numpy()[: len(ends)]
+                np.testing.assert_allclose(ends, truth, atol=1e-6)
 
 
 def test_stock_manim_renders_a_scene(film_runs, tmp_path, shown):

@@ -32,6 +32,17 @@ class AnswerTable(VGroup):
         return self.shift([left, top, 0])
 
 
+class AnswerLine(AnswerTable):
+    """One row of a Run's `answers` in one line: the prompt, at most `width` units, and what the model said."""
+
+    def __init__(self, answers: pd.DataFrame, width: float, rest: float, colours: Palette) -> None:
+        super().__init__(answers.iloc[:1], rest, colours)
+        if len(answers):
+            asked = sit(fitted(answers.prompt.iloc[0], width, 32, colours.muted), 0, 0)
+            self.submobjects[0] = asked
+            sit(self[1], asked.get_right()[0] + 0.3, 0)
+
+
 def questions(answers: pd.DataFrame, task: str | None, of_task: int, of_old: int) -> list[str]:
     """The first prompts of the task and the first of the old skills: always the same ones, whatever they show."""
     own, old = answers[answers.skill == task].prompt.unique(), answers[answers.skill != task].prompt.unique()

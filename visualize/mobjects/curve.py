@@ -10,26 +10,37 @@ from visualize.theme import Palette
 class LossCurve(VGroup):
     """Loss over steps. `upto(step)` draws it as far as that step; the axes stay where they are.
 
-    steps, losses: equally long, the captured numbers; a loss that is no number leaves a gap.
+    steps, losses: equally long, the captured numbers; a loss that is no number leaves a gap. color: by default LoRA's.
+    bare: without names and numbers, where there is room for the line alone.
     """
 
-    def __init__(self, steps: np.ndarray, losses: np.ndarray, width: float, height: float, colours: Palette) -> None:
+    def __init__(
+        self,
+        steps: np.ndarray,
+        losses: np.ndarray,
+        width: float,
+        height: float,
+        colours: Palette,
+        color: str | None = None,
+        bare: bool = False,
+    ) -> None:
         super().__init__()
+        color = color or colours.lora
         self.steps, self.losses = np.asarray(steps, float), np.asarray(losses, float)
         top = float(np.nanmax(self.losses))
         self._scale = np.array([width / max(1.0, self.steps[-1]), height / top])
         across = Line(LEFT * width / 2, RIGHT * width / 2, color=colours.muted, stroke_width=2).shift(DOWN * height / 2)
         up = Line(DOWN * height / 2, UP * height / 2, color=colours.muted, stroke_width=2).shift(LEFT * width / 2)
         self.axes = VGroup(across, up)
-        self.line = VMobject(color=colours.lora, stroke_width=4)
-        self.dot = Dot(color=colours.lora, radius=0.09).move_to(up.get_bottom())
+        self.line = VMobject(color=color, stroke_width=4)
+        self.dot = Dot(color=color, radius=0.09).move_to(up.get_bottom())
         highest = label(f"{top:.1f}", 26, colours.muted).next_to(up.get_top(), LEFT, 0.15)
         zero = label("0", 26, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
         last = label(f"step {int(self.steps[-1])}", 26, colours.muted).next_to(across.get_right(), DOWN, 0.15)
         last.align_to(across, RIGHT)
         name = label("training loss (nats a token)", 28, colours.foreground).next_to(up.get_top(), UP, 0.15)
         name.align_to(highest, LEFT)
-        self.add(self.axes, highest, zero, last, name, self.line, self.dot)
+        self.add(self.axes, *([] if bare else [highest, zero, last, name]), self.line, self.dot)
 
     def upto(self, step: float) -> "LossCurve":
         origin = self.axes[1].get_bottom()

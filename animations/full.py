@@ -1,0 +1,305 @@
+"""The film of full fine-tuning: the whole model on the screen, a pixel a weight, while all of it moves.
+
+python -m animations.render full            the whole film
+manim render animations/full.py Training    one scene, with stock Manim
+"""
+
+import numpy as np
+import pandas as pd
+from manim import ORIGIN, RIGHT, UP, FadeIn, Text, VGroup
+
+from animations.film import FilmScene, short, watched_module
+from engine.errors import InputError
+from engine.measure import relative_norm
+from engine.run import Run
+from visualize.mobjects.answers import AnswerLine, answers_at
+from visualize.mobjects.bars import Bars, Row
+from visualize.mobjects.curve import LossCurve
+from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
+from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
+from visualize.mobjects.text import label, sit
+from visualize.theme import ink_on
+
+WIDEST, HIGHEST = 1710, 800  # pixels between the row's names and the frame's edge, and between title and band
+BAND = -2.98  # where the line between the model and the caption lies
+DELTA = "\N{GREEK CAPITAL LETTER DELTA}"
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run whose change is not there for every weight, or whose model is larger than a frame."""
+    if any(run.kind(name) != "delta" or run.is_sketched(name) for name in run.modules):
+        raise InputError(f"run {run.name} did not keep the change of whole matrices; the film full shows every weight")
+    tiles = lay_out(run)
+    high, wide = max(tile.top + tile.rows for tile in tiles), max(tile.left + tile.columns for tile in tiles)
+    if high > HIGHEST or wide > WIDEST:
+        raise InputError(
+            f"run {run.name}'s model takes {wide:,} x {high:,} pixels at one a weight, but a frame has room for "
+            f"{WIDEST:,} x {HIGHEST}; draw its matrices with visualize.plots instead"
+        )
+
+
+class FullScene(FilmScene):
+    """What the scenes share: the whole model in its place, and what stands beside it."""
+
+    run = "full"
+
+    def setup(self) -> None:
+        super().setup()
+        self.first, self.last = self.data.steps[0], self.data.steps[-1]
+        self.model = WholeModel(self.data, self.theme)
+        self.model.move_to([-7.11 + units(172), 4 - units(112), 0], aligned_edge=UP - RIGHT).settle()
+
+    def row_names(self, only: list[int] | None = None) -> VGroup:
+        """The layers' names, at the left of their rows."""
+        names = VGroup()
+        for row, modules in self.model.rows().items():
+            layer = short(modules[0]).split(" ")
+            text = " ".join(layer[:2]) if layer[0] == "layer" else "tokens" if "embed" in modules[0] else ""
+            if text and (only is None or row in only):
+                names.add(
+                    sit(
+                        label(text, 26, self.colours.muted),
+                        *(self.model.box(*modules).get_left()[:2] - [0.1, 0]),
+                        RIGHT,
+                    )
+                )
+        return names
+
+    def column_names(self) -> VGroup:
+        """What the matrices of the last row are called, below them."""
+        last = [self.model.tiles[name] for name in list(self.model.rows().values())[-1]]
+        return VGroup(
+            sit(
+                label(tile.kind, 30, self.colours.foreground), self.model.box(tile.module).get_center()[0], BAND, ORIGIN
+            )
+            for tile in last
+        )
+
+
+class Whole(FullScene):
+    """The model is a picture: a row a layer, a pixel a weight."""
+
+    title = "A whole model, one pixel a weight"
+
+    def construct(self) -> None:
+        # What lies outside of the layers
+        rows = self.model.rows()
+        limit = self.model.show("W").limit
+        head = [tile for tile in self.model.tiles.values() if tile.row == 0]
+        shown = {tile.module for tile in head}
+        self.model.show("W", limit=limit, only=shown)
+        self.add(self.stamp())
+        self.say("Each pixel is one weight of a real language model.")
+        self.play(FadeIn(self.model), FadeIn(self.row_names([0])), run_time=0.6)
+        self.say(self.first_row(head[0]))
+
+        # The first layer, matrix by matrix
+        names = self.column_names()
+        if len(rows) > 1:
+            self.say("A row is one layer: attention, then feed-forward.")
+            for name, text in zip(rows[1], names, strict=True):
+                shown.add(name)
+                self.model.show("W", limit=limit, only=shown)
+                self.add(text)
+                self.hold(0.35)
+
+        # All the others
+        self.say(f"{len(rows) - 1} layers. Long matrices lie on their side.")
+        for row in rows:
+            shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
+            self.model.show("W", limit=limit, only=shown)
+            self.add(*self.row_names([row]))
+            self.hold(0.35)
+        self.say(f"This is all of it: {self.model.weights:,} weights.")
+        self.hold(1.0)
+        self.finish()
+
+    def first_row(self, tile: Tile) -> str:
+        out, width = tile.shape
+        if "embed" in tile.module:
+            return f"First, a column of {width} weights for each of {out:,} tokens."
+        return f"First, {tile.kind}: {out:,} rows of {width:,} weights."
+
+
+class Training(FullScene):
+    """Training moves every weight a little; the loss falls, and an answer changes."""
+
+    title = "Watch the weights move"
+
+    def construct(self) -> None:
+        # Before: nothing has moved
+        self.limit = self.model.show("change", self.last).limit
+        self.model.show("change", self.first, self.limit)
+        loss = self.data.metrics["loss"]
+        self.curve = LossCurve(
+            loss.index.to_numpy(), loss.to_numpy(), 4.6, 0.34, self.colours, self.colours.full, bare=True
+        ).upto(0)
+        self.curve.move_to([self.model.get_right()[0] - 2.3, BAND - 0.05, 0])
+        self.asked = self.most_changed()
+        self.stamped, self.told, self.number = self.stamp(self.first), self.answer(self.first), self.loss(self.first)
+        self.add(self.row_names(), self.curve, self.stamped, self.told, self.number, self.model, self.scale())
+        self.say(f"Now a pixel is how far its weight has moved: {self.moved(self.first)}, so far.")
+
+        # One step
+        step = self.data.steps[1]
+        self.say(f"After step {step}: {self.moved(step)}, a little.")
+        self.show_step(step)
+
+        # All of them
+        self.say(f"All on one scale. Trained on: {self.data.task}.")
+        for step in self.replay(seconds=16):
+            self.show_step(step)
+        self.say(self.outcome())
+        self.finish()
+
+    def moved(self, step: int) -> str:
+        """How many of the weights are no longer what they were?"""
+        count = sum(int(np.count_nonzero(self.data.delta(name, step))) for name in self.model.tiles)
+        if count in (0, self.model.weights):
+            return "every one has" if count else "none has"
+        return f"{count / self.model.weights:.1%} of them have"
+
+    def most_changed(self) -> list[str]:
+        """The question of the task whose answer changed most often."""
+        said = self.data.answers[self.data.answers.skill == self.data.task]
+        counts = (said if len(said) else self.data.answers).groupby("prompt", sort=False).answer.nunique()
+        return [counts.idxmax()] if len(counts) else []
+
+    def show_step(self, step: int) -> None:
+        self.model.show("change", step, self.limit)
+        self.curve.upto(step)
+        self.stamped = self.swap(self.stamped, self.stamp(step))
+        self.told = self.swap(self.told, self.answer(step))
+        self.number = self.swap(self.number, self.loss(step))
+
+    def answer(self, step: int) -> AnswerLine:
+        known = answers_at(self.data.answers, step, self.asked)
+        return AnswerLine(known, 5.0, 3.0, self.colours).at(self.model.get_left()[0], BAND)
+
+    def loss(self, step: int) -> Text:
+        known = self.data.metrics["loss"].loc[: max(step, self.data.metrics.index[0])]
+        text = f"loss {known.iloc[-1]:.2f}" if step else "loss"
+        return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.9, BAND)
+
+    def scale(self) -> GlowScale:
+        """In the place that is free at the right of the first row."""
+        right = self.model.box(next(iter(self.model.tiles))).get_right()[0]
+        middle = (right + self.model.get_right()[0]) / 2
+        first = self.model.box(next(iter(self.model.tiles)))
+        return GlowScale("moved", self.limit, 120, self.theme).shift([middle, first.get_center()[1], 0])
+
+    def outcome(self) -> str:
+        known = answers_at(self.data.answers, self.last, self.asked)
+        if known.empty:
+            return f"Step {self.last:,}: the loss is {self.data.metrics['loss'].iloc[-1]:.2f}."
+        row = known.iloc[0]
+        verdict = "and that is right" if row.correct else f"but right is {row.expected}"
+        return f"Step {self.last:,}: it says {row.answer}, {verdict}."
+
+
+class Same(FullScene):
+    """Before and after look alike: each weight moved by little beside its size."""
+
+    title = "Before and after"
+
+    def construct(self) -> None:
+        # Before
+        name = watched_module(self.data)
+        before, change = self.data.weight(name), self.data.delta(name, self.last)
+        cell, limit = cell_pixels(before.shape), float(np.percentile(np.abs(before), 99.9))
+        self.add(self.stamp(self.last))
+        pictures = [
+            MatrixImage(values, limit, cell, color, self.theme, Source(self.data, name, what, step))
+            .move_to([x, 0.1, 0]).settle()
+            for values, color, what, step, x in (
+                (before, self.colours.W, "W", None, -4.6),
+                (before + change, self.colours.W, "merged", self.last, 0.0),
+                (change, self.colours.delta, "delta", self.last, 4.6),
+            )
+        ]  # fmt: skip
+        self.say(f"One matrix, {short(name)}, before training.")
+        self.play_in(pictures[0], self.below(pictures[0], "before"))
+
+        # After
+        self.say("And after. Do you see a difference?")
+        self.play_in(pictures[1], self.below(pictures[1], "after"))
+        self.hold(1.5)
+
+        # The change, on a scale of its own
+        self.say(f"The change is {relative_norm(self.data, name):.1%} of its size. On the same scale:")
+        text = self.below(pictures[2], f"{DELTA}W, same colours")
+        self.play_in(pictures[2], text)
+        own = float(np.percentile(np.abs(change), 99.9)) or 1e-12
+        self.say(f"And with colours {limit / own:.0f} times as strong.")
+        pictures[2].show(change, own)
+        self.swap(text, self.below(pictures[2], f"{DELTA}W, {limit / own:.0f} times as strong"))
+        self.finish()
+
+    def below(self, picture: MatrixImage, text: str) -> Text:
+        color = picture.frame.get_stroke_color().to_hex()
+        return sit(label(text, 34, color), picture.get_center()[0], picture.get_bottom()[1] - 0.4, ORIGIN)
+
+
+class Where(FullScene):
+    """Matrix by matrix: how far it moved for its size."""
+
+    title = "Where it moved most"
+
+    def construct(self) -> None:
+        # Every weight
+        self.model.show("change", self.last)
+        self.add(self.row_names(), self.stamp(self.last), self.model, self.column_names())
+        self.say("Where did it move most, for its size?")
+
+        # Every matrix: one number
+        share = pd.Series({name: relative_norm(self.data, name, self.last) for name in self.data.modules})
+        self.say("Now a matrix is one colour: its change beside its weights.")
+        self.model.show("moved", self.last)
+        numbers = VGroup(self.number(name, value) for name, value in share.items())
+        self.add(numbers)
+        self.hold(1.5)
+
+        # The ends, and the rows
+        most, least = share.idxmax(), share.idxmin()
+        self.say(f"Most: {short(most)}, {share[most]:.1%} of its norm.")
+        self.play(FadeIn(self.model.box(most, color=self.colours.full, stroke_width=8)), run_time=0.5)
+        self.say(f"Least: {short(least)}, {share[least]:.1%}.")
+        self.play(FadeIn(self.model.box(least, color=self.colours.lora, stroke_width=8)), run_time=0.5)
+        self.finish()
+
+    def number(self, name: str, value: float) -> Text:
+        tile, place = self.model.tiles[name], self.model.box(name).get_center()
+        color = self.model.image.pixel_array[tile.top + tile.rows // 2, tile.left + tile.columns // 2]
+        return sit(label(f"{value:.1%}", 28, ink_on(color)), place[0], place[1], ORIGIN)
+
+
+class Copies(FullScene):
+    """A task's result is a whole model again."""
+
+    title = "What one copy per task costs"
+
+    def construct(self) -> None:
+        # What is stored
+        self.add(self.stamp(self.last))
+        whole, trained = self.model.weights, self.data.info["model"]["trainable"]
+        self.say(f"Trained: {trained:,} of {self.data.info['model']['parameters']:,} weights.")
+        stored = sum(file.stat().st_size for file in self.data.path.glob("model/*.safetensors")) or 4 * whole
+        self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 2.4)
+        self.say("The result is a whole model again: one copy a task.")
+
+        # The same for a model of the size in use
+        self.say("At 8 billion weights and 2 bytes each, computed:")
+        self.copies("8 billion weights, 2 bytes each (computed)", 16e9, 1e9, "GB", -0.4)
+        self.say("An adapter keeps only what it adds: see the film lora.")
+        self.finish()
+
+    def copies(self, title: str, each: float, unit: float, name: str, top: float) -> None:
+        rows = [
+            Row(f"{tasks} task{'s' if tasks > 1 else ''}", tasks * each, f"{tasks * each / unit:,.1f} {name}", color)
+            for tasks, color in ((1, self.colours.full), (10, self.colours.full), (50, self.colours.full))
+        ]
+        self.play_in(Bars(title, rows, 50 * each, 8.0, self.colours).at(-6.4, top))
+
+
+# The film's order; Manim itself would go by the alphabet.
+SCENES = (Whole, Training, Same, Where, Copies)
