@@ -27,10 +27,13 @@ class RegionCamera(Camera):
         )
         if not rows.size or not columns.size or pixels[..., 3].max() == 0:
             return
-        across = (columns - left) * pixels.shape[1] // (right - left)
-        down = (rows - top) * pixels.shape[0] // (bottom - top)
         # A pixel as one number: looking up four bytes at once is several times as fast as one after the other.
-        cells = np.ascontiguousarray(pixels).view(np.uint32)[..., 0].take(down, axis=0).take(across, axis=1)
+        cells = np.ascontiguousarray(pixels).view(np.uint32)[..., 0]
+        size = (bottom - top, right - left)
+        if not cells.shape == size == (rows.size, columns.size):  # a cell a pixel, all of it inside, needs no lookup
+            across = (columns - left) * pixels.shape[1] // (right - left)
+            down = (rows - top) * pixels.shape[0] // (bottom - top)
+            cells = cells.take(down, axis=0).take(across, axis=1)
         region = pixel_array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         alpha = int(pixels[0, 0, 3])
         if alpha == 255:

@@ -15,7 +15,7 @@ from engine.run import Run
 from visualize.mobjects.answers import AnswerLine, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
+from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, peak, units
 from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
 from visualize.mobjects.text import label, sit
 from visualize.theme import ink_on
@@ -56,13 +56,8 @@ class FullScene(FilmScene):
             layer = short(modules[0]).split(" ")
             text = " ".join(layer[:2]) if layer[0] == "layer" else "tokens" if "embed" in modules[0] else ""
             if text and (only is None or row in only):
-                names.add(
-                    sit(
-                        label(text, 26, self.colours.muted),
-                        *(self.model.box(*modules).get_left()[:2] - [0.1, 0]),
-                        RIGHT,
-                    )
-                )
+                left, y, _ = self.model.box(*modules).get_left()
+                names.add(sit(label(text, 26, self.colours.muted), left - 0.1, y, RIGHT))
         return names
 
     def column_names(self) -> VGroup:
@@ -206,7 +201,7 @@ class Same(FullScene):
         # Before
         name = watched_module(self.data)
         before, change = self.data.weight(name), self.data.delta(name, self.last)
-        cell, limit = cell_pixels(before.shape), float(np.percentile(np.abs(before), 99.9))
+        cell, limit = cell_pixels(before.shape), peak(before)
         self.add(self.stamp(self.last))
         pictures = [
             MatrixImage(values, limit, cell, color, self.theme, Source(self.data, name, what, step))
@@ -229,7 +224,7 @@ class Same(FullScene):
         self.say(f"The change is {relative_norm(self.data, name):.1%} of its size. On the same scale:")
         text = self.below(pictures[2], f"{DELTA}W, same colours")
         self.play_in(pictures[2], text)
-        own = float(np.percentile(np.abs(change), 99.9)) or 1e-12
+        own = peak(change)
         self.say(f"And with colours {limit / own:.0f} times as strong.")
         pictures[2].show(change, own)
         self.swap(text, self.below(pictures[2], f"{DELTA}W, {limit / own:.0f} times as strong"))

@@ -8,87 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Line, MathTypst, Mobject, Rectangle, Text, VGroup
+from manim import DOWN, LEFT, RIGHT, UP, FadeIn, FadeOut, MathTypst, Mobject, Rectangle, Text, VGroup
 
-from animations.film import FilmScene, short, shown_run, watched_module
+from animations.factors import DELTA, LEFT_PLACE, TIMES, LoraScene
+from animations.film import shown_run
 from engine.errors import InputError
 from engine.measure import factored_svd, relative_norm
 from engine.run import Factors, Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import SHOWN, ColourScale, MatrixImage, Source, cell_pixels, units
-from visualize.mobjects.text import label, largest, signed, sit
-
-LEFT_PLACE = LEFT * 3.9 + DOWN * 0.25
-PRODUCT_PLACE = RIGHT * 3.3 + DOWN * 0.25
-TIMES, DELTA = "\N{MULTIPLICATION SIGN}", "\N{GREEK CAPITAL LETTER DELTA}"
+from visualize.mobjects.magnifier import Magnifier
+from visualize.mobjects.matrix import SHOWN, ColourScale, MatrixImage, units
+from visualize.mobjects.strengths import Strengths
+from visualize.mobjects.text import label, largest, sit
 
 
 def check(run: Run) -> None:
     """Raises InputError for a run whose matrices have no factors to show."""
     if run.method == "full" or not any(run.kind(name) == "lora" for name in run.modules):
         raise InputError(f"run {run.name} is a full fine-tuning; the film lora shows the factors of a LoRA run")
-
-
-def peak(values: np.ndarray) -> float:
-    """The magnitude that gets the strongest colour: the 99.9th percentile, lest one weight hide all others."""
-    return float(np.percentile(np.abs(values), 99.9)) or 1e-12
-
-
-class LoraScene(FilmScene):
-    """What the scenes share: the watched matrix, its factors, and where they stand."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.module = watched_module(self.data)
-        self.where = short(self.module)
-        self.last = self.data.steps[-1]
-        self.final = self.data.factors(self.module, self.last)
-        self.delta = self.final.product()
-        self.rank = self.final.B.shape[1]
-        fits = [cell for cell in (2, 4) if cell * self.rank <= 160]  # B must stay thin beside what it makes
-        self.cell = min(cell_pixels(self.delta.shape), max(fits, default=1))
-
-    def source(self, what: str, step: int | None = None, part: int | None = None, run: Run | None = None) -> Source:
-        return Source(run or self.data, self.module, what, step, part)
-
-    def matrix(
-        self, values: np.ndarray, color: str, limit: float | None = None, source: Source | None = None
-    ) -> MatrixImage:
-        return MatrixImage(values, limit or peak(values), self.cell, color, self.theme, source)
-
-    def weight(self, place: np.ndarray = LEFT_PLACE) -> MatrixImage:
-        weight = self.matrix(self.data.weight(self.module), self.colours.W, source=self.source("W"))
-        return weight.move_to(place).settle()
-
-    def named(self, matrix: Mobject, name: str, color: str) -> Text:
-        """A name below a matrix; those of matrices that end at the same height are on one line."""
-        return sit(label(name, 36, color), matrix.get_center()[0], matrix.get_bottom()[1] - 0.4, ORIGIN)
-
-    def block(self, step: int, factors: Factors | None = None, part: int | None = None) -> list[MatrixImage]:
-        """B, A and delta-W at a step, placed as a product is read: B beside its rows, A above its columns.
-
-        Colour scales are those of the last step throughout, so that growing is seen as growing. factors: others than
-        the captured ones: their `part` strongest directions.
-        """
-        b, a, _ = factors = factors or self.data.factors(self.module, step)
-        what = ("B", "A", "delta") if part is None else ("strongest B", "strongest A", "strongest")
-        sources = [self.source(name, step, part) for name in what]
-        product = self.matrix(factors.product(), self.colours.delta, peak(self.delta), sources[2])
-        product.move_to(PRODUCT_PLACE).settle()
-        limits = (peak(self.final.B), peak(self.final.A)) if part is None else (peak(b), peak(a))
-        left = self.matrix(b, self.colours.B, limits[0], sources[0]).next_to(product, LEFT, buff=0.3).settle()
-        above = self.matrix(a, self.colours.A, limits[1], sources[1]).next_to(product, UP, buff=0.3).settle()
-        return [left, above, product]
-
-    def block_names(self, b: MatrixImage, a: MatrixImage, product: Mobject) -> VGroup:
-        (out, r), width = b.values.shape, a.values.shape[1]
-        return VGroup(
-            self.named(b, f"B  {out} {TIMES} {r}", self.colours.B).shift(LEFT * 0.3),
-            label(f"A  {r} {TIMES} {width}", 36, self.colours.A).next_to(a, UP, buff=0.15),
-            self.named(product, f"{DELTA}W = {self.final.scaling:g} B A", self.colours.delta),
-        )
 
 
 class Weights(LoraScene):
@@ -108,11 +47,12 @@ class Weights(LoraScene):
         self.play_in(weight, name, facts, run_time=1.0)
 
         # A corner of it, magnified, with its numbers
-        patch, corner, lines, numbers, name = self.magnified(weight)
+        near = Magnifier(weight, 5, [3.3, 0.15, 0])
+        corner, name = near.corner, self.named(near.corner, "the first five rows and columns", self.colours.muted)
         self.say("Each pixel is one weight; here are 25.")
-        self.play(FadeOut(facts), FadeIn(patch), run_time=0.4)
-        self.play(FadeIn(corner, target_position=patch, scale=0.1), FadeIn(lines), run_time=1.0)
-        self.play_in(numbers, name)
+        self.play(FadeOut(facts), FadeIn(near.patch), run_time=0.4)
+        self.play(FadeIn(corner, target_position=near.patch, scale=0.1), FadeIn(near.lines), run_time=1.0)
+        self.play_in(near.numbers, name)
 
         # How to read the colours
         zero = "black" if self.theme == "dark" else "white"
@@ -128,33 +68,6 @@ class Weights(LoraScene):
             sit(largest(line, 5.8, (40, 36, 30), self.colours.foreground), 0.9, 0.55 - 0.8 * at)
             for at, line in enumerate(lines)
         )
-
-    def magnified(self, weight: MatrixImage) -> tuple[Rectangle, MatrixImage, VGroup, VGroup, Text]:
-        values, side = weight.values[:5, :5], units(112)
-        source = self.source("W", part=5)
-        corner = MatrixImage(values, weight.limit, 112, self.colours.muted, self.theme, source)
-        corner.move_to(RIGHT * 3.3 + UP * 0.15).settle()
-        start = corner.image.get_corner(UP + LEFT) + (RIGHT + DOWN) * side / 2
-        numbers = VGroup(
-            label(signed(value), 26, "#000000" if light(rgb) else "#ffffff").move_to(
-                start + side * (RIGHT * j + DOWN * i)
-            )
-            for i, (row, pixels) in enumerate(zip(values, corner.image.pixel_array, strict=True))
-            for j, (value, rgb) in enumerate(zip(row, pixels, strict=True))
-        )  # fmt: skip
-        patch = Rectangle(width=units(5 * weight.cell), height=units(5 * weight.cell), stroke_width=3)
-        patch.set_color(self.colours.foreground).move_to(weight.image.get_corner(UP + LEFT), aligned_edge=UP + LEFT)
-        lines = VGroup(
-            Line(patch.get_corner(edge + RIGHT), corner.get_corner(edge + LEFT), stroke_width=2)
-            for edge in (UP, DOWN)
-        ).set_color(self.colours.muted)  # fmt: skip
-        return patch, corner, lines, numbers, self.named(corner, "the first five rows and columns", self.colours.muted)
-
-
-def light(rgba: np.ndarray) -> bool:
-    """Does black stand out from this colour better than white? By WCAG's relative luminance."""
-    linear = (rgba[:3] / 255.0) ** 2.2
-    return bool(linear @ np.array([0.2126, 0.7152, 0.0722]) > 0.179)
 
 
 class Beside(LoraScene):
@@ -322,7 +235,7 @@ class Rank(LoraScene):
         names = self.block_names(b, a, product)
         names[2] = self.named(product, f"rank {k}", self.colours.delta)
         (out, width), kept = self.delta.shape, float((self.s[:k] ** 2).sum() / (self.s**2).sum())
-        bars = self.strengths(k)
+        bars = Strengths(self.s, k, left=-6.76, top=1.9, width=4.6, colours=self.colours)
         facts = VGroup(
             label(f"{kept:.0%} of the change", 44, self.colours.delta),
             label(f"{k * (out + width):,} numbers", 44, self.colours.foreground),
@@ -331,22 +244,6 @@ class Rank(LoraScene):
         self.remove(*self.shown)
         self.shown = [bars, facts, names, b, a, product]
         self.add(*self.shown)
-
-    def strengths(self, k: int) -> VGroup:
-        """A bar for each direction's singular value; those that are kept are coloured."""
-        thick = min(0.34, 2.9 / self.rank)
-        title = label("strength (singular values)", 34, self.colours.foreground, bold=True)
-        bars = VGroup(
-            Rectangle(width=max(0.01, 4.6 * value / self.s[0]), height=0.7 * thick, stroke_width=0, fill_opacity=1)
-            .set_fill(self.colours.delta if at < k else self.colours.grid)
-            .move_to([-6.76, 1.9 - thick * (at + 0.5), 0], aligned_edge=LEFT)
-            for at, value in enumerate(self.s)
-        )  # fmt: skip
-        ends = [(0, self.s[0]), (self.rank - 1, self.s[-1])] if self.rank > 1 else [(0, self.s[0])]
-        numbers = VGroup(
-            label(f"{value:.2f}", 28, self.colours.muted).next_to(bars[at], RIGHT, 0.15) for at, value in ends
-        )
-        return VGroup(title.move_to([-6.76, 2.3, 0], aligned_edge=LEFT), bars, numbers)
 
 
 class Merge(LoraScene):

@@ -126,9 +126,10 @@ def glow_rgba(values: np.ndarray, limit: float, theme: Theme = "dark") -> np.nda
     A value that is no number takes the ground's colour.
     """
     place = np.multiply(values, (_STEPS - 1) / limit if limit > 0 else 0.0, dtype=np.float32)
-    np.nan_to_num(np.abs(place, out=place), copy=False, nan=0.0)
+    np.fmax(np.abs(place, out=place), 0.0, out=place)  # of NaN and 0 this is 0
     np.minimum(place, _STEPS - 1, out=place)
-    return _GLOW[theme].take(np.rint(place, out=place).astype(np.int16)).view(np.uint8).reshape(*np.shape(values), 4)
+    place += np.float32(0.5)  # so that cutting off what follows the point rounds
+    return _GLOW[theme].take(place.astype(np.intp)).view(np.uint8).reshape(*np.shape(values), 4)
 
 
 def ink_on(rgb: np.ndarray) -> str:

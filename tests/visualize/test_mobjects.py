@@ -14,9 +14,14 @@ from visualize.mobjects import text as lettering
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
+from visualize.mobjects.magnifier import Magnifier
 from visualize.mobjects.matrix import MatrixImage, cell_pixels, units
+from visualize.mobjects.model import WholeModel, layer_of
+from visualize.mobjects.plane import Path, Plane
+from visualize.mobjects.strengths import Strengths
+from visualize.mobjects.strips import Strips
 from visualize.mobjects.text import clean, fitted, label, register_font, signed, sit
-from visualize.theme import PALETTES
+from visualize.theme import PALETTES, glow_rgba, ink_on
 
 COLOURS = PALETTES["dark"]
 RANDOM = np.random.default_rng(0)
@@ -181,3 +186,69 @@ def test_answers_are_the_last_ones_known():
 
 def test_units_are_pixels_of_1080p():
     assert units(1080) == pytest.approx(8)
+
+
+def test_a_whole_model_has_a_pixel_for_every_weight(full_run):
+    model = WholeModel(full_run, "dark").show("change", full_run.steps[-1])
+    claimed = np.zeros(model.pixels, int)
+    for tile in model.tiles.values():
+        claimed[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns] += 1
+    assert claimed.max() == 1, "no two tiles overlap"
+    assert claimed.sum() == model.weights == full_run.info["model"]["parameters"]
+    frame = drawn(RegionCamera, model.move_to([0, 0, 0]).settle())
+    name = "model.layers.2.mlp.up_proj"
+    tile, corner = model.tiles[name], model.image.get_corner(np.array([-1, 1, 0]))
+    left, top = round((corner[0] / 14.2222 + 0.5) * 1920) + tile.left, round((0.5 - corner[1] / 8) * 1080) + tile.top
+    truth = full_run.delta(name)
+    assert truth.shape == (384, 128) and (tile.rows, tile.columns) == (128, 384), "long matrices lie on their side"
+    seen = frame[top : top + 128, left : left + 384]
+    np.testing.assert_array_equal(seen, glow_rgba(truth.T, model.limit, "dark"))
+
+
+def test_a_vector_that_is_longer_than_its_row_goes_on_in_a_next_column(full_run):
+    tile = WholeModel(full_run, "dark").tiles["model.norm"]
+    long = type(tile)("x", (5,), 0, 0, 0, 2, 3)
+    np.testing.assert_array_equal(long.fold(np.arange(5)), [[0, 2, 4], [1, 3, np.nan]])
+    np.testing.assert_array_equal(tile.fold(np.arange(128))[:, 0], np.arange(128))
+
+
+@pytest.mark.parametrize("name, layer", [("model.layers.12.mlp.up_proj", 12), ("model.norm", None), ("h.0.c_fc", 0)])
+def test_layers_are_read_from_names(name, layer):
+    assert layer_of(name) == layer
+
+
+def test_no_change_glows_not_at_all_and_both_signs_alike():
+    values = np.array([0.0, 0.5, -0.5, 9.0, np.nan])
+    shown = glow_rgba(values, 1.0, "dark")
+    np.testing.assert_array_equal(shown[0], shown[4])
+    np.testing.assert_array_equal(shown[1], shown[2])
+    np.testing.assert_array_equal(shown[3], glow_rgba(np.array([1.0]), 1.0, "dark")[0])
+    assert ink_on(shown[0]) == "#ffffff" and ink_on(shown[3]) == "#000000"
+
+
+def test_strips_are_drawn_as_far_as_their_step(lora_run):
+    steps = list(lora_run.skills.index)
+    strips = Strips(lora_run, 300, 20, "dark", names=300)
+    assert strips.scores.columns[0] == lora_run.task
+    assert not len(strips.shown()) and not len(strips.numbers)
+    assert list(strips.upto(steps[2]).shown().index) == steps[:3]
+    assert len(strips.numbers) == lora_run.skills.shape[1]
+
+
+def test_paths_end_where_the_run_does(lora_run, full_run):
+    plane = Plane([Path(lora_run, "#ffffff"), Path(full_run, "#ffffff")], 4.0, 3.0, COLOURS).upto(1.0)
+    assert plane.drawn == [len(lora_run.skills), len(full_run.skills)]
+    assert plane.upto(0.0).drawn == [1, 1]
+    badges = plane.lines[-1]
+    assert np.linalg.norm(badges[0].get_center() - badges[1].get_center()) > 0.5, "numbers do not cover each other"
+
+
+def test_a_magnifier_writes_the_weights_themselves():
+    one = matrix()
+    near = Magnifier(one, 3, [3.0, 0.0, 0.0])
+    assert [text.original_text for text in near.numbers] == [signed(value) for value in one.values[:3, :3].ravel()]
+
+
+def test_strengths_are_as_long_as_singular_values():
+    bars = Strengths(np.array([4.0, 1.0]), 1, 0.0, 0.0, 2.0, COLOURS)[1]
+    assert [bar.width for bar in bars] == pytest.approx([2.0, 0.5])

@@ -64,16 +64,13 @@ def lay_out(run: Run, gap: int = GAP) -> list[Tile]:
     tiles, top = list[Tile](), gap
     for row, layer in enumerate(sorted({layer_of(name) for name in modules}, key=lambda at: -1 if at is None else at)):
         inside = {name: shape for name, shape in modules.items() if layer_of(name) == layer}
-        matrices = {name: shape for name, shape in inside.items() if len(shape) == 2}
-        high, left = max((min(shape) for shape in matrices.values()), default=128), gap
-        for name, shape in matrices.items():
-            tiles.append(Tile(name, shape, row, top, left, min(shape), max(shape)))
-            left += max(shape) + gap
-        for name, shape in inside.items():
-            if name not in matrices:
-                size = int(np.prod(shape))
-                tiles.append(Tile(name, shape, row, top, left, min(size, high), -(-size // high)))
-                left += -(-size // high) + 2
+        matrices = [name for name, shape in inside.items() if len(shape) == 2]
+        high, left = max((min(inside[name]) for name in matrices), default=128), gap
+        for name in [*matrices, *(name for name in inside if name not in matrices)]:
+            size = int(np.prod(inside[name]))
+            rows = min(inside[name]) if name in matrices else min(size, high)
+            tiles.append(Tile(name, inside[name], row, top, left, rows, -(-size // rows)))
+            left += tiles[-1].columns + (gap if name in matrices else 2)
         top += high + gap
     return tiles
 
