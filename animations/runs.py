@@ -34,7 +34,9 @@ class Recipe:
 
 RECIPES = {
     "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200}),
-    "full": Recipe("spanish", "full", {}, {"steps": 100, "every": [*range(20), *range(20, 101, 2)], "evaluate_at": 24}),
+    "full": Recipe("spanish", "full", {}, {"steps": 120, "every": [*range(18), *range(18, 121, 3)], "evaluate_at": 24}),
+    "slow": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 5e-4}),
+    "mixed": Recipe("spanish", "full", {}, {"steps": 160, "mix": 0.5, "every": 40}),
     "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 80}),
     "rate-low": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-4, "skills": 5}),
     "rate-high": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-2, "skills": 5}),
