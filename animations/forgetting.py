@@ -214,11 +214,14 @@ class Remedies(FilmScene):
 
     def outcome(self, names: list[str]) -> str:
         """Which kept most, of those that learned the task?"""
-        ends = [learning_path(run).iloc[-1] for run in self.runs]
-        able = [at for at, end in enumerate(ends) if end.learned >= LEVEL] or list(range(len(ends)))
-        best = max(able, key=lambda at: ends[at].kept)
-        of = f"Of those that learned {percent(LEVEL)}" if ends[best].learned >= LEVEL else "None learned enough; of all"
-        return f"{of}, most is kept by: {names[best]}."
+        ends = {name: learning_path(run).iloc[-1] for name, run in zip(names, self.runs, strict=True)}
+        able = [name for name, end in ends.items() if end.learned >= LEVEL]
+        best = max(able or ends, key=lambda name: ends[name].kept)
+        if not able:
+            return f"None learned {percent(LEVEL)}. Most is kept by: {best}."
+        if len(able) == 1:
+            return f"Only one learned {percent(LEVEL)}: {best}."
+        return f"Of those that learned {percent(LEVEL)}, most is kept by: {best}."
 
 
 class Map(FilmScene):
@@ -276,6 +279,8 @@ class Map(FilmScene):
         reached = {name: at.kept for name, at in zip(names, found, strict=True) if at}
         if not reached:
             return f"No run learned {percent(LEVEL)}, so nothing can be compared there."
+        if len(reached) == 1:
+            return f"Only one got there: {next(iter(reached))}."
         best, worst = max(reached, key=reached.__getitem__), min(reached, key=reached.__getitem__)
         if reached[best] - reached[worst] < NEAR:
             return f"There, all have kept about {percent(reached[best])}."

@@ -16,7 +16,7 @@ from visualize.mobjects.answers import AnswerLine, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, peak, units
-from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
+from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out, layer_of
 from visualize.mobjects.text import label, sit
 from visualize.theme import ink_on
 
@@ -53,8 +53,8 @@ class FullScene(FilmScene):
         """The layers' names, at the left of their rows."""
         names = VGroup()
         for row, modules in self.model.rows().items():
-            layer = short(modules[0]).split(" ")
-            text = " ".join(layer[:2]) if layer[0] == "layer" else "tokens" if "embed" in modules[0] else ""
+            layer = layer_of(modules[0])
+            text = f"layer {layer}" if layer is not None else "tokens" if "embed" in modules[0] else ""
             if text and (only is None or row in only):
                 left, y, _ = self.model.box(*modules).get_left()
                 names.add(sit(label(text, 26, self.colours.muted), left - 0.1, y, RIGHT))
@@ -74,7 +74,7 @@ class FullScene(FilmScene):
 class Whole(FullScene):
     """The model is a picture: a row a layer, a pixel a weight."""
 
-    title = "A whole model, one pixel a weight"
+    title = "A model, one pixel a weight"
 
     def construct(self) -> None:
         # What lies outside of the layers
@@ -173,7 +173,7 @@ class Training(FullScene):
 
     def loss(self, step: int) -> Text:
         known = self.data.metrics["loss"].loc[: max(step, self.data.metrics.index[0])]
-        text = f"loss {known.iloc[-1]:.2f}" if step else "loss"
+        text = f"loss {known.iloc[-1]:.2f}" if step else "loss"  # before the first step none is known
         return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.9, BAND)
 
     def scale(self) -> GlowScale:
@@ -256,11 +256,16 @@ class Where(FullScene):
 
         # The ends, and the rows
         most, least = share.idxmax(), share.idxmin()
-        self.say(f"Most: {short(most)}, {share[most]:.1%} of its norm.")
+        self.say(f"Most: {self.said(most)}, by {share[most]:.1%} of its norm.")
         self.play(FadeIn(self.model.box(most, color=self.colours.full, stroke_width=8)), run_time=0.5)
-        self.say(f"Least: {short(least)}, {share[least]:.1%}.")
+        self.say(f"Least: {self.said(least)}, by {share[least]:.1%}.")
         self.play(FadeIn(self.model.box(least, color=self.colours.lora, stroke_width=8)), run_time=0.5)
         self.finish()
+
+    def said(self, name: str) -> str:
+        """A matrix as it is called on screen: "layer 4 v", "embed tokens"."""
+        layer, kind = layer_of(name), self.model.tiles[name].kind
+        return kind if layer is None else f"layer {layer} {kind}"
 
     def number(self, name: str, value: float) -> Text:
         tile, place = self.model.tiles[name], self.model.box(name).get_center()

@@ -107,6 +107,10 @@ class WholeModel(Group):
         for tile in self.tiles.values():
             place = floor[tile.top - GAP : tile.top + tile.rows + GAP, tile.left - GAP : tile.left + tile.columns + GAP]
             place[..., :3] = _rgb(self.colours.grid)
+        for tile in self.tiles.values():
+            floor[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns, :3] = _rgb(
+                self.colours.background
+            )
         return floor
 
     @property
