@@ -100,7 +100,7 @@ class Whole(FullScene):
 
         # All the others
         self.say(f"{len(rows) - 1} layers. Long matrices lie on their side.")
-        for row in rows:
+        for row in [*rows][1:]:
             shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
             self.model.show("W", limit=limit, only=shown)
             self.add(*self.row_names([row]))

@@ -2,6 +2,8 @@
 
 import importlib
 import itertools
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.render import films
+from engine import InputError, Run
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
 from visualize.mobjects.surface import shades
@@ -228,3 +231,44 @@ def test_stock_manim_renders_a_scene(film_runs, tmp_path, shown):
     command = [sys.executable, "-W", "ignore", "-m", "manim", "render", "-s", "-ql", "-v", "ERROR", "--media_dir"]
     subprocess.run([*command, str(tmp_path), str(file), "Beside"], check=True, capture_output=True, timeout=120)
     assert list(tmp_path.rglob("*.png"))
+
+
+def test_a_film_says_which_runs_it_cannot_show(lora_run, full_run, tmp_path):
+    from animations import forgetting, full
+
+    with pytest.raises(InputError, match="did not keep the change of whole matrices"):
+        full.check(lora_run)
+    full.check(full_run)
+    large = tmp_path / "large"
+    shutil.copytree(full_run.path, large)
+    about = json.loads((large / "run.json").read_text())
+    about["modules"]["model.layers.9.mlp.up_proj"] = {"kind": "delta", "shape": [4096, 1024], "parameter": "x"}
+    (large / "run.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"takes 4,100 x 1,\d\d\d pixels at one a weight, but a frame has room for"):
+        full.check(Run.load(large))
+    forgetting.check(lora_run)
+    shutil.copytree(lora_run.path, tmp_path / "ungraded")
+    (tmp_path / "ungraded" / "metrics.jsonl").write_text("")
+    with pytest.raises(InputError, match="was not graded on its task and on old skills"):
+        forgetting.check(Run.load(tmp_path / "ungraded"))
+
+
+def test_captions_follow_from_what_was_measured(lora_run, mixed_run, full_run):
+    """The same words for every run would be a conclusion that nobody measured."""
+    from animations.forgetting import Map, differences, names_of
+    from engine.measure.matched import Matched
+
+    assert differences(full_run, lora_run) == "full fine-tuning"
+    assert differences(mixed_run, lora_run) == "learning rate 0.005, 50% old data"
+    assert differences(lora_run, lora_run) == "the same again"
+    names = names_of([lora_run, full_run])
+    assert names == ["LoRA, as before", "full fine-tuning"]
+    said = {
+        Map.outcome(None, names, found)
+        for found in ([None, None], [Matched(3, 0.5), None], [Matched(3, 0.5), Matched(9, 0.5)],
+                      [Matched(3, 0.5), Matched(9, 0.8)])
+    }  # fmt: skip
+    assert said == {
+        "No run learned 90 %, so nothing can be compared there.", "Only one got there: LoRA, as before.",
+        "There, all have kept about 50 %.", "Most is kept by: full fine-tuning, 80 %.",
+    }  # fmt: skip
