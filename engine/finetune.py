@@ -35,7 +35,7 @@ from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
 from engine.run import EMBEDDED, Run
-from engine.trainer import CHECKPOINTS, ListTrainer, checkpoint_bytes, is_finished, where_it_stopped
+from engine.trainer import CHECKPOINTS, ListTrainer, checkpoint_bytes, is_finished, where_it_stopped, written_whole
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
@@ -97,6 +97,7 @@ def finetune(
     save: bool = True,
     resume: bool = False,
     checkpoint: int | Literal["auto"] | None = "auto",
+    stop_if_diverged: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> Run:
@@ -107,7 +108,7 @@ def finetune(
     method: `Full()`, `LoRA(r=16, ...)`, `QLoRA(...)`, or a name. out: a folder that does not exist yet, or with
     `resume` the one of a run of this very call that was killed or stopped; it goes on, or is given if it was finished.
     checkpoint: steps between what a resumed run goes on from; None for none; "auto" for ten in all, as long as one
-    stays below 200 MB.
+    stays below 200 MB. stop_if_diverged: end, as "stopped", at the first loss that is no number.
     every: capture each n-th step, or "auto". skills: graded examples of each skill of the curriculum; by default 20
     for the embedded model and 0 for others, which were not taught them. evaluate_at: about how many times, or a
     function of the step. answers: have the model answer in its own words then, which takes longest. save: keep the
@@ -165,7 +166,14 @@ def finetune(
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
     trained = method.prepare(source)
     capture = CaptureCallback(
-        out, every=every, evaluator=evaluator, evaluate_at=evaluate_at, info=info, source=source, say=progress
+        out,
+        every=every,
+        evaluator=evaluator,
+        evaluate_at=evaluate_at,
+        source=source,
+        info=info,
+        say=progress,
+        stop_if_diverged=stop_if_diverged,
     )
     if checkpoint == "auto":
         steps = chosen.steps or int((chosen.epochs or 1) * len(rows) / (chosen.batch_size * chosen.accumulation))
@@ -215,12 +223,9 @@ def make_trainer(
 
 def _save(trained: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """In PEFT's or transformers' form, beside and then renamed: never half of it."""
-    beside = folder.with_name(folder.name + ".part")
-    shutil.rmtree(beside, ignore_errors=True)
-    with without_bars():
+    with written_whole(folder) as beside, without_bars():
         trained.save_pretrained(beside)
-    tokenizer.save_pretrained(beside)
-    beside.replace(folder)
+        tokenizer.save_pretrained(beside)
 
 
 def _named(data: Any) -> str | None:
@@ -254,6 +259,7 @@ def _arguments(settings: Settings, folder: str, checkpoint: int | None) -> Train
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would write the mean of the losses before in the place of a NaN
         save_strategy="steps" if checkpoint else "no",
         save_steps=checkpoint or 500,
         report_to=[],

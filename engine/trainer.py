@@ -8,7 +8,8 @@ then is the one before deleted, so that a kill at any instant leaves a whole one
 import json
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
+from engine.capture.lock import lock, unlock
 from engine.capture.resume import holds_run
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.run import Run
 
 CHECKPOINTS = "checkpoints"  # in the run's folder, until it is finished
@@ -51,12 +53,30 @@ def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
 
 def where_it_stopped(out: Path) -> Path | None:
     """The checkpoint to go on from. Without one the run began only just: what there is of it is deleted."""
+    unlock(out, lock(out))  # another process may be at it
     checkpoint = newest_checkpoint(out / CHECKPOINTS)
-    if checkpoint is None and (
-        holds_run(out) or {path.name for path in out.iterdir()} <= {"captures", "run.json.part"}
-    ):
+    hardly_begun = {path.name for path in out.iterdir()} <= {"captures", "run.json.part"}
+    if checkpoint is None and (hardly_begun or holds_run(out)):
         shutil.rmtree(out)
     return checkpoint
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder that is filled beside, as `<name>.part`, and then renamed: never half of it.
+
+    Raises InputError if the disk is full or may not be written; then there is nothing of it.
+    """
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.replace(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{folder} cannot be written ({why}); free some space, then go on with resume=True") from None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -98,9 +118,13 @@ class ListTrainer(Trainer):
         self._after()
         folder = self._folder
         made = folder / f"step-{self.state.global_step:06d}"
-        beside = made.with_suffix(".part")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+        with written_whole(made) as beside:
+            self._write_checkpoint(beside)
+        for older in folder.glob("step-*"):
+            if older != made:
+                shutil.rmtree(older)
+
+    def _write_checkpoint(self, beside: Path) -> None:
         save_file(_trained(self.model), beside / WEIGHTS)
         state = self.optimizer.state_dict()["state"]
         save_file(
@@ -111,10 +135,6 @@ class ListTrainer(Trainer):
         kept = {"scheduler": scheduler, "random": _random_state()}
         (beside / REST).write_text(json.dumps(kept), encoding="utf-8")
         self.state.save_to_json(str(beside / TRAINER_STATE_NAME))
-        beside.replace(made)
-        for older in folder.glob("step-*"):
-            if older != made:
-                shutil.rmtree(older)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         kept = _load(Path(resume_from_checkpoint) / WEIGHTS)

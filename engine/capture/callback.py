@@ -4,6 +4,7 @@ Both drive one `engine.capture.recorder.Recorder`, which writes the Run (see `en
 every trained weight since step 0, at every captured step.
 """
 
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class CaptureCallback(TrainerCallback):
     evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes; evaluate_at: how many times about,
     or a function of the step.
     source: where the base model's files are (default: what the model says). info: more for run.json. say: print,
-    once, what is kept.
+    once, what is kept. stop_if_diverged: end training, as "stopped", at the first logged loss that is no number.
 
     A Trainer that resumes from a checkpoint goes on with the Run that `out` holds; of what was captured after that
     checkpoint nothing stays. With several processes, the first writes. Raises InputError when training begins if
@@ -51,8 +52,9 @@ class CaptureCallback(TrainerCallback):
         source: str | None = None,
         info: dict[str, Any] | None = None,
         say: bool = True,
+        stop_if_diverged: bool = False,
     ) -> None:
-        self.out, self.info = out, info
+        self.out, self.info, self.stop_if_diverged = out, info, stop_if_diverged
         self.options: dict[str, Any] = {
             "every": every,
             "modules": modules,
@@ -63,6 +65,7 @@ class CaptureCallback(TrainerCallback):
             "say": say,
         }
         self.recorder: Recorder | None = None
+        self.diverged = False
         self.run: Run | None = None
 
     def on_train_begin(
@@ -91,6 +94,8 @@ class CaptureCallback(TrainerCallback):
     ) -> None:
         if self.recorder and logs and "loss" in logs:
             self.recorder.log(state.global_step, {name: float(value) for name, value in logs.items()})
+            if self.stop_if_diverged and not math.isfinite(float(logs["loss"])):
+                control.should_training_stop = self.diverged = True
         elif self.recorder and logs and "train_runtime" in logs:
             # The last step is captured at the Trainer's last log, not at the end: by then it may have put the best
             # checkpoint back. (An evaluation that stops it comes after on_epoch_end, so that would be too early.)
@@ -127,7 +132,9 @@ class CaptureCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.recorder:
-            self.run, self.recorder = self.recorder.finish(state.global_step), None
+            self.recorder.step(state.global_step, last=True)
+            status = "stopped" if self.diverged else "finished"
+            self.run, self.recorder = self.recorder.finish(state.global_step, status), None
 
 
 class LoopRecorder:

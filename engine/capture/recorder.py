@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import torch
 from torch import nn
 
+from engine.capture.lock import lock, unlock
 from engine.capture.resume import RECORDS, adopt, holds_run, rewind
 from engine.capture.schedule import (
     DEFAULT_BUDGET,
@@ -141,6 +142,7 @@ class Recorder:
         self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
         self._evaluated_at = evaluation_schedule(evaluate_at, total)
         if goes_on and self.writes:
+            self._lock = lock(self.folder)
             adopt(self.folder, self.trained, resumed)
         elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
@@ -172,6 +174,7 @@ class Recorder:
         info = self.info
         if before is None:
             claim_folder(self.folder)
+            self._lock = lock(self.folder)
             if self.resumed:
                 info["began_at"] = self.resumed
         else:
@@ -283,8 +286,13 @@ class Recorder:
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         if self.writes:
-            self._files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
-            self._files[name].flush()
+            try:
+                self._files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._files[name].flush()
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder / name} cannot be written ({error.strerror}); free some space"
+                ) from None
 
     def finish(self, step: int, status: str = "finished") -> Run | None:
         """Capture and evaluate the last step, close the files, and open the Run (None but in the first process)."""
@@ -306,4 +314,5 @@ class Recorder:
         self.info["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
         self.info |= {"status": status, "steps": step}
         write_json(self.folder / "run.json", self.info)
+        unlock(self.folder, self._lock)
         return Run.load(self.folder)
