@@ -1,0 +1,76 @@
+"""How surprised was the model by each token, and how did it change? Its loss, token by token, step by step.
+
+Every captured step is a model that can be asked again: the base with the change of that step added.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.curriculum import Message
+from engine.data import IGNORE, collate, encode
+from engine.errors import InputError
+from engine.evaluate import evaluating
+from engine.evaluate.compare import tokenizer_of
+from engine.models import load_model
+from engine.run import Run
+
+
+def models_at(run: Run, steps: Sequence[int]) -> Iterator[tuple[int, PreTrainedModel]]:
+    """(step, the model as it was then) for captured steps: one model in float32, whose weights are set anew each time.
+
+    Of a QLoRA run the base is the one before quantisation, as in `engine.models.load_tuned`. Raises InputError for a
+    step that was not captured, a matrix that was only sketched, or a base that is not at hand.
+    """
+    source = run.info.get("model", {}).get("source")
+    if source is None:
+        raise InputError(f"run {run.name} does not say which base model it began with")
+    model = load_model(source)
+    names = run.info["modules"]
+    weights = {name: model.get_parameter(about["base_parameter"]) for name, about in names.items()}
+    start = {name: weight.detach().clone() for name, weight in weights.items()}
+    for step in steps:
+        for name, weight in weights.items():
+            change = torch.from_numpy(run.delta(name, step))
+            weight.data = start[name] + (change.T if names[name].get("transposed") else change)
+        yield step, model
+
+
+def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """A token as it can be shown: its text with its leading space, or its name if it is special or part of a letter."""
+    text = tokenizer.convert_tokens_to_string([name := tokenizer.convert_ids_to_tokens(token)])
+    before = " " if name[:1] in ("\u0120", "\u2581") else ""  # byte-level BPE and SentencePiece mark it so
+    return name if token in tokenizer.all_special_ids or "\ufffd" in text else before + text.removeprefix(before)
+
+
+def token_losses(
+    run: Run, conversations: Sequence[list[Message]], steps: Sequence[int] | None = None, max_length: int | None = None
+) -> pd.DataFrame:
+    """The loss of every token of some conversations at captured steps (default: all of them), a row each.
+
+    Columns: step; row, which conversation; place in it; token, its id; text; learned, whether training counts it; loss
+    in nats, not a number for the first token, which nothing predicts. The mean over what is learned is what training
+    minimises. Raises InputError for what `models_at` or `engine.data.encode` refuse.
+    """
+    tokenizer = tokenizer_of(run)
+    rows = [encode(tokenizer, conversation, max_length) for conversation in conversations]
+    ids = collate(rows, tokenizer.pad_token_id)
+    base = pd.DataFrame(
+        [
+            (at, place, token, piece(tokenizer, token), place > 0 and label != IGNORE)
+            for at, row in enumerate(rows)
+            for place, (token, label) in enumerate(zip(row.ids, row.labels, strict=True))
+        ],
+        columns=["row", "place", "token", "text", "learned"],
+    )
+    parts = []
+    for step, model in models_at(run, run.steps if steps is None else steps):
+        with evaluating(model):
+            logits = model(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], use_cache=False).logits
+        found = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids["input_ids"][:, 1:], reduction="none")
+        each = [loss for at, row in enumerate(rows) for loss in (float("nan"), *found[at, : len(row.ids) - 1].tolist())]
+        parts.append(base.assign(step=step, loss=each))
+    return pd.concat(parts, ignore_index=True)
