@@ -113,8 +113,11 @@ class FilmScene(Scene):
         """Which run and step the data on screen is from, at the top right."""
         when = "before training" if step is None else f"step {step}"
         name = fitted(f"run {(run or self.data).name}", 3.0, 28, self.colours.muted).original_text
-        stamp = label(f"{name}, {when}", 28, self.colours.muted)
-        return sit(stamp, config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
+        return self.corner(f"{name}, {when}")
+
+    def corner(self, text: str) -> Text:
+        """A stamp in other words, for what no single run and step is shown in: "computed: ..."."""
+        return sit(label(text, 28, self.colours.muted), config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
 
     def play_in(self, *mobjects: Mobject, run_time: float = 0.6) -> None:
         self.play(*(FadeIn(mobject) for mobject in mobjects), run_time=run_time)

@@ -9,20 +9,26 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError, command
 from engine.run import EMBEDDED_FOLDER, Run, write_json
+from engine.tasks import TASKS
+
+if TYPE_CHECKING:
+    from engine.data import Conversations
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options.
 
-    first: only so many examples of the task's training part; the held-out part stays whole.
+    data: a task's name, alone or after a key of CHANGES ("noisy spanish"). first: only so many examples of its training
+    part; the held-out part stays whole.
     """
 
     data: str
@@ -31,6 +37,17 @@ class Recipe:
     settings: dict[str, Any] = field(default_factory=dict)
     first: int | None = None
 
+
+def _noisy(task: "Conversations") -> "Conversations":
+    from engine.data.noise import with_wrong_answers
+
+    return replace(task, train=with_wrong_answers(task.train, 0.5))
+
+
+# What a run may be trained on instead of a task as it is: the task with every other answer wrong.
+CHANGES: "dict[str, Callable[[Conversations], Conversations]]" = {"noisy": _noisy}
+
+_RACE = {"steps": 200, "learning_rate": 4e-3, "evaluate_at": 25, "skills": 1}
 
 RECIPES = {
     "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200}),
@@ -47,6 +64,9 @@ RECIPES = {
         "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.0, "skills": 2}
     ),
     "small": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"epochs": 30, "batch_size": 16, "skills": 2}, first=64),
+    "qlora": Recipe("spanish", "qlora", {"r": 8, "alpha": 16}, {"steps": 200}),
+    "clean": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, _RACE, first=231),
+    "noisy": Recipe("noisy spanish", "lora", {"r": 8, "alpha": 16}, _RACE),
 }
 
 
@@ -68,7 +88,6 @@ def film_run(name: str, progress: bool = True) -> Run:
     note = folder / "recipe.json"
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
         return Run.load(folder)
-    from engine.data import load
     from engine.finetune import finetune  # training is only loaded when there is something to train
     from engine.methods import METHODS
 
@@ -77,14 +96,21 @@ def film_run(name: str, progress: bool = True) -> Run:
         shutil.rmtree(old, ignore_errors=True)
     recipe = RECIPES[name]
     method = METHODS[recipe.method](**recipe.options)
-    data = load(recipe.data)
-    data = replace(data, train=data.train[: recipe.first])
-    finetune(
-        "embedded", data if recipe.first else recipe.data, method, out=beside, progress=progress, **recipe.settings
-    )
+    data = recipe.data if recipe.data in TASKS and not recipe.first else training_data(name)
+    finetune("embedded", data, method, out=beside, progress=progress, **recipe.settings)
     write_json(beside / "recipe.json", made_from)
     beside.replace(folder)
     return Run.load(folder)
+
+
+def training_data(name: str) -> "Conversations":
+    """What the run called `name` of RECIPES is trained on."""
+    from engine.data import load
+
+    recipe = RECIPES[name]
+    change, _, task = recipe.data.rpartition(" ")
+    data = CHANGES[change](load(task)) if change else load(task)
+    return replace(data, train=data.train[: recipe.first])
 
 
 def _base_digest() -> str:

@@ -39,11 +39,24 @@ def models_at(run: Run, steps: Sequence[int]) -> Iterator[tuple[int, PreTrainedM
         yield step, model
 
 
+def _stand_ins() -> dict[str, int]:
+    """Byte-level BPE writes each byte as a printable character: itself, or else one from U+0100 on (GPT-2)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
 def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """A token as it can be shown: its text with its leading space, or its name if it is special or part of a letter."""
-    text = tokenizer.convert_tokens_to_string([name := tokenizer.convert_ids_to_tokens(token)])
+    """A token as it can be shown: its text with its leading space; a special one's name; part of a letter as <C3>."""
+    name = tokenizer.convert_ids_to_tokens(token)
+    text = tokenizer.convert_tokens_to_string([name])
+    if token in tokenizer.all_special_ids:
+        return name
+    if "\ufffd" in text:
+        known = _stand_ins()
+        return "".join(f"<{known[letter]:02X}>" for letter in name) if set(name) <= set(known) else name
     before = " " if name[:1] in ("\u0120", "\u2581") else ""  # byte-level BPE and SentencePiece mark it so
-    return name if token in tokenizer.all_special_ids or "\ufffd" in text else before + text.removeprefix(before)
+    return before + text.removeprefix(before)
 
 
 def token_losses(

@@ -55,7 +55,7 @@ def layer_gradients(run: Run, module: str, conversation: "Sequence[Message]", st
         layers[name].lora_A[adapter].weight.data.copy_(torch.from_numpy(factors.A))
         layers[name].lora_B[adapter].weight.data.copy_(torch.from_numpy(factors.B))
     run.factors(module, step)  # names a module that is none
-    layer, seen = layers[module], {}
+    layer, seen = layers[module], dict[str, Any]()
     base = layer.get_base_layer()
 
     def keep(_: Any, passed: tuple, arriving: tuple) -> None:

@@ -53,6 +53,7 @@ class Beat:
     models: list[dict] = field(default_factory=list)
     strips: list[dict] = field(default_factory=list)
     planes: list[dict] = field(default_factory=list)
+    drawn: list[tuple] = field(default_factory=list)  # (mobject, the numbers that its shapes stand for)
 
 
 def look(scene) -> Beat:
@@ -82,6 +83,8 @@ def look(scene) -> Beat:
             beat.charts.append(part)
         elif isinstance(part, SurfaceMap):
             beat.maps.append(part)
+        elif hasattr(part, "stands_for"):
+            beat.drawn.append((part, part.stands_for()))
         elif isinstance(part, Bars):
             beat.bars.append({"rows": part.rows, "widths": [bar.width / part.scale_of for bar in part.bars]})
         elif isinstance(part, WholeModel):
@@ -138,12 +141,13 @@ def mixed_run(runs) -> Run:
 
 
 @pytest.fixture(scope="session")
-def film_runs(lora_run, pirate_run, full_run, mixed_run, rates) -> dict[str, Run]:
+def film_runs(lora_run, pirate_run, full_run, mixed_run, qlora_run, rates) -> dict[str, Run]:
     """The runs that stand for the films' own."""
     slow, fast = rates
     tuning = {"rate-low": slow, "rate-high": fast, "warm": fast, "cold": slow, "small": lora_run}
     forgetting = {"full": full_run, "mixed": mixed_run, "slow": slow}
-    return {"lora": lora_run, "pirate": pirate_run, **tuning, **forgetting}
+    data = {"qlora": qlora_run, "clean": lora_run, "noisy": qlora_run}
+    return {"lora": lora_run, "pirate": pirate_run, **tuning, **forgetting, **data}
 
 
 @pytest.fixture

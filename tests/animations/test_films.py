@@ -13,10 +13,12 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
+from animations.qlora import gradients_of
 from animations.render import films
 from engine import InputError, Run
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
+from engine.measure.quantize import quantize
 from visualize.mobjects.surface import shades
 from visualize.theme import diverging, diverging_rgba, glow_rgba, score_rgba
 
@@ -123,11 +125,26 @@ TRUTH = {
 }
 
 
+def in_four_bits(run, module):
+    method = run.info["method"]
+    return quantize(run.weight(module), method["quant_type"], 64, method["double_quant"]).values()
+
+
+TRUTH |= {
+    "four bits": lambda run, module, step, part: in_four_bits(run, module),
+    "error": lambda run, module, step, part: run.weight(module) - in_four_bits(run, module),
+    "arriving": lambda run, module, step, part: gradients_of(run, module, step).arriving[:, :part],
+    "passed": lambda run, module, step, part: gradients_of(run, module, step).passed[:, :part].T,
+    "gradient A": lambda run, module, step, part: gradients_of(run, module, step).A,
+    "gradient B": lambda run, module, step, part: gradients_of(run, module, step).B,
+}
+
+
 @each_scene
 def test_every_matrix_shows_what_the_run_holds(scene, walked):
     steps = set()
     for beat in walked(scene).beats:
-        stamps = [word.text for word in beat.words if word.text.startswith("run ")]
+        stamps = [word.text for word in beat.words if word.text.startswith(("run ", "computed: "))]
         for matrix in beat.matrices:
             np.testing.assert_array_equal(
                 matrix["pixels"][..., :3], diverging(matrix["values"], matrix["limit"], matrix["theme"])
@@ -139,7 +156,7 @@ def test_every_matrix_shows_what_the_run_holds(scene, walked):
             if source.step:
                 assert f"step {source.step}" in stamps[0], "data of a step other than the stamp's"
             steps.add(source.step)
-        assert len(stamps) == 1, "one stamp says which run and step is shown"
+        assert len(stamps) == 1, "one stamp says which run and step is shown, or that it was computed"
 
 
 @each_scene

@@ -1,0 +1,504 @@
+"""The film of four bits: real weights snap to sixteen levels, what that loses, and how training goes through it.
+
+python -m animations.render qlora           the whole film
+manim render animations/qlora.py Levels     one scene, with stock Manim
+"""
+
+from functools import cache
+
+import numpy as np
+from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, Transform, VGroup
+
+from animations.film import FilmScene, short, shown_run, watched_module
+from engine.data import load
+from engine.errors import InputError
+from engine.measure.gradients import Gradients, layer_gradients
+from engine.measure.quantize import (
+    KINDS,
+    SCALE_BLOCK,
+    Kind,
+    levels,
+    nearest,
+    quantization_error,
+    quantize,
+    scale_levels,
+)
+from engine.measure.sizes import GPUS, SHAPES, largest_that_fits, memory_table
+from engine.run import Run
+from visualize.mobjects.answers import AnswerTable, answers_at, questions
+from visualize.mobjects.bars import Bars, Row
+from visualize.mobjects.bits import Bits, bfloat16, bits_of
+from visualize.mobjects.block import BlockPlot
+from visualize.mobjects.curve import LossCurve
+from visualize.mobjects.histogram import Histogram
+from visualize.mobjects.matrix import MatrixImage, Source, units
+from visualize.mobjects.memory import METHODS, FittingTable, MemoryBars
+from visualize.mobjects.text import label, signed, sit
+
+BLOCK = 64  # weights that share a scale: bitsandbytes' default, which QLoRA uses
+CELL = 4
+TOKENS = 24  # of a longer conversation, the first so many are shown
+TIMES = "\N{MULTIPLICATION SIGN}"
+LEFT_PLACE = LEFT * 4.6 + UP * 0.1
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run whose base was not kept in four bits."""
+    if run.method != "qlora":
+        raise InputError(f"run {run.name} is {run.method}; the film qlora shows a QLoRA run")
+
+
+@cache
+def gradients_of(run: Run, module: str, step: int) -> Gradients:
+    """The gradients of the run's first training example, at a captured step."""
+    source = run.info["data"].get("source") or run.task
+    return layer_gradients(run, module, load(source).train[0], step)
+
+
+class QloraScene(FilmScene):
+    """What the scenes share: the watched matrix, in four bits as the run's base was, and one block of it."""
+
+    run = "qlora"
+
+    def setup(self) -> None:
+        super().setup()
+        self.module, self.last = watched_module(self.data), self.data.steps[-1]
+        method = self.data.info["method"]
+        self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
+        self.weight = self.data.weight(self.module)
+        self.four = quantize(self.weight, self.kind, BLOCK, self.double)
+        # A block as most are: the one whose scale is the median's neighbour.
+        order = np.argsort(self.four.scales, kind="stable")
+        self.at = int(order[len(order) // 2])
+        self.block = self.weight.reshape(-1)[self.at * BLOCK : (self.at + 1) * BLOCK]
+        self.scale = float(np.abs(self.block).max())
+        self.codes = self.four.codes[self.at * BLOCK : (self.at + 1) * BLOCK]
+        self.peak = float(np.percentile(np.abs(self.weight), 99.9))
+
+    def matrix(self, values: np.ndarray, what: str | None, color: str, limit: float | None = None) -> MatrixImage:
+        source = Source(self.data, self.module, what) if what else None
+        return MatrixImage(values, limit or self.peak, CELL, color, self.theme, source)
+
+    def named(self, mobject: Mobject, text: str, color: str) -> Text:
+        return sit(label(text, 34, color), mobject.get_center()[0], mobject.get_bottom()[1] - 0.4, ORIGIN)
+
+    def shown_weight(self) -> MatrixImage:
+        weight = self.matrix(self.weight, "W", self.colours.W).move_to(LEFT_PLACE).settle()
+        self.add(weight, self.named(weight, f"W, {short(self.module)}", self.colours.W))
+        return weight
+
+    def plot(self, values: np.ndarray, limit: float, color: str) -> BlockPlot:
+        """The block's weights, where the scenes keep them."""
+        return BlockPlot(values, limit, 7.6, 4.4, self.colours, color).move_to([2.55, 0.1, 0])
+
+    def axis(self, plot: Mobject, limit: float, digits: int) -> VGroup:
+        """The numbers at a plot's bottom, middle and top, on its left."""
+        edge = plot.get_left()[0] - 0.15
+        heights = ((plot.get_bottom()[1], -limit), (plot.get_center()[1], 0.0), (plot.get_top()[1], limit))
+        return VGroup(
+            sit(label(signed(value, digits) if value else "0", 28, self.colours.muted), edge, y, RIGHT)
+            for y, value in heights
+        )
+
+
+class Weights(QloraScene):
+    """Weights are not spread evenly: most are near zero."""
+
+    title = "Where the weights lie"
+
+    def construct(self) -> None:
+        # A matrix, and its weights sorted by value
+        weight, limit = self.shown_weight(), float(np.abs(self.weight).max())
+        self.add(self.stamp())
+        self.say(f"{self.weight.size:,} real weights of one matrix.")
+        counts = Histogram(self.weight, limit, 7.4, 4.0, self.colours, self.colours.W)
+        counts.move_to([2.9, weight.get_bottom()[1], 0], aligned_edge=DOWN)
+        ends = VGroup(
+            sit(label(text, 28, self.colours.muted), 2.9 + x * 3.7, counts.get_bottom()[1] - 0.4, ORIGIN)
+            for text, x in ((signed(-limit), -0.9), ("0", 0), (signed(limit), 0.9))
+        )
+        self.play(FadeIn(counts, target_position=weight, scale=0.3), FadeIn(ends), run_time=1.2)
+
+        # Most are small
+        near = float((np.abs(self.weight) < limit / 4).mean())
+        where = "near zero" if near > 0.5 else "not near zero"
+        self.say(f"Most are {where}: {near:.0%} in the middle quarter.")
+        middle = round(len(counts.counts) / 4)
+        first = (len(counts.counts) - middle) // 2
+        self.play(counts.bars[first : first + middle].animate.set_fill(self.colours.qlora), run_time=0.6)
+        self.say("Usually 16 bits keep each. Can four be enough?")
+        self.finish()
+
+
+class Block(QloraScene):
+    """64 weights share one scale: the largest magnitude among them."""
+
+    title = "64 weights share one scale"
+
+    def construct(self) -> None:
+        # One block of the matrix
+        weight, limit = self.shown_weight(), float(np.abs(self.weight).max())
+        plot = self.plot(self.block, limit, self.colours.W)
+        axis, mark = self.axis(plot, limit, 2), self.mark(weight)
+        self.add(self.stamp())
+        self.say(f"W is cut into {len(self.four.scales):,} blocks; this is one.")
+        self.play(FadeIn(mark), FadeIn(plot, target_position=mark, scale=0.1), FadeIn(axis), run_time=1.0)
+
+        # Its largest weight
+        top = int(np.argmax(np.abs(self.block)))
+        self.say(f"Its largest weight has magnitude {self.scale:.3f}.")
+        self.play(VGroup(plot.dots[top], plot.stems[top]).animate.set_color(self.colours.qlora), run_time=0.5)
+
+        # Divided by it
+        self.say("Divided by it, all lie between \N{MINUS SIGN}1 and 1.")
+        self.remove(axis)
+        self.play(plot.animate.show(self.block / self.scale, 1.0), run_time=1.5)
+        self.add(self.axis(plot, 1.0, 0))
+        self.say("That number is kept: it is the block's scale.")
+        self.finish()
+
+    def mark(self, weight: MatrixImage) -> Rectangle:
+        """A frame around the block's pixels, which go on from the left end of the next row where a row is shorter."""
+        columns, side = self.weight.shape[1], units(CELL)
+        row, column = divmod(self.at * BLOCK, columns)
+        corner = weight.image.get_corner(UP + LEFT) + side * (RIGHT * column + DOWN * row)
+        mark = Rectangle(width=side * min(BLOCK, columns - column) + 0.06, height=side + 0.08, stroke_width=3)
+        return mark.set_color(self.colours.qlora).move_to(corner + 0.03 * LEFT + 0.04 * UP, aligned_edge=UP + LEFT)
+
+
+class Levels(QloraScene):
+    """Sixteen levels are all that four bits can name: each weight takes the nearest."""
+
+    title = "Sixteen levels for all"
+
+    def construct(self) -> None:
+        # The levels
+        self.scaled = self.block / self.scale
+        among = levels(self.kind)
+        plot = self.plot(self.scaled, 1.0, self.colours.W).move_to([-2.0, 0.1, 0])
+        self.add(self.stamp(), plot, self.axis(plot, 1.0, 0))
+        lines, count = plot.lines(among, self.colours.qlora), len(np.unique(among))
+        self.say(f"Four bits can name 16 things: {self.kind.upper()} has {count} levels.")
+        self.play(FadeIn(lines), run_time=0.8)
+
+        # Where they lie, and where the weights lie
+        exact = quantize(self.weight, self.kind, BLOCK).scales  # of which no weight exceeds its own
+        every = self.weight.reshape(-1) / exact.repeat(BLOCK)[: self.weight.size]
+        counts = Histogram(every, 1.0, plot.frame.height, 3.6, self.colours, self.colours.W, 41, lying=True)
+        counts.move_to([2.4, plot.get_center()[1], 0], aligned_edge=LEFT)
+        title = sit(label("all of W, each block scaled", 28, self.colours.muted), 2.4, plot.get_top()[1] + 0.25)
+        closer = np.diff(among)[len(among) // 2] < np.diff(among)[-1]
+        self.say(f"They are {'closer' if closer else 'no closer'} together near zero, where most weights are.")
+        self.play_in(counts, title)
+
+        # Each weight takes the nearest
+        self.say("Each weight takes the level nearest to it.")
+        self.play(plot.animate.show(among[self.codes]), run_time=1.8)
+        self.say("Kept is which level it is: four bits.")
+        self.play(FadeOut(counts), FadeOut(title), run_time=0.3)
+        self.play_in(self.examples(plot, among))
+        self.finish()
+
+    def examples(self, plot: BlockPlot, among: np.ndarray) -> VGroup:
+        """Some weights: what they were, what is kept, and what is read back."""
+        rows, back = VGroup(), self.four.values().reshape(-1)[self.at * BLOCK :]
+        heads = (("weight", 3.6, RIGHT), ("kept", 4.4, ORIGIN), ("read back", 6.75, RIGHT))
+        for text, x, edge in heads:
+            rows.add(sit(label(text, 30, self.colours.muted), x, 1.9, edge))
+        for line, at in enumerate(np.linspace(4, BLOCK - 5, 4).astype(int)):
+            rows.add(plot.ring(at, self.colours.foreground))
+            y = 1.15 - 0.75 * line
+            rows.add(sit(label(signed(self.block[at], 4), 36, self.colours.W), 3.6, y, RIGHT))
+            rows.add(sit(label(f"{self.codes[at]:04b}", 36, self.colours.foreground), 4.4, y, ORIGIN))
+            rows.add(sit(label(signed(back[at], 4), 36, self.colours.qlora), 6.75, y, RIGHT))
+        return rows
+
+
+class Errors(QloraScene):
+    """The matrix in four bits looks like the matrix; the difference is small, and everywhere."""
+
+    title = "What is lost"
+
+    def construct(self) -> None:
+        # Before and after, on one scale
+        back, kind = self.four.values(), self.kind.upper()
+        places = (-4.75, 0.0, 4.75)
+        first = self.at_place(self.matrix(self.weight, "W", self.colours.W), places[0], "W")
+        second = self.at_place(self.matrix(back, "four bits", self.colours.qlora), places[1], f"W in {kind}")
+        self.add(self.stamp(), *first)
+        self.say("The matrix, and the same in four bits.")
+        self.play(FadeIn(second[0], target_position=first[0]), FadeIn(second[1]), run_time=1.0)
+
+        # Their difference
+        error = self.weight - back
+        third = self.at_place(self.matrix(error, "error", self.colours.muted), places[2], "difference, same scale")
+        size = quantization_error(self.weight, self.kind, BLOCK, self.double).relative
+        self.say(f"The difference: {size:.1%} of W's norm.")
+        self.play_in(*third)
+
+        # Magnified
+        limit = float(np.percentile(np.abs(error), 99.9))
+        self.say(
+            f"Its colours {self.peak / limit:.0f} times as strong: {(error != 0).mean():.0%} of the weights changed."
+        )
+        third[0].show(error, limit)
+        self.swap(third[1], self.named(third[0], f"difference, {TIMES} {self.peak / limit:.0f}", self.colours.muted))
+        self.finish()
+
+    def at_place(self, matrix: MatrixImage, x: float, name: str) -> tuple[MatrixImage, Text]:
+        matrix.move_to([x, 0.1, 0]).settle()
+        return matrix, self.named(matrix, name, self.colours.foreground)
+
+
+class Cost(QloraScene):
+    """How much that matters is measured: the error of each 4-bit type, and the old skills of the base itself."""
+
+    title = "Does it matter?"
+    others = ("lora",)
+
+    def construct(self) -> None:
+        # The error over all adapted matrices, by type
+        lost = {kind: self.lost(kind) for kind in KINDS}
+        best = min(lost, key=lambda kind: lost[kind])
+        self.add(self.stamp(0))
+        self.say(f"Over all {len(self.data.modules)} matrices, {best.upper()} loses least.")
+        tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
+        rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
+        title = "norm of the error, of the weights' norm"
+        self.play_in(Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3))
+
+        # What the model can still do, before any training
+        other = shown_run(self.others[0])
+        both = [skill for skill in self.data.skills if skill in other.skills and skill != self.data.task]
+        exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.data))
+        self.say(f"Old skills: {exact:.1f} % right in 32 bits, {four:.1f} % in four.")
+        rows = [
+            Row("32 bits", exact, f"{exact:.1f} %", self.colours.W),
+            Row("4 bits", four, f"{four:.1f} %", self.colours.qlora),
+        ]
+        self.play_in(Bars("old skills before training, mean", rows, 100, 7.0, self.colours, 1.6).at(-6.4, -0.5))
+        self.finish()
+
+    def lost(self, kind: Kind) -> float:
+        """The norm of what all adapted matrices lose, beside theirs."""
+        weights = [self.data.weight(module) for module in self.data.modules]
+        sizes = np.array([np.linalg.norm(weight) for weight in weights])
+        shares = [quantization_error(weight, kind, BLOCK, self.double).relative for weight in weights]
+        return float(np.linalg.norm(sizes * shares) / np.linalg.norm(sizes))
+
+
+class Storage(QloraScene):
+    """Storage shrinks to a quarter: the very bits of a block, before and after."""
+
+    title = "The bits themselves"
+
+    def construct(self) -> None:
+        # Sixteen bits a weight
+        self.steps: list[tuple[str, float]] = []
+        shown: list[Mobject] = []
+        self.add(self.stamp())
+        self.say(f"The block in 16 bits a weight: {BLOCK * 16:,} bits.")
+        shown = self.stage(shown, [bits_of(bfloat16(self.block), 16)], ["64 weights, bfloat16"], "16 bits", 16)
+
+        # Four, and a scale
+        codes, scale = bits_of(self.codes, 4), np.array([self.scale], np.float32)
+        self.say(f"Four bits each, and a scale: {BLOCK * 4 + 32} bits.")
+        parts = [codes, bits_of(scale).T]
+        shown = self.stage(shown, parts, ["64 weights, four bits", "their scale, float32"], "4 bits", 4 + 32 / BLOCK)
+
+        # The scale quantised too
+        bits = self.four.bits
+        if self.double:
+            self.say("Scales are quantised too: double quantisation.")
+            parts = [codes, bits_of(self.scale_code(), 8).T]
+            names = ["64 weights, four bits", f"their scale, 8 bits; one float32 for {SCALE_BLOCK} scales"]
+            shown = self.stage(shown, parts, names, "scales too", bits)
+        self.say(f"{bits:.2f} bits a weight in place of 16: {16 / bits:.1f} times smaller.")
+        self.finish()
+
+    def stage(
+        self, old: list[Mobject], parts: list[np.ndarray], names: list[str], name: str, bits: float
+    ) -> list[Mobject]:
+        """Show these bits in the place of others, and one bar more of bits a weight."""
+        new, top = list[Mobject](), 2.6
+        for table, text in zip(parts, names, strict=True):
+            image = Bits(
+                table,
+                16,
+                self.colours.qlora if self.steps else self.colours.W,
+                self.colours.grid,
+                self.colours.background,
+            )
+            image.move_to([-6.76, top, 0], aligned_edge=UP + LEFT)
+            words = sit(label(text, 30, self.colours.foreground), image.get_right()[0] + 0.3, image.get_center()[1])
+            new += [image, words]
+            top = image.get_bottom()[1] - 0.35
+        self.steps.append((name, bits))
+        rows = [
+            Row(of, value, f"{value:.4g}", self.colours.W if value == 16 else self.colours.qlora)
+            for of, value in self.steps
+        ]
+        new.append(Bars("bits a weight", rows, 16, 8.0, self.colours).at(-6.76, 0.2))
+        self.remove(*old)
+        if old:
+            self.add(*new)
+        else:
+            self.play_in(*new)
+        self.hold(0.8)
+        return new
+
+    def scale_code(self) -> np.ndarray:
+        """Which of 256 numbers the block's scale is kept as, after double quantisation."""
+        scales = quantize(self.weight, self.kind, BLOCK).scales
+        centred = scales - scales.mean(dtype=np.float32)
+        first = self.at // SCALE_BLOCK * SCALE_BLOCK
+        return nearest(centred[[self.at]] / np.abs(centred[first : first + SCALE_BLOCK]).max(), scale_levels())
+
+
+class Training(QloraScene):
+    """The gradient goes through the frozen 4-bit W, and moves only A and B, in 16 bits."""
+
+    title = "Training through a frozen base"
+    others = ("lora",)
+
+    def construct(self) -> None:
+        # The layer, as it was at the end of training
+        self.found = gradients_of(self.data, self.module, self.last)
+        self.layer(self.last)
+        self.stamped = self.stamp(self.last)
+        loss = self.data.metrics["loss"]
+        self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 3.9, 1.9, self.colours)
+        for part in (self.curve.line, self.curve.dot):
+            part.set_color(self.colours.qlora)
+        self.curve.move_to(LEFT * 4.55 + UP * 1.5).upto(self.last)
+        self.asked = questions(self.data.answers, self.data.task, 2, 0)
+        self.table = self.answers(self.last)
+        self.add(self.stamped, self.curve, self.table, *self.names)
+        self.say(f"W in {self.found.bits} bits, {'frozen' if self.found.frozen else 'trained'}; A and B in 16.")
+
+        # A gradient arrives, and goes through
+        arriving = self.side(self.found.arriving[:, :TOKENS], "arriving").next_to(self.w, RIGHT, 0.15).settle()
+        passed = self.side(self.found.passed[:, :TOKENS].T, "passed").next_to(self.w, DOWN, 0.15).settle()
+        self.say("The loss's gradient arrives, a column a token.")
+        self.play(FadeIn(arriving, shift=LEFT * 0.6), FadeIn(self.words(0.3, "gradient", "arriving")), run_time=1.0)
+        self.say("It passes through W, to the layers below.")
+        self.play(
+            FadeIn(passed, shift=DOWN * 0.6), FadeIn(self.words(passed.get_center()[1], "passed on")), run_time=1.0
+        )
+
+        # It is kept for A and B only
+        self.say(f"W keeps {'none of it' if self.found.frozen else 'it'}: A and B take theirs.")
+        of_b = self.side(self.found.B, "gradient B").next_to(self.b, LEFT, 0.15).settle()
+        of_a = self.side(self.found.A, "gradient A").next_to(self.a, UP, 0.15).settle()
+        self.play(
+            FadeIn(of_b), FadeIn(of_a), FadeIn(self.words(self.a.get_center()[1] + 0.42, "its gradient")), run_time=0.8
+        )
+        self.hold(1.0)
+
+        # All steps
+        self.say("Step by step A and B move; W's bits never do.")
+        self.remove(arriving, passed, of_a, of_b, *self.said)
+        for step in self.replay(seconds=6):
+            self.show_step(step)
+
+        # As good as LoRA?
+        if result := self.beside_lora():
+            self.say(result)
+        self.finish()
+
+    def beside_lora(self) -> str | None:
+        """The task's held-out score of this run and of LoRA's, if they were trained on the same, equally long."""
+        other = shown_run(self.others[0])
+        if (other.task, other.steps[-1]) != (self.data.task, self.last) or self.data.task not in self.data.skills:
+            return None
+        lora, own = (100 * float(run.skills[self.data.task].iloc[-1]) for run in (other, self.data))
+        return f"Right on the task after {self.last} steps: QLoRA {own:.0f} %, LoRA {lora:.0f} %."
+
+    def answers(self, step: int) -> AnswerTable:
+        return AnswerTable(answers_at(self.data.answers, step, self.asked), 5.2, self.colours).at(-6.76, -0.55)
+
+    def layer(self, step: int) -> None:
+        """W in four bits, B on its left, A above it, each where its rows and columns are W's."""
+        factors, final = self.data.factors(self.module, step), self.data.factors(self.module, self.last)
+        self.limits = [float(np.percentile(np.abs(part), 99.9)) or 1e-12 for part in (final.B, final.A)]
+        self.w = self.matrix(self.four.values(), "four bits", self.colours.qlora).move_to([1.9, 0.1, 0]).settle()
+        self.b = self.matrix(factors.B, None, self.colours.B, self.limits[0]).next_to(self.w, LEFT, 0.15).settle()
+        self.a = self.matrix(factors.A, None, self.colours.A, self.limits[1]).next_to(self.w, UP, 0.15).settle()
+        self.said: list[Text] = []
+        right = self.w.get_right()[0] + 0.3
+        self.names = [
+            self.w, self.b, self.a, sit(label("A", 34, self.colours.A), right, self.a.get_center()[1]),
+            sit(label("B", 34, self.colours.B), self.b.get_center()[0], self.b.get_bottom()[1] - 0.3, ORIGIN),
+            sit(label(f"W, {self.found.bits} bits", 34, self.colours.qlora), 1.9, -2.75, ORIGIN),
+        ]  # fmt: skip
+        self.show_factors(step)
+
+    def side(self, values: np.ndarray, what: str) -> MatrixImage:
+        matrix = self.matrix(values, None, self.colours.muted, float(np.percentile(np.abs(values), 99.5)) or 1e-12)
+        matrix.source = Source(self.data, self.module, what, self.last, TOKENS)
+        return matrix
+
+    def words(self, y: float, *lines: str) -> VGroup:
+        """What a gradient is, on the right of W."""
+        right = self.w.get_right()[0] + 1.0
+        shown = [sit(label(line, 30, self.colours.foreground), right, y - 0.42 * at) for at, line in enumerate(lines)]
+        self.said += shown
+        return VGroup(*shown)
+
+    def show_factors(self, step: int) -> None:
+        factors = self.data.factors(self.module, step)
+        self.b.show(factors.B, source=Source(self.data, self.module, "B", step))
+        self.a.show(factors.A, source=Source(self.data, self.module, "A", step))
+
+    def show_step(self, step: int) -> None:
+        self.show_factors(step)
+        self.curve.upto(step)
+        self.stamped = self.swap(self.stamped, self.stamp(step))
+        self.table = self.swap(self.table, self.answers(step))
+
+
+class Memory(QloraScene):
+    """What training takes, from 1B to 70B, beside what GPUs have."""
+
+    title = "Which model fits where?"
+
+    def construct(self) -> None:
+        # From the smallest to the largest: the same lines, ever shorter beside the bars
+        self.table, sizes = memory_table(), list(SHAPES)
+        self.add(self.corner("computed: 512 tokens, bfloat16, AdamW"))
+        self.say("Memory of one training step, computed from shapes.")
+        shown = self.grow(None, sizes[: len(sizes) // 2])
+        full, four = (self.table.loc[(sizes[-1], method), "total"] for method in ("full", "qlora"))
+        self.say(f"At {sizes[-1]}: {full:,.0f} GiB in full, {four:,.0f} with QLoRA.")
+        shown = self.grow(shown, sizes[len(sizes) // 2 :])
+
+        # What fits
+        self.say("The largest of these that fits, by GPU and method.")
+        self.remove(shown)
+        self.play_in(FittingTable(self.table, -6.4, 2.1, self.colours))
+        name, gib = "RTX 4090", GPUS["RTX 4090"]
+        fits = {method: largest_that_fits(self.table, method, gib) or "none" for method in METHODS}
+        self.say(f"On one {name}: {', '.join(f'{METHODS[method]} {size}' for method, size in fits.items())}.")
+        self.finish()
+
+    def grow(self, shown: MemoryBars | None, sizes: list[str]) -> MemoryBars:
+        for size in sizes:
+            new = MemoryBars(self.table, size, -6.76, 2.4, 7.4, self.colours)
+            if shown is None:
+                self.play_in(new)
+            else:
+                kept = [name for name in shown.lines if name in new.lines]
+                moving = [Transform(shown.bars.bars, new.bars.bars.copy())]
+                moving += [Transform(shown.lines[name], new.lines[name].copy()) for name in kept]
+                self.remove(shown)
+                self.play(*moving, run_time=0.6)
+                self.remove(shown.bars.bars, *shown.lines.values())
+                self.add(new)
+            self.hold(1.0)
+            shown = new
+        assert shown
+        return shown
+
+
+# The film's order; Manim itself would go by the alphabet.
+SCENES = (Weights, Block, Levels, Errors, Cost, Storage, Training, Memory)

@@ -1,0 +1,83 @@
+"""The film of four bits: what its shapes stand for is what quantisation gives, and it refuses what it cannot show."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from animations import qlora
+from animations.film import watched_module
+from engine import InputError
+from engine.measure.quantize import levels, quantize
+from engine.measure.sizes import SHAPES, memory_table
+from visualize.mobjects.bits import Bits, bfloat16, bits_of
+from visualize.mobjects.block import BlockPlot
+from visualize.mobjects.histogram import Histogram
+
+
+@pytest.fixture
+def found(qlora_run):
+    module = watched_module(qlora_run)
+    weight = qlora_run.weight(module)
+    return weight, quantize(weight, "nf4", 64, double=True)
+
+
+@pytest.mark.parametrize("scene", [qlora.Block, qlora.Levels])
+def test_a_block_shows_its_weights_scaled_or_snapped(scene, walked, found):
+    weight, four = found
+    blocks = weight.reshape(-1, 64)
+    for beat in walked(scene).beats:
+        for plot, drawn in beat.drawn:
+            if isinstance(plot, BlockPlot):
+                at = walked(scene).scene.at
+                scale = np.abs(blocks[at]).max()
+                codes = four.codes.reshape(-1, 64)[at]
+                known = [blocks[at], blocks[at] / scale, levels("nf4")[codes]]
+                assert any(np.allclose(drawn, truth, atol=1e-3) for truth in known)
+
+
+@pytest.mark.parametrize("scene", [qlora.Weights, qlora.Levels])
+def test_histograms_count_every_weight(scene, walked, found):
+    shown = [pair for beat in walked(scene).beats for pair in beat.drawn if isinstance(pair[0], Histogram)]
+    assert shown
+    for histogram, drawn in shown:
+        np.testing.assert_allclose(drawn, histogram.counts, atol=1.0)
+        assert histogram.counts.sum() == found[0].size
+
+
+def test_bits_are_those_that_are_stored():
+    numbers = np.random.default_rng(0).standard_normal(50).astype(np.float32)
+    import torch
+
+    expected = torch.from_numpy(numbers).to(torch.bfloat16).view(torch.int16).numpy().astype(np.uint16)
+    np.testing.assert_array_equal(bfloat16(numbers), expected)
+    weights = 1 << np.arange(32, dtype=np.uint64)[::-1]
+    np.testing.assert_array_equal(weights @ bits_of(numbers), numbers.view(np.uint32))
+    np.testing.assert_array_equal(bits_of(np.array([5, 8]), 4).T, [[0, 1, 0, 1], [1, 0, 0, 0]])
+
+
+def test_the_stored_scale_is_read_back(walked, found):
+    scene = walked(qlora.Storage).scene
+    from engine.measure.quantize import scale_levels
+
+    scales = quantize(found[0], "nf4", 64).scales
+    mean = scales.mean(dtype=np.float32)
+    first = scene.at // 256 * 256
+    largest = np.abs(scales[first : first + 256] - mean).max()
+    back = scale_levels()[scene.scale_code()] * largest + mean
+    np.testing.assert_allclose(back, found[1].scales[scene.at], rtol=1e-6)
+    assert any(isinstance(part, Bits) for mobject in scene.mobjects for part in mobject.get_family())
+
+
+def test_what_fits_is_said_as_computed(walked):
+    from engine.measure.sizes import GPUS, largest_that_fits
+
+    table, said = memory_table(), [caption.text for caption in walked(qlora.Memory).scene.captions]
+    size = largest_that_fits(table, "qlora", GPUS["RTX 4090"])
+    assert said[-1].endswith(f"QLoRA {size}.")
+    assert f"{table.loc[(list(SHAPES)[-1], 'full'), 'total']:,.0f} GiB" in said[1]
+
+
+def test_another_method_is_refused(lora_run):
+    with pytest.raises(InputError, match="is lora; the film qlora shows a QLoRA run"):
+        qlora.check(lora_run)
