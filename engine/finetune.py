@@ -51,7 +51,8 @@ class Settings:
     steps: optimizer steps; or epochs: passes over the training data (one of the two; default 200 steps).
     learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
     falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
-    mix: share of the examples that comes from `mix_with`, against forgetting.
+    mix: share of the examples that comes from `mix_with`, against forgetting. mask_prompts: learn the answers alone;
+    False learns to write the questions, too.
     """
 
     steps: int | None = None
@@ -64,6 +65,7 @@ class Settings:
     max_grad_norm: float = 1.0
     max_length: int = 512
     mix: float = 0.0
+    mask_prompts: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -122,7 +124,7 @@ def finetune(
     conversations = hold_out(load(data), chosen.seed)
     mixed_in, mixed_name = _mixed_in(mix_with, len(conversations.train), chosen)
     tokenizer = load_tokenizer(source)
-    rows = encode_all(tokenizer, [*conversations.train, *mixed_in], chosen.max_length)
+    rows = encode_all(tokenizer, [*conversations.train, *mixed_in], chosen.max_length, chosen.mask_prompts)
     dropped = len(conversations.train) + len(mixed_in) - len(rows)
     cut = sum(row.cut > 0 for row in rows)
     skills = (20 if source == EMBEDDED else 0) if skills is None else skills
@@ -338,6 +340,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--mix", type=float, help="share of the examples that comes from --mix-with, against forgetting"
     )
     parser.add_argument("--mix-with", help="'curriculum' (the default), or any other data")
+    parser.add_argument(
+        "--mask-prompts", action=argparse.BooleanOptionalAction, help="learn the answers alone (the default)"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, if it was stopped")
     parser.add_argument("--r", type=int, help="rank, for lora and qlora")

@@ -9,7 +9,7 @@ template has none, by comparing the conversation with and without each answer, w
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jinja2.exceptions import TemplateError
@@ -181,16 +181,22 @@ def _swapped(
 
 
 def encode_all(
-    tokenizer: PreTrainedTokenizerBase, conversations: Iterable[list[Message]], max_length: int | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Iterable[list[Message]],
+    max_length: int | None = None,
+    mask_prompts: bool = True,
 ) -> list[Encoded]:
-    """Every conversation that has something to learn. Raises InputError if none has."""
+    """Every conversation that has something to learn. Raises InputError if none has.
+
+    mask_prompts: labels on the assistant's tokens alone; False puts them on every token of those conversations.
+    """
     encoded = [encode(tokenizer, messages, max_length) for messages in conversations]
     kept = [row for row in encoded if row.trained]
     if not kept:
         raise InputError(
             "no example has an answer left to learn from after masking the prompts; check the assistant's texts"
         )
-    return kept
+    return kept if mask_prompts else [replace(row, labels=row.ids) for row in kept]
 
 
 def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:

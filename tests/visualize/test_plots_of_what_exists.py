@@ -17,8 +17,9 @@ from visualize import plots
 
 NAMES = sorted(path.stem for path in Path(plots.__file__).parent.glob("*.py") if path.stem not in ("__init__", "axes"))
 # What each source lacks: a plot of it must say so in one sentence.
-LACKS = {"adapter": {"loss", "skills", "answers"}, "checkpoints": {"loss", "skills", "answers", "factors"},
-         "trainer": {"skills", "answers"}, "dora": {"loss", "skills", "answers"}}  # fmt: skip
+GRADED = {"skills", "answers", "tokens", "disagreement", "learning_curve"}
+LACKS = {"adapter": {"loss", *GRADED}, "checkpoints": {"loss", "factors", *GRADED},
+         "trainer": GRADED, "dora": {"loss", *GRADED}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

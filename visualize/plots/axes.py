@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from engine.measure import norm
-from engine.run import Run
+from engine.run import Run, base_weight
 from visualize.theme import current_theme, diverging_map, palette, rc
 
 P = ParamSpec("P")
@@ -50,6 +50,23 @@ def choose_module(run: Run, module: str | None, step: int | None) -> str:
         run.shape(module)  # an unknown one is named here, before anything is drawn
         return module
     return max(run.modules, key=lambda name: norm(run, name, step))
+
+
+def matrix_of(
+    run: Run | str, module: str | None, step: int | None, transposed: bool = False
+) -> tuple[str, np.ndarray]:
+    """A module's name and its W, (out, in), as it was before training.
+
+    run: a Run, or a base model's name ("embedded") or folder, for which `module` must be given. transposed: that model
+    keeps it as (in, out).
+    """
+    if isinstance(run, Run):
+        module = choose_module(run, module, step)
+        return module, run.weight(module)
+    if module is None:
+        raise TypeError("a model's name instead of a Run needs module=... too")
+    values = base_weight(run, f"{module}.weight")
+    return module, values.T if transposed else values
 
 
 def last_step(run: Run, step: int | None) -> int:

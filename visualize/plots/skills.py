@@ -46,7 +46,7 @@ def plot_skills(
     fills = image.to_rgba(100 * table if value == "exact" else table)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
-            ink = _readable(fills[row, column])
+            ink = readable(fills[row, column])
             ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink)
     titles = [f"task: {name}" if name == run.task else SKILLS[name].title if name in SKILLS else name for name in names]
     ax.set_yticks(range(len(names)), titles)
@@ -62,7 +62,7 @@ def plot_skills(
     return ax
 
 
-def _readable(rgba: np.ndarray) -> str:
+def readable(rgba: np.ndarray) -> str:
     """Black or white text, whichever stands out from this cell."""
     red, green, blue = rgba[:3]
     return "#101216" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#f6f6f3"

@@ -2,8 +2,8 @@
 
 from matplotlib.axes import Axes
 
-from engine.run import Run, base_weight
-from visualize.plots.axes import axes_or_new, choose_module, heat, matrix_size, short, themed
+from engine.run import Run
+from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
 
 
 @themed
@@ -21,14 +21,7 @@ def plot_weight(
     does not move; it is there so that every plot is called alike. transposed: a named model keeps it as
     (in, out), as GPT-2 does. Raises InputError if the weights are not at hand.
     """
-    if isinstance(run, Run):
-        module = choose_module(run, module, step)
-        values = run.weight(module)
-    else:
-        if module is None:
-            raise TypeError("plot_weight needs module=... when it is given a model's name instead of a Run")
-        values = base_weight(run, f"{module}.weight")
-        values = values.T if transposed else values
+    module, values = matrix_of(run, module, step, transposed)
     ax = axes_or_new(ax, figsize=matrix_size(values.shape))
     heat(ax, values, f"W, {short(module)}\nas pretrained")
     return ax

@@ -147,6 +147,12 @@ def test_cutting_says_how_much_and_what_is_left_without_an_answer_is_dropped(tok
         encode_all(tokenizer, [TALK], 3)
 
 
+def test_without_masking_every_token_is_learned(tokenizer):
+    masked, open_ = (encode_all(tokenizer, [TALK, TALK[:1]], mask_prompts=mask) for mask in (True, False))
+    assert [row.ids for row in open_] == [row.ids for row in masked], "the same conversations, the same tokens"
+    assert open_[0].labels == open_[0].ids and masked[0].trained < open_[0].trained == len(open_[0].ids) - 1
+
+
 def test_a_batch_is_padded_on_the_right_and_padding_is_not_learned(tokenizer):
     rows = [encode(tokenizer, TALK), encode(tokenizer, TALK[:2])]
     batch = collate(rows, tokenizer.pad_token_id)

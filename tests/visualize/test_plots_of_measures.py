@@ -1,0 +1,123 @@
+"""Plots of what is measured beside a Run: four bits, memory, tokens, loss against answers. They draw those numbers."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine import InputError
+from engine.curriculum import SKILLS
+from engine.data import load
+from engine.evaluate.tokens import token_losses
+from engine.measure.disagreement import disagreements, evaluations
+from engine.measure.quantize import KINDS, levels, quantization_error, quantize
+from visualize import plots
+from visualize.plots.tokens import as_shown
+
+MODULE = "model.layers.1.mlp.up_proj"
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_a_block_is_the_matrixs(lora_run):
+    weight = lora_run.weight(MODULE)
+    ax = plots.plot_block(lora_run, module=MODULE, block=5)
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(lines["weight"], weight.ravel()[320:384])
+    np.testing.assert_array_equal(lines["in four bits (nf4)"], quantize(weight).values().ravel()[320:384])
+    largest = lines["the largest: the block's scale"]
+    assert np.abs(largest).item() == np.abs(weight.ravel()[320:384]).max()
+    from_name = plots.plot_block("embedded", module=MODULE, block=5)
+    np.testing.assert_array_equal(from_name.lines[-2].get_ydata(), ax.lines[-2].get_ydata())
+
+
+def test_a_block_that_is_not_there_is_refused(lora_run):
+    with pytest.raises(InputError, match=r"block is 99999; .* has 768 blocks of 64 weights"):
+        plots.plot_block(lora_run, module=MODULE, block=99999)
+
+
+def test_the_error_map_is_the_difference(lora_run):
+    weight = lora_run.weight(MODULE)
+    ax = plots.plot_quantization_error(lora_run, module=MODULE, kind="fp4", double=True)
+    np.testing.assert_array_equal(ax.images[0].get_array(), quantize(weight, "fp4", double=True).values() - weight)
+    lost = quantization_error(weight, "fp4", double=True).relative
+    assert f"{100 * lost:.1f} % of W" in ax.get_title(loc="left")
+
+
+def test_levels_are_marked_where_they_are_and_as_often_as_they_are_taken(lora_run):
+    weight = lora_run.weight(MODULE)
+    ax = plots.plot_levels(lora_run, module=MODULE)
+    marks = {lines.get_label(): lines for lines in ax.collections if lines.get_label() in KINDS}
+    assert set(marks) == set(KINDS)
+    names = " ".join(tick.get_text() for tick in ax.get_yticklabels())
+    for kind, lines in marks.items():
+        places = [segment[0, 0] for segment in lines.get_segments()]
+        np.testing.assert_allclose(places, np.unique(levels(kind)), atol=1e-6)
+        tall = np.array([np.ptp(segment[:, 1]) for segment in lines.get_segments()])
+        values, times = np.unique(levels(kind)[quantize(weight, kind).codes], return_counts=True)
+        assert values[times.argmax()] == pytest.approx(places[tall.argmax()]), "the tallest is the one most taken"
+        assert f"{100 * quantization_error(weight, kind).relative:.1f} %" in names
+
+
+def test_bars_are_the_table_and_only_lines_in_sight_are_drawn():
+    index = pd.MultiIndex.from_product([["1B", "8B"], ["full", "lora", "qlora"]])
+    table = pd.DataFrame({"total": [9.5, 2.7, 1.4, 60.3, 15.8, 6.1]}, index=index)
+    ax = plots.plot_memory(table, gpus={"T4": 16, "all of them": 100_000})
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in ax.containers}
+    assert heights == {m: [table.total["1B", m], table.total["8B", m]] for m in ("full", "lora", "qlora")}
+    said = [text.get_text() for text in ax.texts]
+    assert "T4, 16" in said and not any("all of them" in text for text in said)
+    assert "computed" in ax.get_title(loc="left")
+
+
+def test_losses_of_tokens_are_the_tables(lora_run):
+    table = token_losses(lora_run, load("spanish").heldout[:2], [0, lora_run.steps[-1]])
+    ax = plots.plot_tokens(table, row=1)
+    cells = ax.images[0].get_array()
+    drawn = np.sort(cells.compressed())
+    np.testing.assert_allclose(drawn, np.sort(table[table.row == 1].loss.dropna()), rtol=1e-6)
+    one = table[(table.row == 1) & (table.step == 0)]
+    bold = [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"]
+    assert bold == [as_shown(text) for text in one.text[one.learned]]
+    assert f"{one.learned.sum()} of {len(one)} tokens are learned" in ax.get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [(" cat", "\u00b7cat"), ("<|end|>", "end"), ("\n", "\u21b5"), ("unbelievable!", "unbelievab\u2026"), ("?", "?")],
+)
+def test_a_token_as_shown(text, shown):
+    assert as_shown(text) == shown
+
+
+def test_the_path_is_the_runs_and_what_parts_is_marked(lora_run):
+    ax = plots.plot_disagreement(lora_run, skill="french")
+    path = next(line for line in ax.lines if line.get_label() == "evaluation")
+    np.testing.assert_array_equal(path.get_xdata(), lora_run.skill_losses["french"].clip(lower=1e-4))
+    np.testing.assert_array_equal(path.get_ydata(), 100 * lora_run.skills["french"])
+    steps = zip(zip(*path.get_data(), strict=True), [*zip(*path.get_data(), strict=True)][1:], strict=False)
+    parted = sum(after[0] < before[0] and after[1] < before[1] for before, after in steps)
+    assert len(ax.lines) - 1 == parted
+
+
+def test_the_skill_drawn_by_default_is_the_one_that_parts_most(lora_run):
+    found = disagreements(evaluations(lora_run))
+    found = found[found.in_time.astype(bool)]
+    named = found.skill.iloc[0] if len(found) else lora_run.skills.columns[0]
+    assert named in SKILLS or named == "spanish"
+    assert plots.plot_disagreement(lora_run).get_title(loc="left").endswith(f"on {named}")
+    with pytest.raises(InputError, match="no skill called 'cooking'"):
+        plots.plot_disagreement(lora_run, skill="cooking")
+
+
+def test_a_learning_curve_is_the_runs(lora_run, full_run):
+    ax = plots.plot_learning_curve({"a": [lora_run], "b": [full_run]})
+    for bars, run in zip(ax.containers, (lora_run, full_run), strict=True):
+        point = bars.lines[0]
+        assert list(point.get_xdata()) == [run.info["data"]["train"]]
+        assert list(point.get_ydata()) == [100 * run.skills["spanish"].iloc[-1]]
+        assert bars.get_label() in [text.get_text() for text in ax.get_legend().get_texts()]
