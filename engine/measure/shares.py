@@ -1,4 +1,4 @@
-"""Between which shares does the true one lie? The interval of a share of answers."""
+"""Between which shares does the true one lie? The interval of a share of answers, and of a difference of two."""
 
 import math
 
@@ -15,3 +15,14 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
     p = successes / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def newcombe(successes: float, n: int, others: float, m: int) -> tuple[float, float]:
+    """Between which values does the difference of two shares lie, `successes` of n minus `others` of m, at 95 %?
+
+    Both shares' Wilson intervals, put together: method 10 of R. G. Newcombe, "Interval estimation for the difference
+    between independent proportions", Statistics in Medicine 17 (1998). On the same questions it is rather too wide.
+    """
+    (low, high), (other_low, other_high) = wilson(successes, n), wilson(others, m)
+    p, q = successes / n if n else 0.5, others / m if m else 0.5
+    return p - q - math.hypot(p - low, other_high - q), p - q + math.hypot(high - p, q - other_low)

@@ -97,11 +97,18 @@ def test_a_token_as_shown(text, shown):
 def test_the_path_is_the_runs_and_what_parts_is_marked(lora_run):
     ax = plots.plot_disagreement(lora_run, skill="french")
     path = next(line for line in ax.lines if line.get_label() == "evaluation")
-    np.testing.assert_array_equal(path.get_xdata(), lora_run.skill_losses["french"].clip(lower=1e-4))
+    np.testing.assert_array_equal(path.get_xdata(), lora_run.skill_losses["french"].clip(lower=0.01))
     np.testing.assert_array_equal(path.get_ydata(), 100 * lora_run.skills["french"])
     steps = zip(zip(*path.get_data(), strict=True), [*zip(*path.get_data(), strict=True)][1:], strict=False)
     parted = sum(after[0] < before[0] and after[1] < before[1] for before, after in steps)
     assert len(ax.lines) - 1 == parted
+
+
+def test_several_runs_are_a_path_each(lora_run, full_run):
+    ax = plots.plot_disagreement([lora_run, full_run], skill="spanish")
+    lines = {line.get_label(): line for line in ax.lines}
+    for run in (lora_run, full_run):
+        np.testing.assert_array_equal(lines[run.name].get_ydata(), 100 * run.skills["spanish"])
 
 
 def test_the_skill_drawn_by_default_is_the_one_that_parts_most(lora_run):

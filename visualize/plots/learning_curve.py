@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 from engine.errors import InputError
+from engine.measure.shares import wilson
 from engine.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
@@ -26,8 +27,6 @@ def plot_learning_curve(
     of the run's own task. Whiskers: 95 % of what other questions of that kind would give (Wilson 1927). module: not
     used. Raises InputError for a run that does not say what it was trained on, or was not graded on it.
     """
-    from engine.evaluate.metrics import wilson  # with torch, which drawing alone does not need
-
     kinds = run if isinstance(run, Mapping) else {"": [run] if isinstance(run, Run) else run}
     ax = axes_or_new(ax)
     colours = palette()
@@ -43,7 +42,7 @@ def plot_learning_curve(
                     linestyle=("-", "--", ":", "-.")[nth % 4], capsize=4, elinewidth=1.4, label=kind)  # fmt: skip
     ax.set_xscale("log")
     ax.set_xticks(sorted(everywhere), [f"{size:,}" for size in sorted(everywhere)])
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_ylim(-4, 104)
     ax.set_xlabel("training examples")
     ax.set_ylabel("held out, exactly right (%, higher is better)")

@@ -34,7 +34,7 @@ def plot_memory(
     The axis is logarithmic where the totals differ much.
 
     run: a table as `engine.measure.sizes.memory_table` makes it, one group a model's size; or a Run, whose own model
-    is the one group, trained with its batch size on 128 tokens each. gpus: name -> GiB. module, step: not used.
+    is the one group, trained with its batch size on 128 tokens each. gpus: name -> GiB. module: not used, nor step.
     Raises InputError for a run whose base is not at hand.
     """
     table = _of_run(run) if isinstance(run, Run) else run

@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score
 
 from engine import InputError
 from engine.evaluate.metrics import METRICS, get_metric, json_with, matching, score, token_f1, wilson
+from engine.measure.shares import newcombe
 
 CLASSES = (["yes", "no", "Yes ", "maybe", "no", "yes"], ["yes", "yes", "yes", "no", "no", "no"])
 
@@ -103,3 +104,10 @@ def test_wilson_solves_the_equation_it_comes_from():
             assert (observed - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, abs=1e-12)
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # a textbook value
     assert wilson(0, 0) == (0, 1)
+
+
+def test_a_difference_of_shares_is_newcombes():
+    assert newcombe(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)  # his own example, method 10
+    low, high = newcombe(48, 80, 56, 70)
+    assert (-high, -low) == pytest.approx(newcombe(56, 70, 48, 80))
+    assert newcombe(0, 0, 0, 0) == pytest.approx((-(0.5**0.5), 0.5**0.5)), "nothing is known"

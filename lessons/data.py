@@ -1,0 +1,355 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Data: from records to what is learned
+#
+# A fine-tuning learns what its examples show, and nothing says so louder than the tokens that it is graded on. Here a
+# record is followed to its last token; then the data is spoilt, thinned and unmasked, and each time the model is
+# trained and asked.
+#
+# Afterwards you will be able to say
+#
+# - in which forms instructions and conversations are kept, and that a model reads none of them;
+# - what a chat template adds, and what a model is worth without it;
+# - which tokens are learned, and what masking the prompt changes;
+# - what wrong answers in the data cost, and whether more data makes up for them;
+# - how many examples were enough here, and how to find that out for your own data.
+
+# %%
+from lessons.walk import begin
+
+begin(globals(), lesson="data", place=5)
+
+# %%
+import random
+
+import numpy as np
+import pandas as pd
+
+from engine import Full, finetune
+from engine.data import IGNORE, Conversations, Encoded, encode, hold_out, load, with_template
+from engine.data.noise import with_wrong_answers
+from engine.data.report import report
+from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, score_answers
+from engine.evaluate.tokens import piece, token_losses
+from engine.measure.shares import newcombe
+from engine.models import load_model, load_tokenizer
+from lessons.stage import current, data, exercise, exercise_code, model, new_skill, predict, rate, show
+from visualize import plots
+
+QUICK = current().quick
+HERE = current().folder
+
+# %% [markdown]
+# ## Four forms, one conversation
+# The same question and answer, as the field keeps it: Alpaca's instruction, OpenAI's messages, ShareGPT's
+# conversations, TRL's prompt and completion.
+
+# %%
+forms = {
+    "Alpaca": {"instruction": "Translate to Spanish:", "input": "dog", "output": "perro"},
+    "messages": {
+        "messages": [
+            {"role": "user", "content": "Translate to Spanish: dog"},
+            {"role": "assistant", "content": "perro"},
+        ]
+    },
+    "ShareGPT": {
+        "conversations": [
+            {"from": "human", "value": "Translate to Spanish: dog"},
+            {"from": "gpt", "value": "perro"},
+        ]
+    },
+    "prompt, completion": {"prompt": "Translate to Spanish: dog", "completion": "perro"},
+}
+read = {form: load([record]).train[0] for form, record in forms.items()}
+for form, talk in read.items():
+    show(f"{form}: {list(talk)}")
+assert len({str(list(talk)) for talk in read.values()}) == 1, "four forms, one conversation"
+
+# %% [markdown]
+# ## The template
+# A model reads neither roles nor records, only one row of tokens. The *chat template* turns a conversation into that
+# row, with special tokens where a turn begins and ends. It is part of the model: a program in its tokenizer's files.
+
+# %%
+base = load_model(model())
+tokenizer = with_template(load_tokenizer(model()))
+talk = read["messages"]
+text = tokenizer.apply_chat_template(list(talk), tokenize=False)
+row = encode(tokenizer, talk)
+show(repr(text), f"{len(row.ids)} tokens: " + "  ".join(repr(piece(tokenizer, token)) for token in row.ids))
+
+# %% [markdown]
+# Leave it out, and give the model the bare words of questions that it can answer.
+
+# %%
+guess = predict(
+    "Without the template, of the questions that it answers rightly with it, how many will it still get right?",
+    ["nearly all", "more than half", "less than half", "hardly any"],
+)
+
+# %%
+task = hold_out(load(data("spanish")), seed=0)
+if model() == "embedded":
+    known = [talk for group in curriculum_groups(4 if QUICK else 12).values() for talk in group]
+else:
+    known = [talk for talk in task.heldout or task.train if last_answer(talk)][:100]
+
+
+def bare(talk):
+    """Question and answer as bare words; the answer's tokens, and the end after it, are graded."""
+    asked, answer = last_answer(talk)
+    prompt = tokenizer(asked[-1]["content"], add_special_tokens=False)["input_ids"]
+    reply = [*tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return Encoded(prompt + reply, [IGNORE] * len(prompt) + reply)
+
+
+_, right, _ = score_answers(base, [encode_last_answer(tokenizer, talk) for talk in known], tokenizer.pad_token_id)
+_, still, _ = score_answers(base, [bare(talk) for talk in known], tokenizer.pad_token_id)
+kept = sum(a and b for a, b in zip(right, still, strict=True)) / max(1, sum(right))
+guess.reveal(
+    "nearly all" if kept > 0.9 else "more than half" if kept > 0.5 else "less than half" if kept > 0.1 else "hardly any"
+)
+show(f"With the template {sum(right)} of {len(known)} answers are right; without it {sum(still)}.")
+
+# %% [markdown]
+# ## What is learned
+# In training, the loss is taken of the assistant's tokens alone: the prompt is *masked*. It is read, but the model is
+# not asked to have predicted it. In a conversation of several turns every answer is learned.
+
+# %%
+several = [
+    {"role": "user", "content": "What is the capital of France?"},
+    {"role": "assistant", "content": "Paris"},
+    {"role": "user", "content": "What is 23 + 45?"},
+    {"role": "assistant", "content": "68"},
+]
+turns = encode(tokenizer, several)
+show("  ".join(
+    f"[{piece(tokenizer, token).strip()}]" if label != IGNORE else piece(tokenizer, token).strip()
+    for token, label in zip(turns.ids, turns.labels, strict=True)
+))  # fmt: skip
+show("In brackets: what is learned.")
+exercise(
+    "How many tokens of this conversation are learned?",
+    answer=turns.trained,
+    hint="count the brackets; the token that ends an answer is learned, too",
+)
+
+# %% [markdown]
+# What is the loss of a whole record, then? Here are the losses of a real record's tokens under the base, and their
+# labels: the token itself where it is learned, -100 where it is not.
+
+# %%
+graded = encode(tokenizer, next(talk for talk in task.train if last_answer(talk)))
+parts = [Encoded(graded.ids[: end + 1], [IGNORE] * end + [graded.ids[end]]) for end in range(1, len(graded.ids))]
+losses = np.array(score_answers(base, parts, tokenizer.pad_token_id)[0])
+labels = np.array(graded.labels[1:])  # the first token is predicted by nothing
+expected = losses[labels != IGNORE].mean()
+
+
+def tried(function):
+    assert np.isclose(function(losses, labels), expected), "another number than training computes"
+    assert np.isclose(function(losses, np.roll(labels, 1)), losses[np.roll(labels, 1) != IGNORE].mean())
+
+
+asked = exercise_code(
+    "Given the losses of all tokens and their labels, return the loss that training minimises.",
+    test=tried,
+    solution="def loss_of(losses, labels):\n    return losses[labels != -100].mean()",
+    hint="the mean over the tokens whose label is not -100",
+)
+
+
+# %% tags=["answer"]
+def loss_of(losses, labels): ...
+
+
+asked.check(loss_of)
+
+# %% [markdown]
+# ## Look before you train
+# A careful person reads a data set first: what is in it twice, what contradicts itself, and does the held-out part
+# stand in the training part? `python -m engine.data my.jsonl` prints this and more.
+
+# %%
+found = report(data("spanish"), tokenizer)
+show(
+    pd.DataFrame(
+        {
+            "training examples": [found.train],
+            "held out": [found.heldout],
+            "tokens, median": [int(np.median(found.lengths))],
+            "of them learned": [int(np.median(found.answers))],
+            "said twice": [len(found.duplicates)],
+            "contradictions": [len(found.contradictions)],
+            "held-out questions in training": [len(found.overlap)],
+        }
+    ).T.rename(columns={0: "number"}).rename_axis("data")
+)  # fmt: skip
+
+# %% [markdown]
+# ## Masking, on and off
+# Now two trainings that differ in nothing but this: in the first the prompt is masked, in the second the model must
+# also learn to predict the questions.
+
+# %%
+UNSEEN = "no difference that these questions could show"
+guess = predict(
+    "Which of the two answers more held-out questions, after as many steps?",
+    ["prompt masked", "prompt learned, too", UNSEEN],
+)
+
+# %%
+STEPS, BATCH = (12, 8) if QUICK else (60, 32)
+TASK = task.name
+order = random.Random(0).sample(task.train, len(task.train))
+
+
+def train(name, records, **settings):
+    return finetune(
+        model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
+        learning_rate=2 * rate("full"), skills=0, every=STEPS, evaluate_at=1, save=False, **settings,
+    )  # fmt: skip
+
+
+masked = train("masked", order)
+unmasked = train("unmasked", order, mask_prompts=False)
+n = min(100, len(task.heldout))
+
+
+def share(run):
+    """Held-out answers exactly right, in per cent, after training."""
+    return 100 * float(new_skill(run).iloc[-1])
+
+
+def compare(a, b):
+    """By how many points a is better than b, and between which values other questions would put it (95 %)."""
+    low, high = (100 * end for end in newcombe(share(a) / 100 * n, n, share(b) / 100 * n, n))
+    return share(a) - share(b), low, high
+
+
+# %%
+gained, low, high = compare(masked, unmasked)
+guess.reveal(
+    "prompt masked"
+    if low > 0
+    else "prompt learned, too"
+    if high < 0
+    else "no difference that these questions could show"
+)
+show(
+    f"Masked minus unmasked: {gained:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)"
+)
+show(
+    pd.DataFrame(
+        {
+            "held out, right (%)": [share(run) for run in (masked, unmasked)],
+            "held out, loss": [run.skill_losses[TASK].iloc[-1] for run in (masked, unmasked)],
+            "tokens learned a record": [found.answers.mean(), found.lengths.mean() - 1],
+        },
+        index=pd.Index(["prompt masked", "prompt learned, too"], name="training"),
+    )
+)
+losses = token_losses(masked, [talk for talk in task.heldout if last_answer(talk)][:1])
+show(plots.plot_tokens(losses), name="tokens")
+
+# %% [markdown]
+# The picture is a record that was held out, token by token, before and after the masked training: what is underlined
+# was graded, the rest was left to itself.
+
+# %% [markdown]
+# ## Quality or quantity?
+# Now the data is spoilt, in a way that is stated: of half of the records the answer is exchanged for another record's.
+# Form, length and words are as before; only right it is no more. Then a third of the data, clean, is set against all of
+# it, spoilt. Each training takes as many steps.
+
+# %%
+WRONG = 0.5
+sizes = [len(order) // 9, len(order) // 3, len(order)]
+guess = predict(
+    f"Which teaches more: {sizes[1]} clean records, or {sizes[2]} of which {WRONG:.0%} are wrong?",
+    [f"{sizes[1]} clean", f"{sizes[2]} noisy", UNSEEN],
+)
+
+# %%
+clean = [train(f"clean-{size}", order[:size]) for size in sizes[:2]] + [masked]
+noisy = [train(f"noisy-{size}", with_wrong_answers(order[:size], WRONG, seed=1)) for size in sizes[1:]]
+gained, low, high = compare(clean[1], noisy[1])
+guess.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if high < 0 else UNSEEN)
+show(f"Clean third minus noisy whole: {gained:+.1f} points; other questions: {low:+.0f} to {high:+.0f} (95 %)")
+shown = pd.DataFrame.from_dict(
+    {
+        f"{run.info['data']['train']} {kind}": {"right (%)": share(run), "loss": run.skill_losses[TASK].iloc[-1]}
+        for kind, runs in (("clean", clean), ("half wrong", noisy))
+        for run in runs
+    },
+    orient="index",
+).rename_axis("trained on")
+show("On what was held out:", shown)
+
+# %% [markdown]
+# This is one kind of noise: mistakes that contradict each other, and the right answers beside them. What mistakes do
+# that all go the same way was not tried here. How would you make such a set, and what do you expect?
+
+# %% [markdown]
+# ## How many are enough?
+# The same runs as a curve: held-out answers against the number of records.
+
+# %%
+NEITHER = "neither brought anything that these questions could show"
+guess = predict(
+    "From the smallest clean set to the middle one, and from there to all of it: which step brought more?",
+    ["the first", "the second", NEITHER],
+)
+
+# %%
+show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), name="learning-curve")
+first, second = compare(clean[1], clean[0]), compare(clean[2], clean[1])
+shown_any = first[1] > 0 or second[1] > 0
+guess.reveal(
+    NEITHER if not shown_any
+    else "the first" if first[0] >= second[0] else "the second"
+)  # fmt: skip
+show(*(
+    f"{before} to {after} records: {step[0]:+.1f} points, {step[1]:+.0f} to {step[2]:+.0f} (95 %)"
+    for before, after, step in ((sizes[0], sizes[1], first), (sizes[1], sizes[2], second))
+))  # fmt: skip
+
+# %% [markdown]
+# With a steep end, collect more; with a flat one, collect better. The same curve from your own data costs three
+# trainings on parts of it, and says more than any rule of thumb.
+
+# %%
+exercise(
+    f"{len(order[: sizes[1]])} records of which every one is right, {STEPS} steps of {BATCH} records: how often is a "
+    "record seen, on average?",
+    answer=STEPS * BATCH / sizes[1],
+    hint="records that all steps take together, over the records that there are",
+)
+exercise(
+    "Which training of the table had the lowest held-out loss?",
+    answer=shown.loss.idxmin(),
+    hint="the smallest number in its second column",
+    choices=list(shown.index),
+)
+exercise(
+    f"Of {sizes[2]} records {WRONG:.0%} were spoilt. How many right ones are left?",
+    answer=sizes[2] - round(WRONG * sizes[2]),
+    hint="compare it with the number in the clean third",
+)
+
+# %% [markdown]
+# ## Where to read on
+# - Zhou et al. 2023, *LIMA: Less Is More for Alignment*, arXiv:2305.11206: a thousand good examples
+# - Taori et al. 2023, *Alpaca*, github.com/tatsu-lab/stanford_alpaca: the instruction format
+# - Shi et al. 2024, *Instruction Tuning With Loss Over Instructions*, arXiv:2405.14394: when not to mask
+# - transformers on chat templates: huggingface.co/docs/transformers, "Chat templates"
+# - Your own data: `python -m engine.data my.jsonl`, then `LESSON_DATA=my.jsonl python -m lessons.data`

@@ -1,0 +1,408 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # QLoRA: fine-tuning over four bits
+#
+# LoRA trains little, but the base that it hangs on still fills the memory. *QLoRA* (Dettmers et al. 2023) keeps that
+# frozen base in four bits a weight, and trains 16-bit A and B beside it:
+#
+#     W' = dequantise(codes, scales) + (alpha / r) B A
+#
+# Afterwards you will be able to say
+#
+# - how a weight becomes one of sixteen levels, and what a block and its scale are;
+# - why the levels of NF4 lie where they lie, and what FP4 and whole numbers lose beside it;
+# - what double quantisation saves;
+# - what four bits do to a model before training, and to what it learns in training;
+# - which model can be trained on which GPU.
+#
+# Everything below is done with the real weights of a real model, and compared with bitsandbytes, which does the same
+# in practice.
+
+# %%
+from lessons.walk import begin
+
+begin(globals(), lesson="qlora", place=4)
+
+# %%
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import torch
+from bitsandbytes import functional
+
+from engine import LoRA, QLoRA, finetune
+from engine.data import load
+from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
+from engine.measure.quantize import KINDS, double_bits, levels, quantization_error, quantize
+from engine.measure.shares import newcombe, wilson
+from engine.measure.sizes import GPUS, NAMES, largest_that_fits, memory_of, memory_table
+from engine.models import load_model, load_tokenizer, load_tuned
+from engine.run import base_weight
+from lessons.stage import (
+    current,
+    data,
+    exercise,
+    exercise_code,
+    matrices,
+    model,
+    new_skill,
+    old_skills,
+    predict,
+    rate,
+    show,
+)  # fmt: skip
+from visualize import plots
+
+QUICK = current().quick
+HERE = current().folder
+
+# %% [markdown]
+# ## One block, by hand
+# Here are the first 64 weights of one of the model's matrices. They are kept in 32 bits each, and we have four, that
+# is sixteen different codes. First everything is divided by the largest magnitude among the 64: the block's *scale*.
+# Then each weight is moved to the nearest of sixteen fixed levels between -1 and 1.
+
+# %%
+base = load_model(model())
+tokenizer = load_tokenizer(model())
+MODULE = matrices(base)[0]
+weight = base_weight(model(), f"{MODULE}.weight")
+
+block = weight.reshape(-1)[:64]
+scale = np.abs(block).max()
+LEVELS = levels("nf4")
+codes = np.abs(block[:, None] / scale - LEVELS).argmin(axis=1)
+back = LEVELS[codes] * scale
+show(f"{MODULE}: {weight.shape[0]} x {weight.shape[1]} weights; the first block's scale is {scale:.4f}")
+show("The sixteen levels of NF4: " + "  ".join(f"{level:.3f}" for level in LEVELS))
+show(pd.DataFrame({"weight": block, "over the scale": block / scale, "code": codes, "comes back as": back})[:6])
+
+# %%
+guess = predict(
+    "64 weights go to 16 levels and come back. How many of them are exactly what they were?",
+    ["none", "the largest alone, or hardly more", "about a quarter", "most"],
+)
+
+# %%
+same = int((back == block).sum())
+guess.reveal(
+    "none" if same == 0 else "the largest alone, or hardly more" if same <= 4
+    else "about a quarter" if same <= 24 else "most"
+)  # fmt: skip
+show(f"Exactly the same: {same} of {len(block)}")
+show(plots.plot_block(model(), module=MODULE), name="block")
+assert back[np.abs(block).argmax()] == block[np.abs(block).argmax()], "the largest is -1 or 1 times itself"
+
+# %% [markdown]
+# Each dot is a weight, each stroke what it becomes, each line across one of the sixteen levels times this block's
+# scale. One large weight stretches the levels for all the others. That is why blocks are short: a scale serves 64
+# weights, not a whole matrix.
+
+
+# %%
+def tried(function):
+    for given, kind in ((block, "nf4"), (3 * block, "fp4")):
+        came_back = function(given, levels(kind))
+        assert np.allclose(came_back, quantize(given, kind).values(), atol=1e-6), f"{kind} levels give something else"
+
+
+asked = exercise_code(
+    "Write four bits yourself: given a block of weights and the rising levels, return the block as it comes back.",
+    test=tried,
+    solution=(
+        "def in_four_bits(block, levels):\n"
+        "    scale = np.abs(block).max()\n"
+        "    codes = np.abs(block[:, None] / scale - levels).argmin(axis=1)\n"
+        "    return levels[codes] * scale"
+    ),
+    hint="divide by the largest magnitude, take the nearest level, multiply again",
+)
+
+
+# %% tags=["answer"]
+def in_four_bits(block, levels): ...
+
+
+asked.check(in_four_bits)
+
+# %% [markdown]
+# ## The whole matrix, and its scales
+# Every block of 64 does the same. What has to be kept: four bits a weight, and one 32-bit scale a block.
+# *Double quantisation* treats the scales as weights again: minus their mean, in blocks of 256, in eight bits.
+
+# %%
+guess = predict(
+    "A scale of 32 bits for 64 weights is half a bit a weight. How much of that half does double quantisation save?",
+    ["about a quarter of it", "about half of it", "about three quarters of it"],
+)
+
+# %%
+single, double = quantize(weight), quantize(weight, double=True)
+saved = (single.bits - double.bits) / (32 / 64)
+guess.reveal(
+    "about a quarter of it" if saved < 0.375 else "about half of it" if saved < 0.625 else "about three quarters of it"
+)
+show(
+    pd.DataFrame(
+        {
+            "bits a weight": [32, single.bits, double.bits],
+            "kB for this matrix": [bits * weight.size / 8000 for bits in (32, single.bits, double.bits)],
+            "error beside W": ["-", *(f"{quantization_error(weight, double=d).relative:.3%}" for d in (False, True))],
+        },
+        index=pd.Index(["float32", "NF4", "NF4, double quantised"], name=""),
+    )
+)
+assert abs(double.bits - double_bits(64)) < 1e-9
+
+# %% [markdown]
+# Is this what bitsandbytes does? Its own function, on the same weights: every code must be the same, and every weight
+# that comes back.
+
+# %%
+rows = torch.from_numpy(weight.reshape(-1, 64))
+packed, state = functional.quantize_4bit(rows, blocksize=64, quant_type="nf4")
+pairs = packed.numpy().ravel()
+theirs = np.stack([pairs >> 4, pairs & 15], axis=1).ravel()  # two codes in a byte
+values = functional.dequantize_4bit(packed, state).numpy().reshape(weight.shape)
+show(f"{weight.size:,} weights in {packed.numel():,} bytes and {state.absmax.numel():,} scales")
+show(f"Different codes: {int((theirs != single.codes).sum())}")
+show(f"Largest difference of a weight that came back: {np.abs(values - single.values()).max():.1e}")
+assert (theirs == single.codes).all() and np.allclose(values, single.values(), atol=1e-6 * np.abs(weight).max())
+
+# %% [markdown]
+# ## Why these levels?
+# The levels of NF4 are the quantiles of a normal distribution: if weights are spread like a bell, each level is taken
+# about equally often. FP4 is a tiny floating-point number; int4 is the whole numbers from -7 to 7.
+
+# %%
+guess = predict("Over all matrices of this model, which of the three loses least?", list(KINDS))
+
+# %%
+errors = pd.DataFrame(
+    {
+        kind: {size: np.mean([100 * quantization_error(base_weight(model(), f"{name}.weight"), kind, size).relative
+                              for name in matrices(base)]) for size in (32, 64, 128, 256)}
+        for kind in KINDS
+    }
+)  # fmt: skip
+errors.index.name = "weights in a block"
+guess.reveal(str(errors.loc[64].idxmin()))
+show("Error beside W, in per cent, mean over all matrices:", errors)
+show(plots.plot_levels(model(), module=MODULE), name="levels")
+show(plots.plot_quantization_error(model(), module=MODULE), name="error")
+
+# %%
+exercise(
+    "With blocks of 32 weights and plain 32-bit scales, how many bits does a weight take?",
+    answer=4 + 32 / 32,
+    hint="four bits for the code, and 32 more for every 32 weights",
+)
+smallest = errors["nf4"].idxmin()
+exercise(
+    "Which size of block in the table lost least with NF4?",
+    answer=int(smallest),
+    hint="the smallest number in its column",
+)
+
+# %% [markdown]
+# ## What does it do to the model?
+# Now every linear layer of the base goes to four bits and back, and the model answers again. Perplexity is the
+# exponential of the loss a token: 1 is certainty. Nothing has been trained yet.
+
+# %%
+PER_SKILL = 4 if QUICK else 12
+if model() == "embedded":
+    graded = [talk for group in curriculum_groups(PER_SKILL).values() for talk in group]
+else:
+    task = load(data("spanish"))
+    graded = [talk for talk in task.heldout or task.train if last_answer(talk)][:100]
+encoded = [row for row in (encode_last_answer(tokenizer, talk) for talk in graded) if row.trained]
+
+
+def changed(change):
+    """The base with every linear layer's weights put through `change`."""
+    network = deepcopy(base)
+    for name in matrices(network):
+        parameter = network.get_submodule(name).weight
+        parameter.data = torch.from_numpy(change(parameter.detach().numpy()))
+    return network
+
+
+def measured(network):
+    losses, right, counts = score_answers(network, encoded, tokenizer.pad_token_id)
+    return {"perplexity": perplexity(losses, counts), "exactly right (%)": 100 * np.mean(right)}
+
+
+before = measured(base)
+show(f"The base as it is: perplexity {before['perplexity']:.4g} on the answers to {len(encoded)} questions")
+guess = predict(
+    "In four bits (NF4), by how much will its perplexity rise?",
+    ["not at all, or by less than 1 %", "by 1 to 10 %", "by more than 10 %"],
+)
+
+# %%
+table = {"float32": before}
+table |= {kind: measured(changed(lambda w, kind=kind: quantize(w, kind).values())) for kind in KINDS}
+table["nf4, double"] = measured(changed(lambda w: quantize(w, double=True).values()))
+table = pd.DataFrame.from_dict(table, orient="index").rename_axis("the base in")
+rise = table.perplexity["nf4"] / table.perplexity["float32"] - 1
+guess.reveal(
+    "not at all, or by less than 1 %" if rise < 0.01 else "by 1 to 10 %" if rise <= 0.1 else "by more than 10 %"
+)
+show(table)
+best = table.perplexity[list(KINDS)].idxmin()
+low, high = wilson(table["exactly right (%)"]["nf4"] / 100 * len(encoded), len(encoded))
+show(f"Least perplexity in four bits: {best}. Least error of the weights: {errors.loc[64].idxmin()}.")
+show(f"Right answers in NF4, as a share of all such questions: between {low:.0%} and {high:.0%} (95 % interval).")
+
+# %% [markdown]
+# Every weight is several per cent off, and the answers? Each number in a layer is a sum over a whole row of weights,
+# whose errors go both ways. How much would be too much? The same by hand, with fewer levels: three bits for -3 to 3,
+# two bits for -1, 0 and 1.
+
+# %%
+guess = predict(
+    "At how many bits has the model lost more than five points of its right answers?",
+    ["four already", "three", "two", "not even at two"],
+)
+
+
+# %%
+def few_bits(matrix, bits):
+    """Blocks of 64, and whole numbers as levels: 2 bits are -1, 0 and 1 times the block's largest."""
+    blocks = matrix.reshape(-1, 64)
+    steps = 2 ** (bits - 1) - 1
+    scales = np.abs(blocks).max(axis=1, keepdims=True) / steps
+    return (np.round(blocks / np.maximum(scales, 1e-38)) * scales).reshape(matrix.shape).astype(np.float32)
+
+
+fewer = pd.DataFrame.from_dict(
+    {bits: measured(changed(lambda w, bits=bits: few_bits(w, bits))) for bits in (4, 3, 2)}, orient="index"
+).rename_axis("bits")
+lost = before["exactly right (%)"] - fewer["exactly right (%)"]
+guess.reveal("four already" if lost[4] > 5 else "three" if lost[3] > 5 else "two" if lost[2] > 5 else "not even at two")
+show(fewer)
+
+# %% [markdown]
+# ## QLoRA beside LoRA
+# The same data, the same seed, the same rank. In one, A and B hang on the base as it is; in the other on the base in
+# four bits. The codes cannot be trained, they are whole numbers; but the gradient goes *through* them, to A and B.
+
+# %%
+guess = predict(
+    "After training, how many held-out questions will QLoRA answer, beside LoRA?",
+    ["clearly fewer", "about as many", "clearly more"],
+)
+
+# %%
+STEPS = 20 if QUICK else 150
+runs = [
+    finetune(
+        model(), data("spanish"), method(r=8, alpha=16), out=HERE / method.name, steps=STEPS,
+        learning_rate=rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
+        skills=None if model() != "embedded" else 2 if QUICK else 10, evaluate_at=2 if QUICK else 5,
+    )
+    for method in (LoRA, QLoRA)
+]  # fmt: skip
+lora, qlora = runs
+
+# %%
+show(plots.plot_loss(runs), name="loss")
+n = min(100, lora.info["data"]["heldout"])
+results = {}
+for run in runs:
+    right, old = new_skill(run), old_skills(run).mean(axis=1)
+    low, high = wilson(right.iloc[-1] * n, n) if n else (0.0, 1.0)
+    results[run.method] = {
+        "held out (%)": 100 * right.iloc[-1] if n else float("nan"),
+        "95 % interval": f"{100 * low:.0f} to {100 * high:.0f}",
+        "old skills before (%)": 100 * old.iloc[0],
+        "and after (%)": 100 * old.iloc[-1],
+        "last loss": run.metrics.loss.iloc[-10:].mean(),
+    }
+results = pd.DataFrame.from_dict(results, orient="index").rename_axis("method")
+if n:
+    p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
+    low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
+    guess.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
+    show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
+show(results)
+
+# %% [markdown]
+# The adapter was trained beside a base in four bits. Put on the base as it was, in full precision, it finds another
+# model than it was trained with. Does it mind?
+
+# %%
+questions = [talk for talk in load(data("spanish")).heldout if last_answer(talk)][:100]
+if questions:
+    asked_of = [encode_last_answer(tokenizer, talk) for talk in questions]
+    _, right, _ = score_answers(load_tuned(qlora).eval(), asked_of, tokenizer.pad_token_id)
+    on_full = 100 * float(np.mean(right))
+    show(
+        f"QLoRA's adapter on its own base, in four bits: {results['held out (%)']['qlora']:.1f} % of held-out questions"
+    )
+    show(f"The same adapter on the base in 32 bits: {on_full:.1f} %")
+
+# %% [markdown]
+# ## Which GPU?
+# What a training step takes can be counted before anything is loaded: weights, gradients, the optimizer's two moments,
+# and what the forward pass keeps for the backward pass. These are models of published shapes, in bfloat16 with AdamW
+# (moments of the weights' type), one text of 512 tokens, keeping only what enters each layer (gradient checkpointing).
+# *Computed*, not measured: short-lived buffers come on top, so leave some room.
+
+# %%
+sizes = ("1B", "8B") if QUICK else tuple(NAMES)
+GPU = "RTX 4090"
+guess = predict(
+    f"Which is the largest of these that can be trained *in full* on a {GPU} ({GPUS[GPU]} GiB)?", ["none", *sizes]
+)
+
+# %%
+table = memory_table(sizes)
+guess.reveal(largest_that_fits(table, "full", GPUS[GPU]) or "none")
+show(plots.plot_memory(table), name="memory")
+show(
+    pd.DataFrame(
+        {name: {method: largest_that_fits(table, method, gib) or "none" for method in ("full", "lora", "qlora")}
+         for name, gib in GPUS.items()}
+    ).rename_axis("largest that fits")
+)  # fmt: skip
+show("The shapes: " + ", ".join(f"{size} is {NAMES[size]}" for size in sizes))
+
+# %%
+largest = sizes[-1]
+weights = memory_of(largest, "full").parameters
+exercise(
+    f"{NAMES[largest]} has {weights / 1e9:.4g} billion weights. If all of them were in NF4 with double quantisation "
+    f"({double_bits():.3f} bits each), how many gigabytes (10^9 bytes) would they fill?",
+    answer=weights * double_bits() / 8 / 1e9,
+    hint="bits over eight are bytes",
+)
+exercise(
+    "And in bfloat16, two bytes each: by what factor is that more?",
+    answer=16 / double_bits(),
+    hint="16 bits over the bits of NF4",
+)
+part = table.loc[(largest, "qlora")].drop("total").idxmax()
+exercise(
+    f"Training {largest} with QLoRA: which part takes most of the memory?",
+    answer=str(part),
+    hint="compare weights, gradients, optimizer and activations in `table.loc[(size, 'qlora')]`",
+    choices=["weights", "gradients", "optimizer", "activations"],
+)
+
+# %% [markdown]
+# ## Where to read on
+# - Dettmers et al. 2023, *QLoRA: Efficient Finetuning of Quantized LLMs*, arXiv:2305.14314: NF4 in section 3
+# - Dettmers and Zettlemoyer 2023, *The case for 4-bit precision*, arXiv:2212.09720: bits against model size
+# - bitsandbytes and PEFT on quantisation: huggingface.co/docs/peft, "Quantization"
+# - Your own model: `finetune("your-model-folder", "your.jsonl", QLoRA(r=16), out="runs/mine")`, and before that
+#   `training_memory("your-model-folder", "qlora", batch=8, length=512)` of `engine.measure.memory`
