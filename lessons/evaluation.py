@@ -112,7 +112,9 @@ asked = exercise_code(
 
 
 # %% tags=["answer"]
-def perplexity(losses, counts): ...
+def perplexity(losses, counts):
+    # your lines here
+    ...
 
 
 asked.check(perplexity)

@@ -128,7 +128,9 @@ asked = exercise_code(
 
 
 # %% tags=["answer"]
-def in_four_bits(block, levels): ...
+def in_four_bits(block, levels):
+    # your lines here
+    ...
 
 
 asked.check(in_four_bits)
