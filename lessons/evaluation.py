@@ -61,7 +61,7 @@ if not task.heldout:
     raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
 TASK = task.name
 STEPS, BATCH = (24, 8) if QUICK else (80, 32)
-EVERY = 6 if QUICK else 8
+EVERY = 12 if QUICK else 8
 order = random.Random(0).sample(task.train, len(task.train))
 
 
@@ -86,7 +86,7 @@ show(*(f"{name}: {run.info['data']['train']} records" for name, run in runs.item
 # %%
 base = load_model(model())
 tokenizer = load_tokenizer(model())
-questions = [talk for talk in task.heldout if last_answer(talk)][:100]
+questions = [talk for talk in task.heldout if last_answer(talk)][: 32 if QUICK else 100]
 rows = [encode_last_answer(tokenizer, talk) for talk in questions]
 losses, _, counts = (np.array(found) for found in score_answers(base, rows, tokenizer.pad_token_id))
 whole = measure_perplexity(base, tokenizer, questions)

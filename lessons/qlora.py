@@ -305,12 +305,12 @@ guess = predict(
 )
 
 # %%
-STEPS = 20 if QUICK else 150
+STEPS = 12 if QUICK else 150
 runs = [
     finetune(
         model(), data("spanish"), method(r=8, alpha=16), out=HERE / method.name, steps=STEPS,
-        learning_rate=rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
-        skills=None if model() != "embedded" else 2 if QUICK else 10, evaluate_at=2 if QUICK else 5,
+        learning_rate=2 * rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
+        skills=None if model() != "embedded" else 2 if QUICK else 10, evaluate_at=1 if QUICK else 5,
     )
     for method in (LoRA, QLoRA)
 ]  # fmt: skip
