@@ -295,7 +295,9 @@ shown = pd.DataFrame.from_dict(
     },
     orient="index",
 ).rename_axis("trained on")
+right_ones = sizes[2] - round(WRONG * sizes[2])
 show("On what was held out:", shown)
+show(f"(The noisy whole still holds {right_ones} right records, beside {sizes[1]} in the clean third.)")
 
 # %% [markdown]
 # This is one kind of noise: mistakes that contradict each other, and the right answers beside them. What mistakes do
@@ -343,9 +345,9 @@ exercise(
     choices=list(shown.index),
 )
 exercise(
-    f"Of {sizes[2]} records {WRONG:.0%} were spoilt. How many right ones are left?",
-    answer=sizes[2] - round(WRONG * sizes[2]),
-    hint="compare it with the number in the clean third",
+    f"What if only a fifth of the {sizes[2]} records were wrong: how many right ones would there be?",
+    answer=sizes[2] - round(0.2 * sizes[2]),
+    hint="four fifths of them",
 )
 
 # %% [markdown]
