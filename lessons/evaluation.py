@@ -195,7 +195,9 @@ else:
     show("Nobody is here to judge, so nothing is said of who won.")
 
 # %%
-show(f"What was judged: {judging.result.sentence(judging.a, judging.b)}.")
+same = sum(pair.a == pair.b for pair in judging.pairs)
+show(f"{same} of {len(judging.pairs)} pairs are the same words twice, and count as ties without being asked.")
+show(f"So far: {judging.result.sentence(judging.a, judging.b)}.")
 show(f"In the first row {judging.pairs[0].first} was shown first: a is {judging.a}, b is {judging.b}.")
 show("To go on: python -m engine.evaluate.judge RUN_A RUN_B, on as many questions as you like.")
 
@@ -264,8 +266,9 @@ else:
 show(plots.plot_disagreement(list(runs.values()), skill=TASK), name="paths")
 
 # %% [markdown]
-# A few questions can part by chance. So the widest gap on the task itself is looked at, question by question: both
-# models are taken from the capture, as they were at that step, and asked the held-out questions again.
+# A few questions can part by chance, and of an old skill only a few were asked. So the widest gap on the task itself
+# is looked at, question by question: both models are taken from the capture, as they were at that step, and asked the
+# held-out questions again.
 
 # %%
 on_task = parted[parted.skill == TASK]
@@ -284,7 +287,8 @@ else:
     only_high, only_low = (high.right & ~low.right), (low.right & ~high.right)
     chance = binomtest(int(only_high.sum()), int((only_high | only_low).sum())).pvalue
     show(f"Right only with the higher loss: {only_high.sum()}. Right only with the lower loss: {only_low.sum()}.")
-    show(f"Chance alone would part them so far in {chance:.1%} of cases (sign test).")
+    said = "fewer than 0.1 %" if chance < 0.001 else f"{chance:.1%}"
+    show(f"Chance alone would part them so far in {said} of cases (sign test).")
     asked_these = [last_answer(talk) for talk in questions]
     examples = pd.DataFrame(
         {

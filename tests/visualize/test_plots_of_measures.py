@@ -94,14 +94,20 @@ def test_a_token_as_shown(text, shown):
     assert as_shown(text) == shown
 
 
-def test_the_path_is_the_runs_and_what_parts_is_marked(lora_run):
-    ax = plots.plot_disagreement(lora_run, skill="french")
-    path = next(line for line in ax.lines if line.get_label() == "evaluation")
-    np.testing.assert_array_equal(path.get_xdata(), lora_run.skill_losses["french"].clip(lower=0.01))
-    np.testing.assert_array_equal(path.get_ydata(), 100 * lora_run.skills["french"])
-    steps = zip(zip(*path.get_data(), strict=True), [*zip(*path.get_data(), strict=True)][1:], strict=False)
-    parted = sum(after[0] < before[0] and after[1] < before[1] for before, after in steps)
-    assert len(ax.lines) - 1 == parted
+@pytest.mark.parametrize("skill", ["french", "sum", "repeat", "spanish"])
+def test_the_path_is_the_runs_and_the_widest_gap_is_marked(lora_run, skill):
+    lines = {line.get_label(): line for line in plots.plot_disagreement(lora_run, skill=skill).lines}
+    path = lines["evaluation"]
+    np.testing.assert_array_equal(path.get_xdata(), lora_run.skill_losses[skill].clip(lower=0.01))
+    np.testing.assert_array_equal(path.get_ydata(), 100 * lora_run.skills[skill])
+    found = disagreements(evaluations(lora_run, [skill]))
+    found = found[found.in_time.astype(bool)]
+    assert ("loss better, answers worse" in lines) == bool(len(found))
+    if len(found):
+        assert list(lines["loss better, answers worse"].get_ydata()) == [
+            100 * found.iloc[0].high_exact,
+            100 * found.iloc[0].low_exact,
+        ]
 
 
 def test_several_runs_are_a_path_each(lora_run, full_run):

@@ -26,10 +26,11 @@ def plot_disagreement(
 ) -> Axes:
     """Every evaluation of a skill as a point, joined in order: loss, nats a token, from bad to good, and share right.
 
-    Training that goes well goes to the right and upwards. Where two points in a row go to the right and down, the loss
-    improved and the answers got worse: that stretch has the colour of what is wrong. run: one or several, a path each.
-    skill: by default the one whose answers got most worse while its loss fell, or else the first graded. step: up to
-    it. module: not used. Raises InputError if a run was not graded, or none on that skill.
+    Training that goes well goes to the right and upwards. Where a later point lies further right and lower, the loss
+    improved and the answers got worse: the widest such pair of each run is joined in the colour of what is wrong.
+    run: one or several, a path each. skill: by default the one whose answers got most worse while its loss fell, or
+    else the first graded. step: up to it. module: not used. Raises InputError if a run was not graded, or none on
+    that skill.
     """
     runs = [run] if isinstance(run, Run) else list(run)
     table = evaluations(runs, [skill] if skill else None)
@@ -44,12 +45,12 @@ def plot_disagreement(
         loss, right = path.loss.clip(lower=_LEAST), 100 * path.exact
         ax.plot(loss, right, "osD^"[nth % 4] + ("-", "--", ":", "-.")[nth % 4], color=tones[nth % 4], linewidth=1.8,
                 markersize=7, label=one.name if len(runs) > 1 else "evaluation")  # fmt: skip
-        parted = [at for at in range(1, len(path)) if loss[at] < loss[at - 1] and right[at] < right[at - 1]]
-        for at in parted:
-            ends = slice(at - 1, at + 1)
-            ax.plot(loss[ends], right[ends], color=colours.wrong, linewidth=5, alpha=0.8, label=marked)
-            marked = "_"
-        notes += [(loss[at], right[at], path.step[at]) for at in (0, len(path) - 1, *parted)]
+        notes += [(loss[at], right[at], path.step[at]) for at in (0, len(path) - 1)]
+        for row in _forward(path).head(1).itertuples():
+            ends = [at for step in (row.high_step, row.low_step) for at in path.index[path.step == step]]
+            ax.plot(loss[ends], right[ends], color=colours.wrong, linewidth=5, alpha=0.8, label=marked, zorder=3)
+            marked = "_"  # named once
+            notes += [(loss[at], right[at], path.step[at]) for at in ends]
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -59,7 +60,7 @@ def plot_disagreement(
     taken = np.zeros((0, 2))
     for x, y, at in notes:  # where two would lie on each other, the first stays
         place = ax.transData.transform((x, y))
-        if not (np.abs(taken - place) < (70, 22)).all(axis=1).any():
+        if not (np.abs(taken - place) < (55, 22)).all(axis=1).any():
             taken = np.vstack([taken, place])
             ax.annotate(f"step {at}", (x, y), xytext=(9, 9), textcoords="offset points", fontsize=12)
     ax.set_xlabel("loss (nats a token; further right is better)")
@@ -70,7 +71,12 @@ def plot_disagreement(
     return ax
 
 
-def _most_parted(table: pd.DataFrame) -> str:
+def _forward(table: pd.DataFrame) -> pd.DataFrame:
+    """Within one training, the later with the lower loss and the worse answers: the widest gap first."""
     found = disagreements(table)
-    later = found[found.in_time.astype(bool)]
+    return found[found.in_time.astype(bool)]
+
+
+def _most_parted(table: pd.DataFrame) -> str:
+    later = _forward(table)
     return str(later.skill.iloc[0] if len(later) else table.skill.iloc[0])
