@@ -1,5 +1,7 @@
 """What is learned of a record, and how surprised is the model by each of its tokens?"""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -48,8 +50,8 @@ def plot_tokens(
         cells[line * tall + 1 : line * tall + 1 + len(steps), column] = losses[:, at]
     ax = axes_or_new(ax, figsize=(14, 0.46 * len(cells) + 1.6))
     colours = palette()
-    shades = LinearSegmentedColormap.from_list("loss", [colours.grid, colours.wrong])
-    shades = shades.with_extremes(bad=colours.background)
+    ramp = LinearSegmentedColormap.from_list("loss", [colours.grid, colours.wrong])
+    shades = ramp.with_extremes(bad=colours.background)
     image = ax.imshow(np.ma.masked_invalid(cells), cmap=shades, vmin=0, vmax=np.nanmax(losses), aspect="auto")
     fills = image.to_rgba(cells)
     for (y, x), loss in np.ndenumerate(cells):
@@ -59,7 +61,7 @@ def plot_tokens(
         line, column = divmod(at, columns)
         if line == lines:
             break
-        look = {"fontweight": "bold", "color": colours.delta} if learned else {}
+        look: dict[str, Any] = {"fontweight": "bold", "color": colours.delta} if learned else {}
         ax.text(column, line * tall, as_shown(text), ha="center", va="center", fontsize=13, **look)
         if learned:
             ax.plot([column - 0.44, column + 0.44], [line * tall + 0.42] * 2, color=colours.delta, linewidth=4)
