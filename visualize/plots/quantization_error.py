@@ -26,6 +26,6 @@ def plot_quantization_error(
     module, weight = matrix_of(run, module, step)
     error = quantization_error(weight, kind, block_size, double)
     ax = axes_or_new(ax, figsize=matrix_size(weight.shape))
-    lost = f"{kind}{', double' * double}: moved by {100 * error.relative:.1f} % of W"
-    heat(ax, quantize(weight, kind, block_size, double).values() - weight, f"{short(module)} in four bits\n{lost}")
+    lost = f"{kind}{' double' * double}: {100 * error.relative:.1f} % of W"
+    heat(ax, quantize(weight, kind, block_size, double).values() - weight, f"error, {short(module)}\n{lost}")
     return ax
