@@ -52,9 +52,7 @@ def choose_module(run: Run, module: str | None, step: int | None) -> str:
     return max(run.modules, key=lambda name: norm(run, name, step))
 
 
-def matrix_of(
-    run: Run | str, module: str | None, step: int | None, transposed: bool = False
-) -> tuple[str, np.ndarray]:
+def matrix_of(run: Run | str, module: str | None, step: int | None, transposed: bool = False) -> tuple[str, np.ndarray]:
     """A module's name and its W, (out, in), as it was before training.
 
     run: a Run, or a base model's name ("embedded") or folder, for which `module` must be given. transposed: that model
