@@ -1,4 +1,4 @@
-"""How long does a newcomer wait? The LoRA lesson as it is typed, without the film."""
+"""How long does a newcomer wait? Every lesson as it is typed, without the film: whole, and to its first picture."""
 
 import subprocess
 import sys
@@ -7,23 +7,28 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from lessons.course import WHOLE, lessons
 
-TITLE = "python -m lessons.lora --auto --no-film"
+TITLE = "Lessons: python -m lessons.NAME --auto --no-film"
 REPEATS = 3
 
 
 def measure() -> list[Figure]:
-    """Seconds from the command to the first picture's file, and to the lesson's end."""
-    first, whole = zip(*(_walk() for _ in range(REPEATS)), strict=True)
+    """Of each lesson, seconds from the command to the first picture's file, and to the lesson's end."""
+    return [figure for lesson in lessons() for figure in _time(lesson)]
+
+
+def _time(lesson: str) -> list[Figure]:
+    first, whole = zip(*(_walk(lesson) for _ in range(REPEATS)), strict=True)
     return [
-        Figure("until the first picture", "s", list(first), goal="at most 20"),
-        Figure("until the end", "s", list(whole), goal="at most 60"),
+        Figure(f"{lesson}: until the first picture", "s", list(first), goal="at most 20"),
+        Figure(WHOLE.format(lesson=lesson), "s", list(whole), goal="at most 120"),
     ]
 
 
-def _walk() -> tuple[float, float]:
+def _walk(lesson: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-u", "-m", "lessons.lora", "--auto", "--no-film", "--out", folder]
+        command = [sys.executable, "-u", "-m", f"lessons.{lesson}", "--auto", "--no-film", "--out", folder]
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         first = 0.0
@@ -33,5 +38,5 @@ def _walk() -> tuple[float, float]:
             time.sleep(0.02)
         whole = time.perf_counter() - began
     if process.returncode or not first:
-        raise RuntimeError(f"the lesson ended with {process.returncode} after {whole:.0f} s")
+        raise RuntimeError(f"lesson {lesson} ended with {process.returncode} after {whole:.0f} s")
     return first, whole

@@ -10,7 +10,7 @@ from lessons import progress
 
 FOLDER = Path(__file__).parent
 _FIGURES = FOLDER.parent / "benchmarks" / "figures.json"
-WHOLE = "{lesson}: whole"  # what benchmarks/lesson.py calls a lesson's time
+WHOLE = "{lesson}: the whole lesson"  # what benchmarks/lesson.py calls a lesson's time
 
 
 def lessons() -> list[str]:

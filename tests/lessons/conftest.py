@@ -1,10 +1,14 @@
 """What the lessons' tests share: a home that is not the developer's, and a stage on which somebody types."""
 
 import io
+import json
 
 import pytest
+import torch
 from rich.console import Console
+from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config
 
+from engine.models import load_tokenizer
 from lessons import stage
 
 
@@ -28,3 +32,30 @@ def watched(tmp_path):
     stage.configure(stage.Stage(lesson="test", out=tmp_path, console=console, interactive=True))
     yield typed, said
     stage.configure(before)
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory):
+    """What a teacher may bring: two model folders (GPT-2 and Qwen, weights random) and a file of examples."""
+    folder = tmp_path_factory.mktemp("own")
+    tokenizer = load_tokenizer("embedded")
+    shared = {
+        "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.eos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }  # fmt: skip
+    configs = (
+        GPT2Config(n_embd=64, n_layer=2, n_head=4, n_positions=256, **shared),
+        Qwen2Config(
+            hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=256, **shared,
+        ),
+    )  # fmt: skip
+    for config in configs:
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder / config.model_type)
+        tokenizer.save_pretrained(folder / config.model_type)
+    records = [
+        {"instruction": f"Which colour has thing {n}?", "output": ("red", "blue", "green")[n % 3]} for n in range(80)
+    ]
+    (folder / "colours.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return [folder / config.model_type for config in configs], folder / "colours.jsonl"

@@ -3,13 +3,18 @@
 import json
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from lessons import progress, stage
+from engine import LoRA
+from engine.finetune import LEARNING_RATES, LEARNING_RATES_LARGE
+from engine.models import load_model
+from lessons import explore, progress, stage
 from lessons.__main__ import main
 from lessons.coding import ask_in_terminal, complete, without_answers
+from visualize import plots
 
 
 def test_a_prediction_is_compared_with_what_was_measured(watched):
@@ -180,3 +185,43 @@ def test_the_code_that_is_shown_leaves_answers_out():
     assert shown == "x = 1\n\ndef kept(): ...\n\nshow(x)"
     assert without_answers("exercise('?', answer=3,\n    hint='')") == ""
     assert without_answers("y = 2  # as it is") == "y = 2  # as it is"
+
+
+def test_exploring_is_one_picture_in_a_terminal(watched, lora_run, tmp_path):
+    stage.explore(plots.plot_delta, lora_run, name="delta", modules=lora_run.modules[3:])
+    assert [path.name for path in tmp_path.glob("test-1/pictures/*")] == ["01-delta.png"]
+
+
+def test_sliders_redraw_the_step_and_matrix_that_are_chosen(monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+
+    def draw(module, step):
+        drawn.append((module, step))
+        return plt.subplots()[1]
+
+    assert explore._sliders(draw, ["a", "b"], [0, 5])
+    (box, picture) = shown[0].children
+    slider, menu = box.children
+    first = bytes(picture.value)
+    slider.value, menu.value = 0, "b"
+    assert drawn == [("a", 5), ("a", 0), ("b", 0)] and first.startswith(b"\x89PNG")
+
+
+def test_a_lesson_is_about_what_the_teacher_brings(watched, tmp_path, own):
+    (gpt2, qwen), file = own
+    assert (stage.model(), stage.data("spanish"), stage.is_own()) == ("embedded", "spanish", False)
+    assert stage.questions(["mine?"]) == ["mine?"] and stage.rate("lora") == LEARNING_RATES["lora"]
+    stage.configure(stage.Stage(model=str(gpt2), data=str(file)))
+    assert (stage.model(), stage.data("spanish"), stage.is_own()) == (str(gpt2), str(file), True)
+    assert len(set(stage.questions(["mine?"], 3))) == 3 and stage.rate("lora") == LEARNING_RATES_LARGE["lora"]
+    names = stage.matrices(load_model(gpt2))
+    assert names[0] == "transformer.h.0.attn.c_attn" and "lm_head" not in names and len(names) == 8
+    wrapped = LoRA(r=2).prepare(qwen)
+    assert stage.matrices(wrapped) == stage.matrices(load_model(qwen)) and len(stage.matrices(wrapped)) == 14
+
+
+def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):
+    assert "spanish" not in stage.old_skills(lora_run) and len(stage.new_skill(lora_run)) == len(lora_run.skills)
+    monkeypatch.setattr(type(lora_run), "skills", property(lambda _: pd.DataFrame()))
+    assert stage.old_skills(lora_run).empty and stage.new_skill(lora_run).empty

@@ -1,4 +1,7 @@
-"""Every lesson runs: as a walkthrough and as a notebook."""
+"""Every lesson runs: as a walkthrough on the embedded model, and as a notebook on a teacher's own model and data.
+
+The same cells are in both, so each form is run with one of the two: that keeps the suite short.
+"""
 
 import os
 import re
@@ -31,7 +34,10 @@ def test_it_walks_through(lesson, tmp_path):
 
 
 @pytest.mark.parametrize("lesson", lessons())
-def test_it_runs_as_a_notebook(lesson, tmp_path, monkeypatch):
+def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path, monkeypatch, own):
+    model, data = own
+    monkeypatch.setenv("LESSON_MODEL", str(model[lessons().index(lesson) % 2]))
+    monkeypatch.setenv("LESSON_DATA", str(data))
     monkeypatch.setenv("GLASSTUNE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path = make_notebook(lesson, tmp_path, quick=True)
@@ -43,6 +49,9 @@ def test_it_runs_as_a_notebook(lesson, tmp_path, monkeypatch):
     streams = [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
     assert not [text for text in streams if "Warning" in text]
     assert list((tmp_path / "runs").glob(f"{lesson}-1/pictures/*.png"))
+    assert cells[0].id == "install" and "%pip install" in cells[0].source and not cells[0].outputs
+    folded = [cell for cell in cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
+    assert folded and all("exercise" in cell.source for cell in folded)
 
 
 @pytest.mark.parametrize("lesson", lessons())

@@ -71,15 +71,15 @@ def last_step(run: Run, step: int | None) -> int:
     return run.steps[-1] if step is None and run.steps else step or 0
 
 
-def short(module: str) -> str:
-    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; other names as they are."""
-    parts = module.split(".")
-    if "layers" in parts[:-2]:
-        return f"layer {parts[parts.index('layers') + 1]} {parts[-1]}"
-    return parts[-1] if parts[0] == "model" else module
-
-
 _LAYER = re.compile(r"\.(\d+)\.(.+)$")
+
+
+def short(module: str) -> str:
+    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; GPT-2's `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
+    if found := _LAYER.search(module):
+        inside = found[2].split(".")
+        return f"layer {found[1]} {inside[-1] if '.layers.' in module else found[2]}"
+    return module.split(".")[-1] if module.startswith(("model.", "transformer.")) else module
 
 
 def layer_of(module: str) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from engine.errors import InputError
 from engine.run import Run
@@ -39,6 +40,9 @@ def plot_rates(
             va="top", color=colour, fontsize=14,
         )  # fmt: skip
     ax.set_xscale("log")
+    rates = sorted(set(table.rate))
+    ax.set_xticks(rates, [f"{rate:.1g}" if len(rates) > 6 else f"{rate:.2g}" for rate in rates])
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.margins(y=0.25)
     ax.set_xlabel("peak learning rate")
     ax.set_ylabel(f"{table.of[0]} loss at the end\n(nats a token, lower is better)")

@@ -35,7 +35,7 @@ def plot_skills(
     frame = frame.loc[:step]
     names = [run.task] * (run.task in frame) + [name for name in frame if name != run.task]
     table = frame[names].to_numpy().T
-    ax = axes_or_new(ax, figsize=(12, 0.42 * len(names) + 1.9))
+    ax = axes_or_new(ax, figsize=(12, max(4.8, 0.42 * len(names) + 1.9)))
     if value == "exact":
         image = ax.imshow(100 * table, cmap=score_map(current_theme()), vmin=0, vmax=100, aspect="auto")
         label, cells = "exactly right (%, higher is better)", [[f"{100 * v:.0f}" for v in row] for row in table]
