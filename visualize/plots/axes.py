@@ -75,7 +75,7 @@ _LAYER = re.compile(r"\.(\d+)\.(.+)$")
 
 
 def short(module: str) -> str:
-    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; GPT-2's `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
+    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
     if found := _LAYER.search(module):
         inside = found[2].split(".")
         return f"layer {found[1]} {inside[-1] if '.layers.' in module else found[2]}"
