@@ -44,6 +44,13 @@ def seconds(task: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def cpu_seconds(task: Callable[[], object]) -> float:
+    """Processor time of one call, all threads of this process together: the same on a machine that others use too."""
+    began = time.process_time()
+    task()
+    return time.process_time() - began
+
+
 def in_turn(tasks: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1) -> dict[str, list[float]]:
     """Seconds of each task, A B A B ..., so that a machine whose speed drifts is as unfair to all of them."""
     for _ in range(warm_up):

@@ -15,16 +15,19 @@ from typing import Any
 
 import av
 import numpy as np
-from manim import Camera, Scene, tempconfig
+from manim import Camera, Mobject, Scene, tempconfig
 
 from animations.camera import RegionCamera
 from animations.encode import CODECS, QUALITIES, Encoder
 from animations.film import quiet
 from animations.render import render_film
+from animations.runs import film_run
 from animations.scenes import Job, render_scene, runs_of
 from animations.workers import run_all
-from benchmarks.figures import Figure, in_turn, ratios, seconds
+from benchmarks.figures import Figure, cpu_seconds, in_turn, ratios
+from visualize.mobjects import text
 from visualize.mobjects.matrix import MatrixImage
+from visualize.mobjects.model import WholeModel
 from visualize.theme import PALETTES
 
 TITLE = "Films: the renderer beside stock Manim, and what a frame costs"
@@ -55,9 +58,11 @@ def _whole_film(folder: Path) -> list[Figure]:
         os.environ["GLASSTUNE_FILM_CACHE"] = str(folder / f"cache-{next(number)}")
         render_film(FILM, out=folder / "ours.mp4", quality=QUALITY, scenes=SCENES, progress=False)
 
+    processor: list[float] = []
+
     def stock() -> None:
-        for name in SCENES:
-            _stock_scene(name, folder)
+        _forget_texts()
+        processor.append(cpu_seconds(lambda: [_stock_scene(name, folder) for name in SCENES]))
 
     times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0)
     cores, what = os.cpu_count(), f"scenes {' and '.join(SCENES)} of {FILM}, {QUALITY}"
@@ -65,7 +70,14 @@ def _whole_film(folder: Path) -> list[Figure]:
         Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"]),
         Figure(f"{what}: ours, {cores} cores", "s", times["ours"]),
         Figure("stock Manim's time beside ours", "times", ratios(times["stock"], times["ours"]), "at least 3"),
+        Figure(f"{what}: stock Manim, processor time", "s", processor),
     ]
+
+
+def _forget_texts() -> None:
+    """Every film sets its texts anew, as one does that is made in a process of its own."""
+    text._set.cache_clear()
+    text._outline.cache_clear()
 
 
 def _stock_scene(name: str, folder: Path) -> Scene:
@@ -81,7 +93,7 @@ def _stock_scene(name: str, folder: Path) -> Scene:
 
 
 def _beside_encoding(folder: Path) -> list[Figure]:
-    """One process, one thread: the scenes drawn and encoded, and then only the encoder's part in that."""
+    """One process, one thread: the scenes drawn and encoded, the encoder's part in that, and encoding them alone."""
     names = SCENES
     shown = runs_of(FILM, None, None, names)
     paths = {name: str(run.path.resolve()) for name, run in shown.items()}
@@ -89,26 +101,27 @@ def _beside_encoding(folder: Path) -> list[Figure]:
     spent_in_it: list[float] = []
     alone: list[float] = []
     for _ in range(REPEATS):
+        _forget_texts()
         spent = 0.0
         add, close = Encoder.add, Encoder.close
 
         def timed(method: Callable[..., None]) -> Callable[..., None]:
             def run(*arguments: Any) -> None:
                 nonlocal spent
-                spent += seconds(lambda: method(*arguments))
+                spent += cpu_seconds(lambda: method(*arguments))
 
             return run
 
         Encoder.add, Encoder.close = timed(add), timed(close)  # type: ignore[method-assign]
         try:
             jobs = [Job(FILM, name, paths, QUALITY, "dark", folder / f"{name}.mp4", 1) for name in names]
-            whole.append(seconds(lambda jobs=jobs: [render_scene(job, lambda _: None) for job in jobs]))
+            whole.append(cpu_seconds(lambda jobs=jobs: [render_scene(job, lambda _: None) for job in jobs]))
         finally:
             Encoder.add, Encoder.close = add, close  # type: ignore[method-assign]
         spent_in_it.append(spent)
         alone.append(sum(_encoding_every_frame(folder / f"{name}.mp4", folder) for name in names))
     return [
-        Figure("drawing and encoding, one process, one thread", "s", whole),
+        Figure("ours, processor time (drawing and encoding, one process)", "s", whole),
         Figure("of that, encoding, what does not change left out", "s", spent_in_it),
         Figure("encoding the same frames alone, every one of them", "s", alone),
         Figure("drawing and encoding beside encoding alone", "times", ratios(whole, alone), "at most 1.3"),
@@ -116,7 +129,7 @@ def _beside_encoding(folder: Path) -> list[Figure]:
 
 
 def _encoding_every_frame(scene: Path, folder: Path) -> float:
-    """Seconds that our encoder's settings take for all frames of a scene, those that stand still included."""
+    """Processor time that our encoder's settings take for all frames of a scene, those that stand still included."""
     quality, took = QUALITIES[QUALITY], 0.0
     codec, options = CODECS[".mp4"]
     with av.open(str(scene)) as video, av.open(str(folder / "alone.mp4"), "w") as target:
@@ -133,41 +146,44 @@ def _encoding_every_frame(scene: Path, folder: Path) -> float:
                     made.pts, made.time_base = at, Fraction(1, quality.rate)
                     target.mux(stream.encode(made))
 
-            took += seconds(encode)
-        took += seconds(lambda: target.mux(stream.encode()))
+            took += cpu_seconds(encode)
+        took += cpu_seconds(lambda: target.mux(stream.encode()))
     return took
 
 
 def _frames() -> list[Figure]:
-    """What a matrix that changes in every frame costs to draw, from its values to the finished frame."""
+    """What a picture that changes in every frame costs to draw, from values at hand to the finished frame."""
     found = []
-    for camera_class in (RegionCamera, Camera):
-        who = "ours" if camera_class is RegionCamera else "stock Manim"
-        for what, rows, columns, cell, goal in (
-            ("a 256 x 256 matrix", 256, 256, 2, "at most 4"),
-            ("the whole model, 1,040,000 cells", 800, 1300, 1, "at most 12"),
-        ):
-            times = _drawing(camera_class, rows, columns, cell)
-            found.append(Figure(f"{what}, changing, {who}", "ms a frame", times, goal if who == "ours" else ""))
+    with tempconfig({"pixel_width": 1920, "pixel_height": 1080}):
+        text.register_font()
+        model = WholeModel(film_run(FILM), "dark").settle()
+        values = {module: model.run.weight(module) for module in model.tiles}
+        model._read = values.__getitem__  # type: ignore[method-assign]
+        random = np.random.default_rng(0).standard_normal((8, 256, 256), dtype=np.float32)
+        matrix = MatrixImage(random[0], 2.5, 2, "#ffffff", "dark").settle()
+        changing: tuple[tuple[str, Mobject, Callable[[int], object], str], ...] = (
+            ("a 256 x 256 matrix", matrix, lambda at: matrix.show(random[at % 8]), "at most 4"),
+            (f"{model.weights:,} weights", model, lambda at: model.show("W", limit=0.1 + 0.01 * at), "at most 12"),
+        )
+        for what, mobject, change, goal in changing:
+            for who, camera_class in (("ours", RegionCamera), ("stock Manim's camera", Camera)):
+                times = _drawing(camera_class, mobject, change)
+                found.append(Figure(f"{what}, changing, {who}", "ms a frame", times, goal if who == "ours" else ""))
     return found
 
 
-def _drawing(camera_class: type[Camera], rows: int, columns: int, cell: int) -> list[float]:
-    with tempconfig({"pixel_width": 1920, "pixel_height": 1080}):
-        camera = camera_class(background_color=PALETTES["dark"].background)
-        random = np.random.default_rng(0)
-        values = random.standard_normal((8, rows, columns), dtype=np.float32)
-        matrix = MatrixImage(values[0], 2.5, cell, "#ffffff", "dark", most=2048).settle()
-        still = camera.pixel_array.copy()
+def _drawing(camera_class: type[Camera], mobject: Mobject, change: Callable[[int], object]) -> list[float]:
+    camera = camera_class(background_color=PALETTES["dark"].background)
+    still = camera.pixel_array.copy()
 
-        def frame(at: int) -> np.ndarray:
-            matrix.show(values[at % 8])
-            camera.set_frame_to_background(still)
-            camera.capture_mobjects([matrix])
-            return camera.pixel_array.copy()
+    def frame(at: int) -> np.ndarray:
+        change(at)
+        camera.set_frame_to_background(still)
+        camera.capture_mobjects([mobject])
+        return camera.pixel_array.copy()
 
-        frame(0)
-        return [1000 * seconds(lambda at=at: frame(at)) for at in range(24)]
+    frame(0)
+    return [1000 * cpu_seconds(lambda at=at: frame(at)) for at in range(24)]
 
 
 def _picture(folder: Path) -> list[Figure]:
