@@ -142,8 +142,8 @@ class Recorder:
         self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
         self._evaluated_at = evaluation_schedule(evaluate_at, total)
         if goes_on and self.writes:
-            self._lock = lock(self.folder)
             adopt(self.folder, self.trained, resumed)
+            self._lock = lock(self.folder)
         elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
             for name, level in allot(sizes, captures, self.budget).items():
