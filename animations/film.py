@@ -119,6 +119,12 @@ class FilmScene(Scene):
         """A stamp in other words, for what no single run and step is shown in: "computed: ..."."""
         return sit(label(text, 28, self.colours.muted), config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
 
+    def stamp_several(self, others: str, step: int, run: Run | None = None) -> Text:
+        """The stamp of a frame with several runs in it: one by name, and how many besides ("two more")."""
+        name = fitted(f"run {(run or self.data).name}", 3.0, 28, self.colours.muted).original_text
+        stamp = label(f"{name} and {others}, step {step}", 28, self.colours.muted)
+        return sit(stamp, config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
+
     def play_in(self, *mobjects: Mobject, run_time: float = 0.6) -> None:
         self.play(*(FadeIn(mobject) for mobject in mobjects), run_time=run_time)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Recipe:
     """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options.
 
-    data: a task's name, alone or after a key of CHANGES ("noisy spanish"). first: only so many examples of its training
+    data: a task's name or "brackets", alone or after a key of CHANGES ("noisy spanish"). first: only so many examples of its training
     part; the held-out part stays whole.
     """
 
@@ -68,6 +68,11 @@ RECIPES = {
     "clean": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, _RACE, first=231),
     "noisy": Recipe("noisy spanish", "lora", {"r": 8, "alpha": 16}, _RACE),
 }
+_TRAINED = {"steps": 30, "batch_size": 16, "learning_rate": 4e-3, "evaluate_at": 3, "every": 30, "skills": 1}
+RECIPES |= {
+    f"brackets-{count}": Recipe("brackets", "lora", {"r": 8, "alpha": 16}, _TRAINED, first=count)
+    for count in (2, 8, 32, 128)
+}
 
 
 def folder_of(name: str) -> Path:
@@ -106,10 +111,12 @@ def film_run(name: str, progress: bool = True) -> Run:
 def training_data(name: str) -> "Conversations":
     """What the run called `name` of RECIPES is trained on."""
     from engine.data import load
+    from engine.evaluate.prompting import BRACKETS, brackets
 
     recipe = RECIPES[name]
     change, _, task = recipe.data.rpartition(" ")
-    data = CHANGES[change](load(task)) if change else load(task)
+    data = brackets() if task == BRACKETS else load(task)
+    data = CHANGES[change](data) if change else data
     return replace(data, train=data.train[: recipe.first])
 
 

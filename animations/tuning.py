@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
 
-from animations.film import HEADER_LINE, MARGIN, FilmScene, shown_run
+from animations.film import FilmScene, shown_run
 from animations.measures import measured
 from engine.errors import InputError
 from engine.measure.landscape import Landscape, change, measure_landscape
@@ -19,7 +19,7 @@ from engine.run import EMBEDDED, Run
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.matrix import units
 from visualize.mobjects.surface import SurfaceMap
-from visualize.mobjects.text import fitted, label, sit
+from visualize.mobjects.text import label, sit
 
 POINTS = 31  # along the longer side of the surface: each is a forward pass of every question
 OLD = "old skills"
@@ -70,12 +70,6 @@ def ground_of(*names: str) -> Landscape:
     return Landscape.from_json(measured("landscape", runs, make, points=POINTS, short=SHORT))
 
 
-def several(scene: FilmScene, run: Run, others: str) -> Text:
-    """The stamp of a scene that shows several runs at once: one by name, and how many besides."""
-    name = fitted(f"run {run.name}", 3.0, 28, scene.colours.muted).original_text
-    return sit(label(f"{name} and {others}", 28, scene.colours.muted), 7.11 - MARGIN, HEADER_LINE, RIGHT)
-
-
 def powers(low: float, high: float) -> dict[float, str]:
     """Ticks of a logarithmic axis: the powers of ten on it."""
     return {10.0**n: f"{10.0**n:g}" for n in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)}
@@ -104,7 +98,7 @@ class TuningScene(FilmScene):
         return Key(rows, left, top, width, self.colours, worth)
 
     def stamp_all(self, step: int) -> Text:
-        return several(self, self.data, f"two more, step {step}")
+        return self.stamp_several("two more", step)
 
     def surface(self, ground: Landscape, group: str, left: float, y: float, height: float = 4.4) -> SurfaceMap:
         """One group's map, as large as 9.4 units across and `height` allow; its left edge and middle line lie there."""
@@ -298,7 +292,7 @@ class WarmUp(FilmScene):
         rate = self.chart(runs, looks, "learning_rate", LEFT * 3.6)
         loss = self.chart(runs, looks, "loss", RIGHT * 3.4)
         names = ("with warm-up", "without")
-        stamp = several(self, runs[0], "one more, step 0")
+        stamp = self.stamp_several("one more", 0, runs[0])
         key = Key([(name, *look) for name, look in zip(names, looks, strict=True)], -6.0, 2.7, 3.0, self.colours)
         self.add(stamp, rate, loss, key)
         self.say("A high rate, with and without a warm-up.")
@@ -308,7 +302,7 @@ class WarmUp(FilmScene):
         for step in self.replay(seconds=6, most=60, run=runs[0]):
             rate.upto(step)
             loss.upto(step)
-            stamp = self.swap(stamp, several(self, runs[0], f"one more, step {step}"))
+            stamp = self.swap(stamp, self.stamp_several("one more", step, runs[0]))
 
         # What it did
         peaks = [float(run.metrics.loss.iloc[1:].max()) for run in runs]

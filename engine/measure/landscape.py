@@ -129,7 +129,7 @@ def measure_landscape(
     directions = plane(change(first), change(others[0]))
     paths = {run.name: project(run, directions) for run in runs}
     x, y = grid(list(paths.values()), points, margin)
-    asked = _Asked(first, groups)
+    asked = Asked(first, groups)
     losses = {group: np.empty((len(y), len(x))) for group in groups}
     for row, column in np.ndindex(len(y), len(x)):
         at = np.array([x[column], y[row]], np.float32)
@@ -142,8 +142,8 @@ def _source(run: Run) -> str | None:
     return run.info.get("model", {}).get("source")
 
 
-class _Asked:
-    """The base model with any change to its weights, asked for the losses of groups of conversations."""
+class Asked:
+    """A run's base model with any change to the weights that the run changed, asked groups of conversations."""
 
     def __init__(self, run: Run, groups: Mapping[str, list[list[dict[str, str]]]]) -> None:
         import torch
@@ -160,7 +160,8 @@ class _Asked:
         self.start = [weight.detach().clone() for weight in self.weights]
         self.tensor = torch.from_numpy
 
-    def __call__(self, moved: np.ndarray) -> dict[str, float]:
+    def each(self, moved: np.ndarray) -> dict[str, tuple[list[float], list[bool], list[int]]]:
+        """moved: as `change` gives it. For each group, what `engine.evaluate.score_answers` says of its answers."""
         from engine.evaluate import score_answers
 
         at = 0
@@ -168,8 +169,8 @@ class _Asked:
             part = self.tensor(moved[at : at + weight.numel()]).reshape(about["shape"])
             weight.data = start + (part.T if about.get("transposed") else part)
             at += weight.numel()
-        found = {}
-        for name, rows in self.rows.items():
-            losses, _, counts = score_answers(self.model, rows, self.pad)
-            found[name] = sum(losses) / sum(counts)
-        return found
+        return {name: score_answers(self.model, rows, self.pad) for name, rows in self.rows.items()}
+
+    def __call__(self, moved: np.ndarray) -> dict[str, float]:
+        """The loss on each group, nats a token."""
+        return {name: sum(losses) / sum(counts) for name, (losses, _, counts) in self.each(moved).items()}
