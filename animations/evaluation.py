@@ -7,7 +7,7 @@ manim render animations/evaluation.py Parted     one scene, with stock Manim
 import math
 import random
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -171,10 +171,10 @@ def question_losses(low: str, low_step: int, high: str, high_step: int) -> pd.Da
     """The loss and the verdict of each held-out question at two moments: columns low, low_right, high, high_right."""
     moments = {"low": (Run.load(low), low_step), "high": (Run.load(high), high_step)}
 
-    def make() -> dict[str, list[float]]:
+    def make() -> dict[str, Any]:
         from engine.evaluate.compare import questions_of
 
-        found: dict[str, list[float]] = {}
+        found: dict[str, Any] = {}
         asked = {"task": questions_of(moments["low"][0], "spanish", 100)[1]}
         for side, (run, step) in moments.items():
             losses, right, counts = Asked(run, asked).each(change(run, step))["task"]
@@ -250,7 +250,8 @@ class Cloud(EvaluationScene):
         self.finish()
 
     def chart(self) -> Chart:
-        looks = zip((*self.colours.rates, self.colours.delta), ("dotted", "solid", "dashed", "solid"), strict=True)
+        styles: tuple[Dash, ...] = ("dotted", "solid", "dashed", "solid")
+        looks = zip((*self.colours.rates, self.colours.delta), styles, strict=True)
         order = [shown_run("rate-low"), self.data, shown_run("rate-high"), shown_run("small")]
         series = [
             Series(run.name, *(run.skill_losses[self.task].to_numpy(), run.skills[self.task].to_numpy()), color, dash)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Recipe:
     """What a film's own run is made from: see `engine.finetune.finetune`. method: a name of ours with its options.
 
-    data: a task's name or "brackets", alone or after a key of CHANGES ("noisy spanish"). first: only so many examples of its training
-    part; the held-out part stays whole.
+    data: a task's name or "brackets", alone or after a key of CHANGES ("noisy spanish"). first: only so many examples
+    of its training part; the held-out part stays whole.
     """
 
     data: str
