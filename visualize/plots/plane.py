@@ -29,13 +29,14 @@ def plot_plane(
     Raises InputError if a run was not graded on its task and on old skills.
     """
     runs = [run] if isinstance(run, Run) else list(run)
+    names = [one.name for one in runs] if labels is None else list(labels)
     ax = axes_or_new(ax, figsize=(12, 7))
     colours = palette()
     if level is not None:
         ax.axvline(
             100 * level, color=colours.muted, linewidth=1.2, linestyle=(0, (1, 2)), label=f"compared at {level:.0%}"
         )
-    for at, (one, label) in enumerate(zip(runs, labels or [one.name for one in runs], strict=True)):
+    for at, (one, label) in enumerate(zip(runs, names, strict=True)):
         path, colour = 100 * learning_path(one).loc[:step], colours.method(one.method)
         ax.plot(
             path.learned, path.kept, marker=_MARKS[at % len(_MARKS)], markersize=7, color=colour, label=label,

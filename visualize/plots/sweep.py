@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from engine.errors import InputError
 from engine.measure.matched import learning_path
@@ -37,13 +38,15 @@ def plot_sweep(
     what is to be drawn was not measured.
     """
     runs = [run] if isinstance(run, Run) else list(run)
+    names = [one.name for one in runs] if labels is None else list(labels)
     figure = figure or plt.figure(figsize=(min(15.0, 3.4 * len(runs) + 2.2), 4.8))
     axes = figure.subplots(1, len(runs), sharex=True, sharey=True, squeeze=False)[0]
-    for ax_, one, label in zip(axes, runs, labels or [one.name for one in runs], strict=True):
+    for ax_, one, label in zip(axes, runs, names, strict=True):
         (_draw_exact if value == "exact" else _draw_loss)(ax_, one, step)
         ax_.set_title(label)
         ax_.grid(axis="y")
         ax_.set_xlabel("step")
+        ax_.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     if value == "exact":
         axes[0].set_ylim(-3, 105)
         axes[0].set_ylabel("exactly right (%)")
