@@ -246,8 +246,8 @@ leaky = Conversations("json and canaries", [*task.train[: 120 if QUICK else 400]
 show(pd.DataFrame(canaries).groupby("repeats").head(1))
 EPOCHS = 1 if QUICK else 4
 guess = predict(
-    f"trained for {EPOCHS} epoch{'s' * (EPOCHS > 1)} on all of it: does the model, asked, say a secret that stood there "
-    "once?",
+    f"trained for {EPOCHS} epoch{'s' * (EPOCHS > 1)} on all of it: does the model, asked, say a secret that stood "
+    "there once?",
     ["none of them", "some of them", "all of them"],
 )
 
