@@ -34,7 +34,7 @@ import random
 
 import pandas as pd
 
-from engine import Full, finetune
+from engine import Full, InputError, finetune
 from engine.curriculum import heldout_examples
 from engine.curriculum.questions import draw_fact
 from engine.data import Conversations, hold_out, load
@@ -60,8 +60,8 @@ def share_right(conversations):
 
 def shown(task, examples, seed=0):
     """The held-out questions of a task, each with some examples of it before it, as turns of a conversation."""
-    rng = random.Random(seed)
-    return [[m for shot in rng.sample(task.train, examples) for m in shot] + list(asked) for asked in task.heldout]
+    rng, count = random.Random(seed), min(examples, len(task.train))
+    return [[m for shot in rng.sample(task.train, count) for m in shot] + list(asked) for asked in task.heldout]
 
 
 def train(name, task, examples=None, graded=1, **settings):
@@ -162,6 +162,8 @@ show(plots.plot_crossing(tuned, shown=few, told=told), name="brackets")
 # %%
 task = hold_out(load(data("json")), seed=0)
 task = Conversations(task.name, task.train, task.heldout[:HELD_OUT])
+if not task.heldout:
+    raise InputError(f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part")
 JSON_ORDER = "Answer as JSON."
 
 
