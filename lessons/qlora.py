@@ -38,8 +38,8 @@ import pandas as pd
 import torch
 from bitsandbytes import functional
 
-from engine import LoRA, QLoRA, finetune
-from engine.data import load
+from engine import InputError, LoRA, QLoRA, finetune
+from engine.data import hold_out, load
 from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
 from engine.measure.quantize import KINDS, double_bits, levels, quantization_error, quantize
 from engine.measure.shares import newcombe, wilson
@@ -58,7 +58,7 @@ from lessons.stage import (
     predict,
     rate,
     show,
-)  # fmt: skip
+)
 from visualize import plots
 
 QUICK = current().quick
@@ -181,7 +181,7 @@ assert (theirs == single.codes).all() and np.allclose(values, single.values(), a
 
 # %% [markdown]
 # ## Why these levels?
-# The levels of NF4 are the quantiles of a normal distribution: if weights are spread like a bell, each level is taken
+# The levels of NF4 are the quantiles of a normal distribution: were weights spread just so, each level would be taken
 # about equally often. FP4 is a tiny floating-point number; int4 is the whole numbers from -7 to 7.
 
 # %%
@@ -196,9 +196,11 @@ errors = pd.DataFrame(
     }
 )  # fmt: skip
 errors.index.name = "weights in a block"
+taken = 100 * np.bincount(single.codes, minlength=16) / single.codes.size
 guess.reveal(str(errors.loc[64].idxmin()))
 show("Error beside W, in per cent, mean over all matrices:", errors)
 show(plots.plot_levels(model(), module=MODULE), name="levels")
+show(f"Of the levels of NF4 the most taken holds {taken.max():.1f} % of this matrix, the least {taken.min():.1f} %.")
 show(plots.plot_quantization_error(model(), module=MODULE), name="error")
 
 # %%
@@ -221,11 +223,13 @@ exercise(
 
 # %%
 PER_SKILL = 4 if QUICK else 12
+task = hold_out(load(data("spanish")), seed=0)
+if not task.heldout:
+    raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
 if model() == "embedded":
     graded = [talk for group in curriculum_groups(PER_SKILL).values() for talk in group]
 else:
-    task = load(data("spanish"))
-    graded = [talk for talk in task.heldout or task.train if last_answer(talk)][:100]
+    graded = [talk for talk in task.heldout if last_answer(talk)][:100]
 encoded = [row for row in (encode_last_answer(tokenizer, talk) for talk in graded) if row.trained]
 
 
@@ -318,24 +322,23 @@ lora, qlora = runs
 
 # %%
 show(plots.plot_loss(runs), name="loss")
-n = min(100, lora.info["data"]["heldout"])
+n = min(100, len(task.heldout))
 results = {}
 for run in runs:
     right, old = new_skill(run), old_skills(run).mean(axis=1)
-    low, high = wilson(right.iloc[-1] * n, n) if n else (0.0, 1.0)
+    low, high = wilson(right.iloc[-1] * n, n)
     results[run.method] = {
-        "held out (%)": 100 * right.iloc[-1] if n else float("nan"),
+        "held out (%)": 100 * right.iloc[-1],
         "95 % interval": f"{100 * low:.0f} to {100 * high:.0f}",
         "old skills before (%)": 100 * old.iloc[0],
         "and after (%)": 100 * old.iloc[-1],
         "last loss": run.metrics.loss.iloc[-10:].mean(),
     }
 results = pd.DataFrame.from_dict(results, orient="index").rename_axis("method")
-if n:
-    p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
-    low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
-    guess.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
-    show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
+p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
+low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
+guess.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
+show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
 show(results)
 
 # %% [markdown]
@@ -343,15 +346,10 @@ show(results)
 # model than it was trained with. Does it mind?
 
 # %%
-questions = [talk for talk in load(data("spanish")).heldout if last_answer(talk)][:100]
-if questions:
-    asked_of = [encode_last_answer(tokenizer, talk) for talk in questions]
-    _, right, _ = score_answers(load_tuned(qlora).eval(), asked_of, tokenizer.pad_token_id)
-    on_full = 100 * float(np.mean(right))
-    show(
-        f"QLoRA's adapter on its own base, in four bits: {results['held out (%)']['qlora']:.1f} % of held-out questions"
-    )
-    show(f"The same adapter on the base in 32 bits: {on_full:.1f} %")
+held_out = [encode_last_answer(tokenizer, talk) for talk in task.heldout[:100]]
+_, right, _ = score_answers(load_tuned(qlora).eval(), held_out, tokenizer.pad_token_id)
+show(f"QLoRA's adapter on its own base, in four bits: {results['held out (%)']['qlora']:.1f} % are right")
+show(f"The same adapter on the base in 32 bits: {100 * np.mean(right):.1f} %")
 
 # %% [markdown]
 # ## Which GPU?

@@ -34,7 +34,8 @@ NAMES = {
     "1B": "Llama 3.2 1B", "3B": "Llama 3.2 3B", "8B": "Llama 3.1 8B",
     "14B": "Qwen 2.5 14B", "32B": "Qwen 2.5 32B", "70B": "Llama 3.1 70B",
 }  # fmt: skip
-GPUS = {"T4": 16, "RTX 4090": 24, "RTX A6000": 48, "H100": 80}  # GiB of memory each
+# GiB of memory that each leaves to a program; a T4 keeps one of its 16 for error correction.
+GPUS = {"T4": 15, "RTX 4090": 24, "RTX A6000": 48, "H100": 80}
 GIB = 2**30
 
 
