@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lessons import progress
-from lessons.showing import current, in_notebook, plain, show
+from lessons.showing import current, in_notebook, plain, show, show_form
 
 TRIES = 3
 
@@ -36,7 +36,7 @@ def predict(question: str, choices: Sequence[str]) -> Prediction:
     if in_notebook():
         _choose_in_notebook(prediction)
         return prediction
-    _show_choices(choices)
+    show(_numbered(choices))
     while current().interactive and prediction.guess is None:
         typed = current().console.input("Your prediction (number, or Enter to skip): ").strip()
         if not typed:
@@ -54,21 +54,19 @@ def chosen(typed: str, choices: Sequence[str]) -> str | None:
     return next((choice for choice in choices if choice.casefold() == typed.strip().casefold()), None)
 
 
-def _show_choices(choices: Sequence[str]) -> None:
-    for number, choice in enumerate(choices, 1):
-        show(f"  {number}. {choice}")
+def _numbered(choices: Sequence[str]) -> str:
+    return "\n".join(f"  {number}. {choice}" for number, choice in enumerate(choices, 1))
 
 
 def _choose_in_notebook(prediction: Prediction) -> None:
     try:
         import ipywidgets
-        from IPython.display import display
     except ImportError:
-        _show_choices(prediction.choices)
+        show(_numbered(prediction.choices))
         return
     buttons = ipywidgets.RadioButtons(options=list(prediction.choices), value=None, layout={"width": "max-content"})
     buttons.observe(lambda change: setattr(prediction, "guess", change["new"]), names="value")
-    display(buttons)
+    show_form(buttons, _numbered(prediction.choices))
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,9 @@ class Exercise:
     hint: str
     tolerance: float = 0.01
     choices: Sequence[str] = ()
+
+    def _ipython_display_(self) -> None:
+        """Nothing: a notebook would print the answer, as the value of the cell that asks."""
 
     def is_right(self, given: str | float) -> bool:
         """Text is compared without case; numbers within `tolerance`, relative; thousands may have commas."""
@@ -118,7 +119,8 @@ def exercise(
     if in_notebook():
         _form_in_notebook(asked)
         return asked
-    _show_choices(choices)
+    if choices:
+        show(_numbered(choices))
     for _ in range(TRIES if current().interactive else 0):
         typed = current().console.input("Your answer (Enter to skip): ").strip()
         if not typed or asked.check(typed):
@@ -128,12 +130,11 @@ def exercise(
 
 
 def _form_in_notebook(asked: Exercise) -> None:
+    how = "\n".join([*([_numbered(asked.choices)] if asked.choices else []), "To answer, run this cell."])
     try:
         import ipywidgets
-        from IPython.display import display
     except ImportError:
-        _show_choices(asked.choices)
-        show("Write  .check(your answer)  on what this cell returned.")
+        show(how.replace("run this cell", "write .check(your answer) on what this cell returned"))
         return
     box = (
         ipywidgets.RadioButtons(options=list(asked.choices), value=None, layout={"width": "max-content"})
@@ -147,4 +148,4 @@ def _form_in_notebook(asked: Exercise) -> None:
             said.value = asked.verdict(box.value)
 
     button.on_click(check)
-    display(ipywidgets.HBox([box, button, said]))
+    show_form(ipywidgets.HBox([box, button, said]), how)

@@ -34,16 +34,15 @@ class CodeExercise:
     hint: str
     solved: bool = False
 
-    def check(self, function: Callable[..., Any]) -> bool:
-        """Say whether the student's function does what it should; the answer is kept."""
+    def check(self, function: Callable[..., Any]) -> None:
+        """Say whether the student's function does what it should; the answer is kept, and `solved` tells it."""
         if _is_untouched(function):
             show("Write your lines in place of the dots, then run this cell.")
-            return False
+            return
         trouble = self.trouble(function)
         progress.note(current().lesson, "exercises", self.question, given="code", right=not trouble)
         show(f"Not yet. {trouble}Hint: {self.hint}" if trouble else "Right.")
-        self.solved = self.solved or not trouble
-        return not trouble
+        self.solved = not trouble
 
     def trouble(self, function: Callable[..., Any]) -> str:
         """What is wrong with a function, in a sentence; empty if nothing is."""
@@ -118,7 +117,9 @@ def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
         function = scratch.get(function_name(starter))
         if not callable(function):
             show(f"Not yet. There is no function called {function_name(starter)}.")
-        elif asked.check(function):
+        else:
+            asked.check(function)
+        if asked.solved:
             break
     asked.reveal()
 

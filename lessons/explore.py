@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from engine.run import Run
-from lessons.showing import figure_of, in_notebook, show
+from lessons.showing import figure_of, in_notebook, show, show_form
 
 
 def explore(
@@ -37,7 +37,6 @@ def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: 
     """Display the controls and their picture; False where ipywidgets is missing."""
     try:
         import ipywidgets
-        from IPython.display import display
     except ImportError:
         return False
     step = ipywidgets.SelectionSlider(options=steps, value=steps[-1], description="step", continuous_update=False)
@@ -50,7 +49,8 @@ def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: 
     for control in (step, module):
         control.observe(redraw, names="value")
     redraw()
-    display(ipywidgets.VBox([ipywidgets.HBox([step, *([module] if modules else [])]), picture]))
+    box = ipywidgets.VBox([ipywidgets.HBox([step, *([module] if modules else [])]), picture])
+    show_form(box, "a picture with sliders: run this cell", bytes(picture.value))
     return True
 
 

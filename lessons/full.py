@@ -124,18 +124,19 @@ arguments = TrainingArguments(
     seed=0,
 )
 capture = CaptureCallback(
-    HERE / "run",
+    HERE / "full",
     evaluator=make_evaluator(tokenizer, task, skills=(2 if QUICK else 20) if model() == "embedded" else 0),
     evaluate_at=2 if QUICK else 8,
     source=model(),
     info={"method": {"name": "full"}, "data": {"name": task.name}},
+    say=False,
 )
 trainer = Trainer(
     network, arguments, train_dataset=train, data_collator=DataCollatorForSeq2Seq(tokenizer), callbacks=[capture]
 )
 trainer.remove_callback(PrinterCallback)  # it would print a line a step; the callback keeps them
 trainer.train()
-run = Run.load(HERE / "run")
+run = Run.load(HERE / "full")
 show(run)
 show(plots.plot_loss(run), name="loss")
 
@@ -299,9 +300,9 @@ exercise(
 
 # %%
 with without_bars():
-    trainer.save_model(str(HERE / "run" / "model"))
-tokenizer.save_pretrained(HERE / "run" / "model")
-kept = sum(file.stat().st_size for file in (HERE / "run" / "model").glob("*.safetensors"))
+    trainer.save_model(str(HERE / "full" / "model"))
+tokenizer.save_pretrained(HERE / "full" / "model")
+kept = sum(file.stat().st_size for file in (HERE / "full" / "model").glob("*.safetensors"))
 show(f"This task's model is {kept / 1e6:.1f} MB on disk; ten tasks would be {10 * kept / 1e6:.0f} MB.")
 
 # %%

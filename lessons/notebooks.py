@@ -96,6 +96,14 @@ def _execute(lesson: str, notebook: Any, quick: bool) -> None:
             os.environ.update(before)
 
 
+def _trust(path: Path) -> None:
+    """Sign what was run here just now: of a notebook that nobody signed, Jupyter draws no forms and sliders."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    NotebookNotary().sign(nbformat.read(path, 4))
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lessons.notebooks", description=__doc__.splitlines()[0])
@@ -106,6 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
         made = make_notebook(lesson, chosen.out, execute=not chosen.no_run, quick=chosen.quick)
+        if not chosen.no_run:
+            _trust(made)
         tqdm.write(str(made))
     return 0
 

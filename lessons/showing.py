@@ -123,6 +123,16 @@ def show_picture(figure: Figure, name: str) -> None:
     plt.close(figure)
 
 
+def show_form(form: Any, text: str, png: bytes = b"") -> None:
+    """Display an ipywidget; where it cannot be drawn (a page without a kernel), `png` or else `text` stands for it."""
+    from IPython.display import display
+
+    bundle = {**form._repr_mimebundle_(), "text/plain": text}
+    if png:
+        bundle["image/png"] = base64.standard_b64encode(png).decode()
+    display(bundle, raw=True)
+
+
 def draw_in_terminal(path: Path) -> None:
     """The picture itself, in terminals that draw pictures (iTerm2's and kitty's protocols)."""
     if not sys.stdout.isatty():

@@ -3,15 +3,17 @@
 import json
 import sys
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from engine import LoRA
 from engine.finetune import LEARNING_RATES, LEARNING_RATES_LARGE
 from engine.models import load_model
-from lessons import explore, progress, stage
+from lessons import explore, progress, showing, stage
 from lessons.__main__ import main
 from lessons.coding import ask_in_terminal, complete, without_answers
 from visualize import plots
@@ -111,9 +113,12 @@ def test_a_function_is_checked_as_a_notebooks_cell_does(watched):
 
     def stub(x): ...
 
-    assert not asked.check(stub) and "in place of the dots" in said.getvalue()
-    assert not asked.check(lambda x: 1 / 0) and "ZeroDivisionError" in said.getvalue()
-    assert asked.check(lambda x: x + x) and asked.solved
+    asked.check(stub)
+    assert not asked.solved and "in place of the dots" in said.getvalue()
+    asked.check(lambda x: 1 / 0)
+    assert not asked.solved and "ZeroDivisionError" in said.getvalue()
+    asked.check(lambda x: x + x)
+    assert asked.solved and "Right." in said.getvalue()
     assert progress.count("test") == (1, 1)
 
 
@@ -194,7 +199,7 @@ def test_exploring_is_one_picture_in_a_terminal(watched, lora_run, tmp_path):
 
 def test_sliders_redraw_the_step_and_matrix_that_are_chosen(monkeypatch):
     shown, drawn = [], []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(explore, "show_form", lambda form, *_: shown.append(form))
 
     def draw(module, step):
         drawn.append((module, step))
@@ -225,3 +230,15 @@ def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):
     assert "spanish" not in stage.old_skills(lora_run) and len(stage.new_skill(lora_run)) == len(lora_run.skills)
     monkeypatch.setattr(type(lora_run), "skills", property(lambda _: pd.DataFrame()))
     assert stage.old_skills(lora_run).empty and stage.new_skill(lora_run).empty
+
+
+def test_a_form_has_a_plain_form_for_pages_without_a_kernel(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    showing.show_form(ipywidgets.Label("x"), "  1. x", b"png")
+    assert shown[0]["text/plain"] == "  1. x" and shown[0]["image/png"] == "cG5n"
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]
+
+
+def test_a_notebook_does_not_print_the_answer():
+    assert DisplayFormatter().format(stage.Exercise("how many?", 3, "count")) == ({}, {})
