@@ -312,7 +312,7 @@ class Storage(QloraScene):
             self.say("Scales are quantised too: double quantisation.")
             parts = [codes, bits_of(self.scale_code(), 8).T]
             names = ["64 weights, four bits", f"their scale, 8 bits; one float32 for {SCALE_BLOCK} scales"]
-            shown = self.stage(shown, parts, names, "scales too", bits)
+            shown = self.stage(shown, parts, names, "8-bit scales", bits)
         self.say(f"{bits:.2f} bits a weight in place of 16: {16 / bits:.1f} times smaller.")
         self.finish()
 

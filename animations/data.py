@@ -1,0 +1,364 @@
+"""The film of the data: a record becomes a conversation, tokens, a mask; its loss glows; clean and noisy data race.
+
+python -m animations.render data          the whole film
+manim render animations/data.py Glow      one scene, with stock Manim
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from manim import DOWN, LEFT, FadeIn, Text, VGroup
+
+from animations.film import FilmScene, shown_run
+from animations.runs import training_data
+from engine.curriculum import Message
+from engine.data import Conversations, Encoded, encode, hold_out, load, read_jsonl, with_template
+from engine.errors import InputError
+from engine.evaluate import last_answer
+from engine.evaluate.compare import tokenizer_of
+from engine.evaluate.tokens import piece, token_losses
+from engine.run import Run
+from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK, AnswerTable, answers_at, questions
+from visualize.mobjects.bars import Bars, Row
+from visualize.mobjects.chart import Axis, Chart, Series
+from visualize.mobjects.text import fitted, label, sit
+from visualize.mobjects.tokens import SurpriseScale, TokenBoxes
+
+EDGE, WIDE = -6.76, 13.5  # where lines begin, and how long they may be
+ROWS = 5  # texts whose tokens glow
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run whose training data is not at hand."""
+    if not (run.info.get("data", {}).get("source")):
+        raise InputError(f"run {run.name} does not say where its data is; the film data shows the records themselves")
+    data_of(run)
+
+
+@cache
+def data_of(run: Run) -> Conversations:
+    """What the run was trained on, and what it held out."""
+    return hold_out(load(run.info["data"]["source"]), run.info.get("settings", {}).get("seed", 0))
+
+
+def example(run: Run) -> list[Message]:
+    """The record that the film follows: the first that has an input beside its instruction, or else the first."""
+    train = data_of(run).train
+    return next((c for c in train if (record_of(c) or {}).get("input")), train[0])
+
+
+def record_of(conversation: list[Message]) -> dict[str, object] | None:
+    """The record as it stands in its file, if that is JSON lines; the conversation knows its line."""
+    stood = re.fullmatch(r"(.+), line (\d+)", getattr(conversation, "where", ""))
+    return _lines(stood[1]).get(int(stood[2])) if stood else None
+
+
+@cache
+def _lines(path: str) -> dict[int, dict[str, object]]:
+    return dict(read_jsonl(Path(path)))
+
+
+@cache
+def losses_of(run: Run) -> pd.DataFrame:
+    """Each token's loss in some held-out conversations, at every captured step."""
+    data = data_of(run)
+    return token_losses(run, (data.heldout or data.train)[:ROWS], max_length=512)
+
+
+class DataScene(FilmScene):
+    """What the scenes share: one record of the run's data, and its tokens."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.conversation = example(self.data)
+        self.tokenizer = with_template(tokenizer_of(self.data))
+        self.encoded: Encoded = encode(self.tokenizer, self.conversation)
+        self.texts = [piece(self.tokenizer, token) for token in self.encoded.ids]
+        self.learned = [at for at, label in enumerate(self.encoded.labels) if at and label >= 0]
+        self.masked = [at for at in range(len(self.texts)) if at not in self.learned]
+
+    def tokens(self, top: float) -> TokenBoxes:
+        """The tokens in two lines at most; those that the template added in its colour."""
+        boxes = TokenBoxes(self.texts, WIDE, self.theme, 36, lines=2, least=0.8, drop=1.4).at(EDGE, top)
+        special = [at for at, token in enumerate(self.encoded.ids) if token in self.tokenizer.all_special_ids]
+        return boxes.tint(self.colours.A, special)
+
+    def line(self, text: str, y: float, color: str | None = None, size: int = 36) -> Text:
+        return sit(fitted(text, WIDE, size, color or self.colours.foreground), EDGE, y)
+
+    def head(self, text: str, y: float) -> Text:
+        return sit(label(text, 30, self.colours.muted), EDGE, y)
+
+    def template(self, y: float) -> VGroup:
+        """The conversation through the chat template; what the template added has a colour of its own."""
+        whole = self.tokenizer.apply_chat_template(list(self.conversation), tokenize=False)
+        said = "|".join(re.escape(m["content"]) for m in self.conversation if m["content"])
+        line, x = VGroup(), EDGE
+        for at, part in enumerate(re.split(f"({said})", whole)):
+            if not part.strip():
+                continue
+            color = self.colours.foreground if at % 2 else self.colours.A
+            text = fitted(part.replace("\n", "\N{RETURN SYMBOL}"), EDGE + WIDE - x, 34, color)
+            line.add(sit(text, x, y))
+            x = text.get_right()[0] + 0.07
+            if x > EDGE + WIDE - 1:
+                break
+        return line
+
+
+class Record(DataScene):
+    """A record is what user and assistant say; the model's template marks who speaks."""
+
+    title = "From a record to a text"
+
+    def construct(self) -> None:
+        # As it stands in the file
+        record = record_of(self.conversation)
+        fields = [f'"{name}": "{value}"' for name, value in (record or {}).items()]
+        self.add(self.stamp())
+        self.say(f"One of {len(data_of(self.data).train):,} records that the model learns from.")
+        if fields:
+            self.play_in(
+                self.head("the record", 2.55), *(self.line(f, 1.95 - 0.5 * at) for at, f in enumerate(fields[:3]))
+            )
+
+        # A conversation
+        self.say("Its fields are what user and assistant say.")
+        spoken = [f"{message['role']}:  {message['content']}" for message in self.conversation[:3]]
+        self.play_in(self.head("a conversation", 0.2), *(self.line(s, -0.4 - 0.5 * at) for at, s in enumerate(spoken)))
+
+        # The template
+        self.say("The model's own template marks who speaks.")
+        self.play_in(self.head("the text that the model reads", -1.75), self.template(-2.4))
+        self.finish()
+
+
+class Tokens(DataScene):
+    """The text is cut into tokens, each a number."""
+
+    title = "From a text to tokens"
+
+    def construct(self) -> None:
+        # Cut into pieces
+        text, boxes = self.template(1.9), self.tokens(-0.1)
+        self.add(self.stamp(), self.head("the text", 2.5), text)
+        self.say(f"It is cut into {len(self.texts)} tokens: pieces of words.")
+        self.play(FadeIn(boxes, target_position=text), FadeIn(self.head("its tokens", 0.7)), run_time=1.0)
+
+        # Numbers
+        self.say(f"Each is one of {len(self.tokenizer):,} that the model knows.")
+        self.play_in(boxes.below([str(token) for token in self.encoded.ids], 28, self.colours.muted))
+        self.say(self.pieces())
+        self.finish()
+
+    def pieces(self) -> str:
+        """Which word took most tokens, and which one took a single one."""
+        words: dict[str, int] = {}
+        for text, token in zip(self.texts, self.encoded.ids, strict=True):
+            if token in self.tokenizer.all_special_ids:
+                continue
+            if words and not text.startswith(" ") and text.isalnum():
+                word, count = words.popitem()
+                words[word + text] = count + 1
+            else:
+                words[text.strip()] = 1
+        longest = max(words, key=lambda word: words[word])
+        single = next((word for word in words if words[word] == 1 and word.isalpha()), None)
+        also = f", {quoted(single)} one" if single and words[longest] > 1 else ""
+        return f"{quoted(longest)} takes {words[longest]} of them{also}."
+
+
+class Mask(DataScene):
+    """Only the answer's tokens are learned: the others are masked."""
+
+    title = "Only the answer is learned"
+
+    def construct(self) -> None:
+        # Every token is predicted
+        boxes = self.tokens(1.9)
+        self.add(self.stamp(), boxes)
+        self.say("A model predicts each token from those before it.")
+
+        # The question is masked
+        hidden = dict.fromkeys(self.masked, "−100")
+        marks = [hidden.get(at, str(token)) for at, token in enumerate(self.encoded.ids)]
+        self.say("The question is masked: its labels are \N{MINUS SIGN}100.")
+        self.play(boxes.animate.tint(self.colours.muted, self.masked), run_time=0.5)
+        self.play_in(boxes.below(marks, 28, self.colours.muted))
+
+        # What is left, here and in all of the data
+        self.say(f"Only {len(self.learned)} tokens are learned: the answer and its end.")
+        self.play(boxes.animate.tint(self.colours.delta, self.learned), run_time=0.5)
+        rows = [encode(self.tokenizer, conversation) for conversation in data_of(self.data).train]
+        learned, every = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
+        self.say(f"In all {len(rows):,} records: {learned:,} of {every:,} tokens, {learned / every:.0%}.")
+        bars = [
+            Row("all", every, f"{every:,}", self.colours.W),
+            Row("learned", learned, f"{learned:,}", self.colours.delta),
+        ]
+        self.play_in(Bars("tokens of the training data", bars, every, 7.4, self.colours).at(EDGE, -0.9))
+        self.finish()
+
+
+class Glow(DataScene):
+    """The loss is a sum over tokens: each one's share glows, and fades as it is learned."""
+
+    title = "The loss, token by token"
+
+    def construct(self) -> None:
+        # Before training
+        self.losses = losses_of(self.data)
+        first, last = self.data.steps[0], self.data.steps[-1]
+        learned = self.losses[self.losses.learned]
+        self.limit = float(learned[learned.step == first].loss.max())
+        self.at = {key: table.loss.to_numpy() for key, table in learned.groupby(["step", "row"])}
+        self.mean = learned.groupby("step").loss.mean()
+        self.boxes = [self.text(row, table) for row, table in learned[learned.step == first].groupby("row")]
+        self.stamped = self.stamp(first)
+        self.add(self.stamped, SurpriseScale(self.limit, 4.6, self.theme).at(-2.6, -2.55))
+        self.show_step(first)
+        self.say(f"Before training, right answers surprise: {self.mean[first]:.1f} nats a token.")
+
+        # Training
+        self.say("Training takes the surprise out, token by token.")
+        for step in self.replay(seconds=12):
+            self.show_step(step)
+
+        # What is left
+        left = learned[learned.step == last]
+        hardest = left.loc[left.loss.idxmax()]
+        self.say(
+            f"Step {last:,}: {self.mean[last]:.2f} nats a token, "
+            f"at most {hardest.loss:.2f}, at {quoted(hardest.text.strip())}."
+        )
+        self.finish()
+
+    def text(self, row: int, table: pd.DataFrame) -> TokenBoxes:
+        """A question, and its right answer's tokens in boxes."""
+        data, y = data_of(self.data), 2.35 - 0.95 * row
+        asked, _ = last_answer((data.heldout or data.train)[row]) or ([], "")
+        question = asked[-1]["content"] if asked else "(no question)"
+        self.add(sit(fitted(question, 6.9, 32, self.colours.muted), EDGE, y))
+        boxes = TokenBoxes(list(table.text), 6.4, self.theme).at(0.35, y)
+        self.add(boxes)
+        return boxes
+
+    def show_step(self, step: int) -> None:
+        for row, boxes in enumerate(self.boxes):
+            boxes.glow(self.at[step, row], self.limit)
+        self.stamped = self.swap(self.stamped, self.stamp(step))
+
+
+class Noise(FilmScene):
+    """Noise that is known: answers that belong to other questions."""
+
+    title = "Few, or many and noisy?"
+    others = ("clean", "noisy")
+
+    def construct(self) -> None:
+        # Two sets of data
+        clean, noisy = training_data("clean"), training_data("noisy")
+        self.truth = {asked_of(c): c[-1]["content"] for c in load(clean.name).train}
+        self.first = self.typical(noisy, len(clean.train))
+        self.add(self.corner("run film-clean and film-noisy"))
+        self.say(f"{len(clean.train)} records, {self.right(clean):.0%} of the answers right.")
+        self.play_in(self.records(clean, "clean", EDGE))
+
+        # The noise is stated
+        self.say(f"{len(noisy.train)} records, {self.right(noisy):.0%} right: the others were exchanged.")
+        self.play_in(self.records(noisy, "noisy", 0.35))
+        self.say("The same model, rate, and steps. Which will answer better?")
+        self.finish()
+
+    def right(self, data: Conversations) -> float:
+        return float(np.mean([self.truth[asked_of(c)] == c[-1]["content"] for c in data.train]))
+
+    def typical(self, data: Conversations, most: int) -> int:
+        """Where four records stand, among so many, that are right as often as all are."""
+        right = [self.truth[asked_of(c)] == c[-1]["content"] for c in data.train]
+        return min(range(most - 3), key=lambda at: abs(np.mean(right[at : at + 4]) - np.mean(right)))
+
+    def records(self, data: Conversations, name: str, left: float) -> VGroup:
+        """Some records of a data set, each answer marked right or wrong."""
+        shown = VGroup(
+            sit(label(f"{name}: {len(data.train)} records", 36, self.colours.foreground, bold=True), left, 2.45)
+        )
+        for at, conversation in enumerate(data.train[self.first : self.first + 4]):
+            y, answer = 1.65 - 1.1 * at, conversation[-1]["content"]
+            good = self.truth[asked_of(conversation)] == answer
+            shown.add(sit(fitted(asked_of(conversation), 6.3, 30, self.colours.muted), left, y))
+            text = f"{RIGHT_MARK if good else WRONG_MARK} {answer}"
+            shown.add(sit(fitted(text, 6.3, 36, self.colours.right if good else self.colours.wrong), left, y - 0.45))
+        return shown
+
+
+class Race(FilmScene):
+    """Two real runs from the same start, as long as each other: what each one's data made of it."""
+
+    title = "The race"
+    others = ("clean", "noisy")
+
+    def construct(self) -> None:
+        # The same start
+        self.runs = {name: shown_run(name) for name in self.others}
+        self.task, self.last = self.runs["clean"].task or "", self.runs["clean"].steps[-1]
+        self.tints = {"clean": self.colours.right, "noisy": self.colours.wrong}
+        self.asked = questions(self.runs["clean"].answers, self.task, 2, 0)
+        self.chart, self.shown = self.scores(), list[Text | AnswerTable]()
+        self.add(self.chart, *self.heads())
+        self.show_step(0)
+        self.say("Both begin as the same model, and are asked the same.")
+
+        # The race
+        self.say(f"Both learn for {self.last} steps of {self.runs['clean'].info['settings']['batch_size']} records.")
+        self.data = self.runs["clean"]  # whose steps are replayed
+        for step in self.replay(seconds=14):
+            self.show_step(step)
+
+        # Who won
+        clean, noisy = (100 * float(run.skills[self.task].iloc[-1]) for run in self.runs.values())
+        self.say(f"Held-out answers right: clean {clean:.0f} %, noisy {noisy:.0f} %.")
+        share = len(training_data("clean").train) / len(training_data("noisy").train)
+        won = f"clean data won, with {share:.0%} of the records" if clean > noisy else "more data won, noise and all"
+        self.say(f"Here {won if clean != noisy else 'neither won'}.")
+        self.finish()
+
+    def scores(self) -> Chart:
+        """Held-out score of both runs over steps; the line's style repeats what its colour says."""
+        series = [
+            Series.of(run, "skills", self.task, color=self.tints[name], dash="solid" if name == "clean" else "dashed")
+            for name, run in self.runs.items()
+        ]
+        x = Axis("step", 0, self.last, {0: "0", self.last: str(self.last)})
+        y = Axis("held-out answers right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
+        return Chart(series, 5.2, 3.6, x, y, self.colours).shift(LEFT * 3.2 + DOWN * 0.1)
+
+    def heads(self) -> list[Text]:
+        return [
+            sit(label(f"trained on {name} data", 34, self.tints[name], bold=True), 0.6, 2.45 - 2.75 * at)
+            for at, name in enumerate(self.runs)
+        ]
+
+    def show_step(self, step: int) -> None:
+        self.remove(*self.shown)
+        self.chart.upto(step)
+        tables = [AnswerTable(answers_at(run.answers, step, self.asked), 6.1, self.colours).at(0.6, 1.85 - 2.75 * at)
+                  for at, run in enumerate(self.runs.values())]  # fmt: skip
+        self.shown = [self.corner(f"run {' and '.join(run.name for run in self.runs.values())}, step {step}"), *tables]
+        self.add(*self.shown)
+
+
+def asked_of(conversation: list[Message]) -> str:
+    both = last_answer(conversation)
+    return both[0][-1]["content"] if both else ""
+
+
+def quoted(text: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+# The film's order; Manim itself would go by the alphabet.
+SCENES = (Record, Tokens, Mask, Glow, Noise, Race)

@@ -1,0 +1,77 @@
+"""The film of the data: boxes glow with measured losses, the mask is what training learns, the race says who won."""
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from animations import data
+from animations.runs import RECIPES, training_data
+from engine import InputError
+from engine.data import encode, load
+from engine.models import load_tokenizer
+from visualize.mobjects.tokens import TokenBoxes
+from visualize.theme import glow_rgba
+
+
+def boxes_of(beat):
+    return [(part, shown) for part, shown in beat.drawn if isinstance(part, TokenBoxes)]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_boxes_glow_with_the_losses_that_were_measured_at_the_stamps_step(theme, walked, lora_run):
+    measured = data.losses_of(lora_run)
+    measured = measured[measured.learned]
+    for beat in walked(data.Glow, theme).beats:
+        (stamp,) = [word.text for word in beat.words if word.text.startswith("run ")]
+        step = int(re.search(r"step (\d+)", stamp)[1])
+        shown = boxes_of(beat)
+        assert len(shown) == data.ROWS
+        for row, (boxes, values) in enumerate(shown):
+            truth = measured[(measured.step == step) & (measured.row == row)].loss.to_numpy()
+            np.testing.assert_array_equal(values[:, 0], truth[: len(values)])
+            colours = glow_rgba(values[:, 0].astype(np.float32), boxes.limit, theme)[:, :3]
+            np.testing.assert_allclose(values[:, 1:], colours, atol=1)
+
+
+def test_the_mask_is_what_training_learns(walked):
+    scene = walked(data.Mask).scene
+    row = encode(load_tokenizer(), scene.conversation)
+    assert scene.learned == [at for at, label in enumerate(row.labels) if label >= 0]
+    rows = [encode(load_tokenizer(), conversation) for conversation in load("spanish").train]
+    learned, every = sum(one.trained for one in rows), sum(len(one.ids) for one in rows)
+    assert f"{learned:,} of {every:,} tokens" in scene.captions[-1].text
+
+
+def test_a_record_is_shown_as_it_stands_in_its_file(walked):
+    record = data.record_of(walked(data.Record).scene.conversation)
+    assert record and record["input"], "the first that has an input"
+    words = [word.text for word in walked(data.Record).beats[-1].words]
+    assert all(f'"{field}": "{value}"' in words for field, value in record.items())
+
+
+def test_the_race_says_what_the_runs_scored(walked, film_runs):
+    said = [caption.text for caption in walked(data.Race).scene.captions]
+    clean, noisy = (film_runs[name].skills["spanish"].iloc[-1] for name in ("clean", "noisy"))
+    assert f"clean {100 * clean:.0f} %, noisy {100 * noisy:.0f} %" in said[-2]
+    ending = "neither won" if clean == noisy else "clean data won" if clean > noisy else "more data won"
+    assert ending in said[-1]
+
+
+def test_clean_and_noisy_data_are_what_the_film_says():
+    clean, noisy, whole = training_data("clean"), training_data("noisy"), training_data("lora")
+    truth = {data.asked_of(c): c[-1]["content"] for c in whole.train}
+    wrong = [truth[data.asked_of(c)] != c[-1]["content"] for c in noisy.train]
+    assert len(clean.train) == len(whole.train) // 4 and all(c in whole.train for c in clean.train)
+    assert len(noisy.train) == len(whole.train) and sum(wrong) == len(wrong) // 2
+    assert clean.heldout == noisy.heldout == whole.heldout, "both are asked the same"
+    assert RECIPES["clean"].settings == RECIPES["noisy"].settings
+
+
+def test_a_run_without_its_data_is_refused(pirate_run):
+    run = type(pirate_run).load(pirate_run.path)
+    run.info = {**run.info, "data": {"name": "mine", "source": None}}
+    with pytest.raises(InputError, match="does not say where its data is"):
+        data.check(run)
