@@ -13,7 +13,7 @@ from engine.run import EMBEDDED, Factors, base_folder
 from engine.sources.stores import FLOATING, Movement, is_conv1d, make_info, read_state, records_of, step_of
 from engine.sources.tensors import Tensors, find_name
 
-_THREADS = 4  # reading and converting overlap; each holds a few megabytes
+_THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
 class CheckpointStore:

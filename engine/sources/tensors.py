@@ -19,7 +19,7 @@ from engine.errors import InputError
 from engine.form import is_count, is_shape, list_of
 
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
-CHUNK = 1 << 18  # values converted at a time: small enough to stay in the processor's cache
+CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
 _BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
