@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -215,26 +216,33 @@ def capture_times(model: nn.Module, count: int, modules: list[str] | None = None
             recorder.step(step)
             recorder.writer.wait()
 
-        return [seconds(partial(capture, step)) for step in range(1, count + 1)]
+        times = [seconds(partial(capture, step)) for step in range(1, count + 1)]
+        recorder.finish(count)
+    return times
 
 
 def growth(repeats: int, count: int) -> list[Figure]:
     """Does a capture cost more late in a run, or more for each weight when there are more weights?"""
     model = model_of("embedded", "full")
-    layers = model.config.num_hidden_layers
-    late, each = [], []
-    for _ in range(repeats):
-        times = capture_times(model, count)
-        quarter = count // 4
-        late.append(sum(times[-quarter:]) / sum(times[:quarter]))
-        one, every = (
-            sum(capture_times(model, count // 4, [f"model.layers.{n}.*" for n in range(upto)])) for upto in (1, layers)
-        )
-        each.append(every / one / layers)
-    return [
-        Figure(f"embedded, full: the last quarter of {count} captures beside the first", "x", late, "1: no growth"),
-        Figure(f"embedded, full: a weight's cost in {layers} layers beside one layer", "x", each, "at most 1: linear"),
+    layers = [f"model.layers.{n}.*" for n in range(model.config.num_hidden_layers)]
+    weights = [
+        sum(p.numel() for name, p in model.named_parameters() if name.startswith(layer[:-1])) for layer in layers
     ]
+    runs = [capture_times(model, count) for _ in range(repeats)]
+    quarter = count // 4
+    late = [sum(times[-quarter:]) / sum(times[:quarter]) for times in runs]
+    over_steps = [(float(step), 1000 * median(times)) for step, times in enumerate(zip(*runs, strict=True), 1)]
+    by_size = [[median(capture_times(model, quarter, layers[:upto])) for upto in range(1, len(layers) + 1)]
+               for _ in range(repeats)]  # fmt: skip
+    each = [times[-1] / times[0] / (sum(weights) / weights[0]) for times in by_size]
+    over_weights = [(float(sum(weights[:upto])), 1000 * median(times))
+                    for upto, times in enumerate(zip(*by_size, strict=True), 1)]  # fmt: skip
+    return [
+        Figure(f"embedded, full: the last quarter of {count} captures beside the first", "x", late, "1: no growth",
+               over_steps, ("captured step", "one capture (ms)")),
+        Figure(f"embedded, full: a weight's cost in {len(layers)} layers beside one layer", "x", each,
+               "at most 1: linear", over_weights, ("captured weights", "one capture (ms)")),
+    ]  # fmt: skip
 
 
 def measure(large: int = 6, small: int = 80, repeats: int = 5) -> list[Figure]:

@@ -8,18 +8,23 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured quantity. values: one a repeat, in `unit`. goal: what it was to be, in words; empty if none."""
+    """One measured quantity. values: one a repeat, in `unit`. goal: what it was to be, in words; empty if none.
+
+    points: how something grows, as (x, y), with the names of both in `axes`; drawn in docs/pictures/growth.png.
+    """
 
     what: str
     unit: str
     values: list[float]
     goal: str = ""
+    points: list[tuple[float, float]] = field(default_factory=list)
+    axes: tuple[str, str] = ("", "")
 
     @property
     def median(self) -> float:
@@ -34,6 +39,7 @@ class Figure:
             "highest": round(max(self.values), 4),
             "repeats": len(self.values),
             "goal": self.goal,
+            **({"points": [[x, round(y, 6)] for x, y in self.points], "axes": self.axes} if self.points else {}),
         }
 
 

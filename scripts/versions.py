@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TESTING = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")  # not TRL, which wants newer than our oldest
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -45,7 +46,18 @@ def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
         venv = Path(place) / "venv"
         steps = [
             [shutil.which(f"python{python}"), "-m", "venv", venv],
-            [venv / "bin/python", "-m", "pip", "install", "--quiet", "-c", held, "-e", f"{ROOT}[dev]"],
+            [
+                venv / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "-c",
+                held,
+                "-e",
+                f"{ROOT}[film,notebook]",
+                *TESTING,
+            ],
             [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         ]
         return all(subprocess.run(step, cwd=ROOT).returncode == 0 for step in steps)
