@@ -1,12 +1,11 @@
 """Where does a film keep what it measured of its runs? Beside them, until a run or a question changes."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from animations.runs import folder_of
+from animations.runs import alone, folder_of
 from engine.run import Run, write_json
 
 
@@ -18,11 +17,8 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
     digest = hashlib.sha256(json.dumps([name, asked], sort_keys=True).encode())
     for run in runs:
         digest.update((run.path / "run.json").read_bytes())
-    folder = folder_of("measures")
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name}-{digest.hexdigest()[:16]}.json"
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    file = folder_of("measures") / f"{name}-{digest.hexdigest()[:16]}.json"
+    with alone(file):
         if not file.exists():
             write_json(file, make())
     return json.loads(file.read_text(encoding="utf-8"))

@@ -5,11 +5,13 @@ python -m animations.runs lora full   makes these
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -87,6 +89,20 @@ def film_run(name: str, progress: bool = True) -> Run:
     """
     if name not in RECIPES:
         raise InputError(f"the films have no run called {name!r}; there are {', '.join(RECIPES)}")
+    with alone(folder_of(name)):
+        return _made(name, progress)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time makes what lies at `path`; the others wait, and find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _made(name: str, progress: bool) -> Run:
     folder = folder_of(name)
     given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
     made_from = {**given, "base": _base_digest()}

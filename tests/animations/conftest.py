@@ -147,7 +147,8 @@ def film_runs(lora_run, pirate_run, full_run, mixed_run, qlora_run, rates) -> di
     tuning = {"rate-low": slow, "rate-high": fast, "warm": fast, "cold": slow, "small": lora_run}
     forgetting = {"full": full_run, "mixed": mixed_run, "slow": slow}
     data = {"qlora": qlora_run, "clean": lora_run, "noisy": qlora_run}
-    return {"lora": lora_run, "pirate": pirate_run, **tuning, **forgetting, **data}
+    when = {"brackets-2": slow, "brackets-8": fast, "brackets-32": lora_run, "brackets-128": lora_run}
+    return {"lora": lora_run, "pirate": pirate_run, **tuning, **forgetting, **data, **when}
 
 
 @pytest.fixture
@@ -174,6 +175,7 @@ def walked(film_runs, runs):
                 patch.setenv("GLASSTUNE_THEME", theme)
                 patch.setenv("GLASSTUNE_RUNS", str(runs))  # what is measured of them is kept there
                 patch.setattr("animations.tuning.POINTS", 5)
+                patch.setattr("animations.when.SHOTS", (0, 1, 4))
                 beats: list[Beat] = []
                 scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
                 done[scene_class, theme] = Walked(scene, beats)

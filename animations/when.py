@@ -1,0 +1,341 @@
+"""The film of the choice: tell the model, show it examples, or train it? Two tasks, three ways, what each one reads.
+
+python -m animations.render when            the whole film
+manim render animations/when.py Trained     one scene, with stock Manim
+"""
+
+from dataclasses import asdict
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from manim import DOWN, LEFT, Text, VGroup
+
+from animations.film import FilmScene, shown_run
+from animations.measures import measured
+from engine.errors import InputError
+from engine.measure.matched import crossing
+from engine.measure.shares import wilson
+from engine.run import EMBEDDED, Run
+from visualize.mobjects.bars import Bars, Row
+from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
+from visualize.mobjects.text import fitted, label, sit
+
+QUESTIONS = 1000  # that are asked, in the comparison of costs
+SHOTS = (0, 1, 2, 4, 8)  # examples in the prompt
+ORDERS = {"brackets": "Answer in brackets.", "spanish": "Answer in Spanish."}
+TRAINED = {
+    "brackets": ("brackets-2", "brackets-8", "brackets-32", "brackets-128"),
+    "spanish": ("small", "clean", "lora"),
+}
+
+
+def check(run: Run) -> None:
+    """Raises InputError for a run that is no fine-tuning of the embedded model on a task of this film."""
+    if run.task != "brackets" or run.info.get("model", {}).get("source") != EMBEDDED:
+        raise InputError(
+            f"the film when sets trainings on answers in brackets beside prompts; run {run.name} is {run.what}; give a "
+            "run of the embedded model on that task, or none"
+        )
+
+
+def examples_of(run: Run) -> int:
+    return int(run.info["data"]["train"])
+
+
+def score_of(run: Run) -> float:
+    """The share of held-out answers exactly right after training."""
+    return float(run.skills[run.task].iloc[-1])
+
+
+class Prompts(NamedTuple):
+    """What prompts alone get out of the base: shares right, tokens read, one question with its real answers, and how
+    many tokens training reads of an example."""
+
+    plain: dict[str, float]
+    told: dict[str, float]
+    shown: dict[str, dict[str, float]]
+    said: dict[str, str]
+    question: str
+    right: str
+    example: float
+
+
+@cache
+def prompts_of(task: str) -> Prompts:
+    """Measured on the base model with the task's held-out questions, once."""
+    runs = [shown_run(name) for name in TRAINED[task]]
+
+    def make() -> dict[str, Any]:
+        from engine.data import encode, load
+        from engine.evaluate import generate_answers
+        from engine.evaluate.prompting import BRACKETS, brackets, measure_prompts, shown, told
+        from engine.models import load_model, load_tokenizer
+
+        data = brackets() if task == BRACKETS else load(task)
+        model, tokenizer = load_model(EMBEDDED), load_tokenizer(EMBEDDED)
+        few = {count: shown(data, count) for count in SHOTS}
+        order = [told(ORDERS[task], one) for one in few[0]]
+        asked = {"asked": few[0][0], "told": order[0], "shown": few[4][0]}
+        said = generate_answers(model, tokenizer, [one[:-1] for one in asked.values()], 24)
+        return {
+            "plain": asdict(measure_prompts(model, tokenizer, few[0])),
+            "told": asdict(measure_prompts(model, tokenizer, order)),
+            "shown": {str(count): asdict(measure_prompts(model, tokenizer, few[count])) for count in SHOTS},
+            "said": dict(zip(asked, said, strict=True)),
+            "question": few[0][0][0]["content"],
+            "right": few[0][0][1]["content"],
+            "example": float(np.mean([len(encode(tokenizer, one).ids) for one in data.train])),
+        }
+
+    return Prompts(**measured(f"prompts-{task}", runs[:1], make, shots=SHOTS, order=ORDERS[task]))
+
+
+class WhenScene(FilmScene):
+    """What the scenes share: a task, its prompts' scores, and its trainings, from few examples to many."""
+
+    run = "brackets-128"
+    others = tuple(name for names in TRAINED.values() for name in names if name != "brackets-128")
+    task = "brackets"
+
+    def setup(self) -> None:
+        super().setup()
+        self.ways = {"told": self.colours.foreground, "shown": self.colours.delta, "trained": self.colours.lora}
+        self.load(self.task)
+
+    def load(self, task: str) -> None:
+        self.task = task
+        self.prompts = prompts_of(task)
+        self.runs = sorted((shown_run(name) for name in TRAINED[task]), key=examples_of)
+        self.few = {int(count): found["exact"] for count, found in self.prompts.shown.items()}
+
+    def corner_stamp(self) -> Text:
+        others = {2: "two", 3: "three"}.get(len(self.runs) - 1, f"{len(self.runs) - 1}")
+        return self.stamp_several(f"{others} more", self.runs[-1].steps[-1], self.runs[-1])
+
+    def trained(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([examples_of(run) for run in self.runs], float), np.array([score_of(run) for run in self.runs])
+
+    def chart(self) -> Chart:
+        """Share right over examples, in the prompt or in training, on an axis of doublings; none stands first."""
+        counts, scores = self.trained()
+        shots = np.array([max(0.5, count) for count in self.few])
+        shown = Series("shown", shots, np.array(list(self.few.values())), self.ways["shown"], "dashed")
+        trained = Series("trained", counts, scores, self.ways["trained"])
+        marks = dict.fromkeys([0.5, 2.0, 8.0, *counts])
+        ticks = {mark: f"{mark:.0f}" if mark >= 1 else "0" for mark in marks}
+        x = Axis("examples (each step right: twice as many)", 0.5, max(8.0, counts[-1]), ticks, log=True)
+        y = Axis("exactly right, held out", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
+        return Chart([shown, trained], 8.2, 4.1, x, y, self.colours, dots=True).move_to(LEFT * 2.1 + DOWN * 0.15)
+
+    def key(self, chart: Chart, ways: int) -> Key:
+        looks: tuple[tuple[str, Dash], ...] = (("told", "dotted"), ("shown", "dashed"), ("trained", "solid"))
+        texts = {"told": "told, no example", "shown": "shown in the prompt", "trained": "trained on them"}
+        rows = [(texts[name], self.ways[name], dash) for name, dash in looks[:ways]]
+        return Key(rows, chart.across.get_right()[0] + 0.3, 1.7, 4.0, self.colours)
+
+    def told_line(self, chart: Chart) -> VGroup:
+        level = self.prompts.told["exact"]
+        ends = np.array([chart.place(chart.x.low, level), chart.place(chart.x.high, level)])
+        return VGroup(polyline(ends, "dotted", self.ways["told"]))
+
+
+class Ways(WhenScene):
+    """One question, asked in three ways: the base model's own answers."""
+
+    title = "Tell it, show it, or train it?"
+
+    def construct(self) -> None:
+        # The wish
+        self.add(self.stamp(0))
+        question, right = self.prompts.question, self.prompts.right
+        self.say("We want every answer in square brackets.")
+        self.play_in(*self.row(0, "the question", question, f"wanted: {right}", self.colours.foreground))
+
+        # Asked plainly, told, shown
+        says = self.prompts.said
+        order = ORDERS[self.task]
+        self.say("Asked without more, the model says:")
+        self.play_in(*self.row(1, "asked", question, says["asked"], self.verdict(says["asked"])))
+        self.say("Told, in the prompt:")
+        self.play_in(*self.row(2, "told", f"{order} {question}", says["told"], self.verdict(says["told"])))
+        self.say("Shown: four examples stand before the question.")
+        self.play_in(*self.row(3, "shown", f"(4 examples) {question}", says["shown"], self.verdict(says["shown"])))
+        self.say("Or trained, on examples. Which way is best? Measure.")
+        self.finish()
+
+    def verdict(self, said: str) -> str:
+        return self.colours.right if said.strip() == self.prompts.right else self.colours.wrong
+
+    def row(self, at: int, way: str, prompt: str, said: str, color: str) -> tuple[Text, Text, Text]:
+        y = 2.3 - 1.35 * at
+        return (
+            sit(label(way, 34, self.colours.foreground, bold=True), -6.7, y),
+            sit(fitted(prompt, 9.8, 32, self.colours.muted), -3.4, y),
+            sit(fitted(said, 9.8, 40, color), -3.4, y - 0.58),
+        )
+
+
+class Shown(WhenScene):
+    """Examples in the prompt: more of them, and what they bring."""
+
+    title = "Told, and shown"
+
+    def construct(self) -> None:
+        # Told
+        chart = self.chart()
+        chart.series = chart.series[:1]
+        self.add(self.stamp(0), chart)
+        told, best = self.prompts.told["exact"], max(self.few, key=self.few.__getitem__)
+        self.say(f"Told: {told:.0%} of the held-out answers are exactly right.")
+        key = self.key(chart, 1)
+        self.play_in(self.told_line(chart), key)
+
+        # Shown, with more and more examples
+        self.say("Shown: with more and more examples in the prompt.")
+        self.swap(key, self.key(chart, 2))
+        for count in self.few:
+            chart.upto(max(0.5, count))
+            self.hold(0.8)
+        self.say(f"Best with {best}: {self.few[best]:.0%}. With {SHOTS[-1]}: {self.few[SHOTS[-1]]:.0%}.")
+        self.play_in(chart.mark(max(0.5, best), self.few[best], self.colours.foreground))
+        self.finish()
+
+
+class Trained(WhenScene):
+    """The same examples, used for training: where does it pass the prompt?"""
+
+    title = "Trained on examples"
+
+    def construct(self) -> None:
+        # What prompts reached
+        chart = self.chart().upto(0.0)
+        self.add(self.corner_stamp(), chart, self.told_line(chart), self.key(chart, 3))
+        both = chart.series
+        chart.series = both[:1]
+        chart.upto(np.inf)
+        counts, scores = self.trained()
+        self.say(f"Now the examples are trained on: {', '.join(f'{n:.0f}' for n in counts)} of them.")
+        self.draw(chart, both, counts)
+
+        # Where the lines cross
+        self.say(f"Trained on {counts[-1]:.0f}: {scores[-1]:.0%} right.")
+        self.say(self.passed(counts, scores, "showing", max(self.few.values())))
+        self.say(self.passed(counts, scores, "telling", self.prompts.told["exact"]))
+        self.finish()
+
+    def draw(self, chart: Chart, both: list[Series], counts: np.ndarray) -> None:
+        """Training's curve, count by count, over the whole curve of showing."""
+        for count in counts:
+            upto = both[1].x <= count
+            part = Series(both[1].name, both[1].x[upto], both[1].y[upto], both[1].color, both[1].dash)
+            chart.series = [both[0], part]
+            chart.upto(np.inf)
+            self.hold(0.8)
+
+    def passed(self, counts: np.ndarray, scores: np.ndarray, way: str, level: float) -> str:
+        at = crossing(list(counts), list(scores), [level] * len(counts))
+        if at is None:
+            return f"It does not pass {way} ({level:.0%}) with these."
+        if at <= counts[0]:
+            return f"It is above {way} ({level:.0%}) already with {counts[0]:.0f}."
+        return f"It passes {way} ({level:.0%}) at about {at:.0f} examples."
+
+
+class Unknown(Trained):
+    """Another task: words that the model has never seen. What can a prompt do there?"""
+
+    title = "What it never saw"
+
+    def construct(self) -> None:
+        # Spanish, told and shown
+        self.load("spanish")
+        chart = self.chart()
+        both = chart.series
+        chart.series = both[:1]
+        chart.upto(0.0)
+        self.add(self.corner_stamp(), chart, self.key(chart, 3))
+        self.say("Another wish: Spanish words, which it was never taught.")
+        told, best = self.prompts.told["exact"], max(self.few.values())
+        self.play_in(self.told_line(chart))
+        self.add(chart.upto(np.inf))
+        self.say(f"Told: {told:.0%} right. Shown: {best:.0%} at best.")
+
+        # Trained
+        counts, scores = self.trained()
+        self.say("Trained on the words themselves:")
+        self.draw(chart, both, counts)
+        self.say(f"With {counts[-1]:.0f} examples: {scores[-1]:.0%} right.")
+        self.finish()
+
+
+class Cost(WhenScene):
+    """What each way costs: tokens read for every question, or once, in training."""
+
+    title = "What each way costs"
+
+    def construct(self) -> None:
+        # Tokens a question
+        found, best = self.prompts, max(SHOTS[1:], key=self.few.__getitem__)
+        shown = found.shown[str(best)]["tokens"]
+        self.add(self.corner_stamp())
+        reads = {"trained": found.plain["tokens"], "told": found.told["tokens"], f"shown {best}": shown}
+        rows = [Row(way, count, f"{count:.0f}", self.ways[way.split()[0]]) for way, count in reads.items()]
+        self.say("A prompt is read again with every question.")
+        self.play_in(Bars("tokens read a question", rows, max(reads.values()), 8.0, self.colours).at(-6.6, 2.5))
+
+        # Tokens of training, once
+        spent = 3 * self.seen() * found.example
+        self.say(f"Training works through {spent:,.0f}, backward passes counted, but once.")
+        total = {way: QUESTIONS * count + (spent if way == "trained" else 0) for way, count in reads.items()}
+        rows = [Row(way, count, f"{count:,.0f}", self.ways[way.split()[0]]) for way, count in total.items()]
+        title = f"tokens in all, after {QUESTIONS:,} questions"
+        self.play_in(Bars(title, rows, max(total.values()), 8.0, self.colours).at(-6.6, -0.2))
+
+        # When is that repaid?
+        extra = shown - found.plain["tokens"]
+        self.say(f"Beside showing {best}, training is repaid after {max(0, spent / extra):,.0f} questions.")
+        self.finish()
+
+    def seen(self) -> float:
+        """How many examples the largest training worked through, repeats counted."""
+        settings = self.runs[-1].info["settings"]
+        return float(self.runs[-1].metrics.index[-1] * settings["batch_size"] * settings["accumulation"])
+
+
+class Choice(WhenScene):
+    """Both tasks, three ways: which was best, and by more than chance?"""
+
+    title = "So, which one?"
+
+    def construct(self) -> None:
+        # Both tasks side by side
+        self.add(self.corner_stamp())
+        for task, left, named in (("brackets", -6.7, "a form it knows"), ("spanish", 0.5, "words it never saw")):
+            self.load(task)
+            scores = {
+                "told": self.prompts.told["exact"],
+                "shown": max(self.few.values()),
+                "trained": self.trained()[1].max(),
+            }
+            rows = [Row(way, score, f"{score:.0%}", self.ways[way]) for way, score in scores.items()]
+            self.say(f"{task.capitalize()}, {named}: {self.advice(scores)}")
+            self.play_in(Bars(f"{task}: exactly right", rows, 1.0, 3.4, self.colours, 1.7).at(left, 1.6))
+        self.say("The cheapest first: tell, then show, then train. And measure each.")
+        self.finish()
+
+    def advice(self, scores: dict[str, float]) -> str:
+        """The cheapest way whose score is not clearly below the best one's: their 95 % intervals overlap."""
+        graded = min(100, int(self.runs[-1].info["data"]["heldout"]))
+        best = max(scores.values())
+        low = wilson(best * graded, graded)[0]
+        enough = next(way for way, score in scores.items() if wilson(score * graded, graded)[1] >= low)
+        if best == 0:
+            return "no way worked here."
+        return {"told": "telling was enough.", "shown": "showing was enough.", "trained": "training was needed."}[
+            enough
+        ]
+
+
+# The film's order; Manim itself would go by the alphabet.
+SCENES = (Ways, Shown, Trained, Unknown, Cost, Choice)
