@@ -10,7 +10,7 @@ from benchmarks.figures import Figure
 from lessons.course import WHOLE, lessons
 
 TITLE = "Lessons: python -m lessons.NAME --auto --no-film"
-REPEATS = 3
+REPEATS = 1  # eight lessons take long enough
 
 
 def measure() -> list[Figure]:

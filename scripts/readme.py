@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "figures.md"
 FOLDERS = ("engine", "visualize", "animations", "lessons", "benchmarks")
 REST = (
     ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
@@ -50,17 +51,34 @@ def tree() -> str:
     return "```\n" + "\n".join(f"{name:{width}}{about}".rstrip() for name, about in rows) + "\n```"
 
 
-def figures() -> str:
-    """The benchmarks' kept figures: one table, each with the command that measures it again."""
+def figures(everything: bool = False) -> str:
+    """The benchmarks' kept figures: one table, each with the command that measures it again.
+
+    everything: also those of which nothing was asked.
+    """
     kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
     rows = ["| what | median | from - to | goal | measure again |", "|---|---|---|---|---|"]
     for entry in kept.values():
-        for at, figure in enumerate(entry["figures"]):
+        chosen = [figure for figure in entry["figures"] if everything or figure["goal"]]
+        for at, figure in enumerate(chosen):
             again = f"`{entry['command']}`" if at == 0 else ""
             spread = f"{figure['lowest']:.3g} - {figure['highest']:.3g}"
             median = f"{figure['median']:.3g} {figure['unit']}"
             rows.append(f"| {figure['what']} | {median} | {spread} | {figure['goal']} | {again} |")
     return "\n".join(rows)
+
+
+def page() -> str:
+    """docs/figures.md: every figure, and the machine that it is from."""
+    kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
+    rows = ["| command | measured | on |", "|---|---|---|"]
+    rows += [
+        f"| `{e['command']}` | {e['measured']} | {', '.join(map(str, e['host'].values()))} |" for e in kept.values()
+    ]
+    return (
+        "# Every figure that was measured\n\nWritten by `scripts/readme.py` from `benchmarks/figures.json`, which the "
+        "benchmarks write.\n\n" + "\n".join(rows) + "\n\n" + figures(everything=True) + "\n"
+    )
 
 
 def filled(text: str) -> str:
@@ -75,13 +93,14 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    before = README.read_text(encoding="utf-8")
-    after = filled(before)
+    written = {README: filled(README.read_text(encoding="utf-8")), PAGE: page()}
+    behind = [path.name for path, text in written.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
-        if before != after:
-            print("README.md is behind: run python scripts/readme.py", file=sys.stderr)
-        return int(before != after)
-    README.write_text(after, encoding="utf-8")
+        if behind:
+            print(f"behind: {', '.join(behind)}; run python scripts/readme.py", file=sys.stderr)
+        return int(bool(behind))
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

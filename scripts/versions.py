@@ -44,21 +44,11 @@ def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
         held.write_text("\n".join(constraints(end, keep)) + "\n", encoding="utf-8")
         print(f"\n== Python {python}, {end}: " + ", ".join(held.read_text().split()), flush=True)
         venv = Path(place) / "venv"
+        python_in = venv / "bin/python"
         steps = [
             [shutil.which(f"python{python}"), "-m", "venv", venv],
-            [
-                venv / "bin/python",
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "-c",
-                held,
-                "-e",
-                f"{ROOT}[film,notebook]",
-                *TESTING,
-            ],
-            [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+            [python_in, "-m", "pip", "install", "-q", "-c", held, "-e", f"{ROOT}[film,notebook]", *TESTING],
+            [python_in, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         ]
         return all(subprocess.run(step, cwd=ROOT).returncode == 0 for step in steps)
 
