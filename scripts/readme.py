@@ -68,6 +68,21 @@ def figures(everything: bool = False) -> str:
     return "\n".join(rows)
 
 
+def course() -> str:
+    """The lessons in their order, each with the film of its name."""
+    placed = []
+    for path in (ROOT / "lessons").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if found := re.search(r"^begin\(.*place=(\d+)", text, re.MULTILINE):
+            placed.append((int(found[1]), path.stem, question(path)))
+    rows = ["| lesson | about | film |", "|---|---|---|"]
+    for _, name, title in sorted(placed):
+        film = ROOT / "animations" / f"{name}.py"
+        about = f"`python -m animations.render {name}`: {question(film)}" if film.exists() else ""
+        rows.append(f"| `python -m lessons.{name}` | {title} | {about} |")
+    return "\n".join(rows)
+
+
 def page() -> str:
     """docs/figures.md: every figure, and the machine that it is from."""
     kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
@@ -83,7 +98,7 @@ def page() -> str:
 
 def filled(text: str) -> str:
     """The README with what stands between its marks written anew."""
-    for name, make in (("tree", tree), ("figures", figures)):
+    for name, make in (("course", course), ("tree", tree), ("figures", figures)):
         mark = re.compile(rf"(<!-- {name}: .*? -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
         parts = mark.split(text)  # before, the opening comment, its end, after
         if len(parts) != 4:
