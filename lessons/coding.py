@@ -58,7 +58,10 @@ class CodeExercise:
         return ""
 
     def reveal(self) -> None:
-        show("The answer:", *(f"    {line}" for line in self.solution.strip().split("\n")))
+        show(
+            "The lesson's own:" if self.solved else "The answer:",
+            *(f"    {line}" for line in self.solution.strip().split("\n")),
+        )
 
 
 def exercise_code(

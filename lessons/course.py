@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from lessons import progress
 
 FOLDER = Path(__file__).parent
@@ -51,6 +53,17 @@ def seconds(lesson: str) -> float | None:
         return None
     figures = json.loads(_FIGURES.read_text(encoding="utf-8")).get("lesson", {}).get("figures", [])
     return next((figure["median"] for figure in figures if figure["what"] == WHOLE.format(lesson=lesson)), None)
+
+
+def ledger(*claims: str) -> pd.DataFrame | str:
+    """What several seeds said about some sentences: a line a condition, of what is measured."""
+    from lessons.claims.ledger import kept_rows, table
+
+    measured = {row.id for row in kept_rows()}
+    here = [claim for claim in claims if claim in measured]
+    if not here:
+        return f"Not measured yet; python -m lessons.claims {' '.join(claims)} does it."
+    return table(*here).drop(columns="again")
 
 
 def standing(lesson: str) -> str:

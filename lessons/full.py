@@ -45,6 +45,7 @@ from lessons.stage import (
     exercise,
     exercise_code,
     explore,
+    ledger,
     matrices,
     model,
     new_skill,
@@ -338,6 +339,14 @@ if not run.skills.empty:
     show(plots.plot_skills(run), name="skills")
     show(plots.plot_answers(run), name="answers")
 show(pd.DataFrame({"asked": QUESTIONS, "before": before.values, "after": ask(network).values}))
+
+# %% [markdown]
+# ## What many seeds say
+# What is often said of full fine-tuning, tried several times each, with the 95 % interval of what was measured
+# (`python -m lessons.claims` tries it again).
+
+# %%
+show(ledger("full-most", "full-rank", "specialist", "grows-with-steps"))
 
 # %% [markdown]
 # There is no switch that brings the old model back: its weights were overwritten. (The lesson `forgetting` is about

@@ -5,6 +5,7 @@
     exercise(question, answer, hint, choices=None)      a number, a word, or one of several; checked
     exercise_code(question, test, solution, hint)       a few lines of code, tried on data that was measured
     explore(plot, run, name=...)    the same picture at any step, of any matrix: sliders in Jupyter
+    show(ledger("lora-rate", ...))  what several seeds said about these claims (see `lessons.claims`)
 
 In a terminal tables are printed, pictures are written to files (and drawn in place where the terminal can), questions
 are asked at the prompt; in a notebook they are displayed, and questions become small forms, or plain text where
@@ -32,12 +33,13 @@ Sweeps: `finetune(..., evaluate_at=1, skills=2)` grades at the start and the end
 
 from lessons.asking import Exercise, Prediction, exercise, predict
 from lessons.coding import CodeExercise, exercise_code
+from lessons.course import ledger
 from lessons.explore import explore
 from lessons.showing import Stage, configure, current, in_notebook, show
 from lessons.subject import data, is_own, matrices, model, new_skill, old_skills, questions, rate
 
 __all__ = [
     "CodeExercise", "Exercise", "Prediction", "Stage", "configure", "current", "data", "exercise", "exercise_code",
-    "explore", "in_notebook", "is_own", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate",
+    "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate",
     "show",
 ]  # fmt: skip

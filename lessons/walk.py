@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -91,15 +92,21 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
     # A process that a cell starts (the film's workers) would import the main module, and so run the lesson once more.
     sys.modules["__main__"] = ModuleType("__main__")
     began = time.perf_counter()
+    cells = list(read_cells(path.read_text(encoding="utf-8")))
     try:
-        for cell in read_cells(path.read_text(encoding="utf-8")):
+        for cell, following in zip_longest(cells, cells[1:]):
             if cell.kind == "markdown":
                 console.print(Markdown(cell.text), "")
-            elif cell.kind == "answer":
+                continue
+            if "begin(globals()" in cell.text:
+                continue
+            if cell.kind == "answer":
                 ask_in_terminal(cell.text, namespace)
-                console.print("")
-            elif "begin(globals()" not in cell.text:
+            else:
                 _run_cell(cell, path, namespace, console)
+            console.print("")
+            if following is None or following.kind != "answer":  # its question was just asked
+                showing.current().pause()
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         raise SystemExit(2) from None
@@ -119,5 +126,3 @@ def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Consol
         )
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
-    console.print("")
-    showing.current().pause()
