@@ -39,7 +39,7 @@ from lessons.showing import Stage, configure, current, in_notebook, show
 from lessons.subject import data, is_own, matrices, model, new_skill, old_skills, questions, rate
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Stage", "configure", "current", "data", "exercise", "exercise_code",
-    "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate",
-    "show",
+    "CodeExercise", "Exercise", "Prediction", "Stage", "configure", "current", "data", "exercise",
+    "exercise_code", "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill",
+    "old_skills", "predict", "questions", "rate", "show",
 ]  # fmt: skip
