@@ -46,7 +46,7 @@ def make_slides(
         title=html.escape(f"{film}: {shown[0].name}"),
         heading=html.escape(film),
         about=html.escape(_opening(module.__doc__)),
-        run=html.escape(f"{len(parts)} scenes, {seconds:.0f} seconds, {_named(shown)}"),
+        run=html.escape(f"{len(parts)} scene{'s'[: len(parts) > 1]}, {seconds:.0f} seconds, {_named(shown)}"),
         opening_notes="".join(f"<p>{html.escape(f'{at}. {part.title}')}</p>" for at, part in enumerate(parts, 1)),
         sections=sections,
         background=colours.background,
