@@ -8,9 +8,8 @@ from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
 
 TITLE = "Forgetting"
-LOW = {"full": 5e-4, "lora": 4e-3}
-HIGH = {"full": 2e-3, "lora": 8e-3}
-MIXES = (0.3, 0.5)
+LOW = {"full": 5e-4, "lora": 8e-3}
+HIGH = {"full": 2e-3, "lora": 1.6e-2}
 COMPARED = ("spanish", "json", "pirate")  # the island is not learned to 80 % in so few steps
 
 
@@ -18,7 +17,7 @@ def mixed(mix: float, method: str = "full") -> Training:
     return training("spanish", method, GOOD[method], mix=mix, steps=100, every=20)
 
 
-MIXED = {(method, mix): mixed(mix, method) for method, mix in (("full", 0.3), ("full", 0.5), ("lora", 0.5))}
+MIXED = {(method, mix): mixed(mix, method) for method, mix in (("full", 0.5), ("lora", 0.5))}
 
 
 def with_steps(r: Results) -> Values:
@@ -63,8 +62,12 @@ def lora_less(r: Results) -> Values:
     found: dict[str, list[float | None]] = {}
     for task in COMPARED:
         full, lora = sweep(task, "full"), sweep(task, "lora")
-        found[f"{task}, at the rates that learn best"] = minus(kept(r, best(r, lora)), kept(r, best(r, full)))
-        found[f"{task}, at the rates that keep most"] = minus(most_kept(r, lora), most_kept(r, full))
+        learned = minus(kept(r, best(r, lora)), kept(r, best(r, full)))
+        if len(full) == 1:
+            found[f"{task}, one rate"] = learned
+        else:
+            found[f"{task}, at the rates that learn best"] = learned
+            found[f"{task}, at the rates that keep most"] = minus(most_kept(r, lora), most_kept(r, full))
     return found
 
 

@@ -10,7 +10,7 @@ from lessons.claims.verdict import Says
 
 TITLE = "When to fine-tune"
 METHODS = ("full", "lora")
-FEW = (2, 16)
+FEW = (4,)
 SHOWN = ("front", "json", "pirate")
 SIMPLE = ("capital", "sum")
 SWEEPS = tuple(t for task in TASKS for method in METHODS for t in sweep(task, method))

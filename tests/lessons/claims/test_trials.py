@@ -83,6 +83,12 @@ def test_claims_share_their_trials():
     assert {trial.seed for trial in every if isinstance(trial, Sizes)} == {0}
 
 
+def test_the_claim_that_needs_fewest_trials_is_whole_first():
+    one, other = Count(), Training()
+    small, large = claim_of(one), replace(claim_of(one), trials=(one, other))
+    assert trials_of([large, small], 2) == [one, one.with_seed(1), other, other.with_seed(1)]
+
+
 def test_the_archive_keeps_results(tmp_path):
     store = Store(tmp_path / "store")
     run_trials([Count(), Count(seed=3)], store)
