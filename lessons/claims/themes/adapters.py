@@ -11,7 +11,7 @@ from lessons.claims.verdict import Says
 
 TITLE = "Full fine-tuning and LoRA"
 SWEPT = ("spanish", "json")  # with enough rates to find the best one
-RANK_RATES = (4e-3, 8e-3)
+RANK_RATES = (8e-3, 1.6e-2)
 FEW = 77
 SHARES = {
     "this model, r = 8": Sizes(),
