@@ -5,6 +5,7 @@ from itertools import combinations
 from lessons.claims.claim import Claim, Results, Values
 from lessons.claims.readings import number
 from lessons.claims.themes import TASKS, sweep
+from lessons.claims.themes.tuning import OVERFITTED
 from lessons.claims.trials import Result
 from lessons.claims.verdict import Says
 
@@ -12,6 +13,7 @@ TITLE = "Evaluation"
 CLEAR = 0.02  # a difference in answers that is more than one question's luck, as a share
 CLEAR_LOSS = 0.005  # nats a token
 RUNS = {task: (*sweep(task, "full"), *sweep(task, "lora")) for task in TASKS}
+RUNS["json, 32 examples"] = OVERFITTED
 
 
 def disagrees(result: Result) -> bool:
@@ -51,7 +53,7 @@ EVERY = tuple(t for runs in RUNS.values() for t in runs)
 CLAIMS = (
     Claim(
         "loss-against-answers", "In some runs the loss improves while the answers get worse, or the reverse.",
-        "runs with such a stretch, of all runs of the task", "%", Says(), EVERY, within,
+        "runs with such a stretch, of all runs of that kind", "%", Says(), EVERY, within,
     ),
     Claim(
         "perplexity-misranks", "Perplexity alone puts some pairs of runs in the wrong order.",

@@ -26,6 +26,7 @@ OPEN = {(task, method): good(task, method, masked=False) for task, method in UNM
 SMALL_RUNS = {method: good("json", method, **SMALL) for method in GOOD}
 DECAYED = {decay: good("json", decay=decay, **SMALL) for decay in (0.1, 1.0)}
 DROPPED = {dropout: good("json", "lora", dropout=dropout, **SMALL) for dropout in (0.1,)}
+OVERFITTED = (*SMALL_RUNS.values(), *DECAYED.values(), *DROPPED.values())
 WARM = {(rate, w): training("spanish", "full", rate, warmup=w) for rate in HIGH for w in (0.0, 0.2)}
 EXAMPLES = {task: len(material(task)[0]) for task in TASKS}
 WHOLE = {

@@ -3,7 +3,7 @@
 from lessons.claims.claim import Claim, Results, Values
 from lessons.claims.readings import best, last, lost, minus
 from lessons.claims.themes import TASKS, good, sweep, training
-from lessons.claims.trials.canaries import REPEATS, Canaries
+from lessons.claims.trials.canaries import Canaries
 from lessons.claims.trials.prompting import Prompting
 from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
@@ -13,6 +13,7 @@ METHODS = ("full", "lora")
 FEW = (4,)
 SHOWN = ("front", "json", "pirate")
 SIMPLE = ("capital", "sum")
+PLANTED = {"one pass": Canaries(steps=18), "four passes": Canaries()}  # over 294 examples, 16 a step
 SWEEPS = tuple(t for task in TASKS for method in METHODS for t in sweep(task, method))
 
 
@@ -68,16 +69,17 @@ def simple(r: Results) -> Values:
 
 
 def leaks(r: Results) -> Values:
-    rows = r(Canaries())
     return {
-        f"{n} times in the data": [row["after"][at] - row["before"][at] for row in rows] for at, n in enumerate(REPEATS)
+        f"{repeats} in the data, {name}": [row["after"][at] - row["before"][at] for row in r(planted)]
+        for name, planted in PLANTED.items()
+        for at, repeats in enumerate(("once", "4 times", "16 times"))
     }
 
 
 def repeats(r: Results) -> Values:
-    rows = r(Canaries())
     return {
-        f"{REPEATS[-1]} times against once": [row["after"][-1] - row["after"][0] for row in rows],
+        f"16 times against once, {name}": [row["after"][-1] - row["after"][0] for row in r(planted)]
+        for name, planted in PLANTED.items()
     }
 
 
@@ -116,11 +118,11 @@ CLAIMS = (
     ),
     Claim(
         "leaks", "Private data leaks from a fine-tuned model.",
-        "exposure of a planted secret, after minus before", "bits", Says(matters=0.5), (Canaries(),), leaks,
+        "exposure of a planted secret, after minus before", "bits", Says(matters=0.5), tuple(PLANTED.values()), leaks,
         source="Carlini et al. 2019",
     ),
     Claim(
         "leaks-repeats", "What is repeated in the data leaks more.",
-        "exposure of a planted secret", "bits", Says(matters=0.5), (Canaries(),), repeats, source="Carlini et al. 2019",
+        "exposure of a planted secret", "bits", Says(matters=0.5), tuple(PLANTED.values()), repeats, source="Carlini et al. 2019",
     ),
 )  # fmt: skip
