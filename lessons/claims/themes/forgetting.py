@@ -24,13 +24,11 @@ MIXED = {(method, mix): mixed(mix, method) for method, mix in (("full", 0.5), ("
 def with_steps(r: Results) -> Values:
     """The first grade after the start is at the same share of every training, a fifth of its steps."""
     found = {}
-    for training in LONG:
-        old = [row["old"] for row in r(training)]
-        name = f"{training.task}, {training.method}"
-        found[f"{name}, steps 0 to {training.every}"] = [100 * (values[0] - values[1]) for values in old]
-        found[f"{name}, steps {training.every} to {training.steps}"] = [
-            100 * (values[1] - values[-1]) for values in old
-        ]
+    for one in LONG:
+        old = [row["old"] for row in r(one)]
+        name = f"{one.task}, {one.method}, steps"
+        found[f"{name} 0 to {one.every}"] = [100 * (values[0] - values[1]) for values in old]
+        found[f"{name} {one.every} to {one.steps}"] = [100 * (values[1] - values[-1]) for values in old]
     return found
 
 

@@ -123,6 +123,7 @@ CLAIMS = (
     ),
     Claim(
         "leaks-repeats", "What is repeated in the data leaks more.",
-        "exposure of a planted secret", "bits", Says(matters=0.5), tuple(PLANTED.values()), repeats, source="Carlini et al. 2019",
+        "exposure of a planted secret", "bits", Says(matters=0.5), tuple(PLANTED.values()), repeats,
+        source="Carlini et al. 2019",
     ),
 )  # fmt: skip
