@@ -488,20 +488,31 @@ show(
 
 # %% [markdown]
 # ### The learning rate, LoRA's and full fine-tuning's
-# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both over the same range of
-# factors of three:
+# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both are tried here: from the
+# usual rate in factors of three, up and down, until it gets worse.
 
 # %%
-FACTORS = (3,) if QUICK else (1 / 3, 3, 9)
 guess = predict(
     "how many times as high is the best rate of LoRA as that of full fine-tuning?",
     ["less than 2 times", "2 to 5 times", "5 to 20 times", "more than 20 times"],
 )
 
+
 # %%
-rated = [everything, by_rank[RANK]]
-for method in (Full(), MAIN):
-    rated += [short_run(f"{method.name}-{factor:.2g}", method, factor) for factor in FACTORS]
+def tried(method, usual):
+    """Runs at 3, 9, ... times the usual rate, then at a third, ..., each way until one is worse than the best."""
+    runs = [usual]
+    for direction in (3, 1 / 3):
+        for power in range(1, 2 if QUICK else 5):
+            best = min(final_loss(one) for one in runs)
+            factor = direction**power
+            runs.append(short_run(f"{method.name}-{factor:.2g}", method, factor))
+            if not final_loss(runs[-1]) < best:
+                break
+    return runs
+
+
+rated = [*tried(Full(), everything), *tried(MAIN, by_rank[RANK])]
 grid = final_losses(rated).pivot(index="rate", columns="method", values="loss")
 best = grid.idxmin()
 ratio = best.lora / best.full

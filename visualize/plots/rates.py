@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from engine.errors import InputError
 from engine.run import Run
@@ -40,8 +40,8 @@ def plot_rates(
             va="top", color=colour, fontsize=14,
         )  # fmt: skip
     ax.set_xscale("log")
-    rates = sorted(set(table.rate))
-    ax.set_xticks(rates, [f"{rate:.1g}" if len(rates) > 6 else f"{rate:.2g}" for rate in rates])
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.margins(y=0.25)
     ax.set_xlabel("peak learning rate")
