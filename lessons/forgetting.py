@@ -221,7 +221,6 @@ assert differing == 0, "the base was never changed"
 # ## Exercises
 
 # %%
-gone = 100 * (path.kept.iloc[0] - path.kept.iloc[-1])
 exercise(
     f"Plain LoRA began with {path.kept.iloc[0]:.1%} of the old skills and ended with {path.kept.iloc[-1]:.1%}. "
     "What share of what it had was lost, in per cent?",

@@ -48,7 +48,7 @@ from visualize import plots
 
 QUICK = current().quick
 HERE = current().folder
-HELD_OUT = 24 if QUICK else 60
+HELD_OUT = 16 if QUICK else 60
 base, tokenizer = load_model(model()), load_tokenizer(model())
 
 
