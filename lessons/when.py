@@ -43,7 +43,7 @@ from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure
 from engine.evaluate.metrics import json_with, score
 from engine.measure.matched import crossing, learning_path
 from engine.models import load_model, load_tokenizer, load_tuned
-from lessons.stage import current, data, exercise, exercise_code, model, predict, show
+from lessons.stage import current, data, exercise, exercise_code, ledger, model, predict, show
 from visualize import plots
 
 QUICK = current().quick
@@ -348,6 +348,14 @@ def exposure(losses, at): ...  # your lines
 
 
 by_hand.check(exposure)
+
+# %% [markdown]
+# ## What many seeds say
+# What is often said of when to fine-tune, tried several times each, with the 95 % interval of what was measured
+# (`python -m lessons.claims` tries it again).
+
+# %%
+show(ledger("few-examples", "format", "style", "domain", "simple-task", "specialist", "leaks", "leaks-repeats"))
 
 # %% [markdown]
 # ## Where to read on
