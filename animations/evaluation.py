@@ -132,8 +132,8 @@ class Parted(EvaluationScene):
         parts = {"agree": len(every) - len(self.parted), "part": len(self.parted)}
         rows = [Row(name, count, f"{count}", self.colours.muted) for name, count in parts.items()]
         counted = Bars("pairs in which loss and answers...", rows, max(1, len(every)), 8.0, self.colours).at(-6.7, 2.6)
-        self.play_in(counted)
         self.say(f"In {len(self.parted)} of {len(every)} pairs the lower loss answers worse.")
+        self.play_in(counted)
         if found is None:
             self.finish()
             return

@@ -94,8 +94,7 @@ class TuningScene(FilmScene):
 
     def key(self, left: float, top: float, width: float, worth: str = "") -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
-        self.add(sit(label("learning rate", 28, self.colours.muted), left, top + Key.EACH))
-        return Key(rows, left, top, width, self.colours, worth)
+        return Key(rows, left, top, width, self.colours, worth, "learning rate")
 
     def stamp_all(self, step: int) -> Text:
         return self.stamp_several("two more", step)
@@ -121,7 +120,7 @@ class Rates(TuningScene):
     def construct(self) -> None:
         # Three runs that differ in one number
         chart = self.chart()
-        key = self.key(2.9, 1.9, 3.6, "training loss")
+        key = self.key(2.3, 1.9, 4.4, "training loss")
         stamp = self.stamp_all(0)
         self.add(stamp, chart, key)
         self.say("How far does each training step go? The learning rate says it.")
@@ -135,8 +134,8 @@ class Rates(TuningScene):
 
         # What came of it
         best, worst = self.ranked()
-        self.say(f"Lowest in the end: rate {self.names[best.name]}, with a loss of {final_loss(best):.2f}.")
-        self.say(f"Highest in the end: rate {self.names[worst.name]}, with {final_loss(worst):.2f}.")
+        self.say(f"Lowest over the last tenth: rate {self.names[best.name]}, {final_loss(best):.2f} (median).")
+        self.say(f"Highest: rate {self.names[worst.name]}, {final_loss(worst):.2f}.")
         self.finish()
 
     def ranked(self) -> tuple[Run, Run]:
@@ -180,7 +179,8 @@ class Plane(TuningScene):
         self.say(f"At {surface.values.size} places of it the loss was really measured.")
         self.remove(lines, dots)
         self.play_in(surface, dots, run_time=1.2)
-        self.say("Dark is low; each contour line is a doubling.")
+        tone = "Dark" if self.theme == "dark" else "Bright"  # the lowest ground has the background's tone
+        self.say(f"{tone} is low; each contour line is a doubling.")
         self.play_in(surface.scale_bar())
         self.finish()
 
@@ -226,11 +226,9 @@ class Race(TuningScene):
 
         # How far, and how far off the plane
         _, middle, high = gone = [float(np.linalg.norm(change(run))) for run in self.three]
-        self.remove(key)
-        self.add(
-            self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance").show([f"{far:.3g}" for far in gone])
-        )
         self.say(f"The highest rate went {high / middle:.2g} times as far as the middle one.")
+        far = self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance")
+        self.swap(key, far.show([f"{distance:.3g}" for distance in gone]))
         missed = max(float(path.outside.max()) for path in ground.paths.values())
         self.say(f"Seen from above: up to {missed:.0%} of a squared distance is off this plane.")
         self.finish()

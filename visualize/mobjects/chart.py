@@ -133,7 +133,7 @@ class Chart(VGroup):
 
 class Key(VGroup):
     """What each line is, one a row, and what it is worth now. left, top: where the first row begins; width: to the
-    end of what it is worth."""
+    end of what it is worth. name, worth: what stands above these."""
 
     EACH = 0.62
 
@@ -145,15 +145,18 @@ class Key(VGroup):
         width: float,
         colours: Palette,
         worth: str = "",
+        name: str = "",
     ) -> None:
         super().__init__()
         self.right, self.top, self.colours = left + width, top, colours
+        if name:
+            self.add(sit(label(name, 28, colours.muted), left, top + self.EACH))
         if worth:
             self.add(sit(label(worth, 28, colours.muted), self.right, top + self.EACH, RIGHT))
-        for at, (name, color, dash) in enumerate(rows):
+        for at, (text, color, dash) in enumerate(rows):
             y = top - at * self.EACH
             self.add(polyline(np.array([[left, y, 0], [left + 0.62, y, 0]], float), dash, color, 6))
-            self.add(sit(label(name, 32, colours.foreground), left + 0.85, y))
+            self.add(sit(label(text, 32, colours.foreground), left + 0.85, y))
         self.values = VGroup()
         self.add(self.values)
 

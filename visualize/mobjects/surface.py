@@ -4,7 +4,19 @@ from collections.abc import Mapping
 
 import numpy as np
 from contourpy import contour_generator
-from manim import DOWN, LEFT, RESAMPLING_ALGORITHMS, RIGHT, Dot, Group, ImageMobject, Rectangle, VGroup, VMobject
+from manim import (
+    DOWN,
+    LEFT,
+    RESAMPLING_ALGORITHMS,
+    RIGHT,
+    Circle,
+    Dot,
+    Group,
+    ImageMobject,
+    Rectangle,
+    VGroup,
+    VMobject,
+)
 
 from engine.measure.landscape import Landscape
 from visualize.mobjects.chart import Dash, polyline
@@ -67,9 +79,9 @@ class SurfaceMap(Group):
         share = np.array([x - self.ground.x[0], y - self.ground.y[0], 0.0]) / spacing + [0.5, 0.5, 0.0]
         return self.image.get_corner(DOWN + LEFT) + share * units(self.cell)
 
-    def start(self) -> Dot:
-        """A dot where every path begins."""
-        return Dot(self.place(0, 0), radius=0.11, color=self.colours.foreground)
+    def start(self) -> Circle:
+        """A ring where every path begins."""
+        return Circle(radius=0.2, color=self.colours.foreground, stroke_width=4).move_to(self.place(0, 0))
 
     def upto(self, step: float, only: list[str] | None = None) -> "SurfaceMap":
         """Draw the paths of these runs (default: all) as far as a step, each with a dot where it is."""
