@@ -70,7 +70,7 @@ def test_it_waits_after_every_caption(made, walked):
             assert caption.start < stop and stop == pytest.approx(caption.end, abs=1.0), caption.text
 
 
-def test_what_a_scene_says_is_escaped(film_runs, tmp_path, monkeypatch):
+def test_what_a_scene_says_is_escaped(tmp_path, monkeypatch):
     video = tmp_path / "a.mp4"
     video.write_bytes(b"video")
     bad = '</aside><script>alert("1 & 2")</script>'
