@@ -7,22 +7,12 @@ manim render animations/qlora.py Levels     one scene, with stock Manim
 from functools import cache
 
 import numpy as np
-from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, Transform, VGroup
+from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, VGroup
 
 from animations.film import FilmScene, short, shown_run, watched_module
-from engine.data import load
 from engine.errors import InputError
 from engine.measure.gradients import Gradients, layer_gradients
-from engine.measure.quantize import (
-    KINDS,
-    SCALE_BLOCK,
-    Kind,
-    levels,
-    nearest,
-    quantization_error,
-    quantize,
-    scale_levels,
-)
+from engine.measure.quantize import KINDS, SCALE_BLOCK, Kind, levels, quantization_error, quantize, quantize_scales
 from engine.measure.sizes import GPUS, SHAPES, largest_that_fits, memory_table
 from engine.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
@@ -31,12 +21,11 @@ from visualize.mobjects.bits import Bits, bfloat16, bits_of
 from visualize.mobjects.block import BlockPlot
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.histogram import Histogram
-from visualize.mobjects.matrix import MatrixImage, Source, units
+from visualize.mobjects.matrix import SHOWN, MatrixImage, Source, cell_pixels, units
 from visualize.mobjects.memory import METHODS, FittingTable, MemoryBars
 from visualize.mobjects.text import label, signed, sit
 
 BLOCK = 64  # weights that share a scale: bitsandbytes' default, which QLoRA uses
-CELL = 4
 TOKENS = 24  # of a longer conversation, the first so many are shown
 TIMES = "\N{MULTIPLICATION SIGN}"
 LEFT_PLACE = LEFT * 4.6 + UP * 0.1
@@ -46,13 +35,17 @@ def check(run: Run) -> None:
     """Raises InputError for a run whose base was not kept in four bits."""
     if run.method != "qlora":
         raise InputError(f"run {run.name} is {run.method}; the film qlora shows a QLoRA run")
+    if run.answers.empty:
+        raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")
 
 
 @cache
 def gradients_of(run: Run, module: str, step: int) -> Gradients:
-    """The gradients of the run's first training example, at a captured step."""
-    source = run.info["data"].get("source") or run.task
-    return layer_gradients(run, module, load(source).train[0], step)
+    """The gradients of the first question that the run was asked, with its right answer, at a captured step."""
+    asked = questions(run.answers, run.task, 1, 1)[0]
+    expected = run.answers[run.answers.prompt == asked].expected.iloc[0]
+    said = [{"role": "user", "content": asked}, {"role": "assistant", "content": expected}]
+    return layer_gradients(run, module, said, step)
 
 
 class QloraScene(FilmScene):
@@ -67,17 +60,24 @@ class QloraScene(FilmScene):
         self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
         self.weight = self.data.weight(self.module)
         self.four = quantize(self.weight, self.kind, BLOCK, self.double)
-        # A block as most are: the one whose scale is the median's neighbour.
-        order = np.argsort(self.four.scales, kind="stable")
-        self.at = int(order[len(order) // 2])
+        self.at = self.middling()
+        self.cell = cell_pixels(self.weight.shape)
         self.block = self.weight.reshape(-1)[self.at * BLOCK : (self.at + 1) * BLOCK]
         self.scale = float(np.abs(self.block).max())
         self.codes = self.four.codes[self.at * BLOCK : (self.at + 1) * BLOCK]
         self.peak = float(np.percentile(np.abs(self.weight), 99.9))
 
+    def middling(self) -> int:
+        """A block as most are: of those in sight, the one whose scale is in the middle."""
+        starts = np.arange(self.weight.size // BLOCK) * BLOCK
+        row, column = np.divmod(starts, self.weight.shape[1])
+        seen = np.flatnonzero((row < SHOWN) & (column <= max(0, SHOWN - BLOCK)))
+        order = np.argsort(self.four.scales[seen], kind="stable")
+        return int(seen[order[len(order) // 2]])
+
     def matrix(self, values: np.ndarray, what: str | None, color: str, limit: float | None = None) -> MatrixImage:
         source = Source(self.data, self.module, what) if what else None
-        return MatrixImage(values, limit or self.peak, CELL, color, self.theme, source)
+        return MatrixImage(values, limit or self.peak, self.cell, color, self.theme, source)
 
     def named(self, mobject: Mobject, text: str, color: str) -> Text:
         return sit(label(text, 34, color), mobject.get_center()[0], mobject.get_bottom()[1] - 0.4, ORIGIN)
@@ -90,15 +90,6 @@ class QloraScene(FilmScene):
     def plot(self, values: np.ndarray, limit: float, color: str) -> BlockPlot:
         """The block's weights, where the scenes keep them."""
         return BlockPlot(values, limit, 7.6, 4.4, self.colours, color).move_to([2.55, 0.1, 0])
-
-    def axis(self, plot: Mobject, limit: float, digits: int) -> VGroup:
-        """The numbers at a plot's bottom, middle and top, on its left."""
-        edge = plot.get_left()[0] - 0.15
-        heights = ((plot.get_bottom()[1], -limit), (plot.get_center()[1], 0.0), (plot.get_top()[1], limit))
-        return VGroup(
-            sit(label(signed(value, digits) if value else "0", 28, self.colours.muted), edge, y, RIGHT)
-            for y, value in heights
-        )
 
 
 class Weights(QloraScene):
@@ -139,7 +130,7 @@ class Block(QloraScene):
         # One block of the matrix
         weight, limit = self.shown_weight(), float(np.abs(self.weight).max())
         plot = self.plot(self.block, limit, self.colours.W)
-        axis, mark = self.axis(plot, limit, 2), self.mark(weight)
+        axis, mark = plot.axis(2), self.mark(weight)
         self.add(self.stamp())
         self.say(f"W is cut into {len(self.four.scales):,} blocks; this is one.")
         self.play(FadeIn(mark), FadeIn(plot, target_position=mark, scale=0.1), FadeIn(axis), run_time=1.0)
@@ -153,13 +144,13 @@ class Block(QloraScene):
         self.say("Divided by it, all lie between \N{MINUS SIGN}1 and 1.")
         self.remove(axis)
         self.play(plot.animate.show(self.block / self.scale, 1.0), run_time=1.5)
-        self.add(self.axis(plot, 1.0, 0))
+        self.add(plot.axis(0))
         self.say("That number is kept: it is the block's scale.")
         self.finish()
 
     def mark(self, weight: MatrixImage) -> Rectangle:
         """A frame around the block's pixels, which go on from the left end of the next row where a row is shorter."""
-        columns, side = self.weight.shape[1], units(CELL)
+        columns, side = self.weight.shape[1], units(self.cell)
         row, column = divmod(self.at * BLOCK, columns)
         corner = weight.image.get_corner(UP + LEFT) + side * (RIGHT * column + DOWN * row)
         mark = Rectangle(width=side * min(BLOCK, columns - column) + 0.06, height=side + 0.08, stroke_width=3)
@@ -176,7 +167,7 @@ class Levels(QloraScene):
         self.scaled = self.block / self.scale
         among = levels(self.kind)
         plot = self.plot(self.scaled, 1.0, self.colours.W).move_to([-2.0, 0.1, 0])
-        self.add(self.stamp(), plot, self.axis(plot, 1.0, 0))
+        self.add(self.stamp(), plot, plot.axis(0))
         lines, count = plot.lines(among, self.colours.qlora), len(np.unique(among))
         self.say(f"Four bits can name 16 things: {self.kind.upper()} has {count} levels.")
         self.play(FadeIn(lines), run_time=0.8)
@@ -250,43 +241,6 @@ class Errors(QloraScene):
         return matrix, self.named(matrix, name, self.colours.foreground)
 
 
-class Cost(QloraScene):
-    """How much that matters is measured: the error of each 4-bit type, and the old skills of the base itself."""
-
-    title = "Does it matter?"
-    others = ("lora",)
-
-    def construct(self) -> None:
-        # The error over all adapted matrices, by type
-        lost = {kind: self.lost(kind) for kind in KINDS}
-        best = min(lost, key=lambda kind: lost[kind])
-        self.add(self.stamp(0))
-        self.say(f"Over all {len(self.data.modules)} matrices, {best.upper()} loses least.")
-        tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
-        rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
-        title = "norm of the error, of the weights' norm"
-        self.play_in(Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3))
-
-        # What the model can still do, before any training
-        other = shown_run(self.others[0])
-        both = [skill for skill in self.data.skills if skill in other.skills and skill != self.data.task]
-        exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.data))
-        self.say(f"Old skills: {exact:.1f} % right in 32 bits, {four:.1f} % in four.")
-        rows = [
-            Row("32 bits", exact, f"{exact:.1f} %", self.colours.W),
-            Row("4 bits", four, f"{four:.1f} %", self.colours.qlora),
-        ]
-        self.play_in(Bars("old skills before training, mean", rows, 100, 7.0, self.colours, 1.6).at(-6.4, -0.5))
-        self.finish()
-
-    def lost(self, kind: Kind) -> float:
-        """The norm of what all adapted matrices lose, beside theirs."""
-        weights = [self.data.weight(module) for module in self.data.modules]
-        sizes = np.array([np.linalg.norm(weight) for weight in weights])
-        shares = [quantization_error(weight, kind, BLOCK, self.double).relative for weight in weights]
-        return float(np.linalg.norm(sizes * shares) / np.linalg.norm(sizes))
-
-
 class Storage(QloraScene):
     """Storage shrinks to a quarter: the very bits of a block, before and after."""
 
@@ -294,11 +248,10 @@ class Storage(QloraScene):
 
     def construct(self) -> None:
         # Sixteen bits a weight
-        self.steps: list[tuple[str, float]] = []
-        shown: list[Mobject] = []
+        self.bars: list[Row] = []
         self.add(self.stamp())
         self.say(f"The block in 16 bits a weight: {BLOCK * 16:,} bits.")
-        shown = self.stage(shown, [bits_of(bfloat16(self.block), 16)], ["64 weights, bfloat16"], "16 bits", 16)
+        shown = self.stage([], [bits_of(bfloat16(self.block), 16)], ["64 weights, bfloat16"], "16 bits", 16)
 
         # Four, and a scale
         codes, scale = bits_of(self.codes, 4), np.array([self.scale], np.float32)
@@ -309,8 +262,9 @@ class Storage(QloraScene):
         # The scale quantised too
         bits = self.four.bits
         if self.double:
+            kept, _ = quantize_scales(quantize(self.weight, self.kind, BLOCK).scales)
             self.say("Scales are quantised too: double quantisation.")
-            parts = [codes, bits_of(self.scale_code(), 8).T]
+            parts = [codes, bits_of(kept[[self.at]], 8).T]
             names = ["64 weights, four bits", f"their scale, 8 bits; one float32 for {SCALE_BLOCK} scales"]
             shown = self.stage(shown, parts, names, "8-bit scales", bits)
         self.say(f"{bits:.2f} bits a weight in place of 16: {16 / bits:.1f} times smaller.")
@@ -320,46 +274,25 @@ class Storage(QloraScene):
         self, old: list[Mobject], parts: list[np.ndarray], names: list[str], name: str, bits: float
     ) -> list[Mobject]:
         """Show these bits in the place of others, and one bar more of bits a weight."""
-        new, top = list[Mobject](), 2.6
+        new, top, tint = list[Mobject](), 2.6, self.colours.qlora if self.bars else self.colours.W
         for table, text in zip(parts, names, strict=True):
-            image = Bits(
-                table,
-                16,
-                self.colours.qlora if self.steps else self.colours.W,
-                self.colours.grid,
-                self.colours.background,
-            )
+            image = Bits(table, 16, tint, self.colours.grid, self.colours.background)
             image.move_to([-6.76, top, 0], aligned_edge=UP + LEFT)
             words = sit(label(text, 30, self.colours.foreground), image.get_right()[0] + 0.3, image.get_center()[1])
             new += [image, words]
             top = image.get_bottom()[1] - 0.35
-        self.steps.append((name, bits))
-        rows = [
-            Row(of, value, f"{value:.4g}", self.colours.W if value == 16 else self.colours.qlora)
-            for of, value in self.steps
-        ]
-        new.append(Bars("bits a weight", rows, 16, 8.0, self.colours).at(-6.76, 0.2))
+        self.bars.append(Row(name, bits, f"{bits:.4g}", tint))
+        new.append(Bars("bits a weight", list(self.bars), 16, 8.0, self.colours).at(-6.76, 0.2))
         self.remove(*old)
-        if old:
-            self.add(*new)
-        else:
-            self.play_in(*new)
+        self.add(*new)
         self.hold(0.8)
         return new
-
-    def scale_code(self) -> np.ndarray:
-        """Which of 256 numbers the block's scale is kept as, after double quantisation."""
-        scales = quantize(self.weight, self.kind, BLOCK).scales
-        centred = scales - scales.mean(dtype=np.float32)
-        first = self.at // SCALE_BLOCK * SCALE_BLOCK
-        return nearest(centred[[self.at]] / np.abs(centred[first : first + SCALE_BLOCK]).max(), scale_levels())
 
 
 class Training(QloraScene):
     """The gradient goes through the frozen 4-bit W, and moves only A and B, in 16 bits."""
 
     title = "Training through a frozen base"
-    others = ("lora",)
 
     def construct(self) -> None:
         # The layer, as it was at the end of training
@@ -382,37 +315,23 @@ class Training(QloraScene):
         self.say("The loss's gradient arrives, a column a token.")
         self.play(FadeIn(arriving, shift=LEFT * 0.6), FadeIn(self.words(0.3, "gradient", "arriving")), run_time=1.0)
         self.say("It passes through W, to the layers below.")
-        self.play(
-            FadeIn(passed, shift=DOWN * 0.6), FadeIn(self.words(passed.get_center()[1], "passed on")), run_time=1.0
-        )
+        words = self.words(passed.get_center()[1], "passed on")
+        self.play(FadeIn(passed, shift=DOWN * 0.6), FadeIn(words), run_time=1.0)
 
         # It is kept for A and B only
         self.say(f"W keeps {'none of it' if self.found.frozen else 'it'}: A and B take theirs.")
         of_b = self.side(self.found.B, "gradient B").next_to(self.b, LEFT, 0.15).settle()
         of_a = self.side(self.found.A, "gradient A").next_to(self.a, UP, 0.15).settle()
-        self.play(
-            FadeIn(of_b), FadeIn(of_a), FadeIn(self.words(self.a.get_center()[1] + 0.42, "its gradient")), run_time=0.8
-        )
+        words = self.words(self.a.get_center()[1] + 0.42, "its gradient")
+        self.play(FadeIn(of_b), FadeIn(of_a), FadeIn(words), run_time=0.8)
         self.hold(1.0)
 
         # All steps
-        self.say("Step by step A and B move; W's bits never do.")
+        self.say(f"Step by step A and B move; {'W stays' if self.found.frozen else 'W does too'}.")
         self.remove(arriving, passed, of_a, of_b, *self.said)
         for step in self.replay(seconds=6):
             self.show_step(step)
-
-        # As good as LoRA?
-        if result := self.beside_lora():
-            self.say(result)
         self.finish()
-
-    def beside_lora(self) -> str | None:
-        """The task's held-out score of this run and of LoRA's, if they were trained on the same, equally long."""
-        other = shown_run(self.others[0])
-        if (other.task, other.steps[-1]) != (self.data.task, self.last) or self.data.task not in self.data.skills:
-            return None
-        lora, own = (100 * float(run.skills[self.data.task].iloc[-1]) for run in (other, self.data))
-        return f"Right on the task after {self.last} steps: QLoRA {own:.0f} %, LoRA {lora:.0f} %."
 
     def answers(self, step: int) -> AnswerTable:
         return AnswerTable(answers_at(self.data.answers, step, self.asked), 5.2, self.colours).at(-6.76, -0.55)
@@ -457,6 +376,52 @@ class Training(QloraScene):
         self.table = self.swap(self.table, self.answers(step))
 
 
+class Cost(QloraScene):
+    """How much that matters is measured: the error of each 4-bit type, and the old skills of the base itself."""
+
+    title = "Does it matter?"
+    others = ("lora",)
+
+    def construct(self) -> None:
+        # The error over all adapted matrices, by type
+        lost = {kind: self.lost(kind) for kind in KINDS}
+        best = min(lost, key=lambda kind: lost[kind])
+        stamped = self.stamp(0)
+        self.add(stamped)
+        self.say(f"Over all {len(self.data.modules)} matrices, {best.upper()} loses least.")
+        tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
+        rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
+        title = "norm of the error, of the weights' norm"
+        self.play_in(Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3))
+
+        # What the base can still do, before any training
+        other = shown_run(self.others[0])
+        both = [skill for skill in self.data.skills if skill in other.skills and skill != self.data.task]
+        exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.data))
+        self.say(f"The base's skills: {exact:.1f} % right in 32 bits, {four:.1f} % in four.")
+        self.pair("skills before training", exact, four, ("32 bits", "4 bits"), -6.4)
+
+        # What it learned
+        if (other.task, other.steps[-1]) == (self.data.task, self.last) and self.data.task in self.data.skills:
+            lora, own = (100 * float(run.skills[self.data.task].iloc[-1]) for run in (other, self.data))
+            self.say(f"Right on the task after {self.last} steps: LoRA {lora:.0f} %, QLoRA {own:.0f} %.")
+            self.swap(stamped, self.stamp(self.last))
+            self.pair("the task, after training", lora, own, ("LoRA", "QLoRA"), 0.6)
+        self.finish()
+
+    def pair(self, title: str, whole: float, four: float, names: tuple[str, str], left: float) -> None:
+        rows = [Row(names[0], whole, f"{whole:.1f} %", self.colours.W)]
+        rows.append(Row(names[1], four, f"{four:.1f} %", self.colours.qlora))
+        self.play_in(Bars(title, rows, 100, 3.0, self.colours, 1.6).at(left, -0.5))
+
+    def lost(self, kind: Kind) -> float:
+        """The norm of what all adapted matrices lose, beside theirs."""
+        weights = [self.data.weight(module) for module in self.data.modules]
+        sizes = np.array([np.linalg.norm(weight) for weight in weights])
+        shares = [quantization_error(weight, kind, BLOCK, self.double).relative for weight in weights]
+        return float(np.linalg.norm(sizes * shares) / np.linalg.norm(sizes))
+
+
 class Memory(QloraScene):
     """What training takes, from 1B to 70B, beside what GPUs have."""
 
@@ -487,11 +452,8 @@ class Memory(QloraScene):
             if shown is None:
                 self.play_in(new)
             else:
-                kept = [name for name in shown.lines if name in new.lines]
-                moving = [Transform(shown.bars.bars, new.bars.bars.copy())]
-                moving += [Transform(shown.lines[name], new.lines[name].copy()) for name in kept]
                 self.remove(shown)
-                self.play(*moving, run_time=0.6)
+                self.play(*shown.growing_into(new), run_time=0.6)
                 self.remove(shown.bars.bars, *shown.lines.values())
                 self.add(new)
             self.hold(1.0)
@@ -501,4 +463,4 @@ class Memory(QloraScene):
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Weights, Block, Levels, Errors, Cost, Storage, Training, Memory)
+SCENES = (Weights, Block, Levels, Errors, Storage, Training, Cost, Memory)

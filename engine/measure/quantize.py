@@ -120,12 +120,20 @@ def quantize(weight: np.ndarray, kind: Kind = "nf4", block_size: int = 64, doubl
     codes, scales = _blockwise(flat, block_size, levels(kind))
     bits = 4 + 32 / block_size
     if double:
-        mean = scales.mean(dtype=np.float32)
-        scale_codes, scales_of_scales = _blockwise(scales - mean, SCALE_BLOCK, scale_levels())
-        each = np.repeat(scales_of_scales, SCALE_BLOCK)[: scales.size]
-        scales = scale_levels()[scale_codes] * each + mean
+        _, scales = quantize_scales(scales)
         bits = double_bits(block_size)
     return Quantized(kind, weight.shape, block_size, codes, scales, bits)
+
+
+def quantize_scales(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Double quantisation: what is kept of each block's scale, 0 to 255, and the scales as they are read back.
+
+    scales: (blocks,), float32. The mean is taken off, and 256 at a time share a scale of their own.
+    """
+    mean = scales.mean(dtype=np.float32)
+    codes, scales_of_scales = _blockwise(scales - mean, SCALE_BLOCK, scale_levels())
+    each = np.repeat(scales_of_scales, SCALE_BLOCK)[: scales.size]
+    return codes, scale_levels()[codes] * each + mean
 
 
 def double_bits(block_size: int = 64) -> float:

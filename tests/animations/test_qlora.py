@@ -8,7 +8,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from animations import qlora
 from animations.film import watched_module
 from engine import InputError
-from engine.measure.quantize import levels, quantize
+from engine.measure.quantize import levels, quantize, quantize_scales
 from engine.measure.sizes import SHAPES, memory_table
 from visualize.mobjects.bits import Bits, bfloat16, bits_of
 from visualize.mobjects.block import BlockPlot
@@ -56,17 +56,13 @@ def test_bits_are_those_that_are_stored():
     np.testing.assert_array_equal(bits_of(np.array([5, 8]), 4).T, [[0, 1, 0, 1], [1, 0, 0, 0]])
 
 
-def test_the_stored_scale_is_read_back(walked, found):
+def test_the_bits_of_the_scale_are_what_is_kept_of_it(walked, found):
     scene = walked(qlora.Storage).scene
-    from engine.measure.quantize import scale_levels
-
-    scales = quantize(found[0], "nf4", 64).scales
-    mean = scales.mean(dtype=np.float32)
-    first = scene.at // 256 * 256
-    largest = np.abs(scales[first : first + 256] - mean).max()
-    back = scale_levels()[scene.scale_code()] * largest + mean
-    np.testing.assert_allclose(back, found[1].scales[scene.at], rtol=1e-6)
-    assert any(isinstance(part, Bits) for mobject in scene.mobjects for part in mobject.get_family())
+    kept, back = quantize_scales(quantize(found[0], "nf4", 64).scales)
+    np.testing.assert_array_equal(back, found[1].scales)
+    shown = [part.bits for mobject in scene.mobjects for part in mobject.get_family() if isinstance(part, Bits)]
+    np.testing.assert_array_equal(shown[0], bits_of(found[1].codes.reshape(-1, 64)[scene.at], 4))
+    np.testing.assert_array_equal(shown[1], bits_of(kept[[scene.at]], 8).T)
 
 
 def test_what_fits_is_said_as_computed(walked):
@@ -76,6 +72,13 @@ def test_what_fits_is_said_as_computed(walked):
     size = largest_that_fits(table, "qlora", GPUS["RTX 4090"])
     assert said[-1].endswith(f"QLoRA {size}.")
     assert f"{table.loc[(list(SHAPES)[-1], 'full'), 'total']:,.0f} GiB" in said[1]
+
+
+def test_skills_and_scores_are_said_as_the_runs_hold_them(walked, film_runs):
+    said = [caption.text for caption in walked(qlora.Cost).scene.captions]
+    exact, four = (film_runs[name].skills.iloc[0].drop("spanish").mean() for name in ("lora", "qlora"))
+    assert said[1] == f"The base's skills: {100 * exact:.1f} % right in 32 bits, {100 * four:.1f} % in four."
+    assert len(said) == 2, "runs of different lengths are not compared"
 
 
 def test_another_method_is_refused(lora_run):

@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 from manim import LEFT, RIGHT, UP, Dot, Line, Rectangle, VGroup
 
+from visualize.mobjects.text import label, signed, sit
 from visualize.theme import Palette
 
 
@@ -18,7 +19,7 @@ class BlockPlot(VGroup):
         self, values: np.ndarray, limit: float, width: float, height: float, colours: Palette, color: str
     ) -> None:
         super().__init__()
-        self.values, self.limit = values, limit
+        self.values, self.limit, self.muted = values, limit, colours.muted
         self.zero = Line(LEFT * width / 2, RIGHT * width / 2, color=colours.muted, stroke_width=2)
         self.frame = Rectangle(width=width, height=height, color=colours.grid, stroke_width=2)
         places = (np.arange(len(values)) + 0.5) / len(values) * width - width / 2
@@ -50,6 +51,12 @@ class BlockPlot(VGroup):
             Line(self.point(float(level), left), self.point(float(level), right), color=color, stroke_width=2)
             for level in levels
         )
+
+    def axis(self, digits: int) -> VGroup:
+        """The numbers at bottom, middle and top, on the left."""
+        edge = self.frame.get_left()[0] - 0.15
+        ends = ((-self.limit, signed(-self.limit, digits)), (0.0, "0"), (self.limit, signed(self.limit, digits)))
+        return VGroup(sit(label(text, 28, self.muted), edge, self.point(value, 0)[1], RIGHT) for value, text in ends)
 
     def ring(self, at: int, color: str) -> Rectangle:
         """A frame around one weight's column."""

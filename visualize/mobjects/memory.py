@@ -1,7 +1,7 @@
 """How is memory compared in a film? A bar a method, lines at what GPUs have, and a table of what fits where."""
 
 import pandas as pd
-from manim import ORIGIN, Line, Rectangle, Text, VGroup
+from manim import ORIGIN, Line, Rectangle, Text, Transform, VGroup
 
 from engine.measure.sizes import GPUS, NAMES, largest_that_fits
 from visualize.mobjects.bars import Bars, Row
@@ -38,6 +38,12 @@ class MemoryBars(VGroup):
                 ground = Rectangle(width=text.width + 0.16, height=0.42, stroke_width=0)
                 self.add(ground.set_fill(colours.background, 1).move_to(text))
         self.add(self.bars)
+
+    def growing_into(self, other: "MemoryBars") -> list[Transform]:
+        """Bars, and the lines that both have, on their way to where they stand for another size."""
+        pairs = [(self.bars.bars, other.bars.bars)]
+        pairs += [(line, other.lines[name]) for name, line in self.lines.items() if name in other.lines]
+        return [Transform(old, new.copy()) for old, new in pairs]
 
 
 class FittingTable(VGroup):
