@@ -31,16 +31,23 @@ def percent(value: float) -> str:
 
 
 def differences(run: Run, main: Run) -> str:
-    """In what does a run differ from the first? In the words of a lecturer: "full fine-tuning", "rate 0.0005"."""
+    """In what does a run differ from the first? In the words of a lecturer: "full fine-tuning", "LoRA, rate 0.0005"."""
     mine, other = run.info.get("settings", {}), main.info.get("settings", {})
-    found = []
+    name, found = METHODS.get(run.method, run.method), []
     if run.method != main.method:
-        found.append(METHODS.get(run.method, run.method))
+        found.append(name)
     elif mine.get("learning_rate") != other.get("learning_rate"):
-        found.append(f"learning rate {mine['learning_rate']:g}")
+        found.append(f"{name}, rate {mine['learning_rate']:g}")
     if mine.get("mix", 0) != other.get("mix", 0):
         found.append(f"{mine['mix']:.0%} old data")
+    if len(found) > 1:
+        found[0] = found[0].removesuffix(" fine-tuning")
     return ", ".join(found) or "the same again"
+
+
+def comparable(main: Run, others: tuple[str, ...]) -> list[Run]:
+    """The first run, and those of the others that learned the same task: only they can be compared."""
+    return [main, *(run for run in map(shown_run, others) if run.task == main.task)]
 
 
 def names_of(runs: list[Run]) -> list[str]:
@@ -137,7 +144,7 @@ class Rewind(ForgettingScene):
     def construct(self) -> None:
         # Back, test by test
         self.stand(self.evaluated[-1])
-        self.say("Every step was captured, so time runs back.")
+        self.say("All of it was recorded, so time runs back.")
         self.show_steps(self.evaluated[::-1], each=0.3)
 
         # Until when nothing was lost
@@ -146,7 +153,7 @@ class Rewind(ForgettingScene):
         safe = int(path.index[path.index < fallen[0]][-1] if len(fallen) else path.index[-1])
         self.say(f"Up to step {safe} hardly anything is lost.")
         self.show_steps([step for step in self.evaluated if step <= safe], each=0.3)
-        self.say(f"But by then, {percent(path.learned[safe])} of {self.data.task} is learned.")
+        self.say(f"By then, {percent(path.learned[safe])} of {self.data.task} is learned.")
 
         # When it had learned
         found = matched(self.data, LEVEL)
@@ -169,11 +176,11 @@ class Remedies(FilmScene):
 
     title = "What helps?"
     run = "lora"
-    others = ("slow", "mixed", "full")
+    others = ("slow", "full", "mixed")
 
     def construct(self) -> None:
         # The first run again, and the others beside it
-        self.runs = [self.data, *(shown_run(name) for name in self.others)]
+        self.runs = comparable(self.data, self.others)
         places = [-6.76 + 3.42 * at for at in range(len(self.runs))]
         self.panels = [
             Strips(run, 420, 26, self.theme).at(left, 1.75) for run, left in zip(self.runs, places, strict=True)
@@ -195,6 +202,10 @@ class Remedies(FilmScene):
                 panel.upto(share * run.skills.index[-1])
             self.told = self.swap(self.told, self.numbers(share))
             self.hold(seconds)
+        for name, run in zip(names, self.runs, strict=True):
+            learned, kept = learning_path(run).iloc[-1]
+            if learned < LEVEL:
+                self.say(f"{name}: {percent(learned)} learned, {percent(kept)} kept.")
         self.say(self.outcome(names))
         self.finish()
 
@@ -229,11 +240,11 @@ class Map(FilmScene):
 
     title = "Learning against forgetting"
     run = "lora"
-    others = ("slow", "mixed", "full")
+    others = ("slow", "full", "mixed")
 
     def construct(self) -> None:
         # The plane, and where one wants to be
-        self.runs = [self.data, *(shown_run(name) for name in self.others)]
+        self.runs = comparable(self.data, self.others)
         paths = [Path(run, self.colours.method(run.method)) for run in self.runs]
         self.plane = Plane(paths, 6.2, 4.6, self.colours).shift(2.7 * LEFT + 0.05 * UP).upto(0.0)
         self.add(self.plane, self.stamp(self.data.steps[-1]))

@@ -29,6 +29,8 @@ def check(run: Run) -> None:
     """Raises InputError for a run whose change is not there for every weight, or whose model is larger than a frame."""
     if any(run.kind(name) != "delta" or run.is_sketched(name) for name in run.modules):
         raise InputError(f"run {run.name} did not keep the change of whole matrices; the film full shows every weight")
+    if len(run.steps) < 2:
+        raise InputError(f"run {run.name} holds one capture, so nothing moves in it; capture more steps, e.g. every=5")
     tiles = lay_out(run)
     high, wide = max(tile.top + tile.rows for tile in tiles), max(tile.left + tile.columns for tile in tiles)
     if high > HIGHEST or wide > WIDEST:
@@ -92,22 +94,26 @@ class Whole(FullScene):
         names = self.column_names()
         if len(rows) > 1:
             self.say("A row is one layer: attention, then feed-forward.")
-            for name, text in zip(rows[1], names, strict=True):
+            for name, text in zip(rows[1], names, strict=False):
                 shown.add(name)
                 self.model.show("W", limit=limit, only=shown)
                 self.add(text)
                 self.hold(0.35)
 
         # All the others
-        self.say(f"{len(rows) - 1} layers. Long matrices lie on their side.")
+        self.say(f"All {len(rows) - 1} layers. Orange is positive, blue is negative.")
         for row in [*rows][1:]:
             shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
             self.model.show("W", limit=limit, only=shown)
             self.add(*self.row_names([row]))
             self.hold(0.35)
-        self.say(f"This is all of it: {self.model.weights:,} weights.")
+        self.say(f"{self.how_many()}. Long matrices lie on their side.")
         self.hold(1.0)
         self.finish()
+
+    def how_many(self) -> str:
+        here, every = self.model.weights, self.data.info["model"]["parameters"]
+        return f"This is all of it: {here:,} weights" if here == every else f"{here:,} of {every:,} weights"
 
     def first_row(self, tile: Tile) -> str:
         out, width = tile.shape
@@ -127,9 +133,9 @@ class Training(FullScene):
         self.model.show("change", self.first, self.limit)
         loss = self.data.metrics["loss"]
         self.curve = LossCurve(
-            loss.index.to_numpy(), loss.to_numpy(), 4.6, 0.34, self.colours, self.colours.full, bare=True
+            loss.index.to_numpy(), loss.to_numpy(), 3.3, 0.34, self.colours, self.colours.full, bare=True
         ).upto(0)
-        self.curve.move_to([self.model.get_right()[0] - 2.3, BAND - 0.05, 0])
+        self.curve.move_to([self.model.get_right()[0] - 1.65, BAND - 0.05, 0])
         self.asked = self.most_changed()
         self.stamped, self.told, self.number = self.stamp(self.first), self.answer(self.first), self.loss(self.first)
         self.add(self.row_names(), self.curve, self.stamped, self.told, self.number, self.model, self.scale())
@@ -169,12 +175,12 @@ class Training(FullScene):
 
     def answer(self, step: int) -> AnswerLine:
         known = answers_at(self.data.answers, step, self.asked)
-        return AnswerLine(known, 5.0, 3.0, self.colours).at(self.model.get_left()[0], BAND)
+        return AnswerLine(known, 4.4, 2.7, self.colours).at(self.model.get_left()[0], BAND)
 
     def loss(self, step: int) -> Text:
         known = self.data.metrics["loss"].loc[: max(step, self.data.metrics.index[0])]
         text = f"loss {known.iloc[-1]:.2f}" if step else "loss"  # before the first step none is known
-        return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.9, BAND)
+        return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.8, BAND)
 
     def scale(self) -> GlowScale:
         """In the place that is free at the right of the first row."""

@@ -170,8 +170,8 @@ def walked(film_runs, runs):
     def go(scene_class, theme: str = "dark") -> Walked:
         if (scene_class, theme) not in done:
             with pytest.MonkeyPatch.context() as patch:
-                runs = {name: str(run.path) for name, run in film_runs.items()}
-                patch.setenv("GLASSTUNE_FILM_RUNS", json.dumps(runs))
+                named = {name: str(run.path) for name, run in film_runs.items()}
+                patch.setenv("GLASSTUNE_FILM_RUNS", json.dumps(named))
                 patch.setenv("GLASSTUNE_THEME", theme)
                 patch.setenv("GLASSTUNE_RUNS", str(runs))  # what is measured of them is kept there
                 patch.setattr("animations.tuning.POINTS", 5)

@@ -56,8 +56,9 @@ class Plane(VGroup):
         return Star(outer_radius=0.22, color=self.colours.foreground, fill_opacity=1).move_to(self.place(1, 1))
 
     def level(self, learned: float) -> Line:
-        """A line at one share of the new task."""
-        return Line(self.place(learned, 0), self.place(learned, 1), color=self.colours.delta, stroke_width=4)
+        """A line at one share of the new task, behind the paths."""
+        line = Line(self.place(learned, 0), self.place(learned, 1), color=self.colours.delta, stroke_width=4)
+        return line.set_z_index(-1)
 
     def badge(self, at: int) -> VGroup:
         """The number of a path, as it stands at its end and in a key."""
