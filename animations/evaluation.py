@@ -202,7 +202,7 @@ class Why(EvaluationScene):
         each = question_losses(str(low.run.path), low.step, str(high.run.path), high.step)
         most = float(each[["low", "high"]].max().max())
         self.play_in(*self.strip(each, "low", low, 0.55, most))
-        self.say("And the other. A bar a question, sorted; blue: answered right.")
+        self.say("A bar: the nats of one answer, sorted; blue: answered right.")
         self.play_in(*self.strip(each, "high", high, -2.75, most))
 
         # What the mean hides

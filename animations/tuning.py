@@ -270,7 +270,7 @@ class OldSkills(TuningScene):
     def ends(self, surface: SurfaceMap) -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
         key = Key(rows, surface.image.get_right()[0] + 0.5, surface.get_center()[1] + 0.25, 4.0, self.colours)
-        return key.show([f"{surface.ground.ends[run.name][surface.group]:.2g}" for run in self.three])
+        return key.show([f"{surface.ground.ends[run.name][surface.group]:.2f}" for run in self.three])
 
     def title_of(self, surface: SurfaceMap, text: str) -> Text:
         words = label(f"loss on {text}", 32, self.colours.foreground, bold=True)
