@@ -62,6 +62,7 @@ if not task.heldout:
 TASK = task.name
 STEPS, BATCH = (24, 8) if QUICK else (80, 32)
 EVERY = 12 if QUICK else 8
+LIMIT = 32 if QUICK else 100  # questions that are answered in words
 order = random.Random(0).sample(task.train, len(task.train))
 
 
@@ -86,7 +87,7 @@ show(*(f"{name}: {run.info['data']['train']} records" for name, run in runs.item
 # %%
 base = load_model(model())
 tokenizer = load_tokenizer(model())
-questions = [talk for talk in task.heldout if last_answer(talk)][: 32 if QUICK else 100]
+questions = [talk for talk in task.heldout if last_answer(talk)][:100]
 rows = [encode_last_answer(tokenizer, talk) for talk in questions]
 losses, _, counts = (np.array(found) for found in score_answers(base, rows, tokenizer.pad_token_id))
 whole = measure_perplexity(base, tokenizer, questions)
@@ -140,7 +141,7 @@ show("So a perplexity says nothing without what it was measured on, and nothing 
 # %%
 held_out = HERE / "heldout.jsonl"
 held_out.write_text("".join(json.dumps({"messages": list(talk)}) + "\n" for talk in questions), encoding="utf-8")
-found = {name: compare(run, held_out, ["exact", "token_f1", "perplexity"]) for name, run in runs.items()}
+found = {name: compare(run, held_out, ["exact", "token_f1", "perplexity"], limit=LIMIT) for name, run in runs.items()}
 
 
 def metrics(score):
