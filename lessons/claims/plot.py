@@ -25,7 +25,7 @@ def plot(*ids: str, path: Path = KEPT) -> Figure:
     where that is undecided. Raises InputError as `kept_rows`.
     """
     rows = kept_rows(*ids, path=path)[: len(ids) or _MOST]
-    heights = [len(row.conditions) + 1.6 for row in rows]
+    heights = [len(row.conditions) + 2.2 for row in rows]
     figure, axes = plt.subplots(
         len(rows), 1, figsize=(12, 0.55 * sum(heights) + 0.6), height_ratios=heights, squeeze=False
     )
@@ -50,6 +50,6 @@ def draw(ax: Axes, row: Row) -> None:
         ax.plot(effect.mean, at, _MARKS[condition.answer], color=ink, markersize=11, zorder=3)
     ax.set_yticks(range(len(row.conditions)), ["\n".join(wrap(name, 42)) for name in row.conditions])
     ax.set_ylim(len(row.conditions) - 0.4, -0.6)
-    ax.set_xlabel("\n".join(wrap(f"{row.effect}{f' ({row.unit})' if row.unit else ''}", 88)))
-    ax.set_title("\n".join(wrap(f"{row.sentence} {row.verdict.capitalize()}.", 92)))
+    ax.set_xlabel("\n".join(wrap(f"{row.effect}{f' ({row.unit})' if row.unit else ''}", 74)))
+    ax.set_title("\n".join(wrap(f"{row.sentence} {row.verdict.capitalize()}.", 66, break_on_hyphens=False)))
     ax.tick_params(axis="y", length=0)
