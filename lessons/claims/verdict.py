@@ -80,5 +80,5 @@ def verdict(answers: dict[str, Answer]) -> tuple[str, str]:
     kinds = [kind for kind, names in by_answer.items() if names]
     if len(kinds) == 1:
         return {"yes": HOLDS, "no": FAILS, "undecided": OPEN}[kinds[0]], ""
-    on = "; ".join(f"{kind}: {', '.join(by_answer[kind])}" for kind in kinds)
+    on = "; ".join(f"{kind}: {' / '.join(by_answer[kind])}" for kind in kinds)
     return (DEPENDS if "yes" in kinds else OPEN), on
