@@ -45,10 +45,11 @@ def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
         print(f"\n== Python {python}, {end}: " + ", ".join(held.read_text().split()), flush=True)
         venv = Path(place) / "venv"
         python_in = venv / "bin/python"
+        lenient = ["-W", "default"] if end == "oldest" else []  # what old packages warn of was mended in newer ones
         steps = [
             [shutil.which(f"python{python}"), "-m", "venv", venv],
             [python_in, "-m", "pip", "install", "-q", "-c", held, "-e", f"{ROOT}[film,notebook]", *TESTING],
-            [python_in, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+            [python_in, "-m", "pytest", "-q", "-p", "no:cacheprovider", *lenient, *tests],
         ]
         return all(subprocess.run(step, cwd=ROOT).returncode == 0 for step in steps)
 
