@@ -241,8 +241,8 @@ class Glow(DataScene):
         data, y = data_of(self.data), 2.35 - 0.95 * row
         asked, _ = last_answer((data.heldout or data.train)[row]) or ([], "")
         question = asked[-1]["content"] if asked else "(no question)"
-        self.add(sit(fitted(question, 6.9, 32, self.colours.muted), EDGE, y))
-        boxes = TokenBoxes(list(table.text), 6.4, self.theme).at(0.35, y)
+        self.add(sit(fitted(question, 5.5, 32, self.colours.muted), EDGE, y))
+        boxes = TokenBoxes(list(table.text), 7.7, self.theme).at(-0.95, y)
         self.add(boxes)
         return boxes
 
