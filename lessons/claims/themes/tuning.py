@@ -105,8 +105,8 @@ def regularised(r: Results, without: Training, runs: dict[float, Training]) -> V
 
 CLAIMS = (
     Claim(
-        "quality", "Quality beats quantity: a few hundred clean examples beat four times as many noisy ones.",
-        f"held-out answers right, {FEW} clean minus all with noise", "points", Says(matters=2),
+        "quality", "Quality beats quantity: clean examples beat four times as many noisy ones.",
+        f"held-out answers right, {FEW} clean minus 308 with noise", "points", Says(matters=2),
         (CLEAN, *NOISY.values()), quality, source="Zhou et al. 2023",
     ),
     Claim(
