@@ -219,7 +219,7 @@ class Race(TuningScene):
 
         # They walk
         self.say("The same steps as before, seen from above.")
-        for step in self.replay(seconds=10, most=60):
+        for step in self.replay(seconds=8, most=60):
             surface.upto(step)
             key.show(self.losses(step))
             stamp = self.swap(stamp, self.stamp_all(step))
@@ -251,7 +251,7 @@ class OldSkills(TuningScene):
 
         # The walk on both
         self.say("The same steps, on both.")
-        for step in self.replay(seconds=7, most=50):
+        for step in self.replay(seconds=6, most=50):
             for surface in maps:
                 surface.upto(step)
             stamp = self.swap(stamp, self.stamp_all(step))
