@@ -64,9 +64,10 @@ def load_tuned(run: Run) -> PreTrainedModel:
 
 @contextmanager
 def without_peft_warnings() -> Iterator[None]:
-    """PEFT asks transformers by a name that is on its way out, which is nothing that a reader could mend."""
+    """PEFT asks transformers by a name that is on its way out, and says that it sees a Conv1D: nothing to be mended."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".is_gradient_checkpointing.", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         yield
 
 

@@ -17,7 +17,7 @@ from visualize import plots
 
 NAMES = sorted(path.stem for path in Path(plots.__file__).parent.glob("*.py") if path.stem not in ("__init__", "axes"))
 # What each source lacks: a plot of it must say so in one sentence.
-GRADED = {"skills", "answers", "tokens", "disagreement", "learning_curve", "plane", "sweep", "crossing"}
+GRADED = {"skills", "answers", "tokens", "disagreement", "learning_curve", "plane", "sweep", "crossing", "rates"}
 LACKS = {"adapter": {"loss", *GRADED}, "checkpoints": {"loss", "factors", *GRADED},
          "trainer": GRADED, "dora": {"loss", *GRADED}}  # fmt: skip
 

@@ -32,7 +32,7 @@ def plot_crossing(
     """
     runs = sorted([run] if isinstance(run, Run) else run, key=_examples)
     tuned = pd.Series([_score(one, step) for one in runs], [_examples(one) for one in runs])
-    graded = runs[0].info["data"]["heldout"]
+    graded = _said(runs[0], "heldout")
     ax, colours, method = axes_or_new(ax, figsize=(12, 6)), palette(), runs[0].method
     lines = [(tuned, colours.method(method), METHOD_LINES.get(method, "-"), "o", "fine-tuned on the examples")]
     if shown is not None:
@@ -60,7 +60,13 @@ def plot_crossing(
 
 
 def _examples(run: Run) -> int:
-    return run.info["data"]["train"]
+    return _said(run, "train")
+
+
+def _said(run: Run, part: str) -> int:
+    if part not in run.info.get("data", {}):
+        raise InputError(f"run {run.name} does not say how many examples it had; fine-tune with engine.finetune")
+    return run.info["data"][part]
 
 
 def _place(examples: float) -> float:
