@@ -21,8 +21,8 @@ def plot_rates(
     """The loss at the last step of each run, over its peak learning rate, both as they were; the best is ringed.
 
     run: several; of each method one line. The loss is the held-out one where all runs have it, else the mean training
-    loss of the last five steps. step: not used. module: not used. Raises InputError for a run that does not say its learning
-    rate, or logged no loss.
+    loss of the last five steps. step: not used. module: not used. Raises InputError for a run that does not say its
+    learning rate, or logged no loss.
     """
     runs = [run] if isinstance(run, Run) else list(run)
     table = final_losses(runs)
