@@ -20,7 +20,7 @@ lora: setup  ## watch a language model being fine-tuned; keeps plots, film and r
 	@$(RUN) -m lessons.lora --auto
 
 test: setup  ## the whole suite
-	@$(RUN) -m pytest -n 2 -q
+	@$(RUN) -m pytest -n 2 --dist loadgroup -q
 
 check: setup  ## lint, format, types
 	@.venv/bin/ruff check .

@@ -13,6 +13,13 @@ from engine.models import load_model, load_tokenizer
 torch.set_num_threads(1)  # two workers share two cores; more threads would wait for each other
 
 
+def pytest_collection_modifyitems(items):
+    """The film tests stay in one process: every scene is walked once for all of them, which takes minutes."""
+    for item in items:
+        if "animations" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("films"))
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Makes the session's runs: a folder for all of them."""
