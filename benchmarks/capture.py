@@ -1,6 +1,5 @@
 """What does capturing cost? Training with it, without it, and with what people use now, in turn; memory; growth."""
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.figures import Figure, ratios, seconds
+from benchmarks.figures import Figure, peak_bytes, ratios, seconds
 from engine import CaptureCallback
 from engine.capture.recorder import Recorder
 from engine.models import load_model
@@ -182,7 +181,7 @@ def say_peak(size: str, method: str, steps: int, batch: tuple[int, int], capturi
     with tempfile.TemporaryDirectory() as scratch:
         callbacks = [CaptureCallback(Path(scratch) / "run", every=1, say=False)] if capturing else []
         train(model_of(size, method), steps, batch, callbacks)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(peak_bytes())
 
 
 def peak_memory(*arguments: Any) -> int:

@@ -5,10 +5,13 @@ A benchmark is a file of this folder with a `TITLE` and a function `measure() ->
 
 import os
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -72,6 +75,14 @@ def in_turn(tasks: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up
 def ratios(times: list[float], of: list[float]) -> list[float]:
     """Pair by pair: how many times as long as the other it took."""
     return [one / other for one, other in zip(times, of, strict=True)]
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held since its program began. getrusage would count its parent's, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def host() -> dict[str, Any]:

@@ -5,8 +5,6 @@ Two scenes stand for the film, one that changes all the time and one of animatio
 
 import importlib
 import os
-import resource
-import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -24,7 +22,7 @@ from animations.render import render_film
 from animations.runs import film_run
 from animations.scenes import Job, render_scene, runs_of
 from animations.workers import run_all
-from benchmarks.figures import Figure, cpu_seconds, in_turn, ratios
+from benchmarks.figures import Figure, cpu_seconds, in_turn, peak_bytes, ratios
 from visualize.mobjects import text
 from visualize.mobjects.matrix import MatrixImage
 from visualize.mobjects.model import WholeModel
@@ -228,7 +226,7 @@ def peak_memory(job: tuple[int, str], _: Callable[[float], None]) -> float:
             camera.capture_mobjects([matrix])
             encoder.add(camera.pixel_array.copy())
         encoder.close()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    return peak_bytes() / 1e6
 
 
 def _psnr(folder: Path, *, stock: bool, frames: int = 30) -> float:
