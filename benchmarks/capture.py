@@ -244,11 +244,11 @@ def growth(repeats: int, count: int) -> list[Figure]:
     ]  # fmt: skip
 
 
-def measure(large: int = 6, small: int = 80, repeats: int = 5) -> list[Figure]:
+def measure(large: int = 4, small: int = 60, repeats: int = 3) -> list[Figure]:
     """large, small: steps of the two models."""
     figures = []
     for method in ("full", "lora"):
         figures += overhead("embedded", method, small, (32, 64), repeats, "at most 3 %")
         figures += overhead("135M", method, large, (2, 128), 1, "")
         figures.append(memory("135M", method, 3, (2, 32), 1))
-    return figures + growth(repeats, 100)
+    return figures + growth(repeats, 60)
