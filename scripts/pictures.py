@@ -3,6 +3,7 @@ and what the benchmarks kept of growth."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -29,19 +30,22 @@ def main() -> None:
         "factors": plots.plot_factors(run, module=square)[0].figure,
         "skills": plots.plot_skills(run).figure,
         "answers": plots.plot_answers(run).figure,
-        "growth": growth(),
     }
+    if grown := [figure for entry in kept_figures() for figure in entry["figures"] if figure.get("points")]:
+        drawn["growth"] = growth(grown)
     for name, figure in drawn.items():
         figure.savefig(FOLDER / f"{name}.png", dpi=100)
         plt.close(figure)
         print(FOLDER / f"{name}.png")
 
 
+def kept_figures() -> list[dict[str, Any]]:
+    return list(json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8")).values())
+
+
 @themed
-def growth() -> Figure:
+def growth(grown: list[dict[str, Any]]) -> Figure:
     """What was measured of growth: how the cost of a capture, and the memory of a render, go with size and length."""
-    kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
-    grown = [figure for entry in kept.values() for figure in entry["figures"] if figure.get("points")]
     figure, axes = plt.subplots(1, len(grown), figsize=(5.2 * len(grown), 4.4), squeeze=False)
     for ax, one in zip(axes[0], grown, strict=True):
         x, y = zip(*one["points"], strict=True)
