@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -46,13 +46,14 @@ class _Worker:
 
 
 def _serve(task: Task, pipe: Connection) -> None:
-    while (job := pipe.recv()) is not None:
-        try:
-            result = task(job, lambda seconds: pipe.send(("report", seconds)))
-        except BaseException as error:
-            pipe.send(("failed", (type(error).__name__, traceback.format_exc())))
-        else:
-            pipe.send(("done", result))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # who gave the jobs is gone: so are they
+        while (job := pipe.recv()) is not None:
+            try:
+                result = task(job, lambda seconds: pipe.send(("report", seconds)))
+            except BaseException as error:
+                pipe.send(("failed", (type(error).__name__, traceback.format_exc())))
+            else:
+                pipe.send(("done", result))
 
 
 def run_all(

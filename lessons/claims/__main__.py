@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.errors import InputError
-from lessons.claims.ledger import CLAIMS, KEPT, TITLES, Row, get_claim, keep_rows, markdown, row_of, told
+from lessons.claims.ledger import CLAIMS, KEPT, TITLES, Row, get_claim, keep_rows, kept_rows, markdown, row_of, told
 from lessons.claims.run import BACKENDS, finished, run_trials, trials_of
 from lessons.claims.store import Store, archive
 
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             wrong = run_trials(trials, store, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address)
         results = {claim.id: finished(store, claim, chosen.seeds) for claim in claims}
         rows = [row_of(claim, results[claim.id]) for claim in claims if results[claim.id].seeds]
-        every = keep_rows(rows, chosen.out)
+        keep_rows(rows, chosen.out)
         archive([trial for found in results.values() for trial in found.found], store, chosen.out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         show(console, row)
     page = PAGE if chosen.out == KEPT else chosen.out.with_suffix(".md")
-    page.write_text(markdown(every), encoding="utf-8")
+    page.write_text(markdown(kept_rows(path=chosen.out)), encoding="utf-8")  # as rounded as they are kept
     console.print(f"{len(rows)} of {len(claims)} claims; kept in {chosen.out}, shown in {page}", highlight=False)
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)
