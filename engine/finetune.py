@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import random
-import shutil
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +34,15 @@ from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
 from engine.run import EMBEDDED, Run
-from engine.trainer import CHECKPOINTS, ListTrainer, checkpoint_bytes, is_finished, where_it_stopped, written_whole
+from engine.trainer import (
+    CHECKPOINTS,
+    ListTrainer,
+    checkpoint_bytes,
+    discard_checkpoints,
+    is_finished,
+    where_it_stopped,
+    written_whole,
+)
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
@@ -167,19 +174,19 @@ def finetune(
 
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
     trained = method.prepare(source)
+    if checkpoint == "auto":
+        steps = chosen.steps or int((chosen.epochs or 1) * len(rows) / (chosen.batch_size * chosen.accumulation))
+        checkpoint = max(1, steps // 10) if checkpoint_bytes(trained) < _TOO_LARGE else None
     capture = CaptureCallback(
         out,
         every=every,
         evaluator=evaluator,
         evaluate_at=evaluate_at,
         source=source,
-        info=info,
+        info={**info, "checkpoint": checkpoint},
         say=progress,
         stop_if_diverged=stop_if_diverged,
     )
-    if checkpoint == "auto":
-        steps = chosen.steps or int((chosen.epochs or 1) * len(rows) / (chosen.batch_size * chosen.accumulation))
-        checkpoint = max(1, steps // 10) if checkpoint_bytes(trained) < _TOO_LARGE else None
     with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
         bar = [_Bar(f"{method.name} on {conversations.name}")] if progress else []
         trainer = make_trainer(trained, rows, tokenizer.pad_token_id, chosen, scratch, [capture, *bar], checkpoint)
@@ -193,7 +200,7 @@ def finetune(
     assert capture.run is not None
     if save:
         _save(trained, tokenizer, out / ("adapter" if isinstance(method, LoRA) else "model"))
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    discard_checkpoints(out)
     return capture.run
 
 

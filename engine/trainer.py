@@ -48,17 +48,37 @@ def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
                 f"{out} cannot be resumed: its {what} was {had}, now it is {wanted}; call it as before, or give "
                 "another folder"
             )
-    return run.status == "finished"
+    # The result is saved after the last capture, and the checkpoints go last: while they are there, it may be missing.
+    return run.status == "finished" and not (out / CHECKPOINTS).exists()
 
 
 def where_it_stopped(out: Path) -> Path | None:
-    """The checkpoint to go on from. Without one the run began only just: what there is of it is deleted."""
+    """The checkpoint to go on from. A run that was stopped before its first one has only begun: it is deleted.
+
+    Raises InputError for a run that keeps none: nothing of that is deleted.
+    """
     unlock(out, lock(out))  # another process may be at it
     checkpoint = newest_checkpoint(out / CHECKPOINTS)
+    if checkpoint is None and holds_run(out):
+        run = Run.load(out)
+        if not run.info.get("checkpoint") and not run.metrics.empty:
+            raise InputError(
+                f"{out} cannot be resumed: it was made without checkpoints; give another folder, or delete it to "
+                "begin again"
+            )
     hardly_begun = {path.name for path in out.iterdir()} <= {"captures", "run.json.part"}
     if checkpoint is None and (hardly_begun or holds_run(out)):
         shutil.rmtree(out)
     return checkpoint
+
+
+def discard_checkpoints(out: Path) -> None:
+    """Gone at once, by a rename: a kill while they are deleted leaves a finished run."""
+    if (out / CHECKPOINTS).exists():
+        done = (out / CHECKPOINTS).with_suffix(".part")
+        shutil.rmtree(done, ignore_errors=True)
+        (out / CHECKPOINTS).replace(done)
+        shutil.rmtree(done, ignore_errors=True)
 
 
 @contextmanager
@@ -117,6 +137,11 @@ class ListTrainer(Trainer):
         assert self._folder is not None and self._after is not None, "call keep() first"
         self._after()
         folder = self._folder
+        if self.state.global_step >= self.state.max_steps:
+            # A Trainer that resumes at its last step trains one step too many. The one before it will do, and the
+            # folder says until it is discarded that the result is not saved yet.
+            folder.mkdir(exist_ok=True)
+            return
         made = folder / f"step-{self.state.global_step:06d}"
         with written_whole(made) as beside:
             self._write_checkpoint(beside)

@@ -3,6 +3,7 @@
 GLASSTUNE_KILLS=100 kills a hundred times; the suite does a few.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -103,6 +104,31 @@ def test_resuming_what_is_finished_gives_it_and_what_differs_is_named(tmp_path):
     with pytest.raises(InputError, match="already holds another run"):
         finetune("embedded", "spanish", LoRA(r=2), **options)
     assert (run.path / "metrics.jsonl").read_bytes() == before
+
+
+def test_killed_between_the_last_capture_and_the_saved_result_it_is_not_finished(tmp_path, monkeypatch):
+    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run", "resume": True}
+    with monkeypatch.context() as patch:
+
+        def killed(*args):
+            raise KeyboardInterrupt
+
+        patch.setattr(sys.modules["engine.finetune"], "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune("embedded", "spanish", LoRA(r=2), **options)
+    assert Run.load(tmp_path / "run").status == "finished" and not (tmp_path / "run" / "adapter").exists()
+    run = finetune("embedded", "spanish", LoRA(r=2), **options)
+    assert (run.path / "adapter").is_dir() and not (run.path / "checkpoints").exists() and run.steps == [0, 2, 4]
+
+
+def test_a_stopped_run_without_checkpoints_is_not_deleted(tmp_path):
+    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run", "checkpoint": None}
+    run = finetune("embedded", "spanish", LoRA(r=2), **options)
+    (run.path / "run.json").write_text(json.dumps({**run.info, "status": "stopped"}))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="made without checkpoints"):
+        finetune("embedded", "spanish", LoRA(r=2), **options, resume=True)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_is_repeated_from_its_own_record(tmp_path, capsys):
