@@ -16,7 +16,7 @@ from pathlib import Path
 
 from animations.join import Rendered
 from engine.errors import InputError
-from engine.run import Run, base_folder
+from engine.run import Run, base_folder, write_text
 
 OURS = ("animations", "engine", "visualize")
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
@@ -116,9 +116,7 @@ def keep(key: str, scene: Rendered) -> Rendered:
     shutil.move(scene.video, beside)  # it may come from another file system
     beside.replace(video)
     kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
-    beside = note.with_suffix(".part")
-    beside.write_text(json.dumps({**asdict(kept), "video": video.name}), encoding="utf-8")
-    beside.replace(note)
+    write_text(note, json.dumps({**asdict(kept), "video": video.name}))
     return kept
 
 

@@ -6,13 +6,13 @@ from a cache. A scene that fails is named, and no half film is left.
 
 import argparse
 import os
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from animations.scenes import NotShown, chosen_scenes, films, get_film, render_scenes, runs_of, scene_names, showing
-from engine.errors import InputError
+from engine.errors import InputError, command
 from engine.run import Run
 from visualize.theme import PALETTES, Theme
 
@@ -85,31 +85,37 @@ def preview(film: str, run: Run | None, out: Path | None, theme: Theme, scenes: 
         return contact_sheet([getattr(get_film(film), name) for name in chosen], out, theme)
 
 
+KEPT = "stopped; the scenes that are done are kept"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be said of every film that is rendered, as video or as slides."""
+    parser.add_argument("--run", type=Path, help="a captured run (default: one that is made when first needed)")
+    parser.add_argument("--quality", default="1080p30", help="480p15, 720p30, 1080p30 (default), 1080p60 or 2160p30")
+    parser.add_argument("--theme", default="dark", help="dark or light")
+    parser.add_argument("--scenes", type=_names, help="only these, with commas between")
+    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+@partial(command, stopped=KEPT)
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m animations.render", description=__doc__.split("\n")[0])
     parser.add_argument("films", nargs="*", default=["lora"], metavar="FILM", help="of --list, or all; default: lora")
     parser.add_argument("--list", action="store_true", help="the films and their scenes")
-    parser.add_argument("--run", type=Path, help="a captured run (default: one that is made when first needed)")
-    parser.add_argument("--quality", default="1080p30", help="480p15, 720p30, 1080p30 (default), 1080p60 or 2160p30")
-    parser.add_argument("--theme", default="dark", help="dark or light")
+    add_options(parser)
     parser.add_argument("--format", default="mp4", help=f"one of {', '.join(FORMATS)}; or let -o say it")
-    parser.add_argument("--scenes", help="only these, with commas between")
-    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
     parser.add_argument("--preview", action="store_true", help="only a contact sheet, in seconds")
     parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.mp4)")
     chosen = parser.parse_args(arguments)
-    try:
-        if chosen.list:
-            for film in films():
-                print(f"{film}: {', '.join(scene_names(film))}")
-            return 0
-        _render_chosen(chosen)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the scenes that are done are kept", file=sys.stderr)
-        return 130
+    if chosen.list:
+        for film in films():
+            print(f"{film}: {', '.join(scene_names(film))}")
+        return 0
+    _render_chosen(chosen)
     return 0
 
 
@@ -122,17 +128,17 @@ def _render_chosen(chosen: argparse.Namespace) -> None:
     if chosen.theme not in PALETTES:
         raise InputError(f"no theme called {chosen.theme!r}; there are {', '.join(PALETTES)}")
     run = Run.load(chosen.run) if chosen.run else None
-    scenes = [name.strip() for name in chosen.scenes.split(",")] if chosen.scenes else None
     for film in names:
         try:
-            print(_made(film, run, scenes, chosen))
+            print(_made(film, run, chosen))
         except NotShown as error:
             if "all" not in chosen.films:
                 raise
             print(f"left out: {error}")
 
 
-def _made(film: str, run: Run | None, scenes: list[str] | None, chosen: argparse.Namespace) -> str:
+def _made(film: str, run: Run | None, chosen: argparse.Namespace) -> str:
+    scenes = chosen.scenes
     if chosen.preview:
         return f"The contact sheet lies in {preview(film, run, chosen.out, chosen.theme, scenes)}"
     out = chosen.out or Path("films") / f"{film}.{chosen.format}"

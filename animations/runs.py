@@ -6,7 +6,6 @@ python -m animations.runs lora full   makes these
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError, command
-from engine.run import EMBEDDED_FOLDER, Run, write_json
+from engine.run import Run, embedded_digest, write_json
 from engine.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def alone(path: Path) -> Iterator[None]:
 def _made(name: str, progress: bool) -> Run:
     folder = folder_of(name)
     given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
-    made_from = {**given, "base": _base_digest()}
+    made_from = {**given, "base": embedded_digest()}
     note = folder / "recipe.json"
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
         return Run.load(folder)
@@ -134,12 +133,6 @@ def training_data(name: str) -> "Conversations":
     data = brackets() if task == BRACKETS else load(task)
     data = CHANGES[change](data) if change else data
     return replace(data, train=data.train[: recipe.first])
-
-
-def _base_digest() -> str:
-    """Which base model it is: a run shows that base's weights, so another base needs another run."""
-    with (EMBEDDED_FOLDER / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @command

@@ -10,15 +10,15 @@ import html
 import io
 import json
 import string
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from animations.render import writable
+from animations.render import KEPT, add_options, writable
 from animations.scenes import get_film, render_scenes
-from engine.errors import InputError
-from engine.run import Run
+from engine.errors import command
+from engine.run import Run, write_text
 from visualize.theme import PALETTES, Theme
 
 FOLDER = Path(__file__).parent
@@ -57,9 +57,7 @@ def make_slides(
         reveal_js=_script("reveal.js"),
         notes_js=_script("notes.js"),
     )
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(out)
+    write_text(out, page)
     return out
 
 
@@ -102,29 +100,18 @@ def _script(name: str) -> str:
     return (FOLDER / "reveal" / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 
+@partial(command, stopped=KEPT)
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m animations.slides", description=__doc__.split("\n")[0])
     parser.add_argument("film", nargs="?", default="lora", metavar="FILM", help="default: lora")
-    parser.add_argument("--run", type=Path, help="a captured run (default: one that is made when first needed)")
+    add_options(parser)
     parser.add_argument("--beats", action="store_true", help="wait after every caption, not only after every scene")
-    parser.add_argument("--quality", default="1080p30", help="as of animations.render; default: 1080p30")
-    parser.add_argument("--theme", default="dark", help="dark or light")
-    parser.add_argument("--scenes", help="only these, with commas between")
-    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
     parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.html)")
     chosen = parser.parse_args(arguments)
-    try:
-        made = make_slides(
-            chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
-            quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs,
-            scenes=[name.strip() for name in chosen.scenes.split(",")] if chosen.scenes else None,
-        )  # fmt: skip
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the scenes that are done are kept", file=sys.stderr)
-        return 130
+    made = make_slides(
+        chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
+        quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
+    )  # fmt: skip
     print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
     return 0
 

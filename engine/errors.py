@@ -56,10 +56,11 @@ def first_line(error: BaseException) -> str:
     return " ".join(lines[:more])[:300] or type(error).__name__
 
 
-def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:
+def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nStopped.") -> Callable[..., int]:
     """Makes `main(arguments)` a command line's: it gives the exit status, and a mistake is one line, no trace.
 
-    0, or what `main` gave; 2 after an InputError; 130 after Ctrl-C; 1 where the disk or another file failed.
+    0, or what `main` gave; 2 after an InputError; 130 after Ctrl-C, which says `stopped`; 1 where the disk or another
+    file failed.
     """
 
     @wraps(main)
@@ -79,7 +80,7 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
             print(f"error: {where}{error.strerror}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print("\nStopped.", file=sys.stderr)
+            print(stopped, file=sys.stderr)
             return 130
 
     return run

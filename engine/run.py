@@ -29,11 +29,11 @@ run.json's "capture" says what was chosen and kept, "seconds" what it took, "res
 Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
 """
 
+import hashlib
 import html
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,7 +45,7 @@ from engine.capture import delta as deltas
 from engine.capture.delta import PEFT_PREFIX as PEFT_PREFIX
 from engine.capture.delta import Factors as Factors
 from engine.capture.sketch import FIELDS, Sketch
-from engine.errors import InputError
+from engine.errors import InputError, understood
 from engine.form import capture_step, check_info, check_record, stays_inside
 from engine.sources.tensors import Tensors, find_name
 
@@ -66,11 +66,16 @@ def captured_steps(folder: Path) -> list[int]:
     return sorted(step for step in steps if step is not None)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write beside, then rename, so that a kill leaves the old file or the new one, never half of either."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -322,18 +327,9 @@ class Run:
             _same(value.shape, self.shape(module))
         return value
 
-    @contextmanager
-    def _fitting(self, module: str, step: int) -> Iterator[None]:
+    def _fitting(self, module: str, step: int) -> AbstractContextManager[None]:
         """A capture that does not hold what run.json says of a module is the file's fault."""
-        try:
-            yield
-        except InputError:
-            raise
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
-            raise InputError(
-                f"{capture_path(self.path, step)} does not hold {module} as run.json says ({error}); delete that "
-                "capture, or restore both"
-            ) from None
+        return understood(f"{module} in {capture_path(self.path, step)}", "delete that capture, or restore run.json")
 
     # --- summaries -----------------------------------------------------------------------------------
 
@@ -428,6 +424,13 @@ def _same(found: Any, said: Any) -> None:
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / "base"
+
+
+@cache
+def embedded_digest() -> str:
+    """Which embedded base model it is, in sixteen digits: what was made from another base has to be made again."""
+    with (EMBEDDED_FOLDER / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def base_folder(source: str) -> Path:

@@ -132,7 +132,6 @@ class CaptureCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.recorder:
-            self.recorder.step(state.global_step, last=True)
             status = "stopped" if self.diverged else "finished"
             self.run, self.recorder = self.recorder.finish(state.global_step, status), None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.capture.trained import Part
 from engine.errors import InputError
-from engine.run import START, START_SCRATCH, Run, capture_path, read_lines
+from engine.run import START, START_SCRATCH, Run, capture_path, read_lines, write_text
 
 RECORDS = ("metrics.jsonl", "answers.jsonl", "norms.jsonl")
 
@@ -20,9 +20,7 @@ def rewind(folder: Path, step: int) -> dict[str, Any]:
     run = Run.load(folder)
     for file in RECORDS:
         kept = [record for record in read_lines(folder / file) if record["step"] <= step]
-        beside = folder / f"{file}.part"
-        beside.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept), encoding="utf-8")
-        beside.replace(folder / file)
+        write_text(folder / file, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
     for later in (captured for captured in run.steps if captured > step):
         capture_path(folder, later).unlink()
     for half in (folder / "captures").glob("*.part"):

@@ -33,7 +33,7 @@ from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer
 from engine.evaluate.compare import base_and_tuned, questions_of, tokenizer_of
 from engine.evaluate.metrics import wilson
-from engine.run import Run, read_lines
+from engine.run import Run, read_lines, write_text
 
 TIE, BASE = "tie", "base"
 
@@ -149,9 +149,7 @@ class Judging:
         lines += [
             {"event": "judgement", "id": line["id"], "winner": TIE} for line in lines[1:] if line["a"] == line["b"]
         ]
-        beside = path.with_name(path.name + ".part")
-        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-        beside.replace(path)
+        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         return cls(path)
 
     @property

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.errors import InputError
+from engine.errors import command
 from lessons.claims.ledger import CLAIMS, KEPT, TITLES, Row, get_claim, keep_rows, kept_rows, markdown, row_of, told
 from lessons.claims.run import BACKENDS, finished, run_trials, trials_of
 from lessons.claims.store import Store, archive
@@ -39,6 +39,7 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lessons.claims", description=__doc__.splitlines()[0])
     parser.add_argument("ids", nargs="*", metavar="ID", help="default: all; --list shows them")
@@ -54,24 +55,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-run", action="store_true", help="only read what has finished")
     chosen = parser.parse_args(arguments)
     console = Console()
-    try:
-        claims = [get_claim(name) for name in chosen.ids or CLAIMS]
-        if chosen.list:
-            for claim in claims:
-                console.print(f"[bold]{claim.id}[/] ({TITLES[claim.id]}): {escape(claim.sentence)}", highlight=False)
-            return 0
-        store = Store(chosen.store)
-        wrong = []
-        if not chosen.no_run:
-            trials = trials_of(claims, chosen.seeds)
-            wrong = run_trials(trials, store, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address)
-        results = {claim.id: finished(store, claim, chosen.seeds) for claim in claims}
-        rows = [row_of(claim, results[claim.id]) for claim in claims if results[claim.id].seeds]
-        keep_rows(rows, chosen.out)
-        archive([trial for found in results.values() for trial in found.found], store, chosen.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    claims = [get_claim(name) for name in chosen.ids or CLAIMS]
+    if chosen.list:
+        for claim in claims:
+            console.print(f"[bold]{claim.id}[/] ({TITLES[claim.id]}): {escape(claim.sentence)}", highlight=False)
+        return 0
+    store = Store(chosen.store)
+    wrong = []
+    if not chosen.no_run:
+        trials = trials_of(claims, chosen.seeds)
+        wrong = run_trials(trials, store, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address)
+    results = {claim.id: finished(store, claim, chosen.seeds) for claim in claims}
+    rows = [row_of(claim, results[claim.id]) for claim in claims if results[claim.id].seeds]
+    keep_rows(rows, chosen.out)
+    archive([trial for found in results.values() for trial in found.found], store, chosen.out)
     for row in rows:
         show(console, row)
     page = PAGE if chosen.out == KEPT else chosen.out.with_suffix(".md")

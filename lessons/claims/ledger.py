@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from engine.errors import InputError
+from engine.run import write_text
 from lessons.claims.claim import Claim, Results
 from lessons.claims.store import plain
 from lessons.claims.verdict import VERDICTS, Answer, Effect, answer, computed, interval, verdict
@@ -122,12 +123,10 @@ def keep_rows(rows: Iterable[Row], path: Path = KEPT) -> list[Row]:
     known = {row.id: row for row in [*kept_rows(path=path), *rows]}
     ordered = [known[name] for name in CLAIMS if name in known]
     text = json.dumps({row.id: as_json(row) for row in ordered}, indent=1, ensure_ascii=False) + "\n"
-    beside = path.with_name(f"{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file with --out") from None
-    beside.replace(path)
     return ordered
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.run import EMBEDDED_FOLDER
+from engine.run import embedded_digest, write_text
 from lessons.claims.trials import Trial
 
 
@@ -43,7 +43,7 @@ class Store:
             raise InputError(f"{folder} cannot be written ({error.strerror}); give another folder") from None
 
     def path(self, trial: Trial) -> Path:
-        key = json.dumps([settings_of(trial), code_version(type(trial)), base_version()], sort_keys=True)
+        key = json.dumps([settings_of(trial), code_version(type(trial)), embedded_digest()], sort_keys=True)
         return self.folder / f"{type(trial).__name__.lower()}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
 
     def get(self, trial: Trial) -> dict[str, Any] | None:
@@ -55,11 +55,8 @@ class Store:
 
     def put(self, trial: Trial, result: dict[str, Any], seconds: float = 0.0) -> None:
         """Written beside, then renamed: a kill at any instant leaves a whole file or none."""
-        path = self.path(trial)
-        beside = path.with_name(f"{path.name}.part")
         text = json.dumps({"trial": settings_of(trial), "seconds": round(seconds, 2), "result": plain(result)})
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        write_text(self.path(trial), text)
 
 
 def plain(value: Any) -> Any:
@@ -95,12 +92,6 @@ def _bare(tree: ast.Module) -> ast.Module:
     return tree
 
 
-@cache
-def base_version() -> str:
-    """A digest of the base model's weights."""
-    return hashlib.sha256((EMBEDDED_FOLDER / "model.safetensors").read_bytes()).hexdigest()[:16]
-
-
 # --- the archive: what the ledger stands on --------------------------------------------------------------
 
 
@@ -124,7 +115,4 @@ def archive(trials: Iterable[Trial], store: Store, ledger: Path) -> None:
         if (result := store.get(trial)) is not None:
             found[trial] = result
     lines = sorted(json.dumps({"trial": settings_of(trial), "result": found[trial]}) for trial in found)
-    path = archive_file(ledger)
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    beside.replace(path)
+    write_text(archive_file(ledger), "".join(f"{line}\n" for line in lines))
