@@ -43,15 +43,20 @@ def matched(run: Run, level: float) -> Matched | None:
     Raises as `learning_path`.
     """
     path = learning_path(run)
-    reached = np.flatnonzero(path.learned.to_numpy() >= level)
+    found = when_learned(path.learned.to_numpy(), level, path.index.to_numpy(float), path.kept.to_numpy())
+    return Matched(*found) if found else None
+
+
+def when_learned(learned: Sequence[float], level: float, *others: Sequence[float]) -> tuple[float, ...] | None:
+    """Each of `others`, measured at the same moments, as it was when `learned` first reached `level`; None if never."""
+    reached = np.flatnonzero(np.asarray(learned) >= level)
     if not reached.size:
         return None
     after = int(reached[0])
     before = max(0, after - 1)
-    low, high = path.learned.iloc[before], path.learned.iloc[after]
+    low, high = learned[before], learned[after]
     part = 1.0 if high == low else (level - low) / (high - low)
-    steps, kept = path.index.to_numpy(float)[[before, after]], path.kept.to_numpy()[[before, after]]
-    return Matched(*(float(ends[0] + part * (ends[1] - ends[0])) for ends in (steps, kept)))
+    return tuple(float(each[before] + part * (each[after] - each[before])) for each in others)
 
 
 def crossing(counts: Sequence[float], rising: Sequence[float], other: Sequence[float]) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.measure.matched import when_learned
 from lessons.claims.claim import Results
 from lessons.claims.trials import Result
 from lessons.claims.trials.training import Training
@@ -59,14 +60,8 @@ def kept(results: Results, training: Training) -> list[float | None]:
 
 
 def kept_when_learned(result: Result, level: float = LEARNED) -> float | None:
-    new, old = result["new"], result["old"]
-    for at, right in enumerate(new):
-        if right >= level:
-            if at == 0:
-                return 100 * old[0]
-            part = (level - new[at - 1]) / (right - new[at - 1])
-            return 100 * (old[at - 1] + part * (old[at] - old[at - 1]))
-    return None
+    found = when_learned(result["new"], level, result["old"])
+    return 100 * found[0] if found else None
 
 
 def most_kept(results: Results, sweep: Sequence[Training]) -> list[float | None]:

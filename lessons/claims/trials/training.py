@@ -28,7 +28,6 @@ from lessons.claims.trials import Result, Trial
 PER_SKILL = 5  # old questions graded of each skill, other ones with each seed
 FORMS = {"json": json_with("about", "answer"), "pirate": matching(r"Arr, .+ it be, matey!")}
 ASKED = 20  # answers that are generated to see whether they have the task's form
-AT_ONCE = 32  # rows of one graded batch: of like length, so that little is padded
 
 
 @dataclass(frozen=True)
@@ -172,11 +171,8 @@ class Grades:
 
 def graded(model: PreTrainedModel, rows: list[Encoded], pad_id: int) -> tuple[float, float]:
     """(share of answers exactly right, loss in nats a token)"""
-    ordered, right, losses, counts = sorted(rows, key=lambda row: len(row.ids)), 0, 0.0, 0
-    for start in range(0, len(ordered), AT_ONCE):
-        loss, exact, tokens = score_answers(model, ordered[start : start + AT_ONCE], pad_id)
-        right, losses, counts = right + sum(exact), losses + sum(loss), counts + sum(tokens)
-    return right / len(rows), losses / counts
+    losses, exact, tokens = score_answers(model, rows, pad_id)
+    return sum(exact) / len(rows), sum(losses) / sum(tokens)
 
 
 @cache
