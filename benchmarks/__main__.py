@@ -5,28 +5,46 @@ import importlib
 import json
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.figures import Figure, host
-
-FOLDER = Path(__file__).parent
-KEPT = FOLDER / "figures.json"
+from benchmarks import report
+from benchmarks.figures import Figure, Unmeasured, host
 
 
 def benchmarks() -> list[str]:
     """The benchmarks that there are: the files of this folder with a TITLE."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if "\nTITLE = " in path.read_text(encoding="utf-8"))
+    folder = report.KEPT.parent
+    return sorted(path.stem for path in folder.glob("*.py") if "\nTITLE = " in path.read_text(encoding="utf-8"))
 
 
-def table(title: str, figures: list[Figure]) -> Table:
-    shown = Table("figure", "median", "lowest to highest", "unit", "goal", title=title, title_justify="left")
-    for figure in figures:
-        spread = f"{min(figure.values):.3g} to {max(figure.values):.3g} ({len(figure.values)} times)"
-        shown.add_row(figure.what, f"{figure.median:.3g}", spread, figure.unit, figure.goal)
-    return shown
+def line(found: Figure | Unmeasured) -> str:
+    if isinstance(found, Unmeasured):
+        return f"  not measured: {found.what}: {found.why}"
+    goal = f"; goal: {found.goal}" if found.goal else ""
+    many = len(found.values)
+    spread = f" ({min(found.values):.3g} to {max(found.values):.3g}, {many} times)" if many > 1 else ""
+    return f"  {found.what}: {found.median:.3g} {found.unit}{spread}{goal}"
+
+
+def run(name: str) -> dict[str, Any]:
+    """Measure, saying each figure as it comes. Gives what is kept of it."""
+    module, found = importlib.import_module(f"benchmarks.{name}"), []
+    began = time.perf_counter()
+    print(f"{name}: {module.TITLE}", flush=True)
+    for each in module.measure():
+        found.append(each)
+        print(line(each), flush=True)
+    took = time.perf_counter() - began
+    print(f"  ({took:.0f} s)", flush=True)
+    return {
+        "title": module.TITLE,
+        "command": f"python -m benchmarks {name}",
+        "measured": time.strftime("%Y-%m-%d"),
+        "took": round(took),
+        "host": host(),
+        "figures": [each.as_json() for each in found if isinstance(each, Figure)],
+        "unmeasured": [each.as_json() for each in found if isinstance(each, Unmeasured)],
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,25 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(chosen.names) - set(benchmarks()):
         print(f"error: no benchmark called {min(unknown)!r}; there are {', '.join(benchmarks())}", file=sys.stderr)
         return 2
-    console = Console()
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    for name in chosen.names or benchmarks():
-        module = importlib.import_module(f"benchmarks.{name}")
-        if chosen.list:
-            console.print(f"{name}: {module.TITLE}")
-            continue
-        began = time.perf_counter()
-        figures: list[Figure] = module.measure()
-        took = time.perf_counter() - began
-        console.print(table(f"{module.TITLE} ({took:.0f} s)", figures))
-        kept[name] = {
-            "title": module.TITLE,
-            "command": f"python -m benchmarks {name}",
-            "measured": time.strftime("%Y-%m-%d"),
-            "host": host(),
-            "figures": [figure.as_json() for figure in figures],
-        }
-        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    names = chosen.names or benchmarks()
+    if chosen.list:
+        for name in names:
+            print(f"{name}: {importlib.import_module(f'benchmarks.{name}').TITLE}")
+        return 0
+    for name in names:
+        kept = report.kept() | {name: run(name)}
+        report.KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for path in report.write():
+        print(path)
     return 0
 
 

@@ -1,13 +1,15 @@
-"""What does capturing cost? Training with it, without it, and with what people use now, in turn; memory; growth."""
+"""What does capturing cost? Training with it, without it, and with what people use now, in turn; and memory."""
 
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.figures import Figure, peak_bytes, ratios, seconds
+from benchmarks.figures import Figure, Unmeasured, peak_bytes, ratios, seconds
 from engine import CaptureCallback
 from engine.capture.recorder import Recorder
 from engine.models import load_model
@@ -109,12 +111,28 @@ def watched(steps: set[int], folder: Path, model: nn.Module) -> Iterator[Trainer
     run.finish()
 
 
-def contenders(size: str, method: str, steps: int, batch: tuple[int, int]) -> dict[str, Callable[[], float]]:
-    """name -> a whole training with it, on a fresh model whose making is not timed. Gives its seconds."""
-    with tempfile.TemporaryDirectory() as scratch:  # which steps are captured by default, for the others to do the same
+PEERS = {
+    "torch.save": (state_dicts, "torch"),
+    "TensorBoard histograms": (histograms, "tensorboard"),
+    "wandb.watch": (watched, "wandb"),
+}
+
+
+def captured_by_default(size: str, method: str, steps: int) -> set[int]:
+    with tempfile.TemporaryDirectory() as scratch:
         recorder = Recorder(model_of(size, method), Path(scratch) / "run", total=steps, say=False)
         chosen = {step for step in range(1, steps + 1) if recorder._captured_at(step) or step == steps}
         recorder.finish(0, "stopped")
+    return chosen
+
+
+def contenders(
+    size: str, method: str, steps: int, batch: tuple[int, int], chosen: set[int], peers: bool
+) -> dict[str, Callable[[], float]]:
+    """name -> a whole training with it, on a fresh model whose making is not timed. Gives its seconds.
+
+    chosen: the steps at which each records.
+    """
 
     def plain(model: nn.Module, folder: Path) -> None:
         train(model, steps, batch, [])
@@ -126,15 +144,9 @@ def contenders(size: str, method: str, steps: int, batch: tuple[int, int]) -> di
         with using(chosen, folder, *([model] if using is watched else [])) as callback:
             train(model, steps, batch, [callback])
 
-    tasks = {"plain": plain, "capture": captured, "torch.save": partial(peer, state_dicts)}
-    with suppress(ImportError):
-        import torch.utils.tensorboard  # noqa: F401
-
-        tasks["TensorBoard histograms"] = partial(peer, histograms)
-    with suppress(ImportError):
-        import wandb  # noqa: F401
-
-        tasks["wandb.watch"] = partial(peer, watched)
+    tasks = {"plain": plain, "capture": captured}
+    if peers:
+        tasks |= {name: partial(peer, using) for name, (using, package) in PEERS.items() if find_spec(package)}
     return {name: partial(_fresh, task, size, method) for name, task in tasks.items()}
 
 
@@ -144,33 +156,65 @@ def _fresh(task: Callable[[nn.Module, Path], None], size: str, method: str) -> f
         return seconds(partial(task, model_of(size, method), Path(scratch)))
 
 
-def overhead(size: str, method: str, steps: int, batch: tuple[int, int], repeats: int, goal: str) -> list[Figure]:
+def overhead(
+    size: str, method: str, steps: int, batch: tuple[int, int], repeats: int, goal: str = "", peers: bool = False
+) -> Iterator[Figure | Unmeasured]:
     """How much longer each contender trains than the plain Trainer, in %. All of them in turn."""
-    tasks = contenders(size, method, steps, batch)
+    chosen = captured_by_default(size, method, steps)
+    tasks = contenders(size, method, steps, batch, chosen, peers)
     times: dict[str, list[float]] = {name: [] for name in tasks}
-    tasks["plain"]()  # the first training of a process is slower than all others
+    if not peers:
+        tasks["plain"]()  # the first training of a process is slower than all others
     for _ in range(repeats):
         for name, task in tasks.items():
             times[name].append(task())
     plain = times.pop("plain")
-    what = f"{size}, {method}, {steps} steps"
-    figures = [Figure(f"{what}: one step of the plain Trainer", "s", [t / steps for t in plain])]
+    what = f"{size}, {method}, {steps} steps, {len(chosen)} recorded"
+    yield Figure(f"{what}: one step of the plain Trainer", "s", [t / steps for t in plain])
     for name, values in times.items():
         slower = [100 * (ratio - 1) for ratio in ratios(values, plain)]
-        figures.append(Figure(f"{what}: {name}, slower by", "%", slower, goal if name == "capture" else ""))
+        yield Figure(f"{what}: {name}, slower by", "%", slower, goal if name == "capture" else "")
     for name, values in times.items():
         if name != "capture":
-            figures.append(Figure(f"{what}: {name}, times as long as capture", "x", ratios(values, times["capture"])))
-    if size != "embedded":
-        share = [
-            100 * (ours - alone) / (alone * LONG / steps) for ours, alone in zip(times["capture"], plain, strict=True)
-        ]
-        figures.append(
-            Figure(
-                f"{size}, {method}: the same captures in a run of {LONG} steps, slower by", "%", share, "at most 1 %"
-            )
-        )
-    return figures
+            yield Figure(f"{what}: {name}, times as long as capture", "x", ratios(values, times["capture"]))
+    for name in PEERS if peers else ():
+        if name not in tasks:
+            yield Unmeasured(f"{what}: {name}", "not installed; pip install 'glasstune[bench]'")
+
+
+class Clock(TrainerCallback):
+    """When training began, and when each step had ended, before what other callbacks do then."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.moments = [time.perf_counter()]
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self.moments.append(time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.moments.append(time.perf_counter())
+
+
+def share(steps: int = 8) -> Iterator[Figure]:
+    """What the default captures of a long training of the large model come to, beside its steps of 1,024 tokens.
+
+    Within one training in which every second step is captured: a step with a capture in its way and beside it takes
+    longer than the one that comes after.
+    """
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        model = model_of("135M", "full")
+        train(model, steps, (4, 256), [clock, CaptureCallback(Path(folder) / "run", every=2, say=False)])
+    opening, *took = (after - before for before, after in pairwise(clock.moments))
+    beside, alone = took[2::2], took[3::2]  # the first two: PyTorch warms up
+    each = [one - other for one, other in zip(beside, alone, strict=True)]
+    usual = len(captured_by_default("135M", "full", LONG))
+    what = "135M, full, steps of 1,024 tokens"
+    yield Figure(f"{what}: one step", "s", alone)
+    yield Figure(f"{what}: what a capture adds", "s", each)
+    slower = [100 * (opening + usual * one) / (LONG * other) for one, other in zip(each, alone, strict=True)]
+    yield Figure(f"{what}: the {usual} captures of {LONG} steps, slower by", "%", slower, "at most 1 %")
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -191,64 +235,22 @@ def peak_memory(*arguments: Any) -> int:
     return int(said.stdout.split()[-1])
 
 
-def memory(size: str, method: str, steps: int, batch: tuple[int, int], repeats: int) -> Figure:
+def memory(size: str, method: str, steps: int, batch: tuple[int, int]) -> Figure:
     """What capture adds to the peak, in copies of the trained weights."""
     trained = sum(4 * p.numel() for p in model_of(size, method).parameters() if p.requires_grad)
-    extra = []
-    for _ in range(repeats):
-        without, with_it = (peak_memory(size, method, steps, batch, capturing) for capturing in (False, True))
-        extra.append((with_it - without) / trained if method == "full" else (with_it - without) / 1e6)
-    unit, goal = ("copies of the trained weights", "at most 1") if method == "full" else ("MB", "nothing to speak of")
-    return Figure(f"{size}, {method}: extra peak memory, every step captured", unit, extra, goal)
+    without, with_it = (peak_memory(size, method, steps, batch, capturing) for capturing in (False, True))
+    what = f"{size}, {method}: extra peak memory, every step captured"
+    if method == "full":
+        return Figure(what, "copies of the trained weights", [(with_it - without) / trained], "at most 1")
+    return Figure(what, "MB", [(with_it - without) / 1e6], "nothing to speak of")
 
 
-# --- growth ----------------------------------------------------------------------------------------------------------
-
-
-def capture_times(model: nn.Module, count: int, modules: list[str] | None = None) -> list[float]:
-    """Seconds of each of `count` captures, what is done beside training included."""
-    with tempfile.TemporaryDirectory() as scratch:
-        recorder = Recorder(model, Path(scratch) / "run", every=1, total=count, modules=modules, budget=None, say=False)
-        recorder.start()
-
-        def capture(step: int) -> None:
-            recorder.step(step)
-            recorder.writer.wait()
-
-        times = [seconds(partial(capture, step)) for step in range(1, count + 1)]
-        recorder.finish(count)
-    return times
-
-
-def growth(repeats: int, count: int) -> list[Figure]:
-    """Does a capture cost more late in a run, or more for each weight when there are more weights?"""
-    model = model_of("embedded", "full")
-    layers = [f"model.layers.{n}.*" for n in range(model.config.num_hidden_layers)]
-    weights = [
-        sum(p.numel() for name, p in model.named_parameters() if name.startswith(layer[:-1])) for layer in layers
-    ]
-    runs = [capture_times(model, count) for _ in range(repeats)]
-    quarter = count // 4
-    late = [sum(times[-quarter:]) / sum(times[:quarter]) for times in runs]
-    over_steps = [(float(step), 1000 * median(times)) for step, times in enumerate(zip(*runs, strict=True), 1)]
-    by_size = [[median(capture_times(model, quarter, layers[:upto])) for upto in range(1, len(layers) + 1)]
-               for _ in range(repeats)]  # fmt: skip
-    each = [times[-1] / times[0] / (sum(weights) / weights[0]) for times in by_size]
-    over_weights = [(float(sum(weights[:upto])), 1000 * median(times))
-                    for upto, times in enumerate(zip(*by_size, strict=True), 1)]  # fmt: skip
-    return [
-        Figure(f"embedded, full: the last quarter of {count} captures beside the first", "x", late, "1: no growth",
-               over_steps, ("captured step", "one capture (ms)")),
-        Figure(f"embedded, full: a weight's cost in {len(layers)} layers beside one layer", "x", each,
-               "at most 1: linear", over_weights, ("captured weights", "one capture (ms)")),
-    ]  # fmt: skip
-
-
-def measure(large: int = 4, small: int = 60, repeats: int = 3) -> list[Figure]:
-    """large, small: steps of the two models."""
-    figures = []
+def measure() -> Iterator[Figure | Unmeasured]:
     for method in ("full", "lora"):
-        figures += overhead("embedded", method, small, (32, 64), repeats, "at most 3 %")
-        figures += overhead("135M", method, large, (2, 128), 1, "")
-        figures.append(memory("135M", method, 3, (2, 32), 1))
-    return figures + growth(repeats, 60)
+        yield from overhead("embedded", method, 160, (16, 32), 3, "at most 3 %")
+        yield from overhead("embedded", method, 40, (16, 32), 1, peers=True)
+        yield memory("135M", method, 2, (2, 32))
+    yield from overhead("135M", "full", 3, (2, 128), 1, peers=True)
+    yield from share()
+    if not torch.cuda.is_available():
+        yield Unmeasured("capture's overhead on a GPU", "none on this machine")

@@ -1,6 +1,7 @@
 """What is a figure that can be trusted? Several runs, contenders in turn, the median with its spread, and ratios.
 
-A benchmark is a file of this folder with a `TITLE` and a function `measure() -> list[Figure]`.
+A benchmark is a file of this folder with a `TITLE` and a function `measure()` that gives `Figure`s one by one, and
+`Unmeasured` for what this machine cannot tell.
 """
 
 import os
@@ -44,6 +45,17 @@ class Figure:
             "goal": self.goal,
             **({"points": [[x, round(y, 6)] for x, y in self.points], "axes": self.axes} if self.points else {}),
         }
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """What could not be measured here, and why."""
+
+    what: str
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "why": self.why}
 
 
 def seconds(task: Callable[[], object]) -> float:

@@ -6,7 +6,7 @@ Two scenes stand for the film, one that changes all the time and one of animatio
 import importlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,14 @@ SCENES = os.environ.get("GLASSTUNE_BENCH_SCENES", "Training,Layers").split(",")
 REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "2"))
 
 
-def measure() -> list[Figure]:
+def measure() -> Iterator[Figure]:
     quiet()
     with tempfile.TemporaryDirectory() as folder, tempconfig({"media_dir": folder}):
-        return [
-            *_whole_film(Path(folder)),
-            *_beside_encoding(Path(folder)),
-            *_frames(),
-            *_picture(Path(folder)),
-            *_memory(folder),
-        ]
+        yield from _whole_film(Path(folder))
+        yield from _beside_encoding(Path(folder))
+        yield from _frames()
+        yield from _picture(Path(folder))
+        yield from _memory(folder)
 
 
 def _whole_film(folder: Path) -> list[Figure]:
@@ -195,7 +193,7 @@ def _picture(folder: Path) -> list[Figure]:
 def _memory(folder: str) -> list[Figure]:
     """What a process that renders a scene holds at most: a short scene, and one ten times as long."""
     found: dict[int, float] = {}
-    lengths = (60, 600)
+    lengths = (40, 400)
 
     def hear(job: tuple[int, str], _: float, result: float | None) -> None:
         if result is not None:

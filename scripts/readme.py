@@ -5,14 +5,16 @@ python scripts/readme.py --check    say whether they are as they would be writte
 """
 
 import ast
-import json
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import report  # noqa: E402
+
 README = ROOT / "README.md"
-PAGE = ROOT / "docs" / "figures.md"
 FOLDERS = ("engine", "visualize", "animations", "lessons", "benchmarks")
 REST = (
     ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
@@ -51,23 +53,6 @@ def tree() -> str:
     return "```\n" + "\n".join(f"{name:{width}}{about}".rstrip() for name, about in rows) + "\n```"
 
 
-def figures(everything: bool = False) -> str:
-    """The benchmarks' kept figures: one table, each with the command that measures it again.
-
-    everything: also those of which nothing was asked.
-    """
-    kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
-    rows = ["| what | median | from - to | goal | measure again |", "|---|---|---|---|---|"]
-    for entry in kept.values():
-        chosen = [figure for figure in entry["figures"] if everything or figure["goal"]]
-        for at, figure in enumerate(chosen):
-            again = f"`{entry['command']}`" if at == 0 else ""
-            spread = f"{figure['lowest']:.3g} - {figure['highest']:.3g}"
-            median = f"{figure['median']:.3g} {figure['unit']}"
-            rows.append(f"| {figure['what']} | {median} | {spread} | {figure['goal']} | {again} |")
-    return "\n".join(rows)
-
-
 def course() -> str:
     """The lessons in their order, each with the film of its name."""
     placed = []
@@ -83,22 +68,9 @@ def course() -> str:
     return "\n".join(rows)
 
 
-def page() -> str:
-    """docs/figures.md: every figure, and the machine that it is from."""
-    kept = json.loads((ROOT / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
-    rows = ["| command | measured | on |", "|---|---|---|"]
-    rows += [
-        f"| `{e['command']}` | {e['measured']} | {', '.join(map(str, e['host'].values()))} |" for e in kept.values()
-    ]
-    return (
-        "# Every figure that was measured\n\nWritten by `scripts/readme.py` from `benchmarks/figures.json`, which the "
-        "benchmarks write.\n\n" + "\n".join(rows) + "\n\n" + figures(everything=True) + "\n"
-    )
-
-
 def filled(text: str) -> str:
     """The README with what stands between its marks written anew."""
-    for name, make in (("course", course), ("tree", tree), ("figures", figures)):
+    for name, make in (("course", course), ("tree", tree), ("figures", report.table)):
         mark = re.compile(rf"(<!-- {name}: .*? -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
         parts = mark.split(text)  # before, the opening comment, its end, after
         if len(parts) != 4:
@@ -108,7 +80,7 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    written = {README: filled(README.read_text(encoding="utf-8")), PAGE: page()}
+    written = {README: filled(README.read_text(encoding="utf-8")), report.PAGE: report.page()}
     behind = [path.name for path, text in written.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         if behind:

@@ -55,15 +55,38 @@ def sketch(delta: np.ndarray, level: Level) -> Sketch:
     k = min(level.triplets, out, into)
     if not np.isfinite(size):
         return _lost(size, delta.shape, level)
-    if k == 0:
+    if k == 0 or size == 0:  # at the start of a training nothing has moved
         u, s, vt = np.zeros((out, 0), np.float32), np.zeros(0, np.float32), np.zeros((0, into), np.float32)
     else:
         draws = np.random.default_rng(0).standard_normal((into, min(k + OVERSAMPLE, out, into)), np.float32)
-        q = np.linalg.qr(delta @ draws)[0]
-        q = np.linalg.qr(delta @ np.linalg.qr(delta.T @ q)[0])[0]
-        small, s, vt = np.linalg.svd(q.T @ delta, full_matrices=False)
-        u, s, vt = q @ small[:, :k], s[:k], vt[:k]
-    return Sketch(size, _missed(size, s), s, u, vt, block_means(delta, level.side))
+        q = _basis(delta @ _basis(delta.T @ _basis(delta @ draws)))
+        u, s, vt = _svd_of_few(q.T @ delta)
+        u, s, vt = q @ u[:, :k], s[:k], vt[:k]
+    return Sketch(size, _missed(size, s), *_padded(u, s, vt, k), block_means(delta, level.side))
+
+
+def _svd_of_few(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U (k, r), S (r,), Vt (r, n) of few long rows, (k, n), float32.
+
+    From the rows' products with each other in float64, several times as fast as LAPACK's SVD or QR in float32. Squaring
+    halves the digits: what is below a hundred-thousandth of the largest singular value is left out, and r < k then.
+    """
+    exact = rows.astype(np.float64)
+    squares, u = np.linalg.eigh(exact @ exact.T)
+    found = np.flatnonzero(squares > 1e-10 * squares[-1])[::-1]
+    u, s = u[:, found], np.sqrt(squares[found])
+    return u.astype(np.float32), s.astype(np.float32), ((u / s).T @ exact).astype(np.float32)
+
+
+def _basis(columns: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span what these span: (n, at most k)."""
+    return _svd_of_few(columns.T)[2].T
+
+
+def _padded(u: np.ndarray, s: np.ndarray, vt: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S, U and Vt of k triplets, also where fewer were found: the others are exactly zero."""
+    more = k - len(s)
+    return np.pad(s, (0, more)), np.pad(u, ((0, 0), (0, more))), np.pad(vt, ((0, more), (0, 0)))
 
 
 def sketch_factors(of: Factors, level: Level) -> Sketch:
@@ -76,13 +99,9 @@ def sketch_factors(of: Factors, level: Level) -> Sketch:
     qb, rb = np.linalg.qr(b)
     qa, ra = np.linalg.qr(a.T)
     u, s, vt = np.linalg.svd(np.float32(scaling) * (rb @ ra.T))
-    found = min(k, len(s))
-    u, s, vt = (qb @ u)[:, :found], s[:found], (vt @ qa.T)[:found]
-    if found < k:  # fewer factors than triplets: the others are exactly zero
-        more = k - found
-        u, s, vt = np.pad(u, ((0, 0), (0, more))), np.pad(s, (0, more)), np.pad(vt, ((0, more), (0, 0)))
+    u, s, vt = (qb @ u)[:, :k], s[:k], (vt @ qa.T)[:k]
     picture = np.float32(scaling) * (_means(b, level.side) @ _means(a.T, level.side).T)
-    return Sketch(size, _missed(size, s), s, u, vt, picture)
+    return Sketch(size, _missed(size, s), *_padded(u, s, vt, k), picture)
 
 
 def _lost(size: float, shape: tuple[int, ...], level: Level) -> Sketch:
@@ -108,6 +127,13 @@ def _means(matrix: np.ndarray, side: int) -> np.ndarray:
         return np.zeros((0, *matrix.shape[1:]), np.float32)
     if rows <= side:
         return matrix
-    edges = np.arange(side) * rows // side
-    counts = np.diff(np.append(edges, rows)).astype(np.float32)
-    return np.add.reduceat(matrix, edges, axis=0) / counts[:, None]
+    edges = np.arange(side + 1) * rows // side
+    first, counts = edges[:-1], np.diff(edges)
+    # The blocks' first rows, then their second ones, ...: several times as fast as np.add.reduceat.
+    least = rows // side
+    total = matrix[first]
+    for at in range(1, least):
+        total += matrix[first + at]
+    longer = counts > least
+    total[longer] += matrix[first[longer] + least]
+    return total / counts[:, None].astype(np.float32)
