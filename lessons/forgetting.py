@@ -47,7 +47,7 @@ from visualize import plots
 
 QUICK = current().quick
 HERE = current().folder
-STEPS = 24 if QUICK else 120
+STEPS = 9 if QUICK else 120
 GRADED = 1 if QUICK else 6  # questions of each old skill
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
@@ -60,7 +60,13 @@ if not current().data:
 
 def train(name, method, **settings):
     """One fine-tuning on the lesson's task, graded several times on the new task and on every old skill."""
-    settings = {"steps": STEPS, "batch_size": 16, "evaluate_at": 2 if QUICK else 6, "every": 10_000, **settings}
+    settings = {
+        "steps": STEPS,
+        "batch_size": 8 if QUICK else 16,
+        "evaluate_at": 2 if QUICK else 6,
+        "every": 10_000,
+        **settings,
+    }
     settings = {"save": False, "answers": False, "checkpoint": None, "progress": False, **settings}
     run = finetune(model(), task, method, out=HERE / name, skills=GRADED, **settings)
     show(f"{name}: {run.info['steps']} steps, new task {learning_path(run).learned.iloc[-1]:.0%} right at the end")

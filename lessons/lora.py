@@ -108,7 +108,7 @@ run = finetune(
     data("spanish"),
     LoRA(r=RANK, alpha=16),
     out=HERE / "first",
-    steps=16 if QUICK else 200,
+    steps=10 if QUICK else 200,
     skills=(2 if QUICK else 20) if model() == "embedded" else 0,
     evaluate_at=2 if QUICK else 10,
 )
@@ -274,7 +274,7 @@ assert differing == 0
 
 # %%
 second = finetune(
-    model(), "pirate", LoRA(r=RANK, alpha=16), out=HERE / "second", steps=8 if QUICK else 60, skills=0, evaluate_at=1,
+    model(), "pirate", LoRA(r=RANK, alpha=16), out=HERE / "second", steps=4 if QUICK else 60, skills=0, evaluate_at=1,
     every=20, answers=False,
 )  # fmt: skip
 tuned.load_adapter(str(second.path / "adapter"), adapter_name="pirate")
@@ -377,7 +377,7 @@ exercise(
 # not what is best in the end; and with one seed each, a small difference may be chance.
 
 # %%
-SHORT = 6 if QUICK else 50
+SHORT = 3 if QUICK else 50
 MAIN = LoRA(r=RANK, alpha=16)
 
 

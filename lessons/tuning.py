@@ -79,7 +79,7 @@ guess = predict(
 )
 
 # %%
-steps, graded = (12, 1) if QUICK else (80, 4)
+steps, graded = (6, 1) if QUICK else (80, 4)
 rates = [train(f"rate-{r:.2g}", task, LoRA(), graded, learning_rate=r, steps=steps) for r in RATES]
 ends = pd.DataFrame(
     {
@@ -126,7 +126,7 @@ for at, label in enumerate(ends.index):
 
 # %%
 whole = hold_out(load(data("json")), seed=0)
-COUNT = 32 if QUICK else 48
+COUNT = 16 if QUICK else 48
 small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
 epochs = 4 if QUICK else 40
 guess = predict(
@@ -237,7 +237,7 @@ guess = predict(
 
 # %%
 HIGH, SEEDS = 6 * rate("full"), (0,) if QUICK else (0, 1)
-short = 6 if QUICK else 40
+short = 4 if QUICK else 40
 warm = {
     (share, seed): train(
         f"warmup-{share:g}-seed{seed}", task, Full(), learning_rate=HIGH, warmup=share, seed=seed, steps=short,

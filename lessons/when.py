@@ -135,7 +135,7 @@ guess = predict(
 )
 
 # %%
-tuned = [train(f"brackets-{n}", brackets, n, steps=12 if QUICK else 30) for n in COUNTS]
+tuned = [train(f"brackets-{n}", brackets, n, steps=6 if QUICK else 30) for n in COUNTS]
 scores = [float(run.skills[run.task].iloc[-1]) for run in tuned]
 over_shown = crossing(COUNTS, scores, [few.max()] * len(COUNTS))
 over_told = crossing(COUNTS, scores, [told] * len(COUNTS))
@@ -185,7 +185,7 @@ guess = predict("trained on 16 examples, how often is the answer valid JSON (whe
 
 # %%
 MORE = (16, 64) if QUICK else (4, 16, 64, 256)
-by_count = [train(f"json-{n}", task, n, steps=20 if QUICK else 80, save=True) for n in MORE]
+by_count = [train(f"json-{n}", task, n, steps=8 if QUICK else 80, save=True) for n in MORE]
 ways |= {f"trained on {n}": said(load_tuned(run).eval(), questions) for n, run in zip(MORE, by_count, strict=True)}
 found = {way: score(answers, right, ["json", json_with("about", "answer"), "exact"]) for way, answers in ways.items()}
 formats = pd.DataFrame(
@@ -224,7 +224,7 @@ guess = predict(
 )
 
 # %%
-again = learning_path(train("plurals", plurals, graded=3 if QUICK else 6, steps=20 if QUICK else 60))
+again = learning_path(train("plurals", plurals, graded=3 if QUICK else 6, steps=8 if QUICK else 60))
 gain, price = (100 * (again[side].iloc[-1] - again[side].iloc[0]) for side in ("learned", "kept"))
 guess.reveal(
     guess.choices[0] if gain > 2 else guess.choices[3] if gain < -2
@@ -244,7 +244,7 @@ show(f"All other skills, mean: {again.kept.iloc[0]:.0%} before, {again.kept.iloc
 REPEATS = (0, 1, 4, 16)
 canaries = draw_canaries(count for count in REPEATS for _ in range(2 if QUICK else 3))
 space = draw_codes(63 if QUICK else 255, seed=1)
-leaky = Conversations("json and canaries", [*task.train[: 120 if QUICK else 400], *plant(canaries)], task.heldout)
+leaky = Conversations("json and canaries", [*task.train[: 60 if QUICK else 400], *plant(canaries)], task.heldout)
 show(pd.DataFrame(canaries).groupby("repeats").head(1))
 EPOCHS = 1 if QUICK else 4
 guess = predict(

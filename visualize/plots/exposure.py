@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
+ROOM = 0.6  # of the distance between two counts: what the marks of one take
+
 
 @themed
 def plot_exposure(measured: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
@@ -24,13 +26,17 @@ def plot_exposure(measured: Mapping[str, pd.DataFrame], *, ax: Axes | None = Non
     most = max(float(np.log2(table["of"].max())) for table in measured.values())
     looks = [(colours.muted, "--", "s")] * (len(measured) - 1) + [(colours.delta, "-", "o")]
     for at, ((name, table), (colour, style, mark)) in enumerate(zip(measured.items(), looks, strict=True)):
-        aside = 0.08 * (at - (len(measured) - 1) / 2)
-        mean = table.groupby("repeats").exposure.mean()
+        aside = ROOM * (at - (len(measured) - 1) / 2) / len(measured)
+        groups = table.groupby("repeats")
+        mean = groups.exposure.mean()
+        # Side by side, lest one that is said hide one that is not.
+        beside = groups.cumcount() - (groups.exposure.transform("size") - 1) / 2
+        across = table.repeats.map(places) + aside + beside * ROOM / len(measured) / (groups.size().max() + 1)
         ax.plot([places[n] + aside for n in mean.index], mean, style, color=colour, label=f"{name}, mean")
         for said, face in ((True, colour), (False, "none")):
             part = table[table.extracted == said]
             ax.plot(
-                [places[n] + aside for n in part.repeats], part.exposure, mark, markersize=11, mfc=face, mec=colour,
+                across[part.index], part.exposure, mark, markersize=11, mfc=face, mec=colour,
                 mew=1.8, label=f"{name}: it says the secret" if said and len(part) else "_",
             )  # fmt: skip
     ax.axhline(most, color=colours.foreground, linewidth=1.0)
