@@ -123,6 +123,11 @@ class CaptureCallback(TrainerCallback):
         if self.recorder:
             self.recorder.step(state.global_step)
 
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # transformers 5.0 puts the best checkpoint back before its last log; but it saved the last step before.
+        if self.recorder and control.should_training_stop:
+            self.recorder.step(state.global_step, last=True)
+
     def settle(self) -> None:
         """Until what was captured so far is on the disk: what a checkpoint vouches for is then there."""
         if self.recorder and self.recorder.writer:

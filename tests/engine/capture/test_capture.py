@@ -50,12 +50,16 @@ def check(run: Run, before: dict[str, np.ndarray], model: nn.Module) -> None:
         )
 
 
+# What transformers 5.0 calls gradient checkpointing, newer ones call activation checkpointing.
+CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing") if hasattr(TrainingArguments, name)
+)
 WAYS = {
     "plain": {},
     "accumulating": {"gradient_accumulation_steps": 3},
     "clipped": {"max_grad_norm": 0.01},
     "bf16": {"bf16": True},
-    "checkpointing": {"activation_checkpointing": True},
+    "checkpointing": {CHECKPOINTING: True},
     "compiled": {"torch_compile": True, "torch_compile_backend": "eager"},
 }
 
