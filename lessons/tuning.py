@@ -128,7 +128,7 @@ for at, label in enumerate(ends.index):
 whole = hold_out(load(data("json")), seed=0)
 COUNT = 16 if QUICK else 48
 small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
-epochs = 4 if QUICK else 40
+epochs = 2 if QUICK else 40
 guess = predict(
     f"after {epochs} epochs on {COUNT} examples, how is the loss on held-out ones beside the lowest it ever was?",
     ["it is still at its lowest", "risen by up to a tenth", "risen by more than a tenth"],
