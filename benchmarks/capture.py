@@ -1,7 +1,5 @@
 """What does capturing cost? Training with it, without it, and with what people use now, in turn; and memory."""
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +16,11 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.figures import Figure, Unmeasured, peak_bytes, ratios, seconds
+from benchmarks.figures import Figure, Unmeasured, peak_of, ratios, seconds
 from engine import CaptureCallback
-from engine.capture.recorder import Recorder
+from engine.capture.schedule import capture_schedule
+from engine.capture.trained import find_trained
+from engine.capture.writer import size_of
 from engine.models import load_model
 from engine.run import EMBEDDED
 
@@ -118,12 +118,10 @@ PEERS = {
 }
 
 
-def captured_by_default(size: str, method: str, steps: int) -> set[int]:
-    with tempfile.TemporaryDirectory() as scratch:
-        recorder = Recorder(model_of(size, method), Path(scratch) / "run", total=steps, say=False)
-        chosen = {step for step in range(1, steps + 1) if recorder._captured_at(step) or step == steps}
-        recorder.finish(0, "stopped")
-    return chosen
+def captured_by_default(model: nn.Module, steps: int) -> set[int]:
+    """The steps that `CaptureCallback` captures of so many, besides step 0."""
+    captured = capture_schedule("auto", sum(size_of(part).exact for part in find_trained(model).values()), steps)
+    return {step for step in range(1, steps + 1) if captured(step) or step == steps}
 
 
 def contenders(
@@ -160,7 +158,7 @@ def overhead(
     size: str, method: str, steps: int, batch: tuple[int, int], repeats: int, goal: str = "", peers: bool = False
 ) -> Iterator[Figure | Unmeasured]:
     """How much longer each contender trains than the plain Trainer, in %. All of them in turn."""
-    chosen = captured_by_default(size, method, steps)
+    chosen = captured_by_default(model_of(size, method), steps)
     tasks = contenders(size, method, steps, batch, chosen, peers)
     times: dict[str, list[float]] = {name: [] for name in tasks}
     if not peers:
@@ -209,7 +207,7 @@ def share(steps: int = 8) -> Iterator[Figure]:
     opening, *took = (after - before for before, after in pairwise(clock.moments))
     beside, alone = took[2::2], took[3::2]  # the first two: PyTorch warms up
     each = [one - other for one, other in zip(beside, alone, strict=True)]
-    usual = len(captured_by_default("135M", "full", LONG))
+    usual = len(captured_by_default(model, LONG))
     what = "135M, full, steps of 1,024 tokens"
     yield Figure(f"{what}: one step", "s", alone)
     yield Figure(f"{what}: what a capture adds", "s", each)
@@ -220,25 +218,20 @@ def share(steps: int = 8) -> Iterator[Figure]:
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def say_peak(size: str, method: str, steps: int, batch: tuple[int, int], capturing: bool) -> None:
-    """Train once, and print the most bytes that this process had in memory."""
+def train_once(size: str, method: str, steps: int, batch: tuple[int, int], capturing: bool) -> None:
+    """What `memory` has a process of its own do."""
     with tempfile.TemporaryDirectory() as scratch:
         callbacks = [CaptureCallback(Path(scratch) / "run", every=1, say=False)] if capturing else []
         train(model_of(size, method), steps, batch, callbacks)
-    print(peak_bytes())
-
-
-def peak_memory(*arguments: Any) -> int:
-    """The same of a process of its own, which began with nothing in memory."""
-    code = f"from benchmarks.capture import say_peak; say_peak(*{arguments!r})"
-    said = subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-    return int(said.stdout.split()[-1])
 
 
 def memory(size: str, method: str, steps: int, batch: tuple[int, int]) -> Figure:
     """What capture adds to the peak, in copies of the trained weights."""
     trained = sum(4 * p.numel() for p in model_of(size, method).parameters() if p.requires_grad)
-    without, with_it = (peak_memory(size, method, steps, batch, capturing) for capturing in (False, True))
+    without, with_it = (
+        peak_of(f"from benchmarks.capture import train_once; train_once{(size, method, steps, batch, capturing)!r}")
+        for capturing in (False, True)
+    )
     what = f"{size}, {method}: extra peak memory, every step captured"
     if method == "full":
         return Figure(what, "copies of the trained weights", [(with_it - without) / trained], "at most 1")

@@ -6,15 +6,13 @@ in memory at once. `GLASSTUNE_CHECKPOINT_GB` makes smaller ones, to try the benc
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.figures import Figure, in_turn, ratios
+from benchmarks.figures import Figure, in_turn, peak_of, ratios
 
 TITLE = "The difference of two 2 GB checkpoints, streamed"
 WIDTH, INNER, SHARDS = 2048, 5632, 4
@@ -78,15 +76,6 @@ def both_in_memory(folders: list[Path]) -> None:
         before[name].float().norm()
 
 
-def peak_memory(code: str, folders: list[Path]) -> float:
-    """Megabytes that a process of its own held at most, while it ran `code` with the two folders."""
-    # getrusage would count what its parent held before it: the kernel's own mark for this program is asked instead.
-    script = f"import sys\nbase, tuned = sys.argv[1:]\n{code}\nprint(open('/proc/self/status').read())"
-    command = [sys.executable, "-c", script, *map(str, folders)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
-
-
 def forget(folders: list[Path]) -> None:
     """Ask the system to drop the files from its cache, so that the next read comes from the disk."""
     if hasattr(os, "posix_fadvise"):
@@ -112,18 +101,20 @@ def measure() -> Iterator[Figure]:
             "read": lambda: (forget(folders), read(folders)),
             "difference": lambda: (forget(folders), Run.from_checkpoints(*folders, progress=False)),
         }, REPEATS, warm_up=0)  # fmt: skip
-        ours = peak_memory("from engine import Run; Run.from_checkpoints(base, tuned, progress=False)", folders)
-        theirs = peak_memory(
-            "from pathlib import Path; from benchmarks.checkpoints import both_in_memory; "
-            "both_in_memory([Path(base), Path(tuned)])", folders,
+        ours = peak_of(
+            "import sys; from engine import Run; Run.from_checkpoints(*sys.argv[1:], progress=False)", *folders
+        )
+        theirs = peak_of(
+            "import sys; from pathlib import Path; from benchmarks.checkpoints import both_in_memory; "
+            "both_in_memory([Path(folder) for folder in sys.argv[1:]])", *folders,
         )  # fmt: skip
     yield Figure("reading both, from the disk", "GB/s", [size / one for one in cold["read"]])
     yield Figure("norms of their difference, from the disk", "GB/s", [size / one for one in cold["difference"]])
-    yield Figure(
-        "speed beside reading, from the disk", "times", ratios(cold["read"], cold["difference"]), "at least 0.5"
-    )
+    half = "at least 0.5"
+    yield Figure("speed beside reading, from the disk", "times", ratios(cold["read"], cold["difference"]), half)
     yield Figure("reading both, from the system's cache", "GB/s", [size / one for one in cached["read"]])
     yield Figure("norms of their difference, from the cache", "GB/s", [size / one for one in cached["difference"]])
+    yield Figure("speed beside reading, from the cache", "times", ratios(cached["read"], cached["difference"]), half)
     yield Figure("speed beside loading both with torch", "times", ratios(cached["torch"], cached["difference"]))
-    yield Figure("peak memory", "MB", [ours], "below 1000")
-    yield Figure("peak memory of loading both with torch", "MB", [theirs])
+    yield Figure("peak memory", "MB", [ours / 1e6], "below 1000")
+    yield Figure("peak memory of loading both with torch", "MB", [theirs / 1e6])

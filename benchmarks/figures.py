@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -95,6 +96,14 @@ def peak_bytes() -> int:
     if status.exists():
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def peak_of(code: str, *arguments: object) -> int:
+    """`peak_bytes` of a process of its own that runs `code` with these in sys.argv[1:]."""
+    script = f"{code}\nfrom benchmarks.figures import peak_bytes\nprint(peak_bytes())"
+    command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(said.stdout.split()[-1])
 
 
 def host() -> dict[str, Any]:

@@ -17,7 +17,7 @@ def measure() -> Iterator[Figure]:
     """Of each lesson, once (eight take long enough): seconds from the command to its first picture, and to its end."""
     for lesson in lessons():
         first, whole = _walk(lesson)
-        yield Figure(f"{lesson}: until the first picture", "s", [first])
+        yield Figure(f"{lesson}: until the first picture", "s", [first], goal="at most 20")
         yield Figure(WHOLE.format(lesson=lesson), "s", [whole], goal="at most 120")
 
 

@@ -62,7 +62,7 @@ def sketch(delta: np.ndarray, level: Level) -> Sketch:
         q = _basis(delta @ _basis(delta.T @ _basis(delta @ draws)))
         u, s, vt = _svd_of_few(q.T @ delta)
         u, s, vt = q @ u[:, :k], s[:k], vt[:k]
-    return Sketch(size, _missed(size, s), *_padded(u, s, vt, k), block_means(delta, level.side))
+    return Sketch(size, _missed(size, s), *_padded(s, u, vt, k), block_means(delta, level.side))
 
 
 def _svd_of_few(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def _basis(columns: np.ndarray) -> np.ndarray:
     return _svd_of_few(columns.T)[2].T
 
 
-def _padded(u: np.ndarray, s: np.ndarray, vt: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _padded(s: np.ndarray, u: np.ndarray, vt: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """S, U and Vt of k triplets, also where fewer were found: the others are exactly zero."""
     more = k - len(s)
     return np.pad(s, (0, more)), np.pad(u, ((0, 0), (0, more))), np.pad(vt, ((0, more), (0, 0)))
@@ -101,7 +101,7 @@ def sketch_factors(of: Factors, level: Level) -> Sketch:
     u, s, vt = np.linalg.svd(np.float32(scaling) * (rb @ ra.T))
     u, s, vt = (qb @ u)[:, :k], s[:k], (vt @ qa.T)[:k]
     picture = np.float32(scaling) * (_means(b, level.side) @ _means(a.T, level.side).T)
-    return Sketch(size, _missed(size, s), *_padded(u, s, vt, k), picture)
+    return Sketch(size, _missed(size, s), *_padded(s, u, vt, k), picture)
 
 
 def _lost(size: float, shape: tuple[int, ...], level: Level) -> Sketch:

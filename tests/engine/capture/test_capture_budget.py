@@ -79,6 +79,12 @@ def test_a_sketch_is_true_to_its_matrix(shape):
             assert found.picture.mean() == pytest.approx(matrix.mean(), abs=0.2)
 
 
+def test_what_has_not_moved_has_a_sketch_of_zeros():
+    found = sketch(np.zeros((9, 7), np.float32), LEVELS[0])
+    assert {f: np.shape(v) for f, v in found._asdict().items()} == LEVELS[0].shapes((9, 7))
+    assert all(np.all(value == 0) for value in found)
+
+
 @pytest.mark.parametrize("rank", [1, 3, 20])
 def test_a_sketch_of_factors_is_the_sketch_of_their_product(rank):
     of = Factors(*(RANDOM.standard_normal(s).astype(np.float32) for s in ((50, rank), (rank, 30))), 0.5)
@@ -93,6 +99,10 @@ def test_a_sketch_of_factors_is_the_sketch_of_their_product(rank):
 def test_a_picture_has_the_means_of_equal_blocks():
     matrix = RANDOM.standard_normal((8, 12)).astype(np.float32)
     np.testing.assert_allclose(block_means(matrix, 4), matrix.reshape(4, 2, 4, 3).mean((1, 3)), atol=1e-6)
+    uneven = RANDOM.standard_normal((11, 5)).astype(np.float32)
+    edges = [0, 2, 5, 8, 11]  # 11 rows in 4 blocks
+    rows = [uneven[a:b].mean(0) for a, b in itertools.pairwise(edges)]
+    np.testing.assert_allclose(block_means(uneven, 4), [[r[0], r[1], r[2], r[3:].mean()] for r in rows], atol=1e-6)
     assert block_means(matrix, 99) is not None and np.array_equal(block_means(matrix, 99), matrix)
 
 
