@@ -5,13 +5,12 @@ or takes longer than it may, is named too.
 """
 
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -68,9 +67,11 @@ def run_all(
     progress(job, seconds, result): called at each report, and with a result when a job is done.
     Raises Failed for the first that fails, dies or takes longer than `limit` seconds; then no process is left.
     """
-    todo = list(jobs)
-    workers = [_start(task) for _ in range(min(processes, len(todo)))]
+    todo, workers = list(jobs), list[_Worker]()
     try:
+        with _interrupts_held():
+            for _ in range(min(processes, len(todo))):
+                workers.append(_start(task))
         for worker in workers:
             worker.give(todo.pop(0))
         while busy := [worker for worker in workers if worker.job is not None]:
@@ -90,23 +91,23 @@ def run_all(
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """A process that starts now is deaf to Ctrl-C, for its whole life: whoever is told, ends it."""
-    if threading.current_thread() is not threading.main_thread():  # only there can Python say so
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """A process that starts now is deaf to Ctrl-C, for its whole life: whoever is told, ends it.
+
+    We are told at the end, of what came meanwhile too: it is held back, not ignored.
+    """
+    resource_tracker.ensure_running()  # multiprocessing starts it with its first process, and lets interrupts in then
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(task: Task) -> _Worker:
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(task, theirs), daemon=True)
-    with _without_interrupts():
-        process.start()
+    process.start()
     theirs.close()
     return _Worker(process, ours)
 

@@ -12,6 +12,11 @@ import pytest
 RENDER = [sys.executable, "-W", "ignore", "-m", "animations.render", "lora", "--quality", "480p15", "--jobs", "2"]
 
 
+def as_from_a_terminal() -> None:
+    """A shell starts what it runs in the background deaf to Ctrl-C; the suite may be run so, but not what it tries."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def descendants(pid: int) -> set[int]:
     """Every process that this one started, and those started."""
     found, wanted = set(), {pid}
@@ -35,7 +40,10 @@ def test_a_stopped_render_leaves_nothing_behind(how, lora_run, tmp_path):
     environment = {**os.environ, "GLASSTUNE_FILM_CACHE": str(tmp_path / "cache")}
     out = tmp_path / "film.mp4"
     command = [*RENDER, "--run", str(lora_run.path), "--scenes", "Training,Layers", "-o", str(out)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=as_from_a_terminal,
+    )  # fmt: skip
     deadline, started = time.monotonic() + 120, set()
     while len(started) < 2 and process.poll() is None and time.monotonic() < deadline:
         started = descendants(process.pid)
@@ -55,3 +63,27 @@ def test_a_stopped_render_leaves_nothing_behind(how, lora_run, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and out.stat().st_size > 10_000, done.stderr
     assert all(video.exists() for video in videos), "what was whole in the cache is used again"
+
+
+HELD = """
+import os, signal, subprocess, sys
+from animations.workers import _interrupts_held
+interrupted = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf', flush=True)"
+try:
+    with _interrupts_held():
+        os.kill(os.getpid(), signal.SIGINT)
+        subprocess.run([sys.executable, "-c", interrupted], check=True)
+        print("started", flush=True)
+    print("lost")
+except KeyboardInterrupt:
+    print("heard")
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_an_interrupt_while_processes_start_is_heard_after_it_and_not_by_them():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HELD], capture_output=True, text=True, preexec_fn=as_from_a_terminal
+    )
+    assert done.stdout.split() == ["deaf", "started", "heard"]
+    assert done.returncode == -signal.SIGINT, "afterwards it hears as before"
