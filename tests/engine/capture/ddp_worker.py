@@ -1,5 +1,6 @@
 """What test_capture_processes.py starts in two processes: the same small training, spread over them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -76,3 +77,6 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]))
+    # Destroying the group leaves gloo's threads running (FSDP keeps a reference); one that still holds a tensor while
+    # the interpreter shuts down aborts the process now and then (pytorch/pytorch#179291). All is written: skip that.
+    os._exit(0)
