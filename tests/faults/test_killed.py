@@ -4,39 +4,59 @@ GLASSTUNE_KILLS=100 kills a hundred times; the suite does a few.
 """
 
 import json
+import multiprocessing
 import os
 import random
-import subprocess
+import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine import Full, InputError, LoRA, Run, finetune
 from engine.rerun import compare, main, rerun, sentences
 
 KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))
-# Bytes are compared, so the child computes as the undisturbed run does: with one thread.
-TRAINING = """
-import sys, torch
-torch.set_num_threads(1)
-from engine import Full, LoRA, finetune
-method = LoRA(r=4, dropout=0.1) if sys.argv[2] == "lora" else Full()
-print("ready", flush=True)
-finetune("embedded", "spanish", method, out=sys.argv[1], steps=12, skills=1, batch_size=8, every=2, progress=False,
-         resume=True, checkpoint=3)
-print("done", flush=True)
-"""
-OPTIONS = {"steps": 12, "skills": 1, "batch_size": 8, "every": 2, "progress": False, "checkpoint": 3}
+OPTIONS: dict = {
+    "steps": 12,
+    "skills": 1,
+    "batch_size": 8,
+    "every": 2,
+    "evaluate_at": 3,
+    "progress": False,
+    "checkpoint": 3,
+}
+# A server that has imported everything and forks: a hundred starts then cost seconds, and a kill falls into the training.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["engine", "engine.finetune", "transformers.trainer", "peft", "datasets"])
 
 
-def start(out: Path, method: str) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", TRAINING, str(out), method], stdout=subprocess.PIPE
-    )
-    assert process.stdout.readline() == b"ready\n"
+def method_named(name: str) -> LoRA | Full:
+    return LoRA(r=4, dropout=0.1) if name == "lora" else Full()
+
+
+def train(out: Path, method: str) -> None:
+    torch.set_num_threads(1)  # bytes are compared, so the child computes as the undisturbed run does
+    warnings.simplefilter("ignore")
+    finetune("embedded", "spanish", method_named(method), out=out, resume=True, **OPTIONS)
+
+
+def start(out: Path, method: str) -> multiprocessing.process.BaseProcess:
+    process = FORKS.Process(target=train, args=(out, method))
+    process.start()
     return process
+
+
+def finish(out: Path, method: str) -> float:
+    """Train to the end; the seconds it took."""
+    began = time.perf_counter()
+    process = start(out, method)
+    process.join()
+    assert process.exitcode == 0
+    return time.perf_counter() - began
 
 
 def check_opens(out: Path) -> None:
@@ -55,38 +75,31 @@ def check_opens(out: Path) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_killed_at_random_instants_it_opens_and_goes_on_to_the_same_weights(method, tmp_path, capsys):
-    whole = finetune("embedded", "spanish", LoRA(r=4, dropout=0.1) if method == "lora" else Full(),
-                     out=tmp_path / "whole", **OPTIONS)  # fmt: skip
-    began = time.perf_counter()
-    with start(tmp_path / "timed", method) as process:
-        assert process.stdout.read() == b"done\n"
-    takes = time.perf_counter() - began
-    rng, kills, round_number = random.Random(7), 0, 0
+    whole = finetune("embedded", "spanish", method_named(method), out=tmp_path / "whole", **OPTIONS)
+    finish(tmp_path / "first", method)  # starts the server
+    takes = finish(tmp_path / "timed", method)
+    rng, kills, runs = random.Random(7), 0, 0
     while kills < KILLS // 2:
-        out = tmp_path / f"killed-{round_number}"
-        round_number += 1
+        out = tmp_path / f"killed-{runs}"
+        runs += 1
         for _ in range(6):  # kills of one run, before it may finish
             process = start(out, method)
-            try:
-                process.wait(timeout=rng.uniform(0.02, 1.0) * takes)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                kills += 1
-            process.stdout.close()
-            if out.exists():
-                check_opens(out)
+            process.join(timeout=rng.uniform(0.0, 1.0) * takes)
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+            assert process.exitcode in (0, -signal.SIGKILL)
+            check_opens(out)
             if kills >= KILLS // 2:
                 break
-        with start(out, method) as process:
-            assert process.stdout.read() == b"done\n"
+        finish(out, method)
         found = compare(whole, Run.load(out))
         assert not found.different, found
         assert not (out / "checkpoints").exists() and (out / ("adapter" if method == "lora" else "model")).is_dir()
         name = "adapter/adapter_model.safetensors" if method == "lora" else "model/model.safetensors"
         assert (out / name).read_bytes() == (whole.path / name).read_bytes()
     with capsys.disabled():
-        print(f"\n{method}: killed {kills} times, {round_number} runs, every one the same as the undisturbed")
+        print(f"\n{method}: killed {kills} times, {runs} runs, every one the same as the undisturbed")
 
 
 def test_resuming_what_is_finished_gives_it_and_what_differs_is_named(tmp_path):
