@@ -39,6 +39,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from engine import Full, LoRA, Run, finetune
+from engine.data import Conversations, hold_out, load
 from engine.evaluate import generate_answers
 from engine.measure import energy_rank, forgetting, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, load_tuned
@@ -379,12 +380,14 @@ exercise(
 # %%
 SHORT = 3 if QUICK else 50
 MAIN = LoRA(r=RANK, alpha=16)
+task = hold_out(load(data("spanish")), seed=0)
+task = Conversations(task.name, task.train[:160] if QUICK else task.train, task.heldout[:8])  # training loss tells
 
 
 def short_run(name, method, factor=1.0):
     """One short training at `factor` times the usual learning rate of its method."""
     return finetune(
-        model(), data("spanish"), method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
+        model(), task, method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
         learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, answers=False,
         save=False, checkpoint=None, progress=False,
     )  # fmt: skip
