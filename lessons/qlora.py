@@ -222,7 +222,7 @@ exercise(
 # exponential of the loss a token: 1 is certainty. Nothing has been trained yet.
 
 # %%
-PER_SKILL = 4 if QUICK else 12
+PER_SKILL = 2 if QUICK else 12
 task = hold_out(load(data("spanish")), seed=0)
 if not task.heldout:
     raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
@@ -309,12 +309,12 @@ guess = predict(
 )
 
 # %%
-STEPS = 12 if QUICK else 150
+STEPS = 8 if QUICK else 150
 runs = [
     finetune(
         model(), data("spanish"), method(r=8, alpha=16), out=HERE / method.name, steps=STEPS,
         learning_rate=2 * rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
-        skills=None if model() != "embedded" else 2 if QUICK else 10, evaluate_at=1 if QUICK else 5,
+        skills=None if model() != "embedded" else 1 if QUICK else 10, evaluate_at=1 if QUICK else 5,
     )
     for method in (LoRA, QLoRA)
 ]  # fmt: skip

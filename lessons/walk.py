@@ -94,6 +94,7 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
     sys.modules["__main__"] = ModuleType("__main__")
     began = time.perf_counter()
     cells = list(read_cells(path.read_text(encoding="utf-8")))
+    frozen = False
     try:
         for cell, following in zip_longest(cells, cells[1:]):
             if cell.kind == "markdown":
@@ -105,6 +106,11 @@ def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
                 ask_in_terminal(cell.text, namespace)
             else:
                 _run_cell(cell, path, namespace, console)
+            if not frozen and "engine.finetune" in sys.modules:
+                # A Trainer collects garbage before it trains, and goes through all that was imported: half a second.
+                gc.collect()
+                gc.freeze()
+                frozen = True
             console.print("")
             if following is None or following.kind != "answer":  # its question was just asked
                 showing.current().pause()
@@ -127,7 +133,3 @@ def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Consol
         )
     code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
     exec(code, namespace)
-    # A Trainer collects garbage before it trains, and goes through all that was imported: half a second each time.
-    if "engine.finetune" in sys.modules and not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
