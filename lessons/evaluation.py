@@ -40,7 +40,7 @@ from engine.evaluate import encode_last_answer, generate_answers, last_answer, s
 from engine.evaluate.compare import compare
 from engine.evaluate.judge import in_terminal, judge
 from engine.evaluate.surprise import measure_perplexity
-from engine.evaluate.tokens import models_at
+from engine.evaluate.tokens import losses_of_model, models_at
 from engine.evaluate.widget import widget
 from engine.measure.disagreement import disagreements, evaluations, pairs
 from engine.models import load_model, load_tokenizer
@@ -51,40 +51,16 @@ QUICK = current().quick
 HERE = current().folder
 
 # %% [markdown]
-# ## Two models
-# Both get as many steps of as many records. The first sees few records, each of them many times; the second sees all
-# that there are, each of them a few times. From time to time both are graded on what was held out, and on old skills.
+# ## Perplexity
+# Of every token of the right answer the model says how likely it is. The loss is minus the logarithm of that, in nats;
+# perplexity is the exponential of the mean loss a token: as if the model had to guess among that many. Here is the
+# base, before any training, and below it one of the questions, token by token; its answer is underlined.
 
 # %%
 task = hold_out(load(data("spanish")), seed=0)
 if not task.heldout:
     raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
 TASK = task.name
-STEPS, BATCH = (24, 8) if QUICK else (80, 32)
-EVERY = 12 if QUICK else 8
-LIMIT = 32 if QUICK else 100  # questions that are answered in words
-order = random.Random(0).sample(task.train, len(task.train))
-
-
-def train(name, records):
-    return finetune(
-        model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
-        learning_rate=2 * rate("full"), skills=None if model() != "embedded" else 3 if QUICK else 12, every=EVERY,
-        evaluate_at=lambda step: step % EVERY == 0,
-    )  # fmt: skip
-
-
-few = train("few", order[: max(8, len(order) // 10)])
-many = train("many", order)
-runs = {"few": few, "many": many}
-show(*(f"{name}: {run.info['data']['train']} records" for name, run in runs.items()))
-
-# %% [markdown]
-# ## Perplexity
-# Of every token of the right answer the model says how likely it is. The loss is minus the logarithm of that, in nats;
-# perplexity is the exponential of the mean loss a token: as if the model had to guess among that many.
-
-# %%
 base = load_model(model())
 tokenizer = load_tokenizer(model())
 questions = [talk for talk in task.heldout if last_answer(talk)][:100]
@@ -96,6 +72,7 @@ show(pd.DataFrame({"asked": [last_answer(talk)[0][-1]["content"] for talk in que
                    "loss (nats)": losses[:4], "tokens": counts[:4],
                    "perplexity": np.exp(losses[:4] / counts[:4])}))  # fmt: skip
 show(f"The base, all {len(questions)} held-out answers: perplexity {whole.value:,.4g}, {whole.nats:.3f} nats a token.")
+show(plots.plot_tokens(losses_of_model(base, tokenizer, questions[:1])), name="tokens")
 
 
 # %%
@@ -132,6 +109,32 @@ ratio = with_prompts.value / whole.value
 guess.reveal("it rises" if ratio > 1.1 else "it falls" if ratio < 0.9 else "it stays within 10 %")
 show(f"On the answers alone {whole.value:,.4g}; questions and answers {with_prompts.value:,.4g}.")
 show("So a perplexity says nothing without what it was measured on, and nothing beside another tokenizer's.")
+
+# %% [markdown]
+# ## Two models
+# Now it is trained, twice, with as many steps of as many records. The first training sees few records, each of them
+# many times; the second sees all that there are, each of them a few times. From time to time both are graded on what
+# was held out, and on old skills.
+
+# %%
+STEPS, BATCH = (24, 8) if QUICK else (80, 32)
+EVERY = 12 if QUICK else 8
+LIMIT = 32 if QUICK else 100  # questions that are answered in words
+order = random.Random(0).sample(task.train, len(task.train))
+
+
+def train(name, records):
+    return finetune(
+        model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
+        learning_rate=2 * rate("full"), skills=None if model() != "embedded" else 3 if QUICK else 12, every=EVERY,
+        evaluate_at=lambda step: step % EVERY == 0,
+    )  # fmt: skip
+
+
+few = train("few", order[: max(8, len(order) // 10)])
+many = train("many", order)
+runs = {"few": few, "many": many}
+show(*(f"{name}: {run.info['data']['train']} records" for name, run in runs.items()))
 
 # %% [markdown]
 # ## Task metrics

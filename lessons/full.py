@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
 from engine import CaptureCallback, Run
@@ -80,6 +81,14 @@ def ask(network):
 
 before = ask(network)
 show(f"{network.num_parameters():,} weights", before.rename("it says").to_frame().rename_axis("asked").reset_index())
+
+# %% [markdown]
+# And this is the first of its matrices, one pixel a weight. Full fine-tuning may move every one of them.
+
+# %%
+MODULE = matrices(network)[0]
+as_columns = isinstance(network.get_submodule(MODULE), Conv1D)  # GPT-2 keeps its matrices the other way round
+show(plots.plot_weight(model(), module=MODULE, transposed=as_columns), name="base-weight")
 
 # %% [markdown]
 # ## The data

@@ -59,6 +59,31 @@ def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     return before + text.removeprefix(before)
 
 
+def losses_of_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[list[Message]],
+    max_length: int | None = None,
+    step: int = 0,
+) -> pd.DataFrame:
+    """The loss of every token of some conversations under one model, a row each; columns as in `token_losses`."""
+    rows = [encode(tokenizer, conversation, max_length) for conversation in conversations]
+    ids = collate(rows, tokenizer.pad_token_id)
+    with evaluating(model):
+        logits = model(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], use_cache=False).logits
+    found = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids["input_ids"][:, 1:], reduction="none")
+    return pd.DataFrame(
+        [
+            (at, place, token, piece(tokenizer, token), place > 0 and label != IGNORE, step, loss)
+            for at, row in enumerate(rows)
+            for place, (token, label, loss) in enumerate(
+                zip(row.ids, row.labels, (float("nan"), *found[at, : len(row.ids) - 1].tolist()), strict=True)
+            )
+        ],
+        columns=["row", "place", "token", "text", "learned", "step", "loss"],
+    )
+
+
 def token_losses(
     run: Run, conversations: Sequence[list[Message]], steps: Sequence[int] | None = None, max_length: int | None = None
 ) -> pd.DataFrame:
@@ -69,21 +94,8 @@ def token_losses(
     minimises. Raises InputError for what `models_at` or `engine.data.encode` refuse.
     """
     tokenizer = tokenizer_of(run)
-    rows = [encode(tokenizer, conversation, max_length) for conversation in conversations]
-    ids = collate(rows, tokenizer.pad_token_id)
-    base = pd.DataFrame(
-        [
-            (at, place, token, piece(tokenizer, token), place > 0 and label != IGNORE)
-            for at, row in enumerate(rows)
-            for place, (token, label) in enumerate(zip(row.ids, row.labels, strict=True))
-        ],
-        columns=["row", "place", "token", "text", "learned"],
+    models = models_at(run, run.steps if steps is None else steps)
+    return pd.concat(
+        [losses_of_model(model, tokenizer, conversations, max_length, step) for step, model in models],
+        ignore_index=True,
     )
-    parts = []
-    for step, model in models_at(run, run.steps if steps is None else steps):
-        with evaluating(model):
-            logits = model(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], use_cache=False).logits
-        found = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids["input_ids"][:, 1:], reduction="none")
-        each = [loss for at, row in enumerate(rows) for loss in (float("nan"), *found[at, : len(row.ids) - 1].tolist())]
-        parts.append(base.assign(step=step, loss=each))
-    return pd.concat(parts, ignore_index=True)
