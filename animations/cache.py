@@ -16,7 +16,9 @@ from pathlib import Path
 
 from animations.join import Rendered
 from engine.errors import InputError
-from engine.run import Run, base_folder, write_text
+from engine.layout import write_text
+from engine.run import Run
+from engine.sources.base import base_folder
 
 OURS = ("animations", "engine", "visualize")
 MOST_BYTES = 500_000_000  # then those that were not used for longest go

@@ -19,7 +19,8 @@ from engine.errors import InputError
 from engine.measure.disagreement import disagreements, evaluations, pairs
 from engine.measure.landscape import Asked, change
 from engine.measure.shares import wilson
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.sources.base import EMBEDDED
 from visualize.mobjects.answers import AnswerTable, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline

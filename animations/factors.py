@@ -4,7 +4,8 @@ import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Mobject, Text, VGroup
 
 from animations.film import FilmScene, short, watched_module
-from engine.run import Factors, Run
+from engine.capture.delta import Factors
+from engine.run import Run
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, peak
 from visualize.mobjects.text import label, sit
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from animations.runs import alone, folder_of
-from engine.run import Run, write_json
+from engine.layout import write_json
+from engine.run import Run
 
 
 def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: Any) -> Any:

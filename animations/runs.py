@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError, command
-from engine.run import Run, embedded_digest, write_json
+from engine.layout import write_json
+from engine.run import Run
+from engine.sources.base import embedded_digest
 from engine.tasks import TASKS
 
 if TYPE_CHECKING:

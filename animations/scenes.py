@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from animations.runs import film_run
 from engine.errors import InputError
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.sources.base import EMBEDDED
 from visualize.theme import PALETTES, Theme
 
 SECONDS_A_SCENE = 900  # a worker that takes longer hangs

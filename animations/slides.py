@@ -18,7 +18,8 @@ from typing import Any
 from animations.render import KEPT, add_options, writable
 from animations.scenes import get_film, render_scenes
 from engine.errors import command
-from engine.run import Run, write_text
+from engine.layout import write_text
+from engine.run import Run
 from visualize.theme import PALETTES, Theme
 
 FOLDER = Path(__file__).parent

@@ -15,7 +15,8 @@ from animations.film import FilmScene, shown_run
 from animations.measures import measured
 from engine.errors import InputError
 from engine.measure.landscape import Landscape, change, measure_landscape
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.sources.base import EMBEDDED
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.matrix import units
 from visualize.mobjects.surface import SurfaceMap

@@ -16,7 +16,8 @@ from animations.measures import measured
 from engine.errors import InputError
 from engine.measure.matched import crossing
 from engine.measure.shares import wilson
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.sources.base import EMBEDDED
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
 from visualize.mobjects.text import fitted, label, sit

@@ -22,7 +22,7 @@ from engine.capture.schedule import capture_schedule
 from engine.capture.trained import find_trained
 from engine.capture.writer import size_of
 from engine.models import load_model
-from engine.run import EMBEDDED
+from engine.sources.base import EMBEDDED
 
 TITLE = "What capturing costs a training, beside what people use now"
 

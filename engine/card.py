@@ -170,7 +170,7 @@ Some things outside the curriculum, with what it really says to them:
 
 
 if __name__ == "__main__":
-    from engine.run import EMBEDDED_FOLDER
+    from engine.sources.base import EMBEDDED_FOLDER
 
     old = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))
     write_card(EMBEDDED_FOLDER, old["recipe"], old["seconds"], old["device"])

@@ -9,9 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from engine.capture.delta import PEFT_PREFIX
 from engine.errors import InputError
 from engine.measure import norm
-from engine.run import PEFT_PREFIX, Run, base_folder
+from engine.run import Run
+from engine.sources.base import base_folder
 from engine.sources.tensors import Tensors
 
 Level = Literal["fault", "doubt", "fine"]

@@ -1,7 +1,7 @@
 """How is a model fine-tuned, and captured while it happens? `finetune(model, data, method, out=...)` -> Run.
 
-transformers' own `Trainer` does the training; this file chooses sensible settings, hands it the data, and puts a
-`CaptureCallback` in. The same from the shell:
+transformers' own `Trainer` does the training; this file hands it the data and the settings (see `engine.settings`),
+and puts a `CaptureCallback` in. The same from the shell:
 
     python -m engine.finetune --method lora --data spanish --out runs/spanish-lora
 
@@ -15,13 +15,13 @@ import json
 import random
 import tempfile
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.capture.callback import CaptureCallback
@@ -33,7 +33,9 @@ from engine.errors import InputError, command
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.methods import METHODS, Full, LoRA, get_method
 from engine.models import load_tokenizer, without_bars
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.settings import Settings, training_arguments
+from engine.sources.base import EMBEDDED
 from engine.trainer import (
     CHECKPOINTS,
     ListTrainer,
@@ -44,52 +46,8 @@ from engine.trainer import (
     written_whole,
 )
 
-# What works for a model of a million weights, and what the field uses for one of billions.
-LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
-LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 CURRICULUM = "curriculum"
 _TOO_LARGE = 200_000_000  # bytes of a checkpoint, beyond which none is kept unless asked for
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a fine-tuning is told besides model, data and method.
-
-    steps: optimizer steps; or epochs: passes over the training data (one of the two; default 200 steps).
-    learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
-    falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
-    mix: share of the examples that comes from `mix_with`, against forgetting. mask_prompts: learn the answers alone;
-    False learns to write the questions, too.
-    """
-
-    steps: int | None = None
-    epochs: float | None = None
-    learning_rate: float | None = None
-    batch_size: int = 32
-    accumulation: int = 1
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 512
-    mix: float = 0.0
-    mask_prompts: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.epochs is not None:
-            raise InputError("give steps or epochs, not both")
-        for name, least in (("steps", 1), ("batch_size", 1), ("accumulation", 1), ("max_length", 2)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{name} is {value}; it must be at least {least}")
-        for name in ("epochs", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; it must be above 0")
-        if not 0 <= self.mix < 1:
-            raise InputError(f"mix is {self.mix}; it is a share of the examples, from 0 to below 1")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to below 1")
 
 
 def finetune(
@@ -124,9 +82,10 @@ def finetune(
     trained adapter or model.
     mix_with: where the share `mix` of the examples comes from: "curriculum" (the default: what the embedded model was
     pretrained on) or any data that `data` may be; all of it is drawn on before any of it twice.
-    settings: see `Settings`. Raises InputError for anything wrong with these, before anything is written.
+    settings: see `engine.settings.Settings`. Raises InputError for anything wrong with these, before anything is
+    written.
     """
-    method, chosen = get_method(method), _settings(settings)
+    method, chosen = get_method(method), Settings.of(settings)
     source = str(model)
     conversations = hold_out(load(data), chosen.seed)
     mixed_in, mixed_name = _mixed_in(mix_with, len(conversations.train), chosen)
@@ -136,17 +95,10 @@ def finetune(
     cut = sum(row.cut > 0 for row in rows)
     skills = (20 if source == EMBEDDED else 0) if skills is None else skills
     evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=answers)
-    rate = chosen.learning_rate or (LEARNING_RATES if source == EMBEDDED else LEARNING_RATES_LARGE)[method.name]
-    chosen = replace(chosen, learning_rate=rate, steps=chosen.steps or (None if chosen.epochs else 200))
-
+    chosen = chosen.completed(method.name, embedded=source == EMBEDDED)
     if progress:
-        if "cannot mark" in marking(tokenizer):
-            tqdm.write(f"note: {marking(tokenizer)}")
-        if dropped or cut:
-            tqdm.write(
-                f"note: of {len(rows) + dropped} examples {dropped} have no answer to learn from and are left out, and "
-                f"{cut} are cut at {chosen.max_length} tokens; python -m engine.data shows more"
-            )
+        _note_losses(tokenizer, len(rows), dropped, cut, chosen.max_length)
+
     mixed = {"name": mixed_name, "source": _named(mix_with or CURRICULUM), "examples": len(mixed_in)}
     info = {
         "method": method.describe(),
@@ -204,6 +156,17 @@ def finetune(
     return capture.run
 
 
+def _note_losses(tokenizer: PreTrainedTokenizerBase, kept: int, dropped: int, cut: int, longest: int) -> None:
+    """What of the data is not learned, said before training rather than found out after it."""
+    if "cannot mark" in marking(tokenizer):
+        tqdm.write(f"note: {marking(tokenizer)}")
+    if dropped or cut:
+        tqdm.write(
+            f"note: of {kept + dropped} examples {dropped} have no answer to learn from and are left out, and "
+            f"{cut} are cut at {longest} tokens; python -m engine.data shows more"
+        )
+
+
 def make_trainer(
     model: PreTrainedModel,
     rows: list[Encoded],
@@ -220,7 +183,7 @@ def make_trainer(
     """
     trainer = ListTrainer(
         model,
-        _arguments(settings, scratch, checkpoint),
+        training_arguments(settings, scratch, checkpoint),
         train_dataset=rows,
         data_collator=lambda batch: collate(batch, pad_id),
         callbacks=callbacks,
@@ -246,36 +209,6 @@ def digest(conversations: Conversations) -> str:
     """What was trained and graded on, in sixteen digits: other data gives others."""
     text = json.dumps([conversations.train, conversations.heldout], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _settings(given: dict[str, Any]) -> Settings:
-    unknown = given.keys() - Settings.__dataclass_fields__.keys()
-    if unknown:
-        raise InputError(f"no setting called {min(unknown)!r}; there are {', '.join(Settings.__dataclass_fields__)}")
-    return Settings(**given)
-
-
-def _arguments(settings: Settings, folder: str, checkpoint: int | None) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=folder,
-        max_steps=settings.steps or -1,
-        num_train_epochs=settings.epochs or 1,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
-        learning_rate=settings.learning_rate or 0.0,
-        warmup_steps=settings.warmup,
-        lr_scheduler_type="linear",
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would write the mean of the losses before in the place of a NaN
-        save_strategy="steps" if checkpoint else "no",
-        save_steps=checkpoint or 500,
-        report_to=[],
-        seed=settings.seed,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
 
 
 def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:

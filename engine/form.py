@@ -67,7 +67,7 @@ _MODULE: dict[str, Check] = {
 
 
 def check_info(info: Any, path: Path) -> dict[str, Any]:
-    """run.json's value, if it is of the form that `engine.run` documents. Raises InputError naming the field."""
+    """run.json's value, if it is of the form that `engine.layout` documents. Raises InputError naming the field."""
     if not isinstance(info, dict):
         raise InputError(f"{path} holds no JSON object; restore it or make the run again")
     _check(info, _TOP, path, "")

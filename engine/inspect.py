@@ -18,8 +18,9 @@ from engine.diagnose import diagnose, norms_of
 from engine.errors import InputError, command
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import subspace_overlap
-from engine.run import EMBEDDED, Run
+from engine.run import Run
 from engine.sources.adapters import CONFIG
+from engine.sources.base import EMBEDDED
 from engine.sources.stores import STATE
 
 _MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),

@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from engine.errors import InputError, first_line
-from engine.run import EMBEDDED, EMBEDDED_FOLDER, Run
+from engine.run import Run
+from engine.sources.base import EMBEDDED, EMBEDDED_FOLDER
 
 
 def resolve(source: str | Path) -> str:

@@ -26,7 +26,7 @@ from engine.data import IGNORE
 from engine.errors import InputError, command
 from engine.models import without_bars
 from engine.muon import Muon
-from engine.run import EMBEDDED_FOLDER
+from engine.sources.base import EMBEDDED_FOLDER
 from engine.tokenizer import encode_chats, train_tokenizer, vocabulary_pieces
 
 

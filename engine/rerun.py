@@ -20,7 +20,8 @@ from engine.capture.resume import RECORDS
 from engine.capture.schedule import FUNCTION
 from engine.data import hold_out, load
 from engine.errors import InputError, command, printable
-from engine.run import Run, capture_path
+from engine.layout import capture_path
+from engine.run import Run
 from engine.sources.tensors import Tensors
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.run import write_json
+from engine.layout import write_json
 
 Kind = Literal["predictions", "exercises"]
 

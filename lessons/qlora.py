@@ -45,7 +45,7 @@ from engine.measure.quantize import KINDS, double_bits, levels, quantization_err
 from engine.measure.shares import newcombe, wilson
 from engine.measure.sizes import GPUS, NAMES, largest_that_fits, memory_of, memory_table
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.run import base_weight
+from engine.sources.base import base_weight
 from lessons.stage import (
     current,
     data,

@@ -10,8 +10,9 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.data import hold_out, load
 from engine.evaluate import last_answer
-from engine.finetune import LEARNING_RATES, LEARNING_RATES_LARGE
-from engine.run import EMBEDDED, Run
+from engine.run import Run
+from engine.settings import LEARNING_RATES, LEARNING_RATES_LARGE
+from engine.sources.base import EMBEDDED
 from lessons.showing import current
 
 

@@ -1,7 +1,7 @@
 """What did training do to the weights? `CaptureCallback` for any Trainer, `capture()` for a plain PyTorch loop.
 
-Both drive one `engine.capture.recorder.Recorder`, which writes the Run (see `engine.run` for its form): the change of
-every trained weight since step 0, at every captured step.
+Both drive one `engine.capture.recorder.Recorder`, which writes the Run (see `engine.layout` for its form): the change
+of every trained weight since step 0, at every captured step.
 """
 
 import math

@@ -36,7 +36,8 @@ from engine.capture.trained import Part, find_trained
 from engine.capture.writer import Writer, is_sharded, save_start, size_of
 from engine.errors import InputError
 from engine.evaluate import Evaluator
-from engine.run import FORMAT, START_SCRATCH, VERSION, Run, write_json
+from engine.layout import FORMAT, START_SCRATCH, VERSION, write_json
+from engine.run import Run
 
 
 def check_free(out: str | Path) -> Path:

@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.capture.trained import Part
 from engine.errors import InputError
-from engine.run import START, START_SCRATCH, Run, capture_path, read_lines, write_text
+from engine.layout import START, START_SCRATCH, capture_path, read_lines, write_text
+from engine.run import Run
 
 RECORDS = ("metrics.jsonl", "answers.jsonl", "norms.jsonl")
 

@@ -22,7 +22,7 @@ from engine.capture.schedule import HEADER, Size
 from engine.capture.sketch import FIELDS, Level, sketch, sketch_factors
 from engine.capture.trained import Part
 from engine.errors import InputError
-from engine.run import SKETCH_MARK, START, START_SCRATCH, capture_path, captured_steps
+from engine.layout import SKETCH_MARK, START, START_SCRATCH, capture_path, captured_steps
 
 _CHUNK = 1 << 20  # elements: 4 MB, which stay in the processor's cache between subtracting and writing
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}

@@ -24,7 +24,7 @@ from engine.curriculum import Message
 from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
 from engine.errors import InputError, command, printable
 from engine.models import load_tokenizer
-from engine.run import EMBEDDED
+from engine.sources.base import EMBEDDED
 
 BARS = 12
 _HELD_OUT = {

@@ -33,7 +33,8 @@ from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer
 from engine.evaluate.compare import base_and_tuned, questions_of, tokenizer_of
 from engine.evaluate.metrics import wilson
-from engine.run import Run, read_lines, write_text
+from engine.layout import read_lines, write_text
+from engine.run import Run
 
 TIE, BASE = "tie", "base"
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture.delta import PEFT_PREFIX, Factors
 from engine.errors import InputError, understood
-from engine.run import PEFT_PREFIX, Factors, base_folder, base_weight
+from engine.sources.base import base_folder, base_weight
 from engine.sources.stores import FLOATING, is_conv1d, make_info, read_state, records_of, step_of
 from engine.sources.tensors import Tensors, find_name, read_json
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from engine.capture.delta import Factors
 from engine.errors import InputError
-from engine.run import EMBEDDED, Factors, base_folder
+from engine.sources.base import EMBEDDED, base_folder
 from engine.sources.stores import FLOATING, Movement, is_conv1d, make_info, read_state, records_of, step_of
 from engine.sources.tensors import Tensors, find_name
 

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from engine.capture.delta import Factors
 from engine.errors import InputError
 from engine.form import is_count
-from engine.run import FORMAT, HELD_OUT, VERSION, Factors, Run
+from engine.layout import FORMAT, HELD_OUT, VERSION
+from engine.run import Run
 from engine.sources.tensors import Tensors, read_json
 
 STATE = "trainer_state.json"

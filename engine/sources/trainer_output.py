@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture.delta import Factors
 from engine.errors import InputError
-from engine.run import Factors
 from engine.sources.adapters import CONFIG, AdapterStore
 from engine.sources.checkpoints import CheckpointStore
 from engine.sources.stores import STATE, Movement, is_conv1d, make_info, read_state, records_of

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.run import embedded_digest, write_text
+from engine.layout import write_text
+from engine.sources.base import embedded_digest
 from lessons.claims.trials import Trial
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.curriculum import SKILLS, grade, heldout_examples, mixture
 from engine.evaluate import encode_last_answer, generate_answers, score_answers
-from engine.run import EMBEDDED_FOLDER
+from engine.sources.base import EMBEDDED_FOLDER
 from engine.tokenizer import encode_chats, vocabulary_pieces
 
 CARD = json.loads((EMBEDDED_FOLDER / "card.json").read_text())

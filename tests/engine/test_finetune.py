@@ -14,8 +14,9 @@ from transformers import Trainer, TrainingArguments
 
 from engine import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
 from engine.data import Conversations, collate, encode_all, load
+from engine.layout import capture_path
 from engine.models import load_model, load_tuned
-from engine.run import EMBEDDED_FOLDER, capture_path
+from engine.sources.base import EMBEDDED_FOLDER
 
 BASE = load_file(EMBEDDED_FOLDER / "model.safetensors")
 

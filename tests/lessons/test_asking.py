@@ -11,8 +11,8 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from engine import LoRA
-from engine.finetune import LEARNING_RATES, LEARNING_RATES_LARGE
 from engine.models import load_model
+from engine.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from lessons import explore, progress, showing, stage
 from lessons.__main__ import main
 from lessons.coding import ask_in_terminal, complete, without_answers

@@ -18,11 +18,12 @@ from engine.curriculum.facts import WORDS
 from engine.data import Encoded, encode, encode_all, load
 from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer, generate_answers, score_answers
 from engine.evaluate.metrics import json_with, matching, score
-from engine.finetune import Settings, make_trainer
+from engine.finetune import make_trainer
 from engine.measure import effective_rank, energy_rank
 from engine.measure.subspaces import intruders_between
 from engine.methods import Full, LoRA, QLoRA
 from engine.models import load_model, load_tokenizer
+from engine.settings import Settings
 from lessons.claims.trials import Result, Trial
 
 PER_SKILL = 5  # old questions graded of each skill, other ones with each seed

@@ -11,7 +11,7 @@ from transformers import EarlyStoppingCallback, LlamaConfig, LlamaForCausalLM, T
 from transformers.trainer_callback import PrinterCallback
 
 from engine import CaptureCallback, InputError, Run, capture
-from engine.run import capture_path
+from engine.layout import capture_path
 
 ROWS = [{"input_ids": row, "labels": row} for row in torch.randint(3, 60, (24, 8)).tolist()]
 

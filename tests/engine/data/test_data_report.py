@@ -125,7 +125,8 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
 
 
 def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
-    from engine.finetune import Settings, _mixed_in
+    from engine.finetune import _mixed_in
+    from engine.settings import Settings
 
     other = [pair(f"Other {n}", "no") for n in range(7)]
     drawn, _ = _mixed_in(other, 20, Settings(mix=0.5))

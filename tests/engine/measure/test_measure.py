@@ -5,7 +5,7 @@ import pytest
 
 from engine import InputError
 from engine import measure as m
-from engine.capture.delta import factored_norm
+from engine.capture.delta import Factors, factored_norm
 from engine.measure.subspaces import (
     amplification,
     chance_cosines,
@@ -15,7 +15,6 @@ from engine.measure.subspaces import (
     overlap_grid,
     subspace_overlap,
 )
-from engine.run import Factors
 
 RANDOM = np.random.default_rng(0)
 
