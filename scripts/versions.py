@@ -37,6 +37,12 @@ def constraints(end: str, keep: list[str]) -> list[str]:
     return [pin for pin in pins if pin.split("==")[0] not in kept] + keep
 
 
+def is_here(python: str) -> bool:
+    """Whether it starts: of a version manager, only the name may be on the path."""
+    name = shutil.which(f"python{python}")
+    return name is not None and subprocess.run([name, "-c", ""], capture_output=True).returncode == 0
+
+
 def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
     """Install and test in a folder that is thrown away; its output is shown."""
     with tempfile.TemporaryDirectory() as place:
@@ -47,9 +53,9 @@ def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
         python_in = venv / "bin/python"
         lenient = ["-W", "default"] if end == "oldest" else []  # what old packages warn of was mended in newer ones
         steps = [
-            [shutil.which(f"python{python}"), "-m", "venv", venv],
+            [f"python{python}", "-m", "venv", venv],
             [python_in, "-m", "pip", "install", "-q", "-c", held, "-e", f"{ROOT}[film,notebook]", *TESTING],
-            [python_in, "-m", "pytest", "-q", "-p", "no:cacheprovider", *lenient, *tests],
+            [python_in, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", *lenient, *tests],
         ]
         return all(subprocess.run(step, cwd=ROOT).returncode == 0 for step in steps)
 
@@ -64,8 +70,7 @@ def main() -> int:
     results = {}
     for python in chosen.python:
         for end in chosen.ends:
-            here = shutil.which(f"python{python}") is not None
-            results[python, end] = try_one(python, end, chosen.keep, chosen.tests) if here else None
+            results[python, end] = try_one(python, end, chosen.keep, chosen.tests) if is_here(python) else None
     said = {True: "works", False: "FAILS", None: "not tried: that Python is not on this machine"}
     for (python, end), result in results.items():
         print(f"Python {python}, {end}: {said[result]}")
