@@ -85,7 +85,13 @@ def _execute(lesson: str, notebook: Any, quick: bool) -> None:
         os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
         # The kernel is this Python, whatever else is called "python3" on the machine.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
-        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": "."}})
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": "."}},
+            coalesce_streams=True,  # of a progress bar keep the last state: as a page it would be a line a step
+        )
         try:
             client.execute()
         except CellExecutionError as error:

@@ -19,9 +19,11 @@ def widget(judging: Judging) -> Any:
         import ipywidgets
     except ImportError:
         raise InputError("the widget needs ipywidgets; install it with pip install 'glasstune[notebook]'") from None
-    title, answers = ipywidgets.HTML(), (ipywidgets.HTML(), ipywidgets.HTML())
-    result = ipywidgets.HTML()
+    box = ipywidgets.Layout(border="1px solid gray", padding="0.5em", width="50%")
+    title, result = ipywidgets.HTML(), ipywidgets.HTML()
+    answers = [ipywidgets.HTML(layout=box) for _ in range(2)]
     buttons = [ipywidgets.Button(description=name) for name in ("first is better", "tie", "second is better")]
+    rows = ipywidgets.HBox(answers), ipywidgets.HBox(buttons)
 
     def choose(place: int | None, _: Any) -> None:
         if judging.pending:
@@ -30,12 +32,12 @@ def widget(judging: Judging) -> Any:
 
     def refresh() -> None:
         pair = judging.pending[0] if judging.pending else None
-        for button in buttons:
-            button.disabled = pair is None
         asked = "All is judged." if pair is None else pair.prompt
         title.value = f"<b>{len(judging.winners)} of {len(judging.pairs)} judged</b>{_text(asked)}"
-        for place, said in zip(answers, pair.shown if pair else ("", ""), strict=True):
-            place.value = _text(said) if pair else ""
+        for row in rows:
+            row.layout.display = None if pair else "none"  # nothing is left to read or to press
+        for answer, said in zip(answers, pair.shown if pair else ("", ""), strict=True):
+            answer.value = _text(said)
         # Told at the end only: who wins so far would colour what comes.
         sentence = judging.result.sentence(judging.a, judging.b)
         result.value = "" if pair else f"<b>{html.escape(printable(sentence))}</b>"
@@ -43,10 +45,7 @@ def widget(judging: Judging) -> Any:
     for button, place in zip(buttons, (0, None, 1), strict=True):
         button.on_click(partial(choose, place))
     refresh()
-    box = ipywidgets.Layout(border="1px solid gray", padding="0.5em", width="50%")
-    for answer in answers:
-        answer.layout = box
-    return ipywidgets.VBox([title, ipywidgets.HBox(answers), ipywidgets.HBox(buttons), result])
+    return ipywidgets.VBox([title, *rows, result])
 
 
 def _text(said: str) -> str:

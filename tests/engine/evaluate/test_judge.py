@@ -127,12 +127,13 @@ def test_the_widget_judges_like_the_terminal(tmp_path):
     title, answers, buttons, result = box.children
     one, tie, two = buttons.children
     assert [judging.pairs[0].shown[n] in answers.children[n].value for n in (0, 1)] == [True, True]
+    assert answers.layout.display is None
     one.click()
     assert "question" in title.value and result.value == ""
     tie.click()
     two.click()
     assert [judging.winners[n] for n in range(3)] == [first[0], "tie", "ab"[first[2] == "a"]]
-    assert all(button.disabled for button in buttons.children) and "win rate" in result.value
+    assert {answers.layout.display, buttons.layout.display} == {"none"} and "win rate" in result.value
     one.click()
     assert len(Judging(tmp_path / "j.jsonl").winners) == 3
 
