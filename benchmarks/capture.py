@@ -174,7 +174,7 @@ def overhead(
         yield Figure(f"{what}: {name}, slower by", "%", slower, goal if name == "capture" else "")
     for name, values in times.items():
         if name != "capture":
-            yield Figure(f"{what}: {name}, times as long as capture", "x", ratios(values, times["capture"]))
+            yield Figure(f"{what}: {name}, times as long as capture", "times", ratios(values, times["capture"]))
     for name in PEERS if peers else ():
         if name not in tasks:
             yield Unmeasured(f"{what}: {name}", "not installed; pip install 'glasstune[bench]'")
