@@ -31,7 +31,6 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
-from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
 from engine import CaptureCallback, Run
@@ -87,8 +86,7 @@ show(f"{network.num_parameters():,} weights", before.rename("it says").to_frame(
 
 # %%
 MODULE = matrices(network)[0]
-as_columns = isinstance(network.get_submodule(MODULE), Conv1D)  # GPT-2 keeps its matrices the other way round
-show(plots.plot_weight(model(), module=MODULE, transposed=as_columns), name="base-weight")
+show(plots.plot_weight(model(), module=MODULE), name="base-weight")
 
 # %% [markdown]
 # ## The data

@@ -36,7 +36,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from transformers.pytorch_utils import Conv1D
 
 from engine import Full, LoRA, Run, finetune
 from engine.data import Conversations, hold_out, load
@@ -93,8 +92,7 @@ show(f"{base.num_parameters():,} weights", ask(base, *QUESTIONS))
 
 # %%
 MODULE = matrices(base)[0]
-as_columns = isinstance(base.get_submodule(MODULE), Conv1D)  # GPT-2 keeps its matrices the other way round
-show(plots.plot_weight(model(), module=MODULE, transposed=as_columns), name="base-weight")
+show(plots.plot_weight(model(), module=MODULE), name="base-weight")
 
 # %% [markdown]
 # ## Fine-tune it

@@ -59,29 +59,43 @@ def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     return before + text.removeprefix(before)
 
 
+class _Asked:
+    """Some conversations as one batch, and a table of their tokens that waits for the losses."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[Message]], max_length: int | None
+    ) -> None:
+        rows = [encode(tokenizer, conversation, max_length) for conversation in conversations]
+        self.lengths = [len(row.ids) for row in rows]
+        self.batch = collate(rows, tokenizer.pad_token_id)
+        self.tokens = pd.DataFrame(
+            [
+                (at, place, token, piece(tokenizer, token), place > 0 and label != IGNORE)
+                for at, row in enumerate(rows)
+                for place, (token, label) in enumerate(zip(row.ids, row.labels, strict=True))
+            ],
+            columns=["row", "place", "token", "text", "learned"],
+        )
+
+    def losses(self, model: PreTrainedModel, step: int) -> pd.DataFrame:
+        ids = self.batch["input_ids"]
+        with evaluating(model):
+            logits = model(input_ids=ids, attention_mask=self.batch["attention_mask"], use_cache=False).logits
+        found = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
+        each = [
+            loss for at, length in enumerate(self.lengths) for loss in (float("nan"), *found[at, : length - 1].tolist())
+        ]
+        return self.tokens.assign(step=step, loss=each)
+
+
 def losses_of_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     conversations: Sequence[list[Message]],
     max_length: int | None = None,
-    step: int = 0,
 ) -> pd.DataFrame:
-    """The loss of every token of some conversations under one model, a row each; columns as in `token_losses`."""
-    rows = [encode(tokenizer, conversation, max_length) for conversation in conversations]
-    ids = collate(rows, tokenizer.pad_token_id)
-    with evaluating(model):
-        logits = model(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], use_cache=False).logits
-    found = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids["input_ids"][:, 1:], reduction="none")
-    return pd.DataFrame(
-        [
-            (at, place, token, piece(tokenizer, token), place > 0 and label != IGNORE, step, loss)
-            for at, row in enumerate(rows)
-            for place, (token, label, loss) in enumerate(
-                zip(row.ids, row.labels, (float("nan"), *found[at, : len(row.ids) - 1].tolist()), strict=True)
-            )
-        ],
-        columns=["row", "place", "token", "text", "learned", "step", "loss"],
-    )
+    """The loss of every token of some conversations under one model, a row each, as `token_losses` has it at step 0."""
+    return _Asked(tokenizer, conversations, max_length).losses(model, step=0)
 
 
 def token_losses(
@@ -93,9 +107,6 @@ def token_losses(
     in nats, not a number for the first token, which nothing predicts. The mean over what is learned is what training
     minimises. Raises InputError for what `models_at` or `engine.data.encode` refuse.
     """
-    tokenizer = tokenizer_of(run)
+    asked = _Asked(tokenizer_of(run), conversations, max_length)
     models = models_at(run, run.steps if steps is None else steps)
-    return pd.concat(
-        [losses_of_model(model, tokenizer, conversations, max_length, step) for step, model in models],
-        ignore_index=True,
-    )
+    return pd.concat([asked.losses(model, step) for step, model in models], ignore_index=True)

@@ -13,6 +13,8 @@ import pytest
 from engine import InputError, Run
 from engine.measure import forgetting, singular_values
 from engine.measure.matched import matched
+from engine.sources.base import base_weight
+from tests.engine.small import save_base
 from visualize import plots
 from visualize.theme import PALETTES, theme
 
@@ -111,6 +113,12 @@ def test_weight_is_the_bases(lora_run):
     from_name = plots.plot_weight("embedded", module=module).images[0].get_array()
     np.testing.assert_array_equal(from_run, lora_run.weight(module))
     np.testing.assert_array_equal(from_name, from_run)
+
+
+def test_the_weight_of_a_named_gpt2_is_out_by_in(tmp_path):
+    folder, name = save_base(tmp_path / "base", "gpt2"), "transformer.h.0.attn.c_attn"
+    drawn = plots.plot_weight(str(folder), module=name).images[0].get_array()
+    np.testing.assert_array_equal(drawn, base_weight(str(folder), f"{name}.weight").T)
 
 
 def test_loss_is_the_runs(lora_run):

@@ -53,19 +53,18 @@ def choose_module(run: Run, module: str | None, step: int | None) -> str:
     return max(run.modules, key=lambda name: norm(run, name, step))
 
 
-def matrix_of(run: Run | str, module: str | None, step: int | None, transposed: bool = False) -> tuple[str, np.ndarray]:
+def matrix_of(run: Run | str, module: str | None, step: int | None) -> tuple[str, np.ndarray]:
     """A module's name and its W, (out, in), as it was before training.
 
-    run: a Run, or a base model's name ("embedded") or folder, for which `module` must be given. transposed: that model
-    keeps it as (in, out).
+    run: a Run, or a base model's name ("embedded") or folder, for which `module` must be given; of that, W is as the
+    model's files keep it.
     """
     if isinstance(run, Run):
         module = choose_module(run, module, step)
         return module, run.weight(module)
     if module is None:
         raise TypeError("a model's name instead of a Run needs module=... too")
-    values = base_weight(run, f"{module}.weight")
-    return module, values.T if transposed else values
+    return module, base_weight(run, f"{module}.weight")
 
 
 def last_step(run: Run, step: int | None) -> int:

@@ -3,6 +3,9 @@
 from matplotlib.axes import Axes
 
 from engine.run import Run
+from engine.sources.base import base_folder
+from engine.sources.stores import is_conv1d
+from engine.sources.tensors import Tensors
 from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
 
 
@@ -13,15 +16,15 @@ def plot_weight(
     module: str | None = None,
     step: int | None = None,
     ax: Axes | None = None,
-    transposed: bool = False,
 ) -> Axes:
     """W of one module, (out, in), as it was before training.
 
     run: a Run, or a base model's name ("embedded") or folder, for which `module` must be given. step: not used, for W
-    does not move; it is there so that every plot is called alike. transposed: a named model keeps it as
-    (in, out), as GPT-2 does. Raises InputError if the weights are not at hand.
+    does not move; it is there so that every plot is called alike. Raises InputError if the weights are not at hand.
     """
-    module, values = matrix_of(run, module, step, transposed)
+    module, values = matrix_of(run, module, step)
+    if isinstance(run, str) and is_conv1d(f"{module}.weight", Tensors(base_folder(run))):
+        values = values.T
     ax = axes_or_new(ax, figsize=matrix_size(values.shape))
     heat(ax, values, f"W, {short(module)}\nas pretrained")
     return ax

@@ -3,12 +3,13 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from engine import InputError
 from engine.data import load
-from engine.evaluate.tokens import models_at, piece, token_losses
+from engine.evaluate.tokens import losses_of_model, models_at, piece, token_losses
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run import Run
 
@@ -41,6 +42,11 @@ def test_a_row_says_where_and_what_a_token_is(lora_run):
     assert np.isnan(one.loss.iloc[0]) and np.isfinite(one.loss.iloc[1:]).all()
     answer = HELDOUT[0][-1]["content"]
     assert tokenizer.decode(list(one.token[one.learned]), skip_special_tokens=True).strip() == answer
+
+
+def test_before_training_they_are_the_bases(lora_run):
+    base = losses_of_model(load_model(), load_tokenizer(), HELDOUT[:2])
+    pd.testing.assert_frame_equal(base, token_losses(lora_run, HELDOUT[:2], [0]))
 
 
 @pytest.mark.parametrize("text", ["peque\u00f1o", "What is 12?", '{"a": "b"}'])
