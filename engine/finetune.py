@@ -97,7 +97,7 @@ def finetune(
     evaluator = make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=answers)
     chosen = chosen.completed(method.name, embedded=source == EMBEDDED)
     if progress:
-        _note_losses(tokenizer, len(rows), dropped, cut, chosen.max_length)
+        _note_what_is_left_out(tokenizer, len(rows), dropped, cut, chosen.max_length)
 
     mixed = {"name": mixed_name, "source": _named(mix_with or CURRICULUM), "examples": len(mixed_in)}
     info = {
@@ -156,7 +156,7 @@ def finetune(
     return capture.run
 
 
-def _note_losses(tokenizer: PreTrainedTokenizerBase, kept: int, dropped: int, cut: int, longest: int) -> None:
+def _note_what_is_left_out(tokenizer: PreTrainedTokenizerBase, kept: int, dropped: int, cut: int, longest: int) -> None:
     """What of the data is not learned, said before training rather than found out after it."""
     if "cannot mark" in marking(tokenizer):
         tqdm.write(f"note: {marking(tokenizer)}")
