@@ -378,14 +378,16 @@ exercise(
 # %%
 SHORT = 3 if QUICK else 50
 MAIN = LoRA(r=RANK, alpha=16)
-task = hold_out(load(data("spanish")), seed=0)
-task = Conversations(task.name, task.train[:160] if QUICK else task.train, task.heldout[:8])  # training loss tells
+EXAMPLES = data("spanish")
+if QUICK:
+    few = hold_out(load(EXAMPLES), seed=0)
+    EXAMPLES = Conversations(few.name, few.train[:160], few.heldout[:8])
 
 
 def short_run(name, method, factor=1.0):
     """One short training at `factor` times the usual learning rate of its method."""
     return finetune(
-        model(), task, method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
+        model(), EXAMPLES, method, out=HERE / "short" / name, steps=SHORT, batch_size=8 if QUICK else 16,
         learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, answers=False,
         save=False, checkpoint=None, progress=False,
     )  # fmt: skip
