@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
 
-from animations.film import FilmScene, shown_run
-from animations.runs import training_data
-from engine.curriculum import Message
+from animations.studio.film import FilmScene, shown_run
+from animations.studio.runs import training_data
 from engine.data import Conversations, Encoded, encode, hold_out, load, read_jsonl, with_template
 from engine.errors import InputError
 from engine.evaluate import last_answer
 from engine.evaluate.compare import tokenizer_of
 from engine.evaluate.tokens import piece, token_losses
-from engine.run import Run
+from engine.messages import Message
+from engine.run.run import Run
 from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK, AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Series

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, RIGHT, Mobject, Rectangle, Text, VGroup
 
-from animations.film import FilmScene, shown_run
-from animations.measures import measured
+from animations.studio.film import FilmScene, shown_run
+from animations.studio.measures import measured
 from engine.errors import InputError
+from engine.evaluate.landscape import Asked, change
 from engine.measure.disagreement import disagreements, evaluations, pairs
-from engine.measure.landscape import Asked, change
 from engine.measure.shares import wilson
-from engine.run import Run
-from engine.sources.base import EMBEDDED
+from engine.run.base import EMBEDDED
+from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from manim import LEFT, UP, FadeIn, VGroup
 
-from animations.film import FilmScene, shown_run
+from animations.studio.film import FilmScene, shown_run
 from engine.measure.matched import Matched, learning_path, matched
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.plane import Path, Plane
 from visualize.mobjects.strips import Strips

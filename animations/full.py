@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from manim import ORIGIN, RIGHT, UP, FadeIn, Text, VGroup
 
-from animations.film import FilmScene, short, watched_module
+from animations.studio.film import FilmScene, short, watched_module
 from engine.errors import InputError
 from engine.measure import relative_norm
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.answers import AnswerLine, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve

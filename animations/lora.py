@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, RIGHT, UP, FadeIn, FadeOut, MathTypst, Mobject, Rectangle, Text, VGroup
 
-from animations.factors import DELTA, LEFT_PLACE, TIMES, LoraScene
-from animations.film import shown_run
-from engine.capture.delta import Factors
+from animations.studio.factors import DELTA, LEFT_PLACE, TIMES, LoraScene
+from animations.studio.film import shown_run
 from engine.errors import InputError
 from engine.measure import factored_svd, relative_norm
-from engine.run import Run
+from engine.run.delta import Factors
+from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve

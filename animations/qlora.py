@@ -9,12 +9,12 @@ from functools import cache
 import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, VGroup
 
-from animations.film import FilmScene, short, shown_run, watched_module
+from animations.studio.film import FilmScene, short, shown_run, watched_module
 from engine.errors import InputError
-from engine.measure.gradients import Gradients, layer_gradients
+from engine.evaluate.gradients import Gradients, layer_gradients
 from engine.measure.quantize import KINDS, SCALE_BLOCK, Kind, levels, quantization_error, quantize, quantize_scales
-from engine.measure.sizes import GPUS, SHAPES, largest_that_fits, memory_table
-from engine.run import Run
+from engine.planning.sizes import GPUS, SHAPES, largest_that_fits, memory_table
+from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.bits import Bits, bfloat16, bits_of

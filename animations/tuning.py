@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
 
-from animations.film import FilmScene, shown_run
-from animations.measures import measured
+from animations.studio.film import FilmScene, shown_run
+from animations.studio.measures import measured
 from engine.errors import InputError
-from engine.measure.landscape import Landscape, change, measure_landscape
-from engine.run import Run
-from engine.sources.base import EMBEDDED
+from engine.evaluate.landscape import Landscape, change, measure_landscape
+from engine.run.base import EMBEDDED
+from engine.run.run import Run
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.matrix import units
 from visualize.mobjects.surface import SurfaceMap
@@ -61,8 +61,8 @@ def ground_of(*names: str) -> Landscape:
     runs = [shown_run(name) for name in names]
 
     def make() -> dict[str, Any]:
-        from engine.curriculum import heldout_examples
         from engine.evaluate.compare import questions_of
+        from engine.school.curriculum import heldout_examples
 
         task = questions_of(runs[0], None, 30)[1]
         old = [example.messages for skill in SHORT for example in heldout_examples(skill, 3)]

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from manim import DOWN, LEFT, Text, VGroup
 
-from animations.film import FilmScene, shown_run
-from animations.measures import measured
+from animations.studio.film import FilmScene, shown_run
+from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.measure.matched import crossing
 from engine.measure.shares import wilson
-from engine.run import Run
-from engine.sources.base import EMBEDDED
+from engine.run.base import EMBEDDED
+from engine.run.run import Run
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
 from visualize.mobjects.text import fitted, label, sit

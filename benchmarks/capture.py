@@ -17,12 +17,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.figures import Figure, Unmeasured, peak_of, ratios, seconds
-from engine import CaptureCallback
-from engine.capture.schedule import capture_schedule
-from engine.capture.trained import find_trained
-from engine.capture.writer import size_of
 from engine.models import load_model
-from engine.sources.base import EMBEDDED
+from engine.recording.schedule import capture_schedule
+from engine.recording.trained import find_trained
+from engine.recording.writer import size_of
+from engine.run.base import EMBEDDED
+from glasstune import CaptureCallback
 
 TITLE = "What capturing costs a training, beside what people use now"
 

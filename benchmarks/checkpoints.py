@@ -86,7 +86,7 @@ def forget(folders: list[Path]) -> None:
 
 
 def measure() -> Iterator[Figure]:
-    from engine import Run
+    from glasstune import Run
 
     gigabytes = float(os.environ.get("GLASSTUNE_CHECKPOINT_GB", "2"))
     with tempfile.TemporaryDirectory() as place:
@@ -102,7 +102,7 @@ def measure() -> Iterator[Figure]:
             "difference": lambda: (forget(folders), Run.from_checkpoints(*folders, progress=False)),
         }, REPEATS, warm_up=0)  # fmt: skip
         ours = peak_of(
-            "import sys; from engine import Run; Run.from_checkpoints(*sys.argv[1:], progress=False)", *folders
+            "import sys; from glasstune import Run; Run.from_checkpoints(*sys.argv[1:], progress=False)", *folders
         )
         theirs = peak_of(
             "import sys; from pathlib import Path; from benchmarks.checkpoints import both_in_memory; "

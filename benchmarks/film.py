@@ -15,13 +15,13 @@ import av
 import numpy as np
 from manim import Camera, Mobject, Scene, tempconfig
 
-from animations.camera import RegionCamera
-from animations.encode import CODECS, QUALITIES, Encoder
-from animations.film import quiet
-from animations.render import render_film
-from animations.runs import film_run
-from animations.scenes import Job, render_scene, runs_of
-from animations.workers import run_all
+from animations.studio.camera import RegionCamera
+from animations.studio.encode import CODECS, QUALITIES, Encoder
+from animations.studio.film import quiet
+from animations.studio.render import render_film
+from animations.studio.runs import film_run
+from animations.studio.scenes import Job, render_scene, runs_of
+from animations.studio.workers import run_all
 from benchmarks.figures import Figure, cpu_seconds, in_turn, peak_bytes, ratios
 from visualize.mobjects import text
 from visualize.mobjects.matrix import MatrixImage

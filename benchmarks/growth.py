@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.capture import model_of
 from benchmarks.figures import Figure, seconds
-from engine.capture.recorder import Recorder
+from engine.recording.recorder import Recorder
 
 TITLE = "How the cost of a capture grows, with steps and with weights"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from lessons.course import WHOLE, lessons
+from lessons.teaching.course import WHOLE, lessons
 
 TITLE = "Lessons: python -m lessons.NAME --auto --no-film"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from engine import LoRA, finetune
-from engine.tasks import TASKS
+from engine.school.tasks import TASKS
+from glasstune import LoRA, finetune
 
 ASKED = ("spanish", "pirate", "json")  # of these 90 % is asked; the island shows what memorising facts takes
 TITLE = "Learning the built-in tasks, with default settings"

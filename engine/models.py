@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from engine.errors import InputError, first_line
-from engine.run import Run
-from engine.sources.base import EMBEDDED, EMBEDDED_FOLDER
+from engine.run.base import EMBEDDED, EMBEDDED_FOLDER
+from engine.run.run import Run
 
 
 def resolve(source: str | Path) -> str:

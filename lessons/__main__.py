@@ -6,9 +6,9 @@ import pandas as pd
 from rich.console import Console
 
 from engine.errors import InputError, command
-from lessons import progress
-from lessons.course import about, lessons, seconds, standing
-from lessons.showing import table
+from lessons.teaching import progress
+from lessons.teaching.course import about, lessons, seconds, standing
+from lessons.teaching.showing import table
 
 
 def listed() -> pd.DataFrame:

@@ -22,7 +22,7 @@
 # - how many examples were enough here, and how to find that out for your own data.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="data", place=5)
 
@@ -32,7 +32,6 @@ import random
 import numpy as np
 import pandas as pd
 
-from engine import Full, finetune
 from engine.data import IGNORE, Conversations, Encoded, encode, hold_out, load, with_template
 from engine.data.noise import with_wrong_answers
 from engine.data.report import report
@@ -40,7 +39,9 @@ from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, 
 from engine.evaluate.tokens import piece, token_losses
 from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer
-from lessons.stage import current, data, exercise, exercise_code, model, new_skill, predict, rate, show
+from engine.training.finetune import finetune
+from engine.training.methods import Full
+from lessons.teaching.stage import current, data, exercise, exercise_code, model, new_skill, predict, rate, show
 from visualize import plots
 
 QUICK = current().quick

@@ -21,7 +21,7 @@
 # - why a model with the lower loss can give the worse answers, and where that happened here.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="evaluation", place=8)
 
@@ -34,8 +34,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from engine import Full, InputError, finetune
 from engine.data import Conversations, hold_out, load
+from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, last_answer, score_answers
 from engine.evaluate.compare import compare
 from engine.evaluate.judge import in_terminal, judge
@@ -44,7 +44,9 @@ from engine.evaluate.tokens import losses_of_model, models_at
 from engine.evaluate.widget import widget
 from engine.measure.disagreement import disagreements, evaluations, pairs
 from engine.models import load_model, load_tokenizer
-from lessons.stage import current, data, exercise, exercise_code, in_notebook, model, predict, rate, show
+from engine.training.finetune import finetune
+from engine.training.methods import Full
+from lessons.teaching.stage import current, data, exercise, exercise_code, in_notebook, model, predict, rate, show
 from visualize import plots
 
 QUICK = current().quick

@@ -24,7 +24,7 @@
 # picture below was measured on your machine a moment before you see it.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="forgetting", place=7)
 
@@ -35,14 +35,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine import Full, LoRA, finetune
-from engine.curriculum import SKILLS
 from engine.data import Conversations, collate, hold_out, load
 from engine.evaluate import curriculum_groups, encode_last_answer
 from engine.measure import forgetting
 from engine.measure.matched import learning_path, matched
 from engine.models import load_model, load_tokenizer, load_tuned
-from lessons.stage import current, data, exercise, exercise_code, ledger, model, old_skills, predict, rate, show
+from engine.school.curriculum import SKILLS
+from engine.training.finetune import finetune
+from engine.training.methods import Full, LoRA
+from lessons.teaching.stage import (
+    current,
+    data,
+    exercise,
+    exercise_code,
+    ledger,
+    model,
+    old_skills,
+    predict,
+    rate,
+    show,
+)
 from visualize import plots
 
 QUICK = current().quick

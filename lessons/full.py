@@ -22,7 +22,7 @@
 # Nothing here is prepared: every number and picture below was measured on your machine a moment before you see it.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="full", place=2)
 
@@ -33,13 +33,14 @@ from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from engine import CaptureCallback, Run
 from engine.data import encode_all, hold_out, load
 from engine.evaluate import generate_answers
-from engine.finetune import make_evaluator
 from engine.measure import energy_rank, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, without_bars
-from lessons.stage import (
+from engine.recording.callback import CaptureCallback
+from engine.run.run import Run
+from engine.training.finetune import make_evaluator
+from lessons.teaching.stage import (
     current,
     data,
     exercise,

@@ -26,7 +26,7 @@
 # picture below was measured on your machine a moment before you see it.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="lora", place=3)
 
@@ -37,12 +37,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine import Full, LoRA, Run, finetune
 from engine.data import Conversations, hold_out, load
 from engine.evaluate import generate_answers
 from engine.measure import energy_rank, forgetting, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, load_tuned
-from lessons.stage import (
+from engine.run.run import Run
+from engine.training.finetune import finetune
+from engine.training.methods import Full, LoRA
+from lessons.teaching.stage import (
     current,
     data,
     exercise,
@@ -560,7 +562,7 @@ show(
 
 # %%
 if current().film and not is_own():  # the film's scenes are set for the embedded model
-    from animations.render import render_film
+    from animations.studio.render import render_film
 
     film = render_film("lora", Run.load(run.path), HERE / "lora.mp4", others={"pirate": second})
     show(f"film: {film}")

@@ -26,7 +26,7 @@
 # in practice.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="qlora", place=4)
 
@@ -38,15 +38,17 @@ import pandas as pd
 import torch
 from bitsandbytes import functional
 
-from engine import InputError, LoRA, QLoRA, finetune
 from engine.data import hold_out, load
+from engine.errors import InputError
 from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
 from engine.measure.quantize import KINDS, double_bits, levels, quantization_error, quantize
 from engine.measure.shares import newcombe, wilson
-from engine.measure.sizes import GPUS, NAMES, largest_that_fits, memory_of, memory_table
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.sources.base import base_weight
-from lessons.stage import (
+from engine.planning.sizes import GPUS, NAMES, largest_that_fits, memory_of, memory_table
+from engine.run.base import base_weight
+from engine.training.finetune import finetune
+from engine.training.methods import LoRA, QLoRA
+from lessons.teaching.stage import (
     current,
     data,
     exercise,
@@ -405,4 +407,4 @@ exercise(
 # - Dettmers and Zettlemoyer 2023, *The case for 4-bit precision*, arXiv:2212.09720: bits against model size
 # - bitsandbytes and PEFT on quantisation: huggingface.co/docs/peft, "Quantization"
 # - Your own model: `finetune("your-model-folder", "your.jsonl", QLoRA(r=16), out="runs/mine")`, and before that
-#   `training_memory("your-model-folder", "qlora", batch=8, length=512)` of `engine.measure.memory`
+#   `training_memory("your-model-folder", "qlora", batch=8, length=512)` of `engine.planning.memory`

@@ -23,7 +23,7 @@
 # picture below was measured on your machine a moment before you see it.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="tuning", place=6)
 
@@ -34,12 +34,13 @@ import time
 import numpy as np
 import pandas as pd
 
-from engine import Full, LoRA, finetune
 from engine.data import Conversations, collate, encode_all, hold_out, load
 from engine.measure.matched import learning_path
-from engine.measure.memory import training_memory
 from engine.models import load_model, load_tokenizer
-from lessons.stage import current, data, exercise, exercise_code, ledger, model, predict, rate, show
+from engine.planning.memory import training_memory
+from engine.training.finetune import finetune
+from engine.training.methods import Full, LoRA
+from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, predict, rate, show
 from visualize import plots
 
 QUICK = current().quick

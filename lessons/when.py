@@ -24,7 +24,7 @@
 # picture below was measured on your machine a moment before you see it.
 
 # %%
-from lessons.walk import begin
+from lessons.teaching.walk import begin
 
 begin(globals(), lesson="when", place=1)
 
@@ -34,16 +34,18 @@ import random
 
 import pandas as pd
 
-from engine import Full, InputError, finetune
-from engine.curriculum import heldout_examples
-from engine.curriculum.questions import draw_fact
 from engine.data import Conversations, hold_out, load
+from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
 from engine.evaluate.metrics import json_with, score
 from engine.measure.matched import crossing, learning_path
 from engine.models import load_model, load_tokenizer, load_tuned
-from lessons.stage import current, data, exercise, exercise_code, ledger, model, predict, show
+from engine.school.curriculum import heldout_examples
+from engine.school.curriculum.questions import draw_fact
+from engine.training.finetune import finetune
+from engine.training.methods import Full
+from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, predict, show
 from visualize import plots
 
 QUICK = current().quick

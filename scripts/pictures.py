@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from animations.film import watched_module
-from animations.runs import film_run
+from animations.studio.film import watched_module
+from animations.studio.runs import film_run
 from visualize import plots
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"

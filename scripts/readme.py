@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report  # noqa: E402
 
 README = ROOT / "README.md"
-FOLDERS = ("engine", "visualize", "animations", "lessons", "benchmarks")
+FOLDERS = ("glasstune", "engine", "visualize", "animations", "lessons", "benchmarks")
 REST = (
     ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
     ("docs/pictures/", "what this page shows"),

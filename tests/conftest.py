@@ -7,8 +7,8 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALL
 import pytest
 import torch
 
-from engine import Full, LoRA, QLoRA, Run, finetune
 from engine.models import load_model, load_tokenizer
+from glasstune import Full, LoRA, QLoRA, Run, finetune
 
 torch.set_num_threads(1)  # two workers share two cores; more threads would wait for each other
 

@@ -14,7 +14,8 @@ MAY_IMPORT = {
     "visualize": {"engine", "visualize"},
     "animations": {"engine", "visualize", "animations"},
     "lessons": {"engine", "visualize", "animations", "lessons"},
-    "benchmarks": {"engine", "visualize", "animations", "lessons", "benchmarks"},
+    "glasstune": {"engine", "visualize", "animations", "lessons", "glasstune"},
+    "benchmarks": {"engine", "visualize", "animations", "lessons", "glasstune", "benchmarks"},
 }
 FILES = sorted(path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 
@@ -46,8 +47,8 @@ def test_every_picture_of_the_readme_is_there_and_small():
     assert pictures and all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
 
 
-def test_importing_the_engine_is_quick_to_say_what_it_has():
-    code = "import engine, sys; assert 'torch' not in sys.modules; print(sorted(engine.__all__))"
+def test_importing_the_front_door_is_quick_to_say_what_it_has():
+    code = "import glasstune, sys; assert 'torch' not in sys.modules; print(sorted(glasstune.__all__))"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     for name in ("finetune", "Full", "LoRA", "QLoRA", "CaptureCallback", "capture", "Run"):
         assert repr(name) in said

@@ -15,9 +15,9 @@ import torch
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from engine.curriculum import Message
 from engine.data.records import Conversation, Conversations, Source, hold_out, load, read_jsonl, to_messages
 from engine.errors import InputError
+from engine.messages import Message
 
 __all__ = [
     "IGNORE", "Conversation", "Conversations", "Encoded", "Source", "collate", "encode", "encode_all", "hold_out",

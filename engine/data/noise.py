@@ -7,9 +7,9 @@ of a share of the conversations, drawn at random, the last answer is another con
 import random
 from collections.abc import Sequence
 
-from engine.curriculum import Message
 from engine.errors import InputError
 from engine.evaluate import last_answer
+from engine.messages import Message
 
 
 def with_wrong_answers(conversations: Sequence[list[Message]], share: float, seed: int = 0) -> list[list[Message]]:

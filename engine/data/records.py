@@ -24,9 +24,9 @@ import datasets
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
-from engine.curriculum import Message
 from engine.errors import InputError, first_line
-from engine.tasks import TASKS, task_file
+from engine.messages import Message
+from engine.school.tasks import TASKS, task_file
 
 Found = tuple[str, Mapping[str, Any]]  # (where the record stands, the record)
 

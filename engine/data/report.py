@@ -20,16 +20,16 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from engine.curriculum import Message
 from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
 from engine.errors import InputError, command, printable
+from engine.messages import Message
 from engine.models import load_tokenizer
-from engine.sources.base import EMBEDDED
+from engine.run.base import EMBEDDED
 
 BARS = 12
 _HELD_OUT = {
     "given": "",
-    "split": "a tenth, drawn as engine.finetune does with seed 0",
+    "split": "a tenth, drawn as engine.training.finetune does with seed 0",
     "none": "too few examples to hold any out (20 would do)",
 }
 

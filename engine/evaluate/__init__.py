@@ -16,8 +16,9 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import SKILLS, Message, grade, heldout_examples
 from engine.data import IGNORE, Encoded, collate, encode, with_template
+from engine.messages import Message
+from engine.school.curriculum import SKILLS, grade, heldout_examples
 
 _LOGITS_AT_ONCE = 2**24  # tokens x vocabulary of one batch: 64 MB of float32
 

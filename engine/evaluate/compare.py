@@ -23,14 +23,14 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import Message
 from engine.data import Conversations, Source, hold_out, load
 from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
 from engine.evaluate.surprise import measure_perplexity
+from engine.messages import Message
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.run import Run
+from engine.run.run import Run
 
 PERPLEXITY = "perplexity"
 DEFAULT = ("exact", "token_f1", PERPLEXITY)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import Message
-from engine.curriculum.copying import pseudo_word
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, score_answers
+from engine.messages import Message
+from engine.school.curriculum.copying import pseudo_word
 
 
 @dataclass(frozen=True)

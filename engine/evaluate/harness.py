@@ -16,7 +16,7 @@ from rich.text import Text
 
 from engine.errors import InputError, printable
 from engine.evaluate.compare import SIDES, base_and_tuned, tokenizer_of
-from engine.run import Run
+from engine.run.run import Run
 
 
 def run_tasks(

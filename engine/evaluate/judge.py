@@ -27,14 +27,14 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
 
-from engine.curriculum import Message
 from engine.data import Source
 from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer
 from engine.evaluate.compare import base_and_tuned, questions_of, tokenizer_of
 from engine.evaluate.metrics import wilson
-from engine.layout import read_lines, write_text
-from engine.run import Run
+from engine.messages import Message
+from engine.run.format import read_lines, write_text
+from engine.run.run import Run
 
 TIE, BASE = "tie", "base"
 

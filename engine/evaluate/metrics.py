@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from engine.curriculum import grade
 from engine.errors import InputError
 from engine.measure.shares import wilson
+from engine.school.curriculum import grade
 
 Each: TypeAlias = Callable[[str, str], float]  # (what was said, what was right) -> a number
 Whole: TypeAlias = Callable[[Sequence[str], Sequence[str]], float]

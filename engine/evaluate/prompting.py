@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import Message
-from engine.curriculum.questions import draw_fact
 from engine.data import IGNORE, Conversations
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, score_answers
+from engine.messages import Message
+from engine.school.curriculum.questions import draw_fact
 
 BRACKETS = "brackets"
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import Message
 from engine.data import IGNORE, Encoded, encode
 from engine.errors import InputError
 from engine.evaluate import context_of, score_answers
+from engine.messages import Message
 
 _CONTEXT = 1024  # where a model does not say, or claims more than fits in memory
 

@@ -10,13 +10,13 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.curriculum import Message
 from engine.data import IGNORE, collate, encode
 from engine.errors import InputError
 from engine.evaluate import evaluating
 from engine.evaluate.compare import tokenizer_of
+from engine.messages import Message
 from engine.models import load_model
-from engine.run import Run
+from engine.run.run import Run
 
 
 def models_at(run: Run, steps: Sequence[int]) -> Iterator[tuple[int, PreTrainedModel]]:

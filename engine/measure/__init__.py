@@ -8,9 +8,9 @@ Where the directions point, beside W or another run's, is in `engine.measure.sub
 import numpy as np
 import pandas as pd
 
-from engine.capture.delta import Factors, factored_norm
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.delta import Factors, factored_norm
+from engine.run.run import Run
 
 
 def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 
 
 def evaluations(runs: Run | Sequence[Run], skills: Sequence[str] | None = None) -> pd.DataFrame:

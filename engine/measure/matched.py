@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 
 
 class Matched(NamedTuple):

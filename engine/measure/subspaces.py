@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.measure import directions, numerical_rank
-from engine.run import Run
+from engine.run.run import Run
 
 Side = Literal["in", "out"]
 

@@ -5,7 +5,7 @@
     python -m lessons.claims --list
 
 A claim is a sentence, the trials that try it (`lessons.claims.trials`), and what is read from them. Its verdict is
-computed (`lessons.claims.verdict`), never written. What was measured lies in `lessons/claims.json`; a lesson shows it:
+computed (`lessons.claims.verdict`), never written. What was measured lies in `claims.json`; a lesson shows it:
 
     show(claims.table("lora-rate"), claims.plot("lora-rate"))
 """

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--store", type=Path, default=Path("runs/claims"), help="finished trials (default: %(default)s)"
     )
-    parser.add_argument("--out", type=Path, default=KEPT, help="the ledger (default: lessons/claims.json)")
+    parser.add_argument("--out", type=Path, default=KEPT, help="the ledger (default: lessons/claims/claims.json)")
     parser.add_argument("--no-run", action="store_true", help="only read what has finished")
     chosen = parser.parse_args(arguments)
     console = Console()

@@ -1,4 +1,4 @@
-"""What does the ledger say? A row a claim: computed from its trials, kept in `lessons/claims.json`, shown."""
+"""What does the ledger say? A row a claim: computed from its trials, kept in `lessons/claims/claims.json`, shown."""
 
 import importlib
 import json
@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from engine.errors import InputError
-from engine.layout import write_text
+from engine.run.format import write_text
 from lessons.claims.claim import Claim, Results
 from lessons.claims.store import plain
 from lessons.claims.verdict import VERDICTS, Answer, Effect, answer, computed, interval, verdict
 
 FOLDER = Path(__file__).parent
-KEPT = FOLDER.parent / "claims.json"
+KEPT = FOLDER / "claims.json"
 # As a course goes through them.
 THEMES = [
     importlib.import_module(f"lessons.claims.themes.{name}")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.layout import write_text
-from engine.sources.base import embedded_digest
+from engine.run.base import embedded_digest
+from engine.run.format import write_text
 from lessons.claims.trials import Trial
 
 

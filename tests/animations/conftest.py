@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from engine import LoRA, Run, finetune
+from glasstune import LoRA, Run, finetune
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from manim import MathTypst, Text, VMobject
 from manim.utils.family import extract_mobject_family_members
 
-from animations.preview import walk
+from animations.studio.preview import walk
 from visualize.mobjects.answers import AnswerTable
 from visualize.mobjects.bars import Bars
 from visualize.mobjects.chart import Chart

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations import data
-from animations.runs import RECIPES, training_data
-from engine import InputError
+from animations.studio.runs import RECIPES, training_data
 from engine.data import encode, load
 from engine.models import load_tokenizer
+from glasstune import InputError
 from visualize.mobjects.tokens import TokenBoxes
 from visualize.theme import glow_rgba
 

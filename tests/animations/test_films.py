@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.qlora import gradients_of
-from animations.render import films
-from engine import InputError, Run
+from animations.studio.render import films
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
 from engine.measure.quantize import quantize
+from glasstune import InputError, Run
 from visualize.mobjects.surface import shades
 from visualize.theme import diverging, diverging_rgba, glow_rgba, score_rgba
 

@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations import qlora
-from animations.film import watched_module
-from engine import InputError
+from animations.studio.film import watched_module
 from engine.measure.quantize import levels, quantize, quantize_scales
-from engine.measure.sizes import SHAPES, memory_table
+from engine.planning.sizes import SHAPES, memory_table
+from glasstune import InputError
 from visualize.mobjects.bits import Bits, bfloat16, bits_of
 from visualize.mobjects.block import BlockPlot
 from visualize.mobjects.histogram import Histogram
@@ -66,7 +66,7 @@ def test_the_bits_of_the_scale_are_what_is_kept_of_it(walked, found):
 
 
 def test_what_fits_is_said_as_computed(walked):
-    from engine.measure.sizes import GPUS, largest_that_fits
+    from engine.planning.sizes import GPUS, largest_that_fits
 
     table, said = memory_table(), [caption.text for caption in walked(qlora.Memory).scene.captions]
     size = largest_that_fits(table, "qlora", GPUS["RTX 4090"])

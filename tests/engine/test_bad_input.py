@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine import Full, InputError, LoRA, QLoRA, Run, finetune
-from engine.finetune import main
 from engine.models import load_model
+from engine.training.finetune import main
+from glasstune import Full, InputError, LoRA, QLoRA, Run, finetune
 
 
 def tune(out, *args, **options):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine import Full, InputError, LoRA, Run, capture, finetune
-from engine.capture.layout import Beside
-from engine.inspect import main as inspect_main
+from engine.inspect.report import main as inspect_main
+from engine.recording.pieces import Beside
+from glasstune import Full, InputError, LoRA, Run, capture, finetune
 from visualize import plots
 
 OPTIONS = {"steps": 6, "skills": 0, "batch_size": 2, "progress": False, "save": False}
@@ -23,7 +23,7 @@ def limited(out: Path, before: str = "", **options) -> subprocess.CompletedProce
     """finetune in a process of its own, after the line `before`."""
     code = f"""
 import resource, signal, sys
-from engine.finetune import main
+from engine.training.finetune import main
 {before}
 raise SystemExit(main(["--data", "spanish", "--method", "full", "--steps", "6", "--batch-size", "2", "--out", {str(out)!r}]))
 """
@@ -86,7 +86,7 @@ def test_two_processes_do_not_write_one_run(tmp_path):
         recorder.step(loss=1.0)
         with pytest.raises(InputError, match="already holds another run"):
             finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "run", **OPTIONS)
-        code = "import sys; from pathlib import Path; from engine.capture.lock import lock; lock(Path(sys.argv[1]))"
+        code = "import sys; from pathlib import Path; from engine.recording.lock import lock; lock(Path(sys.argv[1]))"
         done = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True)
         assert done.returncode and "is being written by another process" in done.stderr
         recorder.step(loss=0.5)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import Full, InputError, LoRA, Run, finetune
-from engine.rerun import compare, main, rerun, sentences
+from engine.training.rerun import compare, main, rerun, sentences
+from glasstune import Full, InputError, LoRA, Run, finetune
 
 KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))
 OPTIONS: dict = {
@@ -31,7 +31,7 @@ OPTIONS: dict = {
 }
 # A server that has imported everything and forks: a hundred starts then cost seconds, and a kill falls into the training.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["engine", "engine.finetune", "transformers.trainer", "peft", "datasets"])
+FORKS.set_forkserver_preload(["engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets"])
 
 
 def method_named(name: str) -> LoRA | Full:
@@ -127,7 +127,7 @@ def test_killed_between_the_last_capture_and_the_saved_result_it_is_not_finished
         def killed(*args):
             raise KeyboardInterrupt
 
-        patch.setattr(sys.modules["engine.finetune"], "_save", killed)
+        patch.setattr(sys.modules["engine.training.finetune"], "_save", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune("embedded", "spanish", LoRA(r=2), **options)
     assert Run.load(tmp_path / "run").status == "finished" and not (tmp_path / "run" / "adapter").exists()

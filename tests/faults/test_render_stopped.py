@@ -67,7 +67,7 @@ def test_a_stopped_render_leaves_nothing_behind(how, lora_run, tmp_path):
 
 HELD = """
 import os, signal, subprocess, sys
-from animations.workers import _interrupts_held
+from animations.studio.workers import _interrupts_held
 interrupted = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf', flush=True)"
 try:
     with _interrupts_held():

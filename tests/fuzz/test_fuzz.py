@@ -16,14 +16,14 @@ import pytest
 import torch
 from torch import nn
 
-from engine import InputError, LoRA, Run, capture, finetune
 from engine.data import load
 from engine.data.report import main as report_main
-from engine.inspect import main as inspect_main
+from engine.inspect.report import main as inspect_main
 from engine.measure import norm, spectrum_table
-from engine.measure.memory import training_memory
 from engine.models import load_model
-from engine.sources.tensors import Tensors
+from engine.planning.memory import training_memory
+from engine.run.tensors import Tensors
+from glasstune import InputError, LoRA, Run, capture, finetune
 from tests.engine.small import save_adapter, save_base
 from tests.fuzz.mutate import mutate_file
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from engine import InputError, Run
 from engine.data import encode, load
 from engine.errors import printable
-from engine.form import check_record, is_text
 from engine.models import load_tokenizer
-from lessons.showing import show, table
-from lessons.stage import Stage, configure, current
+from engine.run.form import check_record, is_text
+from glasstune import InputError, Run
+from lessons.teaching.showing import show, table
+from lessons.teaching.stage import Stage, configure, current
 from visualize import plots
 from visualize.plots.answers import shorten
 from visualize.theme import theme

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import InputError, LoRA, Run, finetune
-from engine.finetune import finetune as train
-from engine.inspect import main as inspect_main
+from engine.inspect.report import main as inspect_main
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.sources.tensors import Tensors
+from engine.run.tensors import Tensors
+from engine.training.finetune import finetune as train
+from glasstune import InputError, LoRA, Run, finetune
 from tests.engine.small import save_adapter, save_base
 from visualize import plots
 
@@ -63,7 +63,7 @@ def test_no_pickle_is_opened_on_the_whole_way(no_pickle, tmp_path, capsys):
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["engine.finetune"], "_save", stop)
+        patch.setattr(sys.modules["engine.training.finetune"], "_save", stop)
         with pytest.raises(Stop):
             train("embedded", "spanish", LoRA(r=2), out=half, **options)
     assert any((half / "checkpoints").rglob("*.safetensors"))

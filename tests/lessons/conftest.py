@@ -9,7 +9,7 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config
 
 from engine.models import load_tokenizer
-from lessons import stage
+from lessons.teaching import stage
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import InputError
-from lessons import stage
-from lessons.course import FOLDER, lessons
-from lessons.notebooks import make_notebook
-from lessons.walk import read_cells
+from glasstune import InputError
+from lessons.teaching import stage
+from lessons.teaching.course import FOLDER, lessons
+from lessons.teaching.notebooks import make_notebook
+from lessons.teaching.walk import read_cells
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -71,7 +71,7 @@ def test_processes_that_a_cell_starts_do_not_run_the_lesson_again(tmp_path):
     """A film's workers are spawned, and a spawned process imports the main module."""
     lesson = tmp_path / "tiny.py"
     lesson.write_text(
-        "# %%\nfrom lessons.walk import begin\n\nbegin(globals(), lesson='tiny')\n\n"
+        "# %%\nfrom lessons.teaching.walk import begin\n\nbegin(globals(), lesson='tiny')\n\n"
         "# %%\nfrom concurrent.futures import ProcessPoolExecutor\nfrom math import sqrt\n"
         "from multiprocessing import get_context\n\nprint('cell', 'ran')\n"
         "with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:\n"

@@ -8,8 +8,8 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from manim import Camera, Square, Text, tempconfig
 
-from animations.camera import RegionCamera
-from animations.film import quiet
+from animations.studio.camera import RegionCamera
+from animations.studio.film import quiet
 from visualize.mobjects import text as lettering
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
 from visualize.mobjects.bars import Bars, Row

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from engine.measure.landscape import Landscape
+from engine.evaluate.landscape import Landscape
 from visualize.mobjects.chart import Axis, Chart, Series, polyline
 from visualize.mobjects.surface import SurfaceMap
 from visualize.mobjects.text import register_font

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine import InputError, Run
 from engine.measure import forgetting, singular_values
 from engine.measure.matched import matched
-from engine.sources.base import base_weight
+from engine.run.base import base_weight
+from glasstune import InputError, Run
 from tests.engine.small import save_base
 from visualize import plots
 from visualize.theme import PALETTES, theme

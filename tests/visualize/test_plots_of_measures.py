@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine import InputError
-from engine.curriculum import SKILLS
 from engine.data import load
 from engine.evaluate.tokens import token_losses
 from engine.measure.disagreement import disagreements, evaluations
 from engine.measure.quantize import KINDS, levels, quantization_error, quantize
+from engine.school.curriculum import SKILLS
+from glasstune import InputError
 from visualize import plots
 from visualize.plots.tokens import as_shown
 

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from engine import InputError
 from engine.measure import norm, relative_norm, singular_values
+from glasstune import InputError
 from visualize import plots
 from visualize.plots.axes import kinds_of, layer_of
 

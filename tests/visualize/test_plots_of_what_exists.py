@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from engine import InputError, Run
+from glasstune import InputError, Run
 from tests.engine.small import save_adapter, save_base, small_model
 from visualize import plots
 
@@ -80,8 +80,14 @@ def test_a_trainers_losses_are_drawn(stored):
 
 
 def test_reading_and_measuring_do_not_load_torch():
-    names = ("diagnose", "inspect", "sources.adapters", "sources.checkpoints", "sources.trainer_output", "measure.memory",
-             "measure.quantize", "measure.subspaces")  # fmt: skip
+    names = (
+        "inspect.diagnose",
+        "inspect.report",
+        "run.run",
+        "planning.memory",
+        "measure.quantize",
+        "measure.subspaces",
+    )
     imports = "; ".join(f"import engine.{name}" for name in names)
     code = f"{imports}; import sys; assert not {{'torch', 'transformers', 'peft'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

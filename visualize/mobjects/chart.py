@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Circle, Dot, Line, VGroup, VMobject
 
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.text import label, sit
 from visualize.theme import Palette
 

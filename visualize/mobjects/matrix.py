@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from manim import DOWN, LEFT, RESAMPLING_ALGORITHMS, RIGHT, UP, Group, ImageMobject, Rectangle, config
 
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.text import label, signed
 from visualize.theme import Palette, Theme, diverging_rgba
 

@@ -3,7 +3,7 @@
 import pandas as pd
 from manim import ORIGIN, Line, Rectangle, Text, Transform, VGroup
 
-from engine.measure.sizes import GPUS, NAMES, largest_that_fits
+from engine.planning.sizes import GPUS, NAMES, largest_that_fits
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.text import label, sit
 from visualize.theme import Palette
@@ -12,7 +12,7 @@ METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
 
 
 class MemoryBars(VGroup):
-    """One size of `engine.measure.sizes.memory_table`, with its upper left corner at (left, top).
+    """One size of `engine.planning.sizes.memory_table`, with its upper left corner at (left, top).
 
     The longest bar is `width` units, unless a GPU of `least` GiB would lie beyond it. `lines`: GPU -> its line.
     """

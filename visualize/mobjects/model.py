@@ -8,7 +8,7 @@ import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RESAMPLING_ALGORITHMS, RIGHT, UP, Group, ImageMobject, Rectangle, config
 
 from engine.measure import relative_norm
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import label, sit
 from visualize.theme import PALETTES, Theme, diverging_rgba, glow_rgba

@@ -7,7 +7,7 @@ import pandas as pd
 from manim import LEFT, ORIGIN, RIGHT, Circle, Line, RegularPolygon, Star, VGroup, VMobject
 
 from engine.measure.matched import learning_path
-from engine.run import Run
+from engine.run.run import Run
 from visualize.mobjects.text import label, sit
 from visualize.theme import Palette
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, RESAMPLING_ALGORITHMS, RIGHT, UP, Group, ImageMobject, VGroup
 
-from engine.curriculum import SKILLS
-from engine.run import Run
+from engine.run.run import Run
+from engine.school.curriculum import SKILLS
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import fitted, label, sit
 from visualize.theme import PALETTES, Theme, score_rgba

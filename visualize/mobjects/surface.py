@@ -18,7 +18,7 @@ from manim import (
     VMobject,
 )
 
-from engine.measure.landscape import Landscape
+from engine.evaluate.landscape import Landscape
 from visualize.mobjects.chart import Dash, polyline
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import label, sit

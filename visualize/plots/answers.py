@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from engine.measure import norm
-from engine.run import Run
-from engine.sources.base import base_weight
+from engine.run.base import base_weight
+from engine.run.run import Run
 from visualize.theme import current_theme, diverging_map, palette, rc
 
 P = ParamSpec("P")

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.measure.quantize import Kind, levels, quantize
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, matrix_of, short, themed
 from visualize.theme import palette
 

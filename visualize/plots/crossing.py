@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.measure.shares import wilson
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 
@@ -65,7 +65,7 @@ def _examples(run: Run) -> int:
 
 def _said(run: Run, part: str) -> int:
     if part not in run.info.get("data", {}):
-        raise InputError(f"run {run.name} does not say how many examples it had; fine-tune with engine.finetune")
+        raise InputError(f"run {run.name} does not say how many examples it had; fine-tune with glasstune")
     return run.info["data"][part]
 
 

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, choose_module, heat, last_step, matrix_size, short, themed
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from engine.measure.disagreement import disagreements, evaluations
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 

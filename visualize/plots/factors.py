@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import choose_module, heat, last_step, short, themed
 from visualize.theme import palette
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.measure import norm, relative_norm
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, figure_of, kinds_of, last_step, layer_of, short, themed
 from visualize.theme import current_theme, palette, score_map
 

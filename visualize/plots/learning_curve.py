@@ -8,7 +8,7 @@ from matplotlib.ticker import NullLocator
 
 from engine.errors import InputError
 from engine.measure.shares import wilson
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 

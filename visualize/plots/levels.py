@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import KINDS, Kind, levels, quantization_error, quantize
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, matrix_of, short, themed
 from visualize.theme import palette
 

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
-from engine.layout import HELD_OUT
-from engine.run import Run
+from engine.run.format import HELD_OUT
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 

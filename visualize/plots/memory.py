@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from engine.errors import InputError
-from engine.measure.memory import Method, training_memory
-from engine.measure.sizes import GIB, GPUS
-from engine.run import Run
+from engine.planning.memory import Method, training_memory
+from engine.planning.sizes import GIB, GPUS
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
@@ -33,7 +33,7 @@ def plot_memory(
 
     The axis is logarithmic where the totals differ much.
 
-    run: a table as `engine.measure.sizes.memory_table` makes it, one group a model's size; or a Run, whose own model
+    run: a table as `engine.planning.sizes.memory_table` makes it, one group a model's size; or a Run, whose own model
     is the one group, trained with its batch size on 128 tokens each. gpus: name -> GiB. module: not used, nor step.
     Raises InputError for a run whose base is not at hand.
     """

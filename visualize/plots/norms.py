@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, layer_of, short, themed
 from visualize.theme import palette
 

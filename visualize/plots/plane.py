@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from engine.measure.matched import learning_path, matched
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import Kind, quantization_error, quantize
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import METHOD_LINES, palette
 
@@ -57,7 +57,7 @@ def final_losses(runs: Sequence[Run]) -> pd.DataFrame:
     for one in runs:
         if one.info.get("settings", {}).get("learning_rate") is None:
             raise InputError(
-                f"run {one.name} does not say its learning rate; fine-tune with engine.finetune to draw it"
+                f"run {one.name} does not say its learning rate; fine-tune with engine.training.finetune to draw it"
             )
         if one.metrics.empty:
             raise InputError(f"run {one.name} logged no training loss, so there is none to draw")

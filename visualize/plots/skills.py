@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from engine.curriculum import SKILLS
 from engine.errors import InputError
 from engine.measure import forgetting
-from engine.run import Run
+from engine.run.run import Run
+from engine.school.curriculum import SKILLS
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.theme import current_theme, diverging_map, palette, score_map
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from engine.measure import numerical_rank, singular_values
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, choose_module, short, themed
 from visualize.theme import palette
 

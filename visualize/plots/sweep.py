@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from engine.errors import InputError
-from engine.layout import HELD_OUT
 from engine.measure.matched import learning_path
-from engine.run import Run
+from engine.run.format import HELD_OUT
+from engine.run.run import Run
 from visualize.plots.axes import themed
 from visualize.theme import palette
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from engine.errors import InputError
-from engine.run import Run
+from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.plots.skills import readable
 from visualize.theme import palette

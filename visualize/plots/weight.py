@@ -2,10 +2,10 @@
 
 from matplotlib.axes import Axes
 
-from engine.run import Run
-from engine.sources.base import base_folder
-from engine.sources.stores import is_conv1d
-from engine.sources.tensors import Tensors
+from engine.run.base import base_folder
+from engine.run.run import Run
+from engine.run.stores.stored import is_conv1d
+from engine.run.tensors import Tensors
 from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
 
 

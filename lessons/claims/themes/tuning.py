@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from engine.sources.base import EMBEDDED_FOLDER
+from engine.run.base import EMBEDDED_FOLDER
 from lessons.claims.claim import Claim, Results, Values
 from lessons.claims.readings import best_rates, last, minus, number
 from lessons.claims.themes import GOOD, TASKS, good, sweep, training

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from engine.curriculum import Message
 from engine.evaluate import encode_last_answer
+from engine.messages import Message
 from engine.models import load_tokenizer
 from lessons.claims.trials import Result, Trial
 from lessons.claims.trials.training import FORMS, base, drawn_examples, graded, material, share_in_form

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from transformers import LlamaConfig
 
-from engine.measure.memory import Method, training_memory
+from engine.planning.memory import Method, training_memory
 from lessons.claims.trials import Result, Trial
 
 # Sizes as published: Llama (Touvron et al. 2023) of 7 and 65 billion, TinyLlama of 1 (Zhang et al. 2024).

@@ -1,6 +1,6 @@
 """What does one fine-tuning learn, and what does it forget? transformers' Trainer, graded on the way.
 
-The same training as `engine.finetune`'s, without its capture: of many short runs only the grades are wanted.
+The same training as `engine.training.finetune`'s, without its capture: of many short runs only the grades are wanted.
 """
 
 import random
@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from engine.curriculum import SKILLS, Message, heldout_examples, mixture
-from engine.curriculum.facts import WORDS
 from engine.data import Encoded, encode, encode_all, load
 from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer, generate_answers, score_answers
 from engine.evaluate.metrics import json_with, matching, score
-from engine.finetune import make_trainer
 from engine.measure import effective_rank, energy_rank
 from engine.measure.subspaces import intruders_between
-from engine.methods import Full, LoRA, QLoRA
+from engine.messages import Message
 from engine.models import load_model, load_tokenizer
-from engine.settings import Settings
+from engine.school.curriculum import SKILLS, heldout_examples, mixture
+from engine.school.curriculum.facts import WORDS
+from engine.training.finetune import make_trainer
+from engine.training.methods import Full, LoRA, QLoRA
+from engine.training.settings import Settings
 from lessons.claims.trials import Result, Trial
 
 PER_SKILL = 5  # old questions graded of each skill, other ones with each seed

@@ -5,9 +5,9 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from engine import InputError
 from engine.data import hold_out, load, to_messages
 from engine.errors import printable
+from glasstune import InputError
 
 CHAT = [{"role": "user", "content": "Say hi"}, {"role": "assistant", "content": "hi"}]
 FORMS = {

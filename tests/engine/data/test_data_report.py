@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from engine import Full, InputError, finetune
 from engine.data import IGNORE, encode, load
 from engine.data.report import histogram, main, marked_example, normalised, report, show
+from glasstune import Full, InputError, finetune
 
 
 def pair(asked, said):
@@ -125,8 +125,8 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
 
 
 def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
-    from engine.finetune import _mixed_in
-    from engine.settings import Settings
+    from engine.training.finetune import _mixed_in
+    from engine.training.settings import Settings
 
     other = [pair(f"Other {n}", "no") for n in range(7)]
     drawn, _ = _mixed_in(other, 20, Settings(mix=0.5))

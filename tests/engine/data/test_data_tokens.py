@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import InputError
 from engine.data import IGNORE, PLAIN_TEMPLATE, Encoded, collate, encode, encode_all, load, marking
-from engine.tasks import TASKS
+from engine.school.tasks import TASKS
+from glasstune import InputError
 
 TALK = [
     {"role": "user", "content": "Hello there"},

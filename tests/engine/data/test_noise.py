@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine import InputError
 from engine.data import load
 from engine.data.noise import with_wrong_answers
 from engine.evaluate import last_answer
+from glasstune import InputError
 
 DATA = load("spanish").train[:80]
 

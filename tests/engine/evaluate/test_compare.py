@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from peft.tuners.lora import LoraLayer
 
-from engine import Full, InputError, LoRA, finetune
 from engine.data import load
 from engine.evaluate import generate_answers
 from engine.evaluate.compare import compare, main, questions_of
@@ -16,6 +15,7 @@ from engine.evaluate.harness import run_tasks
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.surprise import measure_perplexity
 from engine.models import load_model, load_tuned
+from glasstune import Full, InputError, LoRA, finetune
 
 HELD = load("spanish").heldout
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from engine import InputError
 from engine.data import IGNORE, Encoded, encode, load
 from engine.evaluate import (
     Evaluator,
@@ -22,6 +21,7 @@ from engine.evaluate import (
 )
 from engine.evaluate.surprise import measure_perplexity, windows
 from engine.models import load_model, load_tokenizer
+from glasstune import InputError
 
 TALK = load("spanish").heldout[0] + load("spanish").heldout[1]
 SMALL = {

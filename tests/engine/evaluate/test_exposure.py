@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from engine import InputError
 from engine.data import collate, encode
 from engine.evaluate import generate_answers
 from engine.evaluate.exposure import Canary, draw_canaries, draw_codes, measure_exposure, plant
+from glasstune import InputError
 
 
 def test_canaries_are_drawn_and_planted_as_often_as_they_say():

@@ -7,9 +7,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from engine import InputError
 from engine.evaluate.judge import Judging, Pair, WinRate, in_terminal, judge, main
 from engine.evaluate.metrics import wilson
+from glasstune import InputError
 
 INFO = {"a": "one", "b": "two", "data": "mine", "seed": 0}
 

@@ -5,9 +5,9 @@ import math
 import pytest
 from sklearn.metrics import f1_score
 
-from engine import InputError
 from engine.evaluate.metrics import METRICS, get_metric, json_with, matching, score, token_f1, wilson
 from engine.measure.shares import newcombe
+from glasstune import InputError
 
 CLASSES = (["yes", "no", "Yes ", "maybe", "no", "yes"], ["yes", "yes", "yes", "no", "no", "no"])
 

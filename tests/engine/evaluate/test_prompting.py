@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine import InputError
 from engine.data import Conversations
 from engine.evaluate import generate_answers
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
+from glasstune import InputError
 
 
 @pytest.fixture(scope="module")

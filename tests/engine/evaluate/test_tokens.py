@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from engine import InputError
 from engine.data import load
 from engine.evaluate.tokens import losses_of_model, models_at, piece, token_losses
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.run import Run
+from engine.run.run import Run
+from glasstune import InputError
 
 HELDOUT = load("spanish").heldout
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from engine import InputError, Run
 from engine.measure.disagreement import disagreements, evaluations, pairs
+from glasstune import InputError, Run
 
 # Step 2 has the lower loss and the worse answers; step 3 is better in both; step 4 ties with step 3 in answers.
 TABLE = pd.DataFrame(

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from engine import InputError, Run
 from engine.measure.matched import crossing, learning_path, matched
+from glasstune import InputError, Run
 
 
 @pytest.fixture

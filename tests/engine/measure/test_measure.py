@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from engine import InputError
 from engine import measure as m
-from engine.capture.delta import Factors, factored_norm
 from engine.measure.subspaces import (
     amplification,
     chance_cosines,
@@ -15,6 +13,8 @@ from engine.measure.subspaces import (
     overlap_grid,
     subspace_overlap,
 )
+from engine.run.delta import Factors, factored_norm
+from glasstune import InputError
 
 RANDOM = np.random.default_rng(0)
 

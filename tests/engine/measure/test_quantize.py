@@ -5,8 +5,8 @@ import pytest
 import torch
 from bitsandbytes import functional
 
-from engine import InputError
 from engine.measure.quantize import KINDS, double_bits, levels, nearest, quantization_error, quantize, scale_levels
+from glasstune import InputError
 
 RANDOM = np.random.default_rng(0)
 GAUSS = RANDOM.standard_normal((48, 80)).astype(np.float32) * 0.02

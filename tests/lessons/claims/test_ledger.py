@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from engine import InputError
+from glasstune import InputError
 from lessons import claims
 from lessons.claims.__main__ import PAGE, main
 from lessons.claims.claim import Claim, Results

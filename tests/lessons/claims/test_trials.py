@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from engine import InputError, LoRA
+from glasstune import InputError, LoRA
 from lessons.claims.__main__ import main
 from lessons.claims.claim import Claim
 from lessons.claims.ledger import CLAIMS

@@ -1,0 +1,1 @@
+"""The renderer: from a scene to a film, slides, a preview, a cell of a notebook."""

@@ -1,0 +1,143 @@
+"""When need a scene not be rendered again? When nothing that it is made of has changed: source, runs, settings.
+
+The key of a scene is a digest of its own source and of all that it imports (not of the other scenes of its film), of
+every file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from animations.studio.join import Rendered
+from engine.errors import InputError
+from engine.run.base import base_folder
+from engine.run.format import write_text
+from engine.run.run import Run
+
+OURS = ("animations", "engine", "visualize")
+MOST_BYTES = 500_000_000  # then those that were not used for longest go
+
+
+def folder() -> Path:
+    return Path(os.environ.get("GLASSTUNE_FILM_CACHE", "films/.cache"))
+
+
+def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], settings: dict[str, str]) -> str:
+    """The digest of everything that a scene is made of. scenes: all of its film's, to leave the others out."""
+    digest = hashlib.sha256(json.dumps([film, scene, settings, _versions()]).encode())
+    own = Path(__file__).parents[1] / f"{film}.py"
+    tree = ast.parse(own.read_bytes())
+    others = set(scenes) - {scene}
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name in others)]
+    digest.update(ast.unparse(tree).encode())  # so comments and layout do not count
+    for file in sorted(drawn_with(film) - {own}):
+        digest.update(file.read_bytes())
+    for name, run in sorted(runs.items()):
+        digest.update(f"{name} {run.name}".encode())
+        for file in _files(run):
+            known = file.stat()
+            digest.update(_content(file, known.st_size, known.st_mtime_ns))
+    return digest.hexdigest()[:24]
+
+
+@cache
+def _content(file: Path, size: int, changed: int) -> bytes:
+    """A file's digest, read once for all scenes; size and time of change tell it from what was there before."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
+
+
+def _file(module: str) -> Path | None:
+    """Where a module of ours lies; None for others' modules, and for names that are no module."""
+    path = Path(__file__).parents[2].joinpath(*module.split("."))
+    found = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    return found[0] if found and module.split(".")[0] in OURS else None
+
+
+def drawn_with(film: str) -> set[Path]:
+    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder."""
+    todo, found = [f"animations.{film}", "animations.studio.camera", "animations.studio.encode"], set[Path]()
+    while todo:
+        name = todo.pop()
+        file = _file(name)
+        # How the films' own runs are made is left out: what the run at hand holds, counts.
+        if file is None or file in found or name == "animations.studio.runs":
+            continue
+        found.add(file)
+        todo += _imported(file)
+    return found
+
+
+@cache
+def _imported(file: Path) -> list[str]:
+    """The modules that a file imports when it is loaded, and names that may be one."""
+    names = []
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _files(run: Run) -> list[Path]:
+    found = [file for file in run.path.rglob("*") if file.is_file()]
+    try:
+        base = base_folder(run.info.get("model", {}).get("source", ""))
+        found += base.glob("*.safetensors")
+    except InputError:  # a base that is not at hand is not shown
+        pass
+    return sorted(found)
+
+
+def _versions() -> list[str]:
+    return [f"{name} {version(name)}" for name in ("manim", "av", "numpy", "pillow")]
+
+
+def look_up(key: str, suffix: str) -> Rendered | None:
+    """The scene that was rendered with this key, if it still lies there."""
+    video, note = (folder() / f"{key}{end}" for end in (suffix, ".json"))
+    if not (video.exists() and note.exists()):
+        return None
+    note.touch()
+    known = json.loads(note.read_text(encoding="utf-8"))
+    return Rendered(video, known["title"], known["frames"], known["rate"], [tuple(c) for c in known["captions"]])
+
+
+def keep(key: str, scene: Rendered) -> Rendered:
+    """Move a rendered scene into the cache; returns it where it lies now."""
+    folder().mkdir(parents=True, exist_ok=True)
+    video, note = (folder() / f"{key}{end}" for end in (scene.video.suffix, ".json"))
+    beside = video.with_name(video.name + ".part")
+    shutil.move(scene.video, beside)  # it may come from another file system
+    beside.replace(video)
+    kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
+    write_text(note, json.dumps({**asdict(kept), "video": video.name}))
+    return kept
+
+
+def lengths() -> dict[str, float]:
+    """How long scenes were when last rendered, whatever has changed since: seconds by title."""
+    found = {}
+    for note in sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime):
+        known = json.loads(note.read_text(encoding="utf-8"))
+        found[known["title"]] = known["frames"] / known["rate"]
+    return found
+
+
+def prune() -> None:
+    """Make room, before a film is rendered: what was not used for longest goes."""
+    notes = sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
+    total = 0
+    for note in notes:
+        videos = [file for file in folder().glob(f"{note.stem}.*") if file != note]
+        total += sum(file.stat().st_size for file in videos)
+        if total > MOST_BYTES:
+            for file in (note, *videos):
+                file.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""Which runs do the films show when none is given? Small real ones, made when first needed and kept under `runs/`.
+
+python -m animations.runs             makes all of them
+python -m animations.runs lora full   makes these
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InputError, command
+from engine.run.base import embedded_digest
+from engine.run.format import write_json
+from engine.run.run import Run
+from engine.school.tasks import TASKS
+
+if TYPE_CHECKING:
+    from engine.data import Conversations
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a film's own run is made from: see `engine.training.finetune`. method: a name of ours with its options.
+
+    data: a task's name or "brackets", alone or after a key of CHANGES ("noisy spanish"). first: only so many examples
+    of its training part; the held-out part stays whole.
+    """
+
+    data: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    first: int | None = None
+
+
+def _noisy(task: "Conversations") -> "Conversations":
+    from engine.data.noise import with_wrong_answers
+
+    return replace(task, train=with_wrong_answers(task.train, 0.5))
+
+
+# What a run may be trained on instead of a task as it is: the task with every other answer wrong.
+CHANGES: "dict[str, Callable[[Conversations], Conversations]]" = {"noisy": _noisy}
+
+_RACE = {"steps": 200, "learning_rate": 4e-3, "evaluate_at": 25, "skills": 1}
+
+RECIPES = {
+    "lora": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200}),
+    "full": Recipe("spanish", "full", {}, {"steps": 120, "every": [*range(18), *range(18, 121, 3)], "evaluate_at": 24}),
+    "slow": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 5e-4}),
+    "mixed": Recipe("spanish", "full", {}, {"steps": 160, "mix": 0.5, "every": 40}),
+    "pirate": Recipe("pirate", "lora", {"r": 8, "alpha": 16}, {"steps": 80}),
+    "rate-low": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-4, "skills": 5}),
+    "rate-high": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 200, "learning_rate": 2e-2, "skills": 5}),
+    "warm": Recipe(
+        "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.25, "skills": 2}
+    ),
+    "cold": Recipe(
+        "spanish", "lora", {"r": 8, "alpha": 16}, {"steps": 60, "learning_rate": 1e-2, "warmup": 0.0, "skills": 2}
+    ),
+    "small": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"epochs": 30, "batch_size": 16, "skills": 2}, first=64),
+    "qlora": Recipe("spanish", "qlora", {"r": 8, "alpha": 16}, {"steps": 200}),
+    "clean": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, _RACE, first=231),
+    "noisy": Recipe("noisy spanish", "lora", {"r": 8, "alpha": 16}, _RACE),
+}
+_TRAINED = {"steps": 30, "batch_size": 16, "learning_rate": 4e-3, "evaluate_at": 3, "every": 30, "skills": 1}
+RECIPES |= {
+    f"brackets-{count}": Recipe("brackets", "lora", {"r": 8, "alpha": 16}, _TRAINED, first=count)
+    for count in (2, 8, 32, 128)
+}
+
+
+def folder_of(name: str) -> Path:
+    return Path(os.environ.get("GLASSTUNE_RUNS", "runs")) / f"film-{name}"
+
+
+@cache
+def film_run(name: str, progress: bool = True) -> Run:
+    """The run called `name` of RECIPES, made now if it is not there, or if its recipe or the base model has changed.
+
+    Raises InputError for a name that is none, or where it cannot be written.
+    """
+    if name not in RECIPES:
+        raise InputError(f"the films have no run called {name!r}; there are {', '.join(RECIPES)}")
+    with alone(folder_of(name)):
+        return _made(name, progress)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time makes what lies at `path`; the others wait, and find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _made(name: str, progress: bool) -> Run:
+    folder = folder_of(name)
+    given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
+    made_from = {**given, "base": embedded_digest()}
+    note = folder / "recipe.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
+        return Run.load(folder)
+    from engine.training.finetune import finetune  # training is only loaded when there is something to train
+    from engine.training.methods import METHODS
+
+    beside = folder.with_name(folder.name + ".part")
+    for old in (folder, beside):  # only what this function made: its name is ours
+        shutil.rmtree(old, ignore_errors=True)
+    recipe = RECIPES[name]
+    method = METHODS[recipe.method](**recipe.options)
+    data = recipe.data if recipe.data in TASKS and not recipe.first else training_data(name)
+    finetune("embedded", data, method, out=beside, progress=progress, **recipe.settings)
+    write_json(beside / "recipe.json", made_from)
+    beside.replace(folder)
+    return Run.load(folder)
+
+
+def training_data(name: str) -> "Conversations":
+    """What the run called `name` of RECIPES is trained on."""
+    from engine.data import load
+    from engine.evaluate.prompting import BRACKETS, brackets
+
+    recipe = RECIPES[name]
+    change, _, task = recipe.data.rpartition(" ")
+    data = brackets() if task == BRACKETS else load(task)
+    data = CHANGES[change](data) if change else data
+    return replace(data, train=data.train[: recipe.first])
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m animations.runs", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; default: all")
+    chosen = parser.parse_args(arguments)
+    for name in chosen.names or RECIPES:
+        print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,235 @@
+"""How does each scene of a film become a video? In processes side by side, from the cache where nothing has changed.
+
+A process draws with a camera that composes a matrix into its own region of the frame only, and with one encoder that
+leaves out what does not change.
+"""
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tqdm import tqdm
+
+from animations.studio.runs import film_run
+from engine.errors import InputError
+from engine.run.base import EMBEDDED
+from engine.run.run import Run
+from visualize.theme import PALETTES, Theme
+
+SECONDS_A_SCENE = 900  # a worker that takes longer hangs
+SECONDS_GUESSED = 12.0  # a scene's length, for the time left, until it has once been rendered
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s of film [{elapsed}, {remaining} left]"
+
+
+class NotShown(InputError):
+    """This run is none that this film could show."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to render: all that a worker process needs. runs: the folder of each run that the scene shows."""
+
+    film: str
+    scene: str
+    runs: dict[str, str]
+    quality: str
+    theme: Theme
+    video: Path
+    threads: int
+
+
+def films() -> list[str]:
+    """The films that there are: files of this folder that name their SCENES."""
+    folder = Path(__file__).parents[1]
+    return sorted(p.stem for p in folder.glob("*.py") if "\nSCENES = " in p.read_text(encoding="utf-8"))
+
+
+def get_film(film: str) -> ModuleType:
+    """The film's module. Raises InputError for an unknown film or where Manim is missing."""
+    if film not in films():
+        raise InputError(f"no film called {film!r}; there are: {', '.join(films())}")
+    try:
+        return importlib.import_module(f"animations.{film}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in ("manim", "manimpango", "typst", "av"):
+            raise InputError(
+                "films need Manim, which is not installed; install it with: pip install -e '.[film]'"
+            ) from None
+        raise
+
+
+def scene_names(film: str) -> list[str]:
+    """The film's scenes, in order. Raises InputError as `get_film` does."""
+    return [scene.__name__ for scene in get_film(film).SCENES]
+
+
+def chosen_scenes(film: str, scenes: list[str] | None) -> list[str]:
+    """All scenes, or those of these names, in the film's order. Raises InputError for a name that is none."""
+    every = scene_names(film)
+    if unknown := set(scenes or ()) - set(every):
+        raise InputError(f"film {film} has no scene {min(unknown)!r}; there are {', '.join(every)}")
+    return [name for name in every if not scenes or name in scenes]
+
+
+def runs_of(film: str, run: Run | None, others: dict[str, Run] | None, chosen: list[str]) -> dict[str, Run]:
+    """The runs that these scenes show, by the names that the film has for them.
+
+    What is not given is the film's own run, made now if need be; beside a run of another base model there is none.
+    Raises NotShown for a run that the film cannot show.
+    """
+    module, given = get_film(film), others or {}
+    scenes = [scene for scene in module.SCENES if scene.__name__ in chosen]
+    shown: dict[str, Run] = {}
+    for name in dict.fromkeys(scene.run for scene in scenes):
+        shown[name] = given.get(name) or run or film_run(name)
+        if check := getattr(module, "check", None):
+            try:
+                check(shown[name])
+            except InputError as error:
+                raise NotShown(str(error)) from None
+    source = next(iter(shown.values())).info.get("model", {}).get("source")
+    for name in (other for scene in scenes for other in scene.others):
+        if name not in shown and (name in given or source == EMBEDDED):
+            shown[name] = given.get(name) or film_run(name)
+    return shown
+
+
+@contextmanager
+def showing(runs: Mapping[str, Run | str], theme: Theme | None = None) -> Iterator[None]:
+    """Scenes show these runs (or the runs in these folders), by the films' names for them, in this theme."""
+    before = {name: os.environ.get(name) for name in ("GLASSTUNE_FILM_RUNS", "GLASSTUNE_THEME")}
+    show_runs(runs, theme)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def show_runs(runs: Mapping[str, Run | str], theme: Theme | None = None) -> None:
+    """As `showing`, from now on."""
+    folders = {name: run if isinstance(run, str) else str(run.path.resolve()) for name, run in runs.items()}
+    os.environ["GLASSTUNE_FILM_RUNS"] = json.dumps(folders)
+    if theme:
+        os.environ["GLASSTUNE_THEME"] = theme
+
+
+def render_scene(job: Job, report: Callable[[float], None]) -> Any:
+    """Render one scene to `job.video`, in this process."""
+    from functools import partial
+
+    from manim import tempconfig
+    from manim.renderer.cairo_renderer import CairoRenderer
+
+    from animations.studio.camera import RegionCamera
+    from animations.studio.encode import QUALITIES, SceneWriter
+    from animations.studio.film import quiet
+    from animations.studio.join import Rendered
+
+    quiet()
+    quality = QUALITIES[job.quality]
+    settings = {
+        "pixel_width": quality.width, "pixel_height": quality.height, "frame_rate": quality.rate,
+        "media_dir": str(job.video.with_suffix("")), "disable_caching": True, "write_to_movie": True,
+    }  # fmt: skip
+    scene_class = getattr(get_film(job.film), job.scene)
+    with showing(job.runs, job.theme), tempconfig(settings):
+        writer = partial(SceneWriter, path=job.video, quality=quality, threads=job.threads, report=report)
+        scene = scene_class(renderer=CairoRenderer(file_writer_class=writer, camera_class=RegionCamera))
+        scene.render()
+        frames = scene.renderer.file_writer.encoder.frames
+    captions = [(c.text, c.start, c.end) for c in scene.captions]
+    return Rendered(job.video, scene.title, frames, quality.rate, captions)
+
+
+def render_scenes(
+    film: str,
+    run: Run | None,
+    folder: Path,
+    suffix: str = ".mp4",
+    *,
+    others: dict[str, Run] | None = None,
+    quality: str = "1080p30",
+    theme: Theme = "dark",
+    jobs: int | None = None,
+    scenes: list[str] | None = None,
+    progress: bool = True,
+) -> tuple[list[Any], list[Run]]:
+    """Every scene of a film, or those named, as a `Rendered` in the film's order; and the runs shown, the main first.
+
+    Their videos lie in the cache; `folder` is for work. Scenes that need a run which is not there are left out, unless
+    they were named. Raises InputError for unknown names, where Manim is missing, or, naming the scene, when one fails.
+    """
+    chosen = chosen_scenes(film, scenes)
+    from animations.studio.encode import get_quality
+
+    get_quality(quality)
+    if theme not in PALETTES:
+        raise InputError(f"no theme called {theme!r}; there are {', '.join(PALETTES)}")
+    if jobs is not None and jobs < 1:
+        raise InputError(f"{jobs} processes render nothing; give --jobs 1 or more")
+    shown = runs_of(film, run, others, chosen)
+    module, first = get_film(film), next(iter(shown.values()))
+    lacking = [name for name in chosen if not {getattr(module, name).run, *getattr(module, name).others} <= set(shown)]
+    if scenes and lacking:
+        raise InputError(f"scene {lacking[0]} shows a second run beside {first.name}; give one")
+    jobs = min(jobs or os.cpu_count() or 1, len(chosen))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    paths = {name: str(shown_run.path.resolve()) for name, shown_run in shown.items()}
+    todo = [
+        Job(film, name, paths, quality, theme, folder / f"{name}{suffix}", threads)
+        for name in chosen
+        if name not in lacking
+    ]
+    return _render_all(todo, shown, jobs, progress), list(shown.values())
+
+
+def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: bool) -> list[Any]:
+    """Every scene as a `Rendered`, in the film's order: from the cache, or rendered now."""
+    from animations.studio import cache
+    from animations.studio.workers import Failed, run_all
+
+    cache.prune()
+    every = scene_names(todo[0].film)
+    keys, done, suffix = {}, {}, todo[0].video.suffix
+    for job in todo:
+        scene = getattr(get_film(job.film), job.scene)
+        own = {name: shown[name] for name in (scene.run, *scene.others)}
+        settings = {"quality": job.quality, "theme": job.theme, "format": suffix}
+        keys[job.scene] = cache.scene_key(job.film, job.scene, every, own, settings)
+        if (known := cache.look_up(keys[job.scene], suffix)) is not None:
+            done[job.scene] = known
+    missing = [job for job in todo if job.scene not in done]
+    at = {job.scene: done[job.scene].seconds if job.scene in done else 0.0 for job in todo}
+    usual = cache.lengths()
+    guess = {job.scene: usual.get(getattr(get_film(job.film), job.scene).title, SECONDS_GUESSED) for job in missing}
+    with tqdm(
+        total=round(sum(at.values()) + sum(guess.values())), initial=round(sum(at.values())), disable=not progress,
+        desc=f"film {todo[0].film}", unit="s", bar_format=BAR,
+    ) as bar:  # fmt: skip
+
+        def hear(job: Job, seconds: float, result: Any) -> None:
+            at[job.scene] = seconds
+            if result:
+                done[job.scene] = cache.keep(keys[job.scene], result)
+                at[job.scene] = result.seconds
+            bar.total = round(sum(at[name] if name in done else max(at[name], guess[name]) for name in at))
+            bar.update(round(sum(at.values())) - bar.n)
+
+        try:
+            if missing:
+                run_all(render_scene, missing, jobs, SECONDS_A_SCENE, hear)
+        except Failed as failed:
+            log = cache.folder() / f"{todo[0].film}-{failed.job.scene}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(failed.log or failed.why, encoding="utf-8")
+            raise InputError(
+                f"scene {failed.job.scene} of film {failed.job.film} failed ({failed.why}); its log is {log}"
+            ) from None
+    return [done[job.scene] for job in todo]

@@ -1,0 +1,121 @@
+"""How is a film spoken to? `python -m animations.slides lora -o lora.html`: a page that plays it scene by scene.
+
+One file with everything inside: the scenes' videos, reveal.js (`animations/reveal`, MIT) and the speaker's notes. It
+wants a browser, and no network.
+"""
+
+import argparse
+import base64
+import html
+import io
+import json
+import string
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from animations.studio.render import KEPT, add_options, writable
+from animations.studio.scenes import get_film, render_scenes
+from engine.errors import command
+from engine.run.format import write_text
+from engine.run.run import Run
+from visualize.theme import PALETTES, Theme
+
+FOLDER = Path(__file__).parent
+
+
+def make_slides(
+    film: str, run: Run | None = None, out: str | Path | None = None, *, beats: bool = False, **options: Any
+) -> Path:
+    """Write a film as slides, one a scene, to `out` (by default films/FILM.html); returns the file's path.
+
+    beats: wait for the speaker after every caption, not only after every scene. options: others, quality, theme, jobs,
+    scenes and progress, as `animations.studio.render.render_film` has them. Raises InputError as that does.
+    """
+    module = get_film(film)
+    out = writable(Path(out or Path("films") / f"{film}.html"), ("html",))
+    theme: Theme = options.get("theme", "dark")
+    with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
+        parts, shown = render_scenes(film, run, Path(folder), **options)
+        claims = {scene.title: _opening(scene.__doc__) for scene in module.SCENES}
+        sections = "\n".join(_section(part, claims[part.title], beats) for part in parts)
+    seconds = sum(part.seconds for part in parts)
+    colours = PALETTES[theme]
+    page = string.Template((FOLDER / "slides.html").read_text(encoding="utf-8")).substitute(
+        film=html.escape(film),
+        title=html.escape(f"{film}: {shown[0].name}"),
+        heading=html.escape(film),
+        about=html.escape(_opening(module.__doc__)),
+        run=html.escape(f"{len(parts)} scene{'s'[: len(parts) > 1]}, {seconds:.0f} seconds, {_named(shown)}"),
+        opening_notes="".join(f"<p>{html.escape(f'{at}. {part.title}')}</p>" for at, part in enumerate(parts, 1)),
+        sections=sections,
+        background=colours.background,
+        foreground=colours.foreground,
+        muted=colours.muted,
+        accent=colours.delta,
+        reveal_css=(FOLDER / "reveal" / "reveal.css").read_text(encoding="utf-8"),
+        reveal_js=_script("reveal.js"),
+        notes_js=_script("notes.js"),
+    )
+    write_text(out, page)
+    return out
+
+
+def _named(runs: list[Run]) -> str:
+    """Whose data is on screen."""
+    return f"from run{'s' if len(runs) > 1 else ''} {' and '.join(run.name for run in runs)}"
+
+
+def _opening(docstring: str | None) -> str:
+    """The first paragraph, on one line."""
+    return " ".join((docstring or "").split("\n\n")[0].split())
+
+
+def _section(part: Any, claim: str, beats: bool) -> str:
+    """A scene's slide: its video, its last frame to stand for it in the overview, what to say, and where to wait."""
+    said = "".join(f"<li>{html.escape(text)} <small>{start:.0f} s</small></li>" for text, start, _ in part.captions)
+    # Stopped a little before the end of a caption, which then fades, and of the video, which some browsers then hide.
+    stops = [end - 1.5 / part.rate for _, _, end in part.captions] if beats else []
+    stops = [*stops[:-1], part.seconds - 0.5 / part.rate]
+    fragments = "".join('<span class="fragment"></span>' for _ in stops[1:])
+    return (
+        f'<section data-stops="{html.escape(json.dumps([round(stop, 3) for stop in stops]))}">\n'
+        f'<video muted playsinline preload="auto" poster="{_poster(part)}"></video>\n'
+        f'<script type="text/base64">{base64.b64encode(part.video.read_bytes()).decode()}</script>\n{fragments}'
+        f'<aside class="notes"><p><b>{html.escape(part.title)}</b></p><p>{html.escape(claim)}</p>'
+        f"<ol>{said}</ol></aside>\n</section>"
+    )
+
+
+def _poster(part: Any) -> str:
+    from animations.studio.join import frame_at
+
+    picture = io.BytesIO()
+    frame_at(part.video, part.seconds - 1.0).resize((960, 540)).save(picture, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(picture.getvalue()).decode()}"
+
+
+def _script(name: str) -> str:
+    """A script as it may stand inside a page: nothing in it ends the element that it stands in."""
+    return (FOLDER / "reveal" / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
+
+
+@partial(command, stopped=KEPT)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m animations.slides", description=__doc__.split("\n")[0])
+    parser.add_argument("film", nargs="?", default="lora", metavar="FILM", help="default: lora")
+    add_options(parser)
+    parser.add_argument("--beats", action="store_true", help="wait after every caption, not only after every scene")
+    parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.html)")
+    chosen = parser.parse_args(arguments)
+    made = make_slides(
+        chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
+        quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
+    )  # fmt: skip
+    print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

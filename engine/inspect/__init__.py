@@ -1,0 +1,1 @@
+"""What did this fine-tuning do, and did it learn anything?"""

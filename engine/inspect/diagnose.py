@@ -1,0 +1,215 @@
+"""Did my adapter learn anything? What can be told from its weights, its log and its base, with a remedy for each fault.
+
+`diagnose(run)` looks at what is there and says only that: a Run without a log gets no word about its loss.
+"""
+
+import difflib
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import InputError
+from engine.measure import norm
+from engine.run.base import base_folder
+from engine.run.delta import PEFT_PREFIX
+from engine.run.run import Run
+from engine.run.tensors import Tensors
+
+Level = Literal["fault", "doubt", "fine"]
+_ENOUGH = 10  # logged losses, before anything is said about their course
+
+
+class Finding(NamedTuple):
+    """level: "fault" (it cannot work so), "doubt" (it may be meant), or "fine". what: seen. remedy: what to do."""
+
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+def diagnose(run: Run) -> list[Finding]:
+    """Did this run change anything, and if not, why not? Faults first; at least one finding.
+
+    Needs no base; where it is at hand, what the adapter aims at is looked up in it. Every matrix is read once.
+    """
+    findings = [*_weights(run), *_places(run), *_log(run)]
+    order = {"fault": 0, "doubt": 1, "fine": 2}
+    return sorted(findings, key=lambda finding: order[finding.level])
+
+
+def norms_of(run: Run, step: int | None = None) -> dict[str, float]:
+    """Module -> norm of its change, in the weights' unit; without those that need a base which is not at hand."""
+    found = {}
+    for module in run.modules:
+        try:
+            found[module] = norm(run, module, step)
+        except InputError:
+            continue
+    return found
+
+
+# --- the weights -------------------------------------------------------------------------------------
+
+
+def _weights(run: Run) -> list[Finding]:
+    if not run.steps:
+        return [Finding("doubt", "no weights were kept: there are only numbers of the log", _KEEP)]
+    if not run.modules:
+        return [Finding("fault", "there is no changed matrix in it at all", _EMPTY)]
+    norms = norms_of(run)
+    if not norms:
+        return [Finding("doubt", "nothing can be told of the weights: every change needs the base", _BASE)]
+    broken = [module for module, value in norms.items() if not np.isfinite(value)]
+    still = [module for module, value in norms.items() if value == 0]
+    findings = []
+    if broken:
+        findings.append(Finding("fault", f"NaN or infinity in {_some(broken, len(norms))}", _DIVERGED))
+    if len(still) == len(norms):
+        findings.append(_nothing_moved(run))
+    elif still:
+        findings.append(Finding("doubt", f"no change at all in {_some(still, len(norms))}", _SOME_STILL))
+    if not broken and len(still) < len(norms):
+        most = max(norms, key=lambda module: norms[module])
+        changed = f"{len(norms) - len(still)} of {len(norms)} matrices changed"
+        findings.append(Finding("fine", f"{changed}, {most} most (norm of delta-W {norms[most]:.3g})"))
+    return findings
+
+
+def _nothing_moved(run: Run) -> Finding:
+    loras = [module for module in run.modules if run.kind(module) == "lora"]
+    if not loras:
+        return Finding("fault", "every weight is the base's own: nothing changed", _UNTRAINED)
+    if all(run.info["modules"][module].get("scaling") == 0 for module in loras):
+        return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
+    return Finding("fault", f"B is still zero in all {len(loras)} modules: delta-W = B A is zero", _UNTRAINED)
+
+
+_KEEP = "save checkpoints as well: save_strategy='steps', or capture the run"
+_BASE = "give the base model: --base FOLDER"
+_EMPTY = (
+    "save again from the whole, unwrapped model: trainer.save_model(), or under FSDP or DeepSpeed "
+    "accelerator.unwrap_model(model).save_pretrained(folder, state_dict=accelerator.get_state_dict(model))"
+)
+_DIVERGED = "train again with a lower learning rate, gradient clipping (max_grad_norm=1.0), and bf16 instead of fp16"
+_UNTRAINED = (
+    "it was saved before training, or training never reached it: make the optimizer after get_peft_model, see that "
+    "model.print_trainable_parameters() is not 0 and that the learning rate is not; with gradient checkpointing call "
+    "model.enable_input_require_grads()"
+)
+_SOME_STILL = "if that is not meant, see that these layers are used in the forward pass and were not frozen"
+_ALPHA = "set lora_alpha, often r or 2 r, and train again"
+
+
+# --- where it sits -----------------------------------------------------------------------------------
+
+
+def _places(run: Run) -> list[Finding]:
+    findings = []
+    about: dict[str, Any] = run.info.get("found", {})
+    if foreign := about.get("foreign"):
+        said = f"PEFT would not load {_some(foreign)}: it looks for names like {PEFT_PREFIX}..."
+        findings.append(Finding("fault", said, _FOREIGN))
+    modules = run.info.get("modules", {}).values()
+    misfits = [module["fits"] for module in modules if module.get("fits")]
+    if misfits:
+        said = f"the base {run.info['model']['source']} is not the one it was trained on: {_some(misfits)}"
+        findings.append(Finding("fault", said, _OTHER))
+    elif any("fits" in module for module in modules):
+        findings.append(Finding("fine", f"every module has its place in its base, {run.info['model']['name']}"))
+    return findings + _targets(run)
+
+
+def _targets(run: Run) -> list[Finding]:
+    wanted = run.info.get("method", {}).get("target_modules")
+    if not isinstance(wanted, list) or not run.modules:
+        return []
+    missing = [name for name in wanted if not any(_ends(module, name) for module in run.info["modules"])]
+    if not missing:
+        return []
+    there = _layers(run)
+    near = [match for name in missing for match in difflib.get_close_matches(name, there, 1)]
+    has = f"the base has {', '.join(there[:9])}" if there else "look at model.named_modules() for the base's names"
+    guess = f"; did you mean {', '.join(near)}?" if near else ""
+    level: Level = "fault" if len(missing) == len(wanted) else "doubt"
+    said = f"target_modules names {', '.join(map(repr, missing))}, and the adapter has no such module"
+    return [Finding(level, said, has + guess)]
+
+
+def _layers(run: Run) -> list[str]:
+    """The last names of the base's matrices, each once: q_proj, k_proj, ...; none if the base is not at hand."""
+    try:
+        tensors = Tensors(base_folder(run.info["model"]["source"]))
+    except InputError:
+        return []
+    matrices = [name for name, one in tensors.entries.items() if len(one.shape) == 2]
+    return list(dict.fromkeys(name.removesuffix(".weight").split(".")[-1] for name in matrices))
+
+
+def _ends(module: str, name: str) -> bool:
+    return module == name or module.endswith(f".{name}")
+
+
+_FOREIGN = (
+    "save it again with model.save_pretrained of the unwrapped PEFT model (torch.compile and DDP add prefixes), or "
+    "rename the tensors; PEFT only warns of missing keys and runs the base alone"
+)
+_OTHER = "load it onto the model that it was trained on, named in adapter_config.json as base_model_name_or_path"
+
+
+# --- the log -----------------------------------------------------------------------------------------
+
+
+def _log(run: Run) -> list[Finding]:
+    metrics = run.metrics
+    if metrics.empty:
+        return []
+    findings = []
+    rates, gradients, losses = (_numbers(metrics, name) for name in ("learning_rate", "grad_norm", "loss"))
+    if rates.size and not rates.any():
+        findings.append(Finding("fault", f"the learning rate was 0 at all {rates.size} logged steps", _RATE))
+    if gradients.size and not np.nan_to_num(gradients, nan=1.0).any():
+        findings.append(Finding("fault", "the gradient norm was 0 at every logged step", _GRADIENT))
+    broken = np.flatnonzero(~np.isfinite(losses))
+    if broken.size:
+        findings.append(Finding("fault", f"the loss is no number from step {metrics.index[broken[0]]} on", _DIVERGED))
+    elif losses.size and not losses.any():
+        findings.append(Finding("fault", "the loss is exactly 0 throughout: no token is trained on", _MASKED))
+    elif losses.size >= _ENOUGH:
+        findings.append(_course(losses))
+    return findings
+
+
+def _course(losses: np.ndarray) -> Finding:
+    """Whether the loss fell: the medians of the first and the last fifth, beside how much the losses scatter."""
+    fifth = len(losses) // 5
+    first, last = losses[:fifth], losses[-fifth:]
+    before, after = float(np.median(first)), float(np.median(last))
+    scatter = float(np.median(np.abs(np.concatenate([first - before, last - after]))))
+    said = f"from {before:.3g} to {after:.3g} nats a token (medians of the first and last {fifth} logged)"
+    if before - after > max(scatter, 0.01 * abs(before)):
+        return Finding("fine", f"the training loss fell {said}")
+    return Finding("doubt", f"the training loss did not fall clearly, {said}", _FLAT)
+
+
+def _numbers(metrics: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in metrics:
+        return np.zeros(0)
+    return pd.to_numeric(metrics[name], errors="coerce").to_numpy(float)
+
+
+_RATE = (
+    "set learning_rate (2e-4 is common for LoRA, 2e-5 for full), and see that the schedule's warm-up is not longer "
+    "than training itself"
+)
+_GRADIENT = (
+    "see that trained parameters have requires_grad, that the loss depends on them, and with gradient checkpointing "
+    "call model.enable_input_require_grads() or use_reentrant=False"
+)
+_MASKED = "look at the labels: all are -100; check the response template and the longest length of an example"
+_FLAT = "try a learning rate 3 to 10 times higher, more steps, or a higher rank; see that the labels are right"
+
+
+def _some(names: list[str], of: int | None = None) -> str:
+    """ "3 of 8 (model.layers.0.self_attn.q_proj, ...)", for a list of any length."""
+    return f"{len(names)}{f' of {of}' if of else ''} ({names[0]}{', ...' if len(names) > 1 else ''})"

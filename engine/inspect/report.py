@@ -1,0 +1,230 @@
+"""What did this fine-tuning do, and did it learn anything? `python -m engine.inspect PATH [PATH]`, in the terminal.
+
+PATH: a Run, an adapter's folder or Hub id, a Trainer's output folder, a checkpoint. Two: the base and what was tuned
+from it (a checkpoint or an adapter), or two adapters or Runs, which are compared. The exit status is 1 if a fault was
+found, 2 for a wrong PATH. Reads only; needs no GPU.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engine.errors import InputError, command
+from engine.inspect.diagnose import diagnose, norms_of
+from engine.measure import effective_rank, relative_norm, singular_values
+from engine.measure.subspaces import subspace_overlap
+from engine.run.base import EMBEDDED
+from engine.run.run import Run
+from engine.run.stores.adapter import CONFIG
+from engine.run.stores.stored import STATE
+
+_MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
+          "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
+_WORK = 2e11  # multiplications spent on singular values before they are left out: some ten seconds
+
+
+def open_run(path: str, base: str | None = None) -> Run:
+    """Whatever lies at `path`, as a Run. Raises InputError, saying what to do, if that cannot be."""
+    place = Path(path).expanduser()
+    if (place / "run.json").is_file():
+        return Run.load(place)
+    if is_adapter(path) and not any(place.glob(f"checkpoint-*/{STATE}")):
+        return Run.from_adapter(path, base)
+    if (place / STATE).is_file() or any(place.glob("checkpoint-*")):
+        return Run.from_trainer_output(place, base)
+    if base is not None:
+        return Run.from_checkpoints(base, path)
+    if is_checkpoint(path):
+        raise InputError(f"{path} is a whole model: give its base before it, for what changed between the two")
+    return Run.from_adapter(path)  # a Hub id, or nothing that is known: it says which
+
+
+def is_adapter(path: str) -> bool:
+    place = Path(path).expanduser()
+    return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors"
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether the folder holds a whole model, or this is one safetensors file, or the embedded model's name."""
+    place = Path(path).expanduser()
+    if path == EMBEDDED or (place.is_file() and place.suffix == ".safetensors" and not is_adapter(path)):
+        return True
+    return not (place / "run.json").is_file() and not is_adapter(path) and any(place.glob("*model*.safetensors"))
+
+
+def open_two(first: str, second: str) -> tuple[Run, Run | None]:
+    """One Run of a base and what was tuned from it, or two Runs to compare."""
+    if is_checkpoint(first) and is_checkpoint(second):
+        return Run.from_checkpoints(first, second), None
+    if is_checkpoint(first):
+        return open_run(second, base=first), None
+    if is_checkpoint(second):
+        return open_run(first, base=second), None
+    return open_run(first), open_run(second)
+
+
+# --- one run -----------------------------------------------------------------------------------------
+
+
+def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
+    """One row a matrix, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
+
+    relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
+    some ten seconds, unless `everything`, and for a sketched matrix; `of` is the rank that there could be. Broken
+    matrices come first.
+    """
+    norms = norms_of(run)
+    rows = {}
+    work = 0.0
+    relative = _relative(run)
+    key = {name: (relative.get(name, value) if relative else value) for name, value in norms.items()}
+    for name in sorted(norms, key=lambda one: -key[one] if np.isfinite(key[one]) else -np.inf):
+        most = min(run.shape(name))
+        if run.kind(name) == "lora":
+            most = run.info["modules"][name].get("r", most)
+        work += 0 if run.kind(name) == "lora" else float(np.prod(run.shape(name))) * most
+        known = np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
+        rank = effective_rank(singular_values(run, name)) if known else np.nan
+        rows[name] = {"norm": norms[name], "relative": relative.get(name, np.nan), "effective_rank": rank, "of": most}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["norm", "relative", "effective_rank", "of"])
+
+
+def _relative(run: Run) -> dict[str, float]:
+    try:
+        return {name: relative_norm(run, name) for name in norms_of(run)}
+    except InputError:
+        return {}  # the base is not at hand
+
+
+def show(run: Run, console: Console, top: int = 12, everything: bool = False) -> bool:
+    """Print what is known of a run. Whether a fault was found."""
+    for line in summary(run):
+        console.print(line, highlight=False, soft_wrap=True)
+    if run.steps and run.modules:
+        _show_modules(modules_table(run, everything), console, top)
+    findings = diagnose(run)
+    console.print("\nDid it learn anything?", style="bold")
+    for finding in findings:
+        mark, style = _MARKS[finding.level]
+        console.print(Text.assemble((f"  {mark} ", style), finding.what))
+        if finding.remedy:
+            console.print(Text(f"      {finding.remedy}", style="dim"))
+    return any(finding.level == "fault" for finding in findings)
+
+
+def summary(run: Run) -> list[str]:
+    """Method, rank, targets, model, trained share, log and notes: one line each."""
+    method, model = run.info.get("method", {}), run.info.get("model", {})
+    found = run.info.get("found", {}).get("kind", "run")
+    lines = [f"[bold]{run.path}[/bold]: {found}, {run.method}"]
+    told = {"rank": method.get("r"), "alpha": method.get("lora_alpha", method.get("alpha")),
+            "targets": _targets(method.get("target_modules")), "rank-stabilised": method.get("use_rslora"),
+            "DoRA": method.get("use_dora")}  # fmt: skip
+    if any(told.values()):
+        lines.append("  " + ", ".join(f"{name} {value}" for name, value in told.items() if value))
+    trained, weights = model.get("trainable"), model.get("parameters")
+    share = f", {100 * trained / weights:.3g} % of {weights:,}" if trained and weights else ""
+    lines.append(f"  base {model.get('source')}" + (f"; {trained:,} weights trained{share}" if trained else ""))
+    if not run.metrics.empty and "loss" in run.metrics:
+        losses = run.metrics["loss"]
+        course = f"{losses.iloc[0]:.3g} to {losses.iloc[-1]:.3g} nats a token"
+        kept = f"weights of {len(run.steps)} steps" + (f" up to {run.steps[-1]}" if run.steps else "")
+        lines.append(f"  {len(losses)} logged losses, {course}; {kept}")
+    return lines + [f"  note: {note}" for note in run.info.get("notes", [])]
+
+
+def _targets(wanted: str | list[str] | None) -> str | None:
+    return ", ".join(sorted(wanted)) if isinstance(wanted, list) else wanted
+
+
+def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
+    if frame.empty:  # every change needs a base that is not at hand, and the diagnosis says so
+        return
+    known = frame["relative"].notna().any()
+    table = Table("", "norm of delta-W", *(["beside W"] if known else []), "effective rank", title="What moved most",
+                  title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    for name, row in frame.head(top).iterrows():
+        beside = [f"{100 * row['relative']:.3g} %"] if known else []
+        rank = "not computed" if np.isnan(row["effective_rank"]) else f"{row['effective_rank']:.1f} of {int(row['of'])}"
+        table.add_row(str(name), f"{row['norm']:.4g}", *beside, rank)
+    console.print()
+    console.print(table)
+    if len(frame) > top:
+        console.print(
+            f"and {len(frame) - top} more, the last {frame.index[-1]} ({frame['norm'].iloc[-1]:.4g})", style="dim"
+        )
+    if frame["effective_rank"].isna().any():
+        console.print(
+            "not computed: broken, or many large matrices; --all computes every rank that there is", style="dim"
+        )
+
+
+# --- two runs ----------------------------------------------------------------------------------------
+
+
+def compare(run: Run, other: Run) -> pd.DataFrame:
+    """Do two runs change the same things, the same way? One row a module of both, the most alike first.
+
+    overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1;
+    chance: of random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if
+    none is in both.
+    """
+    rows = {}
+    for name in [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]:
+        try:
+            read, written = (subspace_overlap(run, other, name, side=side) for side in ("in", "out"))
+        except InputError:  # one of them did not move, or is broken: `show` says so
+            continue
+        a, b = run.delta(name).ravel(), other.delta(name).ravel()
+        cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+        rows[name] = {"overlap_in": read.phi, "chance": read.chance, "overlap_out": written.phi, "cosine": cosine}
+    if not rows:
+        raise InputError(
+            f"{run.path} and {other.path} changed no matrix of the same name and size, so nothing compares"
+        )
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("overlap_in", ascending=False)
+
+
+def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:
+    frame = compare(run, other)
+    table = Table("", "overlap, in", "chance", "overlap, out", "cosine", title="Do they go the same way?",
+                  title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    for name, row in frame.head(top).iterrows():
+        table.add_row(str(name), *(f"{value:.3f}" for value in row))
+    console.print()
+    console.print(table)
+    alone = [len(set(one.modules) - set(frame.index)) for one in (run, other)]
+    console.print(
+        f"{len(frame)} matrices compared; {alone[0]} and {alone[1]} are in one only, or did not move", style="dim"
+    )
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
+    parser.add_argument("path", help="a Run, an adapter, a Trainer's output, or (before what was tuned from it) a base")
+    parser.add_argument(
+        "second", nargs="?", metavar="path", help="what was tuned from the first, or another to compare"
+    )
+    parser.add_argument("--base", help="the model that an adapter or a Trainer's output began with, if it is not found")
+    parser.add_argument("--top", type=int, default=12, help="how many matrices to list")
+    parser.add_argument("--all", action="store_true", help="compute every effective rank, however long it takes")
+    chosen = parser.parse_args(arguments)
+    console = Console()
+    if chosen.second is None:
+        first, other = open_run(chosen.path, chosen.base), None
+    else:
+        first, other = open_two(chosen.path, chosen.second)
+    faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
+    if other is not None:
+        show_comparison(first, other, console, chosen.top)
+    return int(any(faults))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

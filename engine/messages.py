@@ -1,0 +1,3 @@
+"""What is a chat message? A dictionary with "role" and "content", as transformers' chat templates take it."""
+
+Message = dict[str, str]

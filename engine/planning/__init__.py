@@ -1,0 +1,1 @@
+"""What will it need? Memory and sizes, before anything is loaded."""

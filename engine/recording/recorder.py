@@ -1,0 +1,319 @@
+"""What turns a training into a Run? A `Recorder`, which `CaptureCallback` and `capture()` drive step by step.
+
+It decides once what is kept (`engine.recording.trained`, `engine.recording.schedule`), says so, and from then on writes
+what it is told: metrics and answers as lines, the weights' changes through `engine.recording.writer`, beside training.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+
+from engine.errors import InputError
+from engine.evaluate import Evaluator
+from engine.recording.lock import lock, unlock
+from engine.recording.resume import RECORDS, adopt, holds_run, rewind
+from engine.recording.schedule import (
+    DEFAULT_BUDGET,
+    EvaluateAt,
+    Every,
+    allot,
+    capture_schedule,
+    count_captures,
+    evaluation_schedule,
+    named,
+    parse_bytes,
+    readable,
+)
+from engine.recording.trained import Part, find_trained
+from engine.recording.writer import Writer, is_sharded, save_start, size_of
+from engine.run.format import FORMAT, START_SCRATCH, VERSION, write_json
+from engine.run.run import Run
+from engine.run.sketch import Level
+
+
+def check_free(out: str | Path) -> Path:
+    """The folder `out`, not there yet or empty. Raises InputError if it holds anything or cannot be written."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        holds = "another run" if holds_run(out) else "other files"
+        raise InputError(f"{out} already holds {holds}; give another folder, or delete it first")
+    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{out} cannot be written: {there} is not a folder that you may write to; give another folder")
+    return out
+
+
+def claim_folder(out: str | Path) -> Path:
+    """Make the folder of a run. Raises InputError as `check_free` does."""
+    out = check_free(out)
+    try:
+        (out / "captures").mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); give another folder") from None
+    return out
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, host and command, so that a run can be made again."""
+    packages = ("torch", "transformers", "peft", "bitsandbytes", "numpy")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "host": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+        "command": " ".join(sys.argv),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def process_number() -> int:
+    """This process's number among those that train together; the first writes."""
+    shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if shared else 0
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
+    inside: Any = model
+    while True:
+        if isinstance(inside, nn.parallel.DistributedDataParallel):
+            inside = inside.module
+        elif hasattr(inside, "_orig_mod"):
+            inside = inside._orig_mod
+        elif hasattr(inside, "get_base_model"):
+            inside = inside.get_base_model()
+        else:
+            return inside
+
+
+def agreed(value: Any, sharded: bool) -> Any:
+    """The first process's value, where the others take part in every capture: they must not decide otherwise."""
+    box = [value]
+    if sharded:
+        torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+class Recorder:
+    """Writes one Run. `start`, then `step` after every optimizer step, then `finish`.
+
+    every, budget: see the schedule. modules: patterns of the names to capture. evaluator: graded at the steps
+    of `evaluate_at`, see `evaluation_schedule`. total: the number of the last step, if known. resumed: the steps that
+    were done before; the Run that `out` then holds goes on from there. source: where the base model's files are
+    (default: what the model says). info: what else run.json shall hold (method, data, settings, ...). say: print what
+    is kept, once.
+    Raises InputError, before training begins, for whatever cannot be captured.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        out: str | Path,
+        *,
+        every: Every = "auto",
+        modules: str | list[str] | None = None,
+        budget: str | int | None = DEFAULT_BUDGET,
+        evaluator: Evaluator | None = None,
+        evaluate_at: EvaluateAt = 12,
+        total: int | None = None,
+        resumed: int = 0,
+        source: str | None = None,
+        info: dict[str, Any] | None = None,
+        say: bool = True,
+    ) -> None:
+        began = time.perf_counter()
+        self.model, self.evaluator, self.folder, self.resumed = model, evaluator, Path(out), resumed
+        everything = find_trained(model)
+        self.trained = find_trained(model, modules) if modules else everything
+        self.writes, sharded = process_number() == 0, is_sharded(self.trained)
+        if evaluator and sharded:
+            raise InputError(
+                "the model is sharded over processes; capture it without an evaluator, and grade its result"
+            )
+        self.budget = None if budget is None else parse_bytes(budget)
+        goes_on = agreed(self.writes and resumed > 0 and holds_run(self.folder), sharded)
+        sizes = {name: size_of(part) for name, part in self.trained.items()}
+        self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
+        self._evaluated_at = evaluation_schedule(evaluate_at, total)
+        if goes_on and self.writes:
+            adopt(self.folder, self.trained, resumed)
+            self._lock = lock(self.folder)
+        elif not goes_on:
+            captures = count_captures(self._captured_at, total, resumed)
+            for name, level in allot(sizes, captures, self.budget).items():
+                if level is not None:
+                    self.trained[name].about["sketch"] = list(level)
+        levels = {name: part.about["sketch"] for name, part in self.trained.items() if "sketch" in part.about}
+        for name, sketched in agreed(levels, sharded).items():
+            self.trained[name].about["sketch"] = sketched
+        kept = self._kept(everything, every, total)
+        self.info = {"format": FORMAT, "version": VERSION, **self._describe(source), **(info or {}), "capture": kept}
+        if self.writes:
+            self.info = self._open(rewind(self.folder, resumed) if goes_on else None)
+        if sharded or self.writes:
+            if not goes_on:
+                save_start(self.folder, self.trained, self.writes)
+            self.writer: Writer | None = Writer(self.folder, self.trained, self.writes, self._note, self.budget)
+            self.writer.kept = agreed(self.writer.kept, sharded)
+        else:
+            self.writer = None
+        self._last_captured = self._last_evaluated = resumed if goes_on else -1
+        self._seconds = {"capture": time.perf_counter() - began, "evaluation": 0.0}
+        self._began = began
+        if say and self.writes:
+            print(self._opening(goes_on), file=sys.stderr)
+
+    def _open(self, before: dict[str, Any] | None) -> dict[str, Any]:
+        """Make or take over the folder, open its files, and give what run.json says now."""
+        info = self.info
+        if before is None:
+            claim_folder(self.folder)
+            self._lock = lock(self.folder)
+            if self.resumed:
+                info["began_at"] = self.resumed
+        else:
+            keep: dict[str, Any] = {key: before[key] for key in ("created", "seconds", "began_at") if key in before}
+            info = {**before, **info, **keep, "resumed": [*before.get("resumed", []), self.resumed]}
+        info["status"] = "running"
+        self._files: dict[str, TextIO] = {name: (self.folder / name).open("a", encoding="utf-8") for name in RECORDS}
+        write_json(self.folder / "run.json", info)
+        return info
+
+    def _describe(self, source: str | None) -> dict[str, Any]:
+        model = unwrapped(self.model)
+        source = source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown"
+        adapted = any(part.about["kind"] != "delta" for part in self.trained.values())
+        total = trainable = 0
+        for name, parameter in self.model.named_parameters():
+            # bitsandbytes packs parameters: count what a weight matrix holds, not what it is stored in.
+            state = getattr(parameter, "quant_state", None)
+            trainable += parameter.numel() * parameter.requires_grad
+            if not any(extra in name for extra in (".lora_", ".modules_to_save.", ".trainable_tokens_")):
+                total += state.shape.numel() if state else parameter.numel()
+        return {
+            "method": {"name": "lora" if adapted else "full"},
+            "model": {
+                "name": Path(source).name,
+                "source": source,
+                "architecture": type(model).__name__.removeprefix("FSDP"),
+                "parameters": total,
+                "trainable": trainable,
+            },
+            "modules": {name: part.about for name, part in self.trained.items()},
+            **provenance(),
+        }
+
+    def _kept(self, everything: dict[str, Part], every: Every, total: int | None) -> dict[str, Any]:
+        """What run.json says about the choice: counts of trained matrices and vectors, how they are kept."""
+        matrices = [part for part in self.trained.values() if len(part.about["shape"]) == 2]
+        sketched = [part for part in matrices if "sketch" in part.about]
+        return {
+            "every": named(every),
+            "budget": self.budget,
+            "steps": total,
+            "exact_matrices": len(matrices) - len(sketched),
+            "sketched_matrices": len(sketched),
+            "sketch": max((part.about["sketch"] for part in sketched), default=None),
+            "vectors": len(self.trained) - len(matrices),
+            "left_out": len(everything) - len(self.trained),
+        }
+
+    def _opening(self, goes_on: bool) -> str:
+        kept = self.info["capture"]
+        words = [f"{kept['exact_matrices']} matrices and {kept['vectors']} vectors exactly"]
+        if kept["sketched_matrices"]:
+            level = Level(*kept["sketch"])
+            parts = ["exact norm"]
+            parts += [f"{level.triplets} singular directions"] if level.triplets else []
+            parts += [f"a picture of at most {level.side} x {level.side}"] if level.side else []
+            words.append(f"{kept['sketched_matrices']} matrices too large for budget={readable(self.budget or 0)} as a "
+                         f"summary ({', '.join(parts)})")  # fmt: skip
+        left = f"leaves out {kept['left_out']} others by modules=" if kept["left_out"] else "leaves nothing out"
+        assert self.writer is not None
+        until = "?" if kept["steps"] is None else kept["steps"]
+        captures = count_captures(self._captured_at, kept["steps"], self.resumed)
+        size = f"about {readable(self.writer.once + captures * self.writer.each)}"
+        if kept["steps"] is None:
+            size = f"{readable(self.writer.each)} a capture" + (
+                f", thinned to stay within {readable(self.budget)}" if self.budget else ""
+            )
+        begins = f"goes on from step {self.resumed}" if goes_on else "keeps"
+        return (
+            f"capture {begins}{': ' if goes_on else ' '}{' and '.join(words)}; {left}; every={kept['every']} of "
+            f"{until} steps, {size} in {self.folder}"
+        )
+
+    def start(self) -> None:
+        """Capture and evaluate the step before training: every delta is zero. A Run that goes on has it already."""
+        self.step(self.resumed)
+
+    def step(self, step: int, last: bool = False) -> None:
+        """After optimizer step `step` (1, 2, ...): capture and evaluate if a schedule says so, or if it is the last."""
+        first = step == self.resumed
+        if step > self._last_captured and (first or last or self._captured_at(step)):
+            self._capture(step, first or last)
+        if self.evaluator and self.writes and step > self._last_evaluated and (last or self._evaluated_at(step)):
+            self._evaluate(step)
+
+    def log(self, step: int, values: Mapping[str, Any], event: str = "train") -> None:
+        """Write one line of metrics: of training (loss in nats a token, learning_rate, ...) or of an evaluation."""
+        self._write("metrics.jsonl", {"step": step, "event": event, **values})
+
+    def _capture(self, step: int, surely: bool) -> None:
+        began = time.perf_counter()
+        if self.writer is not None and self.writer.capture(step, surely):
+            self._last_captured = step
+        self._seconds["capture"] += time.perf_counter() - began
+
+    def _note(self, step: int, norms: dict[str, float]) -> None:
+        self._write("norms.jsonl", {"step": step, "norms": norms})
+
+    def _evaluate(self, step: int) -> None:
+        began = time.perf_counter()
+        assert self.evaluator is not None
+        result = self.evaluator(self.model)
+        self.log(step, {"exact": result.exact, "loss": result.loss}, "eval")
+        for answer in result.answers:
+            self._write("answers.jsonl", {"step": step, **answer})
+        self._last_evaluated = step
+        self._seconds["evaluation"] += time.perf_counter() - began
+
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        if self.writes:
+            try:
+                self._files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._files[name].flush()
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder / name} cannot be written ({error.strerror}); free some space"
+                ) from None
+
+    def finish(self, step: int, status: str = "finished") -> Run | None:
+        """Capture and evaluate the last step, close the files, and open the Run (None but in the first process)."""
+        if status == "finished":
+            self.step(step, last=True)
+        if self.writer is not None:
+            began = time.perf_counter()
+            self.writer.close()
+            self._seconds["capture"] += time.perf_counter() - began
+            self._seconds["beside"] = self.writer.seconds
+        if not self.writes:
+            return None
+        for file in self._files.values():
+            file.close()
+        if status == "finished":  # a stopped run may go on, and then needs what its summaries are measured from
+            (self.folder / START_SCRATCH).unlink(missing_ok=True)
+        seconds = {"total": time.perf_counter() - self._began, **self._seconds}
+        before = self.info.get("seconds", {})
+        self.info["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
+        self.info |= {"status": status, "steps": step}
+        write_json(self.folder / "run.json", self.info)
+        unlock(self.folder, self._lock)
+        return Run.load(self.folder)

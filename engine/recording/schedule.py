@@ -1,0 +1,151 @@
+"""When is what captured, and within which budget? Schedules of steps, and the choice between exact and summarised."""
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.errors import InputError
+from engine.run.sketch import LEVELS, Level
+
+Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
+EvaluateAt = int | Callable[[int], bool]
+DEFAULT_BUDGET = "1GB"
+FUNCTION = "a function of the step"  # what a run says of a schedule that it cannot hold
+_AUTO_BYTES = 150_000_000  # what "auto" aims for
+HEADER = 150  # bytes that a file's header spends on a tensor, at most about
+_MANY = 1_000  # steps that a loop of unknown length is taken to have when room is allotted
+
+
+def capture_schedule(every: Every, bytes_each: int, total: int | None, aim: int = _AUTO_BYTES) -> Callable[[int], bool]:
+    """Which steps are captured, besides step 0 and the last.
+
+    every: a number n, each n-th step; {0: 1, 100: 10}, each step at first and from step 100 each 10th; a list of
+    steps; a function of the step; or "auto": all at first, then sparser, some `aim` bytes in all. bytes_each: of one
+    capture. total: the number of steps, if known. Raises InputError for anything else.
+    """
+    if callable(every):
+        return every
+    if isinstance(every, Mapping):
+        return _strides(every)
+    if not isinstance(every, str | int) and isinstance(every, Collection):
+        steps = frozenset(every)
+        if not all(isinstance(step, int) and step >= 0 for step in steps):
+            raise InputError(f"every is {every!r}; a list of steps holds whole numbers from 0 on")
+        return lambda step: step in steps
+    if every != "auto":
+        if not isinstance(every, int) or every < 1:
+            raise InputError(f"every is {every!r}; capture every 1st, 2nd, ... step, or 'auto'")
+        return lambda step: step % every == 0
+    room = min(80, max(12, aim // max(1, bytes_each)))
+    if total is None:  # an endless loop: ever sparser, so that the run grows with the logarithm of its steps
+        return lambda step: step <= 8 or math.floor(math.log(step, 1.15)) > math.floor(math.log(step - 1, 1.15))
+    dense = room // 4
+    stride = max(1, math.ceil((total - dense) / (room - dense)))
+    return lambda step: step <= dense or (total - step) % stride == 0
+
+
+def _strides(every: Mapping[int, int]) -> Callable[[int], bool]:
+    """{0: 1, 100: 10}: the stride that holds from each step on. Before the first one named, nothing is captured."""
+    if not every or not all(isinstance(n, int) and n >= 0 for n in every) or not all(n >= 1 for n in every.values()):
+        raise InputError(f"every is {dict(every)!r}; give the stride from each step on, such as {{0: 1, 100: 10}}")
+    starts = sorted(every, reverse=True)
+
+    def captured(step: int) -> bool:
+        start = next((start for start in starts if step >= start), None)
+        return start is not None and (step - start) % every[start] == 0
+
+    return captured
+
+
+def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bool]:
+    """Which steps are evaluated. at: a function of the step, or a number: step 0, the last, and about so many between,
+    closer together at first, when most is learned and lost. Without a known total, step 0 only. Raises InputError for
+    a number below 1.
+    """
+    if callable(at):
+        return at
+    if at < 1:
+        raise InputError(f"evaluate_at is {at}; evaluate at least once between the first step and the last")
+    steps = {round((total or 0) * (part / at) ** 1.5) for part in range(at + 1)}
+    return lambda step: step in steps
+
+
+def named(every: Every) -> Any:
+    """What run.json says of it."""
+    if callable(every):
+        return FUNCTION
+    return {str(k): v for k, v in every.items()} if isinstance(every, Mapping) else _as_json(every)
+
+
+def _as_json(every: Any) -> Any:
+    return every if isinstance(every, int | str) else sorted(every)
+
+
+def parse_bytes(budget: str | int) -> int:
+    """ "200MB" -> 200,000,000. Raises InputError for what is no size."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(budget).upper())
+    if not found or float(found[1]) <= 0:
+        raise InputError(f"budget is {budget!r}; give a size such as '200MB', '2GB' or a number of bytes")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " "))
+
+
+def readable(size: int) -> str:
+    """200,000,000 -> "200 MB"."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size / 1000:.3g} kB"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one part costs, in bytes. once: beside the captures. exact: in each. shape: of its delta, if a matrix."""
+
+    once: int
+    exact: int
+    shape: tuple[int, ...] | None
+
+    def sketch(self, level: Level) -> int:
+        assert self.shape is not None
+        shapes = level.shapes(self.shape).values()
+        return HEADER * len(shapes) + 4 * sum(math.prod(shape) for shape in shapes)
+
+
+def count_captures(captured: Callable[[int], bool], total: int | None, first: int = 0) -> int:
+    """How many captures there will be from step `first` on, that one and the last included."""
+    last = first + _MANY if total is None else max(total, first)
+    return sum(1 for step in range(first, last + 1) if step in (first, last) or captured(step))
+
+
+def allot(sizes: Mapping[str, Size], captures: int, budget: int | None) -> dict[str, Level | None]:
+    """What is kept of each part, so that the whole run stays within the budget: None for all of it, or a sketch.
+
+    Vectors are always kept. The richest sketch that fits for every matrix is taken; what is left then buys exactness,
+    for the smallest matrices first, so that as many as possible have it.
+    """
+    whole = {name: size.once + captures * size.exact for name, size in sizes.items()}
+    if budget is None or sum(whole.values()) <= budget:
+        return dict.fromkeys(sizes)
+    matrices = {name: size for name, size in sizes.items() if size.shape is not None}
+    room = budget - sum(cost for name, cost in whole.items() if name not in matrices)
+    for level in LEVELS:
+        least = {name: min(captures * size.sketch(level), whole[name]) for name, size in matrices.items()}
+        if sum(least.values()) <= room:
+            break
+    else:
+        raise InputError(
+            f"budget={readable(budget)} has no room for {captures} captures of even the norms of {len(matrices)} "
+            f"matrices and all vectors ({readable(budget - room + sum(least.values()))}); give more, or capture "
+            "fewer steps (every=) or modules"
+        )
+    room -= sum(least.values())
+    chosen: dict[str, Level | None] = dict.fromkeys(sizes)
+    for name in sorted(matrices, key=whole.__getitem__):
+        extra = whole[name] - least[name]
+        if extra > max(0, room) and extra > 0:
+            chosen[name] = level
+        else:
+            room -= extra
+    return chosen

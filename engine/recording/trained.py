@@ -1,0 +1,261 @@
+"""Which weights does training change, and what is each one's delta-W made of? Any model, any kind of PEFT's LoRA.
+
+`find_trained` walks a model once and gives a `Part` for every module that is trained: the live tensors to copy at a
+captured step, the tensors of the start to compare with, and what run.json says about it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.integrations import dequantize_module_weight
+from peft.utils.other import ModulesToSaveWrapper
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from engine.errors import InputError
+from engine.run.delta import factor_names, magnitude_name
+
+_FRONT = re.compile(r"^(?:module\.|base_model\.model\.)+")
+_INSIDE = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_PEFT_INSIDE = re.compile(r"\.(?:base_layer|original_module|token_adapter|modules_to_save\.[^.]+)(?=\.|$)")
+# Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
+_FROM_START = ("pissa", "olora", "corda", "loftq", "lora_ga")
+# Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
+_PLAIN_VARIANTS = {"VeloraLinearVariant", "MiCALinearVariant", "MiCAEmbeddingVariant"}
+
+
+@dataclass
+class Part:
+    """One module that training changes.
+
+    about: its entry in run.json; "kind" is "lora" (factors), "dora" (factors and magnitude) or "delta" (whole).
+    live: tensor of a capture -> the live tensor that it comes from. start: tensor -> how to get its value before
+    training. scale: a whole one's delta is this many times the live tensor (lora_bias), where it has no start.
+    """
+
+    about: dict[str, Any]
+    live: dict[str, torch.Tensor]
+    start: dict[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
+    scale: float = 1.0
+
+    @cached_property
+    def start_like(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Type and shape of each tensor of the start. Getting one may mean dequantising it: so, once."""
+        tensors = ((name, get()) for name, get in self.start.items())
+        return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors}
+
+
+def clean(path: str) -> str:
+    """The base model's own name for a path in a model that DDP, PEFT, `torch.compile` or FSDP have wrapped."""
+    return _PEFT_INSIDE.sub("", _FRONT.sub("", _INSIDE.sub("", path)))
+
+
+def find_trained(model: nn.Module, modules: str | list[str] | None = None) -> dict[str, Part]:
+    """Every module that has gradients, by the base model's names, tied weights once.
+
+    modules: keep only the names that match one of these patterns ("*.q_proj", "model.layers.0.*"). Raises InputError
+    if nothing is trained or nothing matches, or for an adapter whose change is no delta-W.
+    """
+    begun = _initialisations(model)
+    found: dict[str, Part] = {}
+    owned: set[int] = set()
+    first = {id(parameter): clean(path) for path, parameter in model.named_parameters()}
+    paths = dict(model.named_parameters(remove_duplicate=False))
+    layers = dict(model.named_modules())
+    for path, layer in layers.items():
+        if isinstance(layer, LoraLayer):
+            adapters = [a for a in layer.active_adapters if a in layer.lora_A or a in layer.lora_embedding_A]
+            tensors = {a: _factors(layer, a) for a in adapters}
+            if any(t.requires_grad for pair in tensors.values() for t in pair):
+                _check_lora(layer, adapters, path)
+                _add_lora(found, clean(path), layer, tensors, first)
+                _add_start(found[clean(path)], layer, any(begun.get(a, "").startswith(_FROM_START) for a in adapters))
+            owned |= {id(p) for name, p in layer.named_parameters() if name.startswith("lora_")}
+        elif isinstance(layer, TrainableTokensLayer):
+            if layer.tied_adapter is None:  # a tied one is the same rows again
+                _add_tokens(found, clean(path), layer)
+            owned |= {id(p) for p in layer.trainable_tokens_delta.values()}
+        elif isinstance(layer, BaseTunerLayer):
+            raise InputError(f"{path} is adapted by {type(layer).__name__}; of PEFT's methods, capture knows LoRA only")
+    for path, parameter in model.named_parameters():  # tied weights come once
+        if parameter.requires_grad and id(parameter) not in owned:
+            _add_whole(found, path, parameter, layers, paths)
+    if not found:
+        raise InputError(
+            "nothing in this model is trainable: no parameter has requires_grad set, so there is nothing to capture"
+        )
+    _check_tensors(found)
+    return _matching(found, modules)
+
+
+def _matching(found: dict[str, Part], modules: str | list[str] | None) -> dict[str, Part]:
+    if modules is None:
+        return found
+    patterns = [modules] if isinstance(modules, str) else list(modules)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in found):
+            raise InputError(
+                f"modules={pattern!r} matches nothing that is trained; there are, for example: "
+                f"{', '.join(list(found)[:4])}"
+            )
+    return {name: part for name, part in found.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def _factors(layer: LoraLayer, adapter: str) -> tuple[torch.Tensor, torch.Tensor]:
+    if adapter in layer.lora_embedding_A:
+        return layer.lora_embedding_A[adapter], layer.lora_embedding_B[adapter]
+    return layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+
+
+def _add_lora(
+    found: dict[str, Part],
+    name: str,
+    layer: LoraLayer,
+    tensors: dict[str, tuple[torch.Tensor, torch.Tensor]],
+    first: dict[int, str],
+) -> None:
+    base = layer.get_base_layer()
+    embedding = isinstance(base, nn.Embedding)
+    (a, b), *others = tensors.values()
+    adapter = next(iter(tensors))
+    about = {
+        "kind": "lora",
+        "shape": [a.shape[1], b.shape[0]] if embedding else [b.shape[0], a.shape[1]],
+        "r": a.shape[0] + sum(more.shape[0] for more, _ in others),
+        "scaling": 1.0 if others else float(layer.scaling[adapter]),
+        "base_parameter": first.get(id(getattr(base, "weight", None)), f"{name}.weight"),
+        "transposed": bool(getattr(layer, "fan_in_fan_out", False)) and not embedding,
+    }
+    if embedding:
+        about["embedding"] = True
+    if others:
+        about["adapters"] = {
+            a: {"r": pair[0].shape[0], "scaling": float(layer.scaling[a])} for a, pair in tensors.items()
+        }
+    part = Part(about, {})
+    for (name_a, name_b), pair in zip(factor_names(name, about).values(), tensors.values(), strict=True):
+        part.live |= {name_a: pair[0], name_b: pair[1]}
+    if adapter in getattr(layer, "lora_magnitude_vector", ()):
+        about |= {"kind": "dora", "magnitude": True}
+        part.live[magnitude_name(name)] = layer.lora_magnitude_vector[adapter].weight
+    found[name] = part
+    if getattr(layer, "lora_bias", {}).get(adapter):
+        bias = layer.lora_B[adapter].bias
+        whole = {"kind": "delta", "shape": list(bias.shape), "parameter": f"{name}.bias"}
+        whole["base_parameter"] = whole["parameter"]
+        found[f"{name}.bias"] = Part(whole, {f"{name}.bias": bias}, scale=float(layer.scaling[adapter]))
+
+
+def _add_start(part: Part, layer: LoraLayer, inside_w: bool) -> None:
+    """What the change is measured from: for DoRA the W that it rescales, for PiSSA and its like B0 and A0."""
+    if inside_w:
+        part.about["from_start"] = True
+        part.start = {name: partial(_itself, tensor) for name, tensor in part.live.items()}
+    if part.about["kind"] == "dora":
+        part.start[part.about["base_parameter"]] = lambda: dequantize_module_weight(layer.get_base_layer())
+
+
+def _itself(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _add_tokens(found: dict[str, Part], name: str, layer: TrainableTokensLayer) -> None:
+    """trainable_token_indices: new values for some rows of an embedding, the others are as they were."""
+    for adapter in layer.active_adapters:
+        values = layer.trainable_tokens_delta.get(adapter)
+        if values is None or not values.requires_grad:
+            continue
+        if name in found:
+            raise InputError(f"{name} has several adapters with trained tokens at once; activate one of them")
+        parameter = f"{name}.weight"
+        about = {
+            "kind": "delta",
+            "shape": list(layer.get_base_layer().weight.shape),
+            "parameter": parameter,
+            "base_parameter": parameter,
+            "rows": [int(index) for index in layer.token_indices[adapter]],
+        }
+        found[name] = Part(
+            about, {parameter: values}, {parameter: partial(_itself, layer.trainable_tokens_original[adapter])}
+        )
+
+
+def _add_whole(
+    found: dict[str, Part],
+    path: str,
+    parameter: nn.Parameter,
+    layers: dict[str, nn.Module],
+    paths: dict[str, nn.Parameter],
+) -> None:
+    wrapper, _, inside = path.partition(".modules_to_save.")
+    before: torch.Tensor = parameter
+    if inside:  # PEFT trains a copy, and keeps the original beside it
+        adapter, _, rest = inside.partition(".")
+        owner_of_copies = layers[wrapper]
+        if isinstance(owner_of_copies, ModulesToSaveWrapper) and adapter not in owner_of_copies.active_adapters:
+            return
+        before = paths.get(f"{wrapper}.original_module.{rest}", parameter)
+    name = clean(path)
+    owner, _, leaf = path.rpartition(".")
+    transposed = isinstance(layers[owner], Conv1D) and leaf == "weight"  # GPT-2 stores (in, out)
+    shape = list(reversed(parameter.shape)) if transposed else list(parameter.shape)
+    about = {"kind": "delta", "shape": shape, "parameter": name, "base_parameter": name, "transposed": transposed}
+    found[name.removesuffix(".weight")] = Part(about, {name: parameter}, {name: partial(_itself, before)})
+
+
+def _initialisations(model: nn.Module) -> dict[str, str]:
+    """How each adapter of PEFT's was initialised, which its layers do not tell. Refuses what has no delta-W."""
+    begun = {}
+    for module in model.modules():
+        if type(module).__name__ == "FullyShardedDataParallel":
+            raise InputError("the model is wrapped by FSDP 1, which flattens its weights; set fsdp_version to 2")
+        for adapter, config in getattr(module, "peft_config", {}).items():
+            if getattr(config, "is_prompt_learning", False):
+                raise InputError(
+                    f"adapter {adapter!r} is {config.peft_type}, which trains prompts and changes no weight; "
+                    "capture knows LoRA and full fine-tuning"
+                )
+            begun[adapter] = str(getattr(config, "init_lora_weights", True)).lower()
+    return begun
+
+
+def _check_lora(layer: LoraLayer, adapters: list[str], path: str) -> None:
+    if isinstance(layer, ParamWrapper):
+        raise InputError(
+            f"{path} is adapted through target_parameters, which capture cannot follow; use target_modules"
+        )
+    base = layer.get_base_layer()
+    if isinstance(base, nn.modules.conv._ConvNd | nn.MultiheadAttention):
+        raise InputError(f"{path} adapts a {type(base).__name__}; capture knows LoRA on linear layers and embeddings")
+    for adapter in adapters:
+        variant = type(layer.lora_variant.get(adapter)).__name__
+        if "Dora" in variant:
+            if len(adapters) > 1:
+                raise InputError(f"{path} has DoRA among several active adapters; capture follows DoRA alone")
+        elif variant not in {"NoneType", *_PLAIN_VARIANTS}:
+            raise InputError(
+                f"{path} uses LoRA's variant {variant.removesuffix('Variant')}, whose change is no fixed B A; "
+                "capture knows plain, rank-stabilised and DoRA"
+            )
+        if getattr(layer, "lora_bias", {}).get(adapter) and len(adapters) > 1:
+            raise InputError(f"{path} has lora_bias among several active adapters; capture follows one with it")
+
+
+def _check_tensors(found: dict[str, Part]) -> None:
+    for name, part in found.items():
+        for tensor in part.live.values():
+            if hasattr(tensor, "ds_id"):
+                raise InputError(f"{name} is sharded by DeepSpeed ZeRO-3, which capture cannot gather; use FSDP2")
+            if tensor.device.type == "meta":
+                raise InputError(f"{name} has no values yet (device 'meta'); load the model before capturing it")
+            if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+                raise InputError(f"{name} is trained in {tensor.dtype}; capture knows float32, float16 and bfloat16")

@@ -1,0 +1,110 @@
+"""What is delta-W, given what a capture holds? LoRA's factors of every kind, put together in numpy.
+
+Used on both sides: by `engine.run.run` when a Run is read, by `engine.recording.writer` when a norm or a sketch is
+computed. `about` is a module's entry in run.json.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PEFT_PREFIX = "base_model.model."
+Read = Callable[[str], np.ndarray]
+
+
+class Factors(NamedTuple):
+    """LoRA's factors of one matrix (Hu et al. 2021): delta-W = scaling * B @ A.
+
+    A: (r, in), random at the start. B: (out, r), zero at the start. scaling: alpha / r (or alpha / sqrt(r)).
+    """
+
+    B: np.ndarray
+    A: np.ndarray
+    scaling: float
+
+    def product(self) -> np.ndarray:
+        """delta-W, (out, in), float32."""
+        return np.float32(self.scaling) * (self.B @ self.A)
+
+
+def factor_names(module: str, about: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The tensors A and B of each adapter, by PEFT's names: its saved ones, or with the adapter's if there are several.
+
+    An embedding's factors lie the other way round: lora_embedding_A is (r, tokens), lora_embedding_B (width, r).
+    """
+    kind, leaf = ("lora_embedding", "") if about.get("embedding") else ("lora", ".weight")
+    several = about.get("adapters")
+    return {
+        adapter: (
+            f"{PEFT_PREFIX}{module}.{kind}_A{'.' + adapter if several else ''}{leaf}",
+            f"{PEFT_PREFIX}{module}.{kind}_B{'.' + adapter if several else ''}{leaf}",
+        )
+        for adapter in several or ["default"]
+    }
+
+
+def magnitude_name(module: str) -> str:
+    return f"{PEFT_PREFIX}{module}.lora_magnitude_vector"
+
+
+def factors(module: str, about: dict[str, Any], read: Read, start: Read, adapter: str | None = None) -> Factors:
+    """B (out, r), A (r, in) and scaling, whose product is LoRA's delta-W exactly.
+
+    Several adapters add up: their factors stand side by side, each B times its scaling. Where the initialisation took
+    its own product out of W (PiSSA and its like), what changed is B A - B0 A0 = (B - B0) A + B0 (A - A0): 2r columns.
+    adapter: only that one's.
+    """
+    found = []
+    for name, pair in factor_names(module, about).items():
+        if adapter in (None, name):
+            a, b = read(pair[0]), read(pair[1])
+            if about.get("from_start"):
+                a0, b0 = start(pair[0]), start(pair[1])
+                a, b = np.concatenate([a, a - a0]), np.concatenate([b - b0, b0], axis=1)
+            if about.get("embedding"):
+                a, b = b.T, a.T
+            found.append(Factors(b, a, about["adapters"][name]["scaling"] if "adapters" in about else about["scaling"]))
+    if len(found) == 1:
+        return found[0]
+    return Factors(
+        np.concatenate([np.float32(each.scaling) * each.B for each in found], axis=1),
+        np.concatenate([each.A for each in found]),
+        1.0,
+    )
+
+
+def dora(weight: np.ndarray, product: np.ndarray, magnitude: np.ndarray, embedding: bool) -> np.ndarray:
+    """DoRA's delta-W (Liu et al. 2024, equation 5): m * (W + sBA) / ||W + sBA|| - W, (out, in), float32.
+
+    The norm is each output's, as PEFT has it: a row of W, for an embedding a column. magnitude: m, (out,) or (width,).
+    """
+    moved = weight + product
+    norm = np.linalg.norm(moved, axis=0 if embedding else 1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a row of zeros has no direction: PEFT computes NaN too
+        return moved * (magnitude.reshape(norm.shape) / norm) - weight
+
+
+def whole_delta(module: str, about: dict[str, Any], read: Read, start: Read) -> np.ndarray:
+    """delta-W of a module that is kept as factors, DoRA's too: (out, in), float32."""
+    product = factors(module, about, read, start).product()
+    if not about.get("magnitude"):
+        return product
+    weight = start(about["base_parameter"])
+    weight = weight.T if about.get("transposed") else weight
+    return dora(weight, product, read(magnitude_name(module)), bool(about.get("embedding")))
+
+
+def factored_norm(of: Factors) -> float:
+    """The Frobenius norm of scaling * B A, in r dimensions, from Gram matrices in float64. NaN if a factor is."""
+    b, a = of.B.astype(np.float64), of.A.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a factor that is infinite gives a norm that is no number
+        return float(abs(of.scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
+
+
+def norm(matrix: np.ndarray) -> float:
+    """The Frobenius norm of any float32 array, summed in float64 every 4096 elements, without a copy of it."""
+    flat = matrix.reshape(-1)
+    whole = len(flat) // 4096 * 4096
+    rows, rest = flat[:whole].reshape(-1, 4096), flat[whole:]
+    return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64) + np.dot(rest, rest)))

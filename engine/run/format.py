@@ -1,0 +1,78 @@
+"""What lies in a Run's folder, and how is it written? Standard formats only:
+
+    run.json               format version, method, model, data, settings, modules, seed, versions, host, status
+    metrics.jsonl          {"step", "event": "train", "loss", "learning_rate", "grad_norm", ...}   a logged step
+                           {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats}} an evaluation
+    answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
+    norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
+    captures/step-000120.safetensors    the weights' change since step 0, in float32
+    start.safetensors      the weights before training that a delta-W was or will be computed from
+    adapter/ or model/     the result, in PEFT's or transformers' own format
+
+A capture holds, for a LoRA module, PEFT's own tensors (`base_model.model.<module>.lora_A.weight`, `lora_B`), so
+that the file is the adapter of that step; for a parameter that is trained whole, its delta under PyTorch's name
+(`<module>.weight`), (out, in) even where the model stores (in, out). Reading needs neither torch nor transformers.
+A run that was killed opens: half a last line is left out, captures are renamed into place only when whole.
+
+What a module's entry in run.json says, by its "kind":
+    "lora"    "scaling", "r": delta-W = scaling B A. "adapters": several at once, the tensors then named
+              `...lora_A.<adapter>.weight`, which add up. "embedding": `lora_embedding_A` (r, tokens) and `_B`, whose
+              product is delta-W transposed. "from_start": B0 A0 of start.safetensors was taken out of W (PiSSA).
+    "dora"    the same and `...lora_magnitude_vector`: delta-W = m (W + sBA) / ||W + sBA|| - W, with W of the start.
+    "delta"   "parameter": the tensor. "rows": only these rows of an embedding are trained, and stored.
+    "sketch": [triplets, side], with any kind: the budget left room for a summary only, and the capture holds
+              `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `capture.sketch`) in place of the tensors.
+"base_parameter" names W in the base model's files, "transposed" says that they hold it as (in, out).
+run.json's "capture" says what was chosen and kept, "seconds" what it took, "resumed" at which steps training went on.
+Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.run.form import capture_step
+
+FORMAT = "glasstune-run"
+VERSION = 2
+START = "start.safetensors"
+START_SCRATCH = "start-scratch.safetensors"
+SKETCH_MARK = "#"
+HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
+
+
+def capture_path(folder: Path, step: int) -> Path:
+    return folder / "captures" / f"step-{step:06d}.safetensors"
+
+
+def captured_steps(folder: Path) -> list[int]:
+    steps = (capture_step(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
+    return sorted(step for step in steps if step is not None)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then rename, so that a kill leaves the old file or the new one, never half of either."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON-lines file. A last line without its line end was cut off by a kill: it is left out."""
+    if not path.exists():
+        return []
+    *whole, _ = path.read_bytes().split(b"\n")
+    records = []
+    for number, line in enumerate(whole, 1):
+        try:
+            records.append(json.loads(line.decode("utf-8")))
+        except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
+            why = getattr(error, "msg", None) or error
+            raise InputError(f"{path}, line {number}: not JSON ({why}); restore the file or delete the line") from None
+    return records

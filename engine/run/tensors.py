@@ -1,0 +1,262 @@
+"""What is in a checkpoint? The tensors of safetensors files, single or sharded, read one at a time.
+
+The safetensors library gives numpy no bfloat16, which most checkpoints are in, and maps whole files into memory. The
+format is simple (eight bytes with the header's length, a JSON header, the data), so this reads it directly: no torch,
+any floating type to float32, and never more in memory than what was asked for. Files are only ever read.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.run.form import is_count, is_shape, list_of
+
+SINGLE = ("model.safetensors", "adapter_model.safetensors")
+CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
+_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
+    f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
+}
+_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
+_CONVERT = {
+    "adapter_model.bin": "safetensors.torch.save_file(torch.load('adapter_model.bin', weights_only=True), "
+    "'adapter_model.safetensors')",
+    "pytorch_model.bin": "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)",
+}
+
+
+class Entry(NamedTuple):
+    """Where one tensor lies: its bytes begin at `start` of `file`."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * _BYTES[self.dtype]
+
+
+class Tensors:
+    """Every tensor of a safetensors file or of a folder's files, by name: `tensors.read(name)`, `tensors.entries`.
+
+    Only headers are read at first. stem: "model" or "adapter_model", where a folder holds both. Raises InputError,
+    naming the file, for what is missing, cut short or not safetensors.
+    """
+
+    def __init__(self, path: str | Path, stem: str | None = None) -> None:
+        self.path = Path(path)
+        self.files = find_files(self.path, stem)
+        self.entries: dict[str, Entry] = {}
+        for file in self.files:
+            self.entries |= read_header(file)
+        self.entries = {name: self.entries[name] for name in sorted(self.entries, key=_natural)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.entries[name].shape
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers there are in all."""
+        return sum(entry.size for entry in self.entries.values())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(entry.nbytes for entry in self.entries.values())
+
+    def read(self, name: str) -> np.ndarray:
+        """One tensor, float32, whatever it is stored as. Raises InputError if there is none of that name."""
+        if name not in self.entries:
+            raise InputError(f"{self.path} holds no tensor {name!r}; there are, for example, {self._some()}")
+        entry = self.entries[name]
+        values = np.empty(entry.size, np.float32)
+        for at, piece in self.pieces(name):
+            values[at : at + piece.size] = piece
+        return values.reshape(entry.shape)
+
+    def pieces(self, name: str, count: int = CHUNK) -> Iterator[tuple[int, np.ndarray]]:
+        """(position, values) of one tensor, `count` values at a time, in order: float32, flat, valid until the next."""
+        entry = self.entries[name]
+        raw = bytearray(min(count, entry.size) * _BYTES[entry.dtype])
+        values = np.empty(min(count, entry.size), np.float32)
+        with entry.file.open("rb", buffering=0) as file:
+            file.seek(entry.start)
+            for at in range(0, entry.size, count):
+                some = min(count, entry.size - at)
+                part = memoryview(raw)[: some * _BYTES[entry.dtype]]
+                if _fill(file, part) < len(part):
+                    raise InputError(f"{entry.file} ended while {name} was read; it was changed or cut short")
+                yield at, to_float32(part, entry.dtype, values[:some])
+
+    def _some(self) -> str:
+        return ", ".join(list(self.entries)[:3]) or "none at all"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts layer 2 before layer 10, as the model has them; files hold names in any order."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+
+
+def _fill(file: Any, part: memoryview) -> int:
+    """Read until `part` is full or the file ends: one unbuffered read may return less than was asked for."""
+    done = 0
+    while done < len(part) and (got := file.readinto(part[done:])):
+        done += got
+    return done
+
+
+def to_float32(raw: memoryview, dtype: str, out: np.ndarray) -> np.ndarray:
+    """Stored bytes as float32, in `out` (F32: a view of them). A bfloat16 is the upper half of a float32."""
+    if dtype == "F32":
+        return np.frombuffer(raw, "<f4")
+    if dtype == "BF16":
+        bits = out.view(np.uint32)
+        bits[:] = np.frombuffer(raw, "<u2")  # widened, then moved up: four times as fast as writing every second half
+        np.left_shift(bits, 16, out=bits)
+    elif dtype in ("F8_E4M3", "F8_E5M2"):
+        np.take(_float8(dtype), np.frombuffer(raw, np.uint8), out=out)
+    else:
+        out[:] = np.frombuffer(raw, _NUMPY[dtype])
+    return out
+
+
+@cache
+def _float8(dtype: str) -> np.ndarray:
+    """The 256 values of an 8-bit float (Micikevicius et al. 2022): sign, exponent, mantissa."""
+    mantissa, bias = (3, 7) if dtype == "F8_E4M3" else (2, 15)
+    code = np.arange(256)
+    exponent, fraction = (code & 127) >> mantissa, (code & (2**mantissa - 1)) / 2**mantissa
+    values = np.where(exponent == 0, fraction * 2.0 ** (1 - bias), (1 + fraction) * 2.0 ** (exponent - bias))
+    if dtype == "F8_E4M3":  # no infinities: only the last code is not a number
+        values[(code & 127) == 127] = np.nan
+    else:
+        values[exponent == 31] = np.where(fraction[exponent == 31] == 0, np.inf, np.nan)
+    return np.where(code < 128, values, -values).astype(np.float32)
+
+
+def find_files(path: Path, stem: str | None = None) -> list[Path]:
+    """The safetensors files of a checkpoint: a file itself, or those of a folder, sharded or not."""
+    if path.is_file():
+        if path.suffix != ".safetensors":
+            raise InputError(f"{path} is not a safetensors file; {_converting(path.name)}")
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist; give a folder with safetensors files, or one such file")
+    for name in [f"{stem}.safetensors"] if stem else SINGLE:
+        if (path / name).is_file():
+            return [path / name]
+        if (path / f"{name}.index.json").is_file():
+            return _shards(path / f"{name}.index.json")
+    others = sorted(path.glob("*.safetensors")) if stem is None else []
+    if len(others) == 1:
+        return others
+    if others:
+        raise InputError(
+            f"{path} holds {len(others)} safetensors files and no index.json that says which belong together"
+        )
+    pickles = sorted(file for end in ("bin", "pt", "pth") for file in path.glob(f"{stem or '*'}.{end}"))
+    pickles = [file for file in pickles if file.name not in _NO_WEIGHTS]
+    if pickles:
+        raise InputError(f"{path} holds only {pickles[0].name}: {_converting(pickles[0].name)}")
+    raise InputError(f"{path} is no checkpoint: it holds no {f'{stem}.' if stem else ''}safetensors file")
+
+
+def _converting(name: str) -> str:
+    command = next((how for known, how in _CONVERT.items() if name.startswith(known.split(".")[0])), None)
+    how = f"convert it with {command}" if command else "save it again with safetensors"
+    return f"a pickle can run any code when it is opened, so it is never opened here; {how}, where you trust it"
+
+
+def _shards(index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise InputError(f"{index} has no 'weight_map'; copy or download it again")
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{index} names {name!r}, which is no file of its own folder; copy or download it again")
+    files = [index.parent / name for name in sorted(set(weight_map.values()))]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise InputError(f"{index.parent} lacks {missing[0]}, one of the {len(files)} files that {index.name} names")
+    return files
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object. Raises InputError, naming the file, if it is anything else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); copy or download it again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object; copy or download it again")
+    return value
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """The tensors of one safetensors file, by name. Raises InputError if it is not whole."""
+    try:
+        with path.open("rb") as file:
+            size, first = os.fstat(file.fileno()).st_size, file.read(8)
+            length = int.from_bytes(first, "little")
+            text = file.read(length) if 8 + length <= size else b""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    if first == b"version ":
+        raise InputError(f"{path} is a Git LFS pointer, not the file itself; fetch it with git lfs pull")
+    if not text.lstrip().startswith(b"{"):
+        raise InputError(
+            f"{path} is not a safetensors file, or it was cut short in its header; copy or download it again"
+        )
+    try:
+        header = json.loads(text)
+        if not all(is_shape(about["shape"]) and list_of(is_count)(about["data_offsets"])
+                   for name, about in header.items() if name != "__metadata__"):  # fmt: skip
+            raise ValueError("a shape or an offset is no whole number")
+        entries = {
+            name: Entry(path, about["dtype"], tuple(about["shape"]), 8 + length + about["data_offsets"][0])
+            for name, about in header.items()
+            if name != "__metadata__"
+        }
+        for name, entry in entries.items():
+            begin, stop = header[name]["data_offsets"]
+            if begin < 0 or stop - begin != entry.nbytes:
+                raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
+        end = max((entry.start + entry.nbytes for entry in entries.values()), default=0)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} has a header that cannot be read ({error}); copy or download it again") from None
+    if end > size:
+        raise InputError(f"{path} was cut short: it holds {size:,} of {end:,} bytes; copy or download it again")
+    return entries
+
+
+def find_name(parameter: str, among: Tensors) -> str | None:
+    """The same parameter in another checkpoint: under its own name, or with or without the model's first prefix.
+
+    The Hub's GPT-2 says `h.0.attn.c_attn.weight` where the model with its head says `transformer.h.0.attn...`.
+    """
+    if parameter in among:
+        return parameter
+    _, _, shorter = parameter.partition(".")
+    if shorter in among:
+        return shorter
+    prefixes = dict.fromkeys(name.partition(".")[0] for name in among.entries)
+    longer = [name for prefix in prefixes if (name := f"{prefix}.{parameter}") in among]
+    return longer[0] if len(longer) == 1 else None

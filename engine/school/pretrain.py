@@ -1,0 +1,295 @@
+"""Where does the base model come from? `python -m engine.pretrain` makes it from nothing, on a laptop, in an hour.
+
+The whole way: the curriculum writes conversations, a tokenizer is trained on them, a small Llama learns to answer
+them, is graded on what it never saw, and is saved with its card to `engine/base`. Everything follows from one seed.
+An interrupted run goes on from its last checkpoint when the same command is given again.
+"""
+
+import argparse
+import copy
+import itertools
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from engine.data import IGNORE
+from engine.errors import InputError, command
+from engine.models import without_bars
+from engine.run.base import EMBEDDED_FOLDER
+from engine.school.card import write_card
+from engine.school.curriculum import mixture
+from engine.school.muon import Muon
+from engine.school.tokenizer import encode_chats, train_tokenizer, vocabulary_pieces
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the base model depends on. One preset, `Recipe()`; tests make a tiny one."""
+
+    seed: int = 0
+    vocab_size: int = 1536
+    hidden_size: int = 128
+    layers: int = 5
+    heads: int = 4
+    intermediate_size: int = 384
+    context: int = 512
+    steps: int = 18_000
+    row: int = 160  # tokens of packed conversations in a row
+    batch_tokens: int = 1536
+    muon_rate: float = 5e-3  # for the matrices of the layers
+    adam_rate: float = 2e-3  # for the embedding and the norms
+    warmup: int = 200
+    late_from: float = 0.5  # the share of steps after which the curriculum's later shares hold
+    decay_from: float = 0.4  # the share of steps after which the rates fall, in a line, to zero
+
+    def rate(self, step: int) -> float:
+        """The factor on both learning rates: a warm-up, a plateau, a line down to zero (Hu et al. 2024, "WSD")."""
+        falling = (self.steps - step) / (self.steps * (1 - self.decay_from))
+        return min(1.0, (step + 1) / self.warmup, falling)
+
+    def config(self) -> LlamaConfig:
+        return LlamaConfig(
+            vocab_size=self.vocab_size,
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            max_position_embeddings=self.context,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Batches:
+    """The batch of any step, from the recipe's seed alone, so that a resumed run sees what it would have seen."""
+
+    def __init__(self, recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.recipe, self.tokenizer, self.pieces = recipe, tokenizer, vocabulary_pieces(tokenizer)
+
+    def __call__(self, step: int) -> Batch:
+        """input_ids, position_ids, labels and their weights, of packed conversations, each (rows, row).
+
+        Positions restart with each conversation; transformers sees that and keeps them from attending to each other.
+        Labels are shifted already: the label at a place is the token to come. An answer of n tokens weighs sqrt(n),
+        or the few tokens of a sum would drown in the stories.
+        """
+        recipe = self.recipe
+        late = step >= recipe.late_from * recipe.steps
+        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, late=late)
+        chats: list[tuple[list[int], list[bool]]] = []
+        while sum(len(ids) for ids, _ in chats) < recipe.batch_tokens:
+            drawn = [(example.messages, example.train_turns) for _, example in itertools.islice(source, 8)]
+            chats += encode_chats(self.tokenizer, drawn)
+        rows: list[list[tuple[list[int], list[bool]]]] = []
+        room: list[int] = []
+        for ids, answer in sorted(chats, key=lambda chat: -len(chat[0])):  # longest first: few rows, little padding
+            ids, answer = ids[: recipe.row], answer[: recipe.row]
+            at = next((at for at, free in enumerate(room) if free >= len(ids)), None)
+            if at is None:
+                at = len(rows)
+                rows.append([])
+                room.append(recipe.row)
+            rows[at].append((ids, answer))
+            room[at] -= len(ids)
+        tokens = torch.zeros(len(rows), recipe.row, dtype=torch.long)
+        positions = torch.zeros_like(tokens)
+        labels = torch.full_like(tokens, IGNORE)
+        weights = torch.zeros_like(tokens, dtype=torch.float32)
+        for at, chats_in_row in enumerate(rows):
+            begin = 0
+            for ids, answer in chats_in_row:
+                end = begin + len(ids)
+                values = torch.tensor(ids)
+                tokens[at, begin:end] = values
+                positions[at, begin:end] = torch.arange(len(ids))
+                labels[at, begin : end - 1] = torch.where(torch.tensor(answer[1:]), values[1:], IGNORE)
+                weights[at, begin : end - 1] = torch.tensor(_weights(answer)[1:])
+                begin = end
+        return tokens, positions, labels, weights
+
+
+def _weights(answer: list[bool]) -> list[float]:
+    """For each token: zero outside answers, in an answer of n tokens 1 / sqrt(n)."""
+    weights: list[float] = []
+    for marked, turn in itertools.groupby(answer):
+        count = len(list(turn))
+        weights += [marked / math.sqrt(count)] * count
+    return weights
+
+
+def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Weighted mean loss on the answers' tokens, in nats. The vocabulary is only computed where there is a label."""
+    tokens, positions, labels, weights = (part.to(model.device) for part in batch)
+    hidden = model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
+    wanted = labels != IGNORE
+    losses = F.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction="none")
+    return (losses * weights[wanted]).sum() / weights[wanted].sum()
+
+
+def fast_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the processor multiplies it faster than float32: on CUDA, and on CPUs that say so."""
+    quick = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if quick else torch.float32
+
+
+class Training:
+    """Model and optimizers, and their way to and from a checkpoint of plain tensors.
+
+    The weights and the optimizers' averages are float32. Where bfloat16 is fast, gradients are computed on a copy
+    in it that follows the weights (mixed precision with master weights, Micikevicius et al. 2018).
+    """
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        config = recipe.config()
+        # Rows are short: plain matrix products beat the fused attention, whose CPU kernel is made for long ones.
+        config._attn_implementation = "eager"
+        self.model = LlamaForCausalLM(config).to(device)
+        self.dtype = fast_dtype(device)
+        self._fast = self.model if self.dtype == torch.float32 else copy.deepcopy(self.model).to(self.dtype)
+        named = dict(self.model.named_parameters())
+        matrices = {name: p for name, p in named.items() if p.ndim == 2 and "embed" not in name}
+        others = [p for name, p in named.items() if name not in matrices]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices.values(), lr=recipe.muon_rate, dtype=self.dtype),
+            torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self._rates = [recipe.muon_rate, recipe.adam_rate]
+        self.step = 0
+
+    def advance(self, batch: Batch) -> float:
+        for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * self.recipe.rate(self.step)
+        loss = answer_loss(self._fast, batch)
+        loss.backward()
+        if self._fast is not self.model:
+            for weight, quick in zip(self.model.parameters(), self._fast.parameters(), strict=True):
+                assert quick.grad is not None
+                weight.grad, quick.grad = quick.grad.float(), None
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self._follow()
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self._fast is not self.model:
+            torch._foreach_copy_(list(self._fast.parameters()), list(self.model.parameters()))
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {f"model.{name}": p.data for name, p in self.model.named_parameters()}
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for at, optimizer in enumerate(self.optimizers):
+            for parameter, state in optimizer.state.items():
+                tensors |= {f"optimizer.{at}.{names[id(parameter)]}.{key}": value for key, value in state.items()}
+        return tensors
+
+    def save(self, path: Path) -> None:
+        beside = path.with_name(path.name + ".part")
+        save_file({k: v.contiguous() for k, v in self._tensors().items()}, beside, {"step": str(self.step)})
+        beside.replace(path)
+
+    def restore(self, path: Path, step: int) -> None:
+        saved = load_file(path, device=str(self.model.device))
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(saved[f"model.{name}"])
+                for at, optimizer in enumerate(self.optimizers):
+                    prefix = f"optimizer.{at}.{name}."
+                    state = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+                    if state:
+                        optimizer.state[parameter] = state
+        self._follow()
+        self.step = step
+
+
+def make_tokenizer(recipe: Recipe, conversations: int = 60_000) -> PreTrainedTokenizerFast:
+    """The tokenizer, from what the curriculum says most often."""
+    examples = itertools.islice(mixture(recipe.seed - 1), conversations)
+    texts = (message["content"] for _, example in examples for message in example.messages)
+    return train_tokenizer(texts, recipe.vocab_size, recipe.context)
+
+
+def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 500, progress: bool = True) -> Path:
+    """Make the base model of `recipe` in folder `out`; checkpoints live in `work` until it is done."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(recipe)
+    batches = Batches(recipe, tokenizer)
+    training = Training(recipe, device)
+    checkpoint, log = work / "checkpoint.safetensors", work / "log.txt"
+    seconds = _resume(training, checkpoint, recipe)
+    bar = tqdm(total=recipe.steps, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
+    began, smooth = time.perf_counter() - seconds, math.nan
+    while training.step < recipe.steps:
+        loss = training.advance(batches(training.step))
+        smooth = loss if math.isnan(smooth) else 0.99 * smooth + 0.01 * loss
+        bar.update()
+        bar.set_postfix_str(f"loss {smooth:.3f}", refresh=False)
+        if training.step % checkpoint_every == 0 or training.step == recipe.steps:
+            training.save(checkpoint)
+            seconds = time.perf_counter() - began
+            (work / "progress.txt").write_text(f"{training.step} {seconds:.0f} {recipe}\n", encoding="utf-8")
+            with log.open("a", encoding="utf-8") as file:
+                file.write(f"step {training.step}, {seconds:.0f} s, loss {smooth:.4f}\n")
+    bar.close()
+    out.mkdir(parents=True, exist_ok=True)
+    with without_bars():
+        training.model.to("cpu").save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_card(out, asdict(recipe), seconds, device)
+    return out
+
+
+def _resume(training: Training, checkpoint: Path, recipe: Recipe) -> float:
+    """Seconds already spent, after restoring the checkpoint if there is one of this recipe."""
+    progress = checkpoint.parent / "progress.txt"
+    if not (checkpoint.exists() and progress.exists()):
+        return 0.0
+    step, seconds, made_by = progress.read_text(encoding="utf-8").strip().split(" ", 2)
+    if made_by != str(recipe):
+        raise InputError(
+            f"{checkpoint.parent} holds a checkpoint of another recipe; delete the folder or give another --work"
+        )
+    training.restore(checkpoint, int(step))
+    return float(seconds)
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.pretrain", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=EMBEDDED_FOLDER, help="where the model goes (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("runs/pretrain"), help="where checkpoints live meanwhile")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    chosen = parser.parse_args(arguments)
+    recipe = replace(Recipe(), seed=chosen.seed, steps=chosen.steps)
+    try:
+        made = pretrain(recipe, chosen.out, chosen.work)
+    except KeyboardInterrupt:
+        print(f"\nStopped. The same command goes on from the last checkpoint in {chosen.work}.", file=sys.stderr)
+        return 130
+    print(f"The base model lies in {made}; its card is {made / 'README.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Fine-tuning: a model, data and a method in, a Run out."""

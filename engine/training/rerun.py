@@ -1,0 +1,166 @@
+"""Does a run come out the same again? It is repeated from its own record, and compared file by file.
+
+    python -m engine.rerun runs/spanish-lora
+
+A run of `finetune` knows its model, data, method, settings and seed. On the same machine with the same versions the
+repetition is the same, byte for byte but for times; elsewhere sums are rounded otherwise, and it says how far apart
+they are.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.data import hold_out, load
+from engine.errors import InputError, command, printable
+from engine.recording.recorder import provenance
+from engine.recording.resume import RECORDS
+from engine.recording.schedule import FUNCTION
+from engine.run.format import capture_path
+from engine.run.run import Run
+from engine.run.tensors import Tensors
+
+
+@dataclass
+class Agreement:
+    """How a repetition compares. same, different: files. furthest: the largest difference of a captured number,
+    beside the largest number of its tensor, and where. changed: what is not as it was then (versions, threads)."""
+
+    same: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    furthest: tuple[float, str] = (0.0, "")
+    changed: list[str] = field(default_factory=list)
+
+
+def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
+    """What `finetune` was told. data: the training data, where the run does not know how to ask for it again.
+
+    Raises InputError for a run that `finetune` did not make, did not finish, or whose data came from Python.
+    """
+    info = run.info
+    if not {"evaluated", "settings", "data", "capture"} <= info.keys():
+        raise InputError(f"{run.path} does not hold all that it was told: only runs of finetune() can be repeated")
+    if run.status != "finished":
+        raise InputError(f"{run.path} is {run.status}, not finished; finish it with resume=True, then repeat it")
+    data = data or info["data"]["source"]
+    mixed = info["data"]["mixed_in"]
+    if data is None or (mixed and mixed["source"] is None):
+        raise InputError(
+            f"{run.path} was trained on data that came from Python; write that to a file, and give it: --data FILE"
+        )
+    if FUNCTION in (info["capture"]["every"], info["evaluated"]["at"]):
+        raise InputError(
+            f"{run.path} was captured or evaluated at {FUNCTION}, which it cannot hold; repeat it in Python"
+        )
+    from engine.training.methods import get_method
+
+    about, every = dict(info["method"]), info["capture"]["every"]
+    method = get_method(about.pop("name"))
+    return {
+        "model": info["model"]["source"],
+        "data": data,
+        "method": type(method)(**about),
+        "skills": info["evaluated"]["skills"],
+        "evaluate_at": info["evaluated"]["at"],
+        "answers": info["evaluated"].get("answers", True),
+        "mix_with": mixed["source"] if mixed else None,
+        "every": {int(step): n for step, n in every.items()} if isinstance(every, dict) else every,
+        **info["settings"],
+    }
+
+
+def compare(run: Run, again: Run) -> Agreement:
+    """Every record and every capture of a run beside those of its repetition."""
+    found = Agreement(changed=_changed(run.info))
+    for name in RECORDS:
+        first, second = ((one.path / name) for one in (run, again))
+        _sort(found, name, first.read_bytes() == second.read_bytes())
+    if run.steps != again.steps:
+        found.different.append(f"the captured steps ({run.steps} and {again.steps})")
+    for step in sorted({*run.steps} & {*again.steps}):
+        first, second = (capture_path(one.path, step) for one in (run, again))
+        same = first.read_bytes() == second.read_bytes()
+        _sort(found, f"captures/{first.name}", same)
+        if not same:
+            found.furthest = max(found.furthest, _furthest(Tensors(first), Tensors(second), step))
+    return found
+
+
+def _sort(found: Agreement, name: str, same: bool) -> None:
+    (found.same if same else found.different).append(name)
+
+
+def _furthest(first: Tensors, second: Tensors, step: int) -> tuple[float, str]:
+    apart = (0.0, "")
+    for name in first.entries:
+        a, b = first.read(name), second.read(name)
+        size = float(np.abs(a).max(initial=0)) or 1.0
+        apart = max(apart, (float(np.abs(a - b).max(initial=0)) / size, f"{name} at step {step}"))
+    return apart
+
+
+def _changed(then: dict[str, Any]) -> list[str]:
+    now = provenance()
+    return [
+        f"{name} was {then[group][name]}, is {now[group][name]}"
+        for group in ("versions", "host")
+        for name in then.get(group, {})
+        if then[group][name] != now[group].get(name)
+    ]
+
+
+def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = True) -> Agreement:
+    """Train the same again into `out`, on as many threads as then, and compare. Raises as `arguments_of`, and if the
+    data is not what it was."""
+    import torch
+
+    from engine.training.finetune import digest, finetune
+
+    told = arguments_of(run, data)
+    if digest(hold_out(load(told["data"]), told["seed"])) != run.info["data"]["digest"]:
+        raise InputError(
+            f"{told['data']} is not what {run.path} was trained on: it has changed since; give --data FILE"
+        )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(run.info["host"]["threads"])
+    try:
+        return compare(run, finetune(out=out, progress=progress, save=False, **told))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def sentences(found: Agreement) -> list[str]:
+    """What was found, for people."""
+    if not found.different:
+        return [f"It agrees: all {len(found.same)} files of records and captures are the same, byte for byte."]
+    apart, where = found.furthest
+    named = ", ".join(found.different[:3]) + (" and others" if len(found.different) > 3 else "")
+    lines = [f"{len(found.same)} files agree byte for byte, {len(found.different)} do not: {named}"]
+    if where:
+        lines.append(f"The captured weights are at most {apart:.2g} apart, beside the largest of theirs: {where}")
+    changed = f"Not as it was then: {', '.join(found.changed)}"
+    return [*lines, changed if found.changed else "Versions and host are the same."]
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.rerun", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument("--out", type=Path, help="keep the repetition here (default: it is thrown away)")
+    parser.add_argument("--data", help="the training data, if the run cannot name it")
+    chosen = parser.parse_args(arguments)
+    run = Run.load(chosen.run)
+    arguments_of(run, chosen.data)  # what is wrong is said before anything is trained
+    with tempfile.TemporaryDirectory() as scratch:
+        found = rerun(run, chosen.out or Path(scratch) / "again", chosen.data)
+    for line in sentences(found):
+        print(printable(line))
+    return int(bool(found.different))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

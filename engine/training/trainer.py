@@ -1,0 +1,235 @@
+"""Which Trainer does `finetune` use? transformers' own, over a plain list, whose checkpoints hold no pickle.
+
+A checkpoint is a folder `step-000040` with the trained weights and the optimizer's state as safetensors, and the
+rest as JSON: the Trainer's state, the scheduler's, the random generators'. It is written beside and renamed, and only
+then is the one before deleted, so that a kill at any instant leaves a whole one.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+
+from engine.errors import InputError, first_line
+from engine.recording.lock import lock, unlock
+from engine.recording.resume import holds_run
+from engine.run.run import Run
+
+CHECKPOINTS = "checkpoints"  # in the run's folder, until it is finished
+WEIGHTS, OPTIMIZER, REST = "weights.safetensors", "optimizer.safetensors", "rest.json"
+
+
+def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
+    """Is the run in `out` whole already? Raises InputError, saying what differs, if it is not one of this very call."""
+    if not (out / "run.json").exists():
+        return False
+    run = Run.load(out)
+    before = {**run.info, "model": run.info.get("model", {}).get("source")}
+    asked: dict[str, Any] = json.loads(json.dumps({**info, "model": source}))
+    for group, wanted in asked.items():
+        had = before.get(group)
+        if had != wanted:
+            what = group
+            if isinstance(had, dict) and isinstance(wanted, dict):
+                name = next(key for key in wanted if had.get(key) != wanted[key])
+                what, had, wanted = f"{group} {name}", had.get(name), wanted[name]
+            raise InputError(
+                f"{out} cannot be resumed: its {what} was {had}, now it is {wanted}; call it as before, or give "
+                "another folder"
+            )
+    # The result is saved after the last capture, and the checkpoints go last: while they are there, it may be missing.
+    return run.status == "finished" and not (out / CHECKPOINTS).exists()
+
+
+def where_it_stopped(out: Path) -> Path | None:
+    """The checkpoint to go on from. A run that was stopped before its first one has only begun: it is deleted.
+
+    Raises InputError for a run that keeps none: nothing of that is deleted.
+    """
+    unlock(out, lock(out))  # another process may be at it
+    checkpoint = newest_checkpoint(out / CHECKPOINTS)
+    if checkpoint is None and holds_run(out):
+        run = Run.load(out)
+        if not run.info.get("checkpoint") and not run.metrics.empty:
+            raise InputError(
+                f"{out} cannot be resumed: it was made without checkpoints; give another folder, or delete it to "
+                "begin again"
+            )
+    hardly_begun = {path.name for path in out.iterdir()} <= {"captures", "run.json.part"}
+    if checkpoint is None and (hardly_begun or holds_run(out)):
+        shutil.rmtree(out)
+    return checkpoint
+
+
+def discard_checkpoints(out: Path) -> None:
+    """Gone at once, by a rename: a kill while they are deleted leaves a finished run."""
+    if (out / CHECKPOINTS).exists():
+        done = (out / CHECKPOINTS).with_suffix(".part")
+        shutil.rmtree(done, ignore_errors=True)
+        (out / CHECKPOINTS).replace(done)
+        shutil.rmtree(done, ignore_errors=True)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder that is filled beside, as `<name>.part`, and then renamed: never half of it.
+
+    Raises InputError if the disk is full or may not be written; then there is nothing of it.
+    """
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.replace(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{folder} cannot be written ({why}); free some space, then go on with resume=True") from None
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint in a folder of them."""
+    whole = sorted(path for path in folder.glob("step-*") if path.suffix != ".part" and path.is_dir())
+    return whole[-1] if whole else None
+
+
+class ListTrainer(Trainer):
+    """The Trainer, over a plain list of encoded conversations, with a warm-up whose first step counts.
+
+    transformers' own warm-up begins with a learning rate of exactly zero, so its first step changes nothing; here
+    the rate of step n is n / warm-up steps, then a line down to zero after the last step.
+    """
+
+    _folder: Path | None = None
+    _after: Callable[[], object] | None = None
+
+    def keep(self, folder: Path, after: Callable[[], object]) -> None:
+        """Checkpoints go into `folder`, each once `after()` has returned."""
+        self._folder, self._after = folder, after
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        warm = self.args.get_warmup_steps(num_training_steps)
+
+        def factor(done: int) -> float:
+            return min((done + 1) / max(1, warm), (num_training_steps - done) / max(1, num_training_steps - warm))
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
+
+    def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
+        return dataset
+
+    # --- checkpoints: the Trainer decides when, and these say how ----------------------------------------
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        assert self._folder is not None and self._after is not None, "call keep() first"
+        self._after()
+        folder = self._folder
+        if self.state.global_step >= self.state.max_steps:
+            # A Trainer that resumes at its last step trains one step too many. The one before it will do, and the
+            # folder says until it is discarded that the result is not saved yet.
+            folder.mkdir(exist_ok=True)
+            return
+        made = folder / f"step-{self.state.global_step:06d}"
+        with written_whole(made) as beside:
+            self._write_checkpoint(beside)
+        for older in folder.glob("step-*"):
+            if older != made:
+                shutil.rmtree(older)
+
+    def _write_checkpoint(self, beside: Path) -> None:
+        save_file(_trained(self.model), beside / WEIGHTS)
+        state = self.optimizer.state_dict()["state"]
+        save_file(
+            {f"{at}.{name}": torch.as_tensor(value) for at, about in state.items() for name, value in about.items()},
+            beside / OPTIMIZER,
+        )
+        scheduler = {key: value for key, value in self.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
+        kept = {"scheduler": scheduler, "random": _random_state()}
+        (beside / REST).write_text(json.dumps(kept), encoding="utf-8")
+        self.state.save_to_json(str(beside / TRAINER_STATE_NAME))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        kept = _load(Path(resume_from_checkpoint) / WEIGHTS)
+        live = _trained(self.model)
+        if kept.keys() != live.keys() or any(kept[name].shape != live[name].shape for name in live):
+            raise InputError(f"{resume_from_checkpoint} was written by another training; delete that run")
+        with torch.no_grad():
+            for name, tensor in live.items():
+                tensor.copy_(kept[name])
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in _load(Path(checkpoint) / OPTIMIZER).items():
+            at, _, name = key.partition(".")
+            state.setdefault(int(at), {})[name] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        scheduler = _rest(checkpoint)["scheduler"]
+        self.lr_scheduler.load_state_dict({**self.lr_scheduler.state_dict(), **scheduler})
+        for group, rate in zip(self.optimizer.param_groups, scheduler["_last_lr"], strict=True):
+            group["lr"] = rate
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        pass
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            _set_random_state(_rest(checkpoint)["random"])
+
+
+def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors that training changes, by name; shared ones once."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete that checkpoint's folder") from None
+
+
+def _rest(checkpoint: str) -> dict[str, Any]:
+    path = Path(checkpoint) / REST
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete that checkpoint's folder") from None
+
+
+def _random_state() -> dict[str, Any]:
+    """Where the generators stand, as JSON: Dropout draws from torch's, the order of the data does not."""
+    name, keys, *others = np.random.get_state()
+    state: dict[str, Any] = {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *others]}
+    state["torch"] = torch.get_rng_state().tolist()
+    if torch.cuda.is_available():
+        state["cuda"] = [one.tolist() for one in torch.cuda.get_rng_state_all()]
+    return state
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
+
+
+def checkpoint_bytes(model: nn.Module) -> int:
+    """How large one checkpoint will be: the trained weights, and Adam's two moments of each."""
+    return 3 * sum(tensor.numel() * tensor.element_size() for tensor in _trained(model).values())

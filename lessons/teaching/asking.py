@@ -1,0 +1,151 @@
+"""What does a lesson ask, and how is an answer checked? `predict` before looking, `exercise` afterwards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lessons.teaching import progress
+from lessons.teaching.showing import current, in_notebook, plain, show, show_form
+
+TRIES = 3
+
+
+@dataclass
+class Prediction:
+    """A guess made before looking. `reveal` says what was measured, and how the guess compares."""
+
+    question: str
+    choices: Sequence[str]
+    guess: str | None = None
+
+    def reveal(self, measured: str) -> None:
+        if measured not in self.choices:
+            raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
+        verdict = ""
+        if self.guess is not None:
+            right = self.guess == measured
+            verdict = " - as you predicted." if right else f" - you predicted: {self.guess}."
+            progress.note(current().lesson, "predictions", self.question, given=self.guess, right=right)
+        show(f"Measured: {measured}{verdict}")
+
+
+def predict(question: str, choices: Sequence[str]) -> Prediction:
+    """Ask for a prediction, one of `choices`, before anything is shown."""
+    prediction = Prediction(question, choices)
+    show(f"Predict: {question}")
+    if in_notebook():
+        _choose_in_notebook(prediction)
+        return prediction
+    show(_numbered(choices))
+    while current().interactive and prediction.guess is None:
+        typed = current().console.input("Your prediction (number, or Enter to skip): ").strip()
+        if not typed:
+            break
+        prediction.guess = chosen(typed, choices)
+        if prediction.guess is None:
+            show(f"Please type a number from 1 to {len(choices)}.")
+    return prediction
+
+
+def chosen(typed: str, choices: Sequence[str]) -> str | None:
+    """The choice whose number, or whose words, were typed; None if it is none of them."""
+    if typed.isdecimal() and 1 <= int(typed) <= len(choices):
+        return choices[int(typed) - 1]
+    return next((choice for choice in choices if choice.casefold() == typed.strip().casefold()), None)
+
+
+def _numbered(choices: Sequence[str]) -> str:
+    return "\n".join(f"  {number}. {choice}" for number, choice in enumerate(choices, 1))
+
+
+def _choose_in_notebook(prediction: Prediction) -> None:
+    try:
+        import ipywidgets
+    except ImportError:
+        show(_numbered(prediction.choices))
+        return
+    buttons = ipywidgets.RadioButtons(options=list(prediction.choices), value=None, layout={"width": "max-content"})
+    buttons.observe(lambda change: setattr(prediction, "guess", change["new"]), names="value")
+    show_form(buttons, _numbered(prediction.choices))
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A question whose answer was measured or computed. `check(answer)` tells whether yours is right."""
+
+    question: str
+    answer: float | str
+    hint: str
+    tolerance: float = 0.01
+    choices: Sequence[str] = ()
+
+    def _ipython_display_(self) -> None:
+        """Nothing: a notebook would print the answer, as the value of the cell that asks."""
+
+    def is_right(self, given: str | float) -> bool:
+        """Text is compared without case; numbers within `tolerance`, relative; thousands may have commas."""
+        if self.choices:
+            return chosen(str(given).strip(), self.choices) == self.answer
+        if isinstance(self.answer, str):
+            return str(given).strip().casefold() == self.answer.casefold()
+        try:
+            number = float(str(given).replace(",", "").replace("%", "").strip())
+        except ValueError:
+            return False
+        return abs(number - self.answer) <= self.tolerance * max(1e-12, abs(self.answer))
+
+    def verdict(self, given: str | float) -> str:
+        """What is said to an answer; it is kept among the student's own."""
+        right = self.is_right(given)
+        progress.note(current().lesson, "exercises", self.question, given=str(given), right=right)
+        return "Right." if right else f"Not yet. Hint: {self.hint}"
+
+    def check(self, given: str | float) -> bool:
+        show(self.verdict(given))
+        return self.is_right(given)
+
+
+def exercise(
+    question: str, answer: float | str, hint: str, tolerance: float = 0.01, choices: Sequence[str] = ()
+) -> Exercise:
+    """Ask, check, give a hint after a wrong answer and the answer after three. In a notebook: `.check(...)` below.
+
+    choices: the answers to choose from, `answer` among them; else it is a number, or a word.
+    """
+    if choices and answer not in choices:
+        raise ValueError(f"the answer {answer!r} is none of the choices {list(choices)}")
+    asked = Exercise(question, answer, hint, tolerance, choices)
+    show(f"Exercise: {question}")
+    if in_notebook():
+        _form_in_notebook(asked)
+        return asked
+    if choices:
+        show(_numbered(choices))
+    for _ in range(TRIES if current().interactive else 0):
+        typed = current().console.input("Your answer (Enter to skip): ").strip()
+        if not typed or asked.check(typed):
+            break
+    show(f"The answer: {plain(answer)}")
+    return asked
+
+
+def _form_in_notebook(asked: Exercise) -> None:
+    how = "\n".join([*([_numbered(asked.choices)] if asked.choices else []), "To answer, run this cell."])
+    try:
+        import ipywidgets
+    except ImportError:
+        show(how.replace("run this cell", "write .check(your answer) on what this cell returned"))
+        return
+    box = (
+        ipywidgets.RadioButtons(options=list(asked.choices), value=None, layout={"width": "max-content"})
+        if asked.choices
+        else ipywidgets.Text(placeholder="your answer")
+    )
+    button, said = ipywidgets.Button(description="check"), ipywidgets.Label()
+
+    def check(_: Any) -> None:
+        if box.value:
+            said.value = asked.verdict(box.value)
+
+    button.on_click(check)
+    show_form(ipywidgets.HBox([box, button, said]), how)

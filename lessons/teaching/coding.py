@@ -1,0 +1,209 @@
+"""How are a student's own lines of code asked for, and tried? On data that was measured, in a terminal or a cell."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lessons.teaching import progress
+from lessons.teaching.asking import TRIES
+from lessons.teaching.showing import current, show
+
+_HOW = "Type your lines; an empty line ends them. Or: e for an editor, a file's name to read it, Enter to skip."
+
+
+@dataclass
+class CodeExercise:
+    """A function to write. `check(function)` tries it on what was measured.
+
+    test: gets the function, and fails by an assertion whose message helps.
+    """
+
+    question: str
+    test: Callable[[Callable[..., Any]], object]
+    solution: str
+    hint: str
+    solved: bool = False
+
+    def check(self, function: Callable[..., Any]) -> None:
+        """Say whether the student's function does what it should; the answer is kept, and `solved` tells it."""
+        if _is_untouched(function):
+            show("Write your lines in place of the dots, then run this cell.")
+            return
+        trouble = self.trouble(function)
+        progress.note(current().lesson, "exercises", self.question, given="code", right=not trouble)
+        show(f"Not yet. {trouble}Hint: {self.hint}" if trouble else "Right.")
+        self.solved = not trouble
+
+    def trouble(self, function: Callable[..., Any]) -> str:
+        """What is wrong with a function, in a sentence; empty if nothing is."""
+        try:
+            self.test(function)
+        except AssertionError as error:
+            said = str(error).split("\n")[0]
+            return f"{said}. " if said else "It gives another result. "
+        except KeyboardInterrupt:
+            return "It was stopped. "
+        except Exception as error:
+            return f"It raised {describe(error)}. "
+        return ""
+
+    def reveal(self) -> None:
+        show(
+            "The lesson's own:" if self.solved else "The answer:",
+            *(f"    {line}" for line in self.solution.strip().split("\n")),
+        )
+
+
+def exercise_code(
+    question: str, test: Callable[[Callable[..., Any]], object], solution: str, hint: str
+) -> CodeExercise:
+    """Ask for a function. The next cell, marked `# %% tags=["answer"]`, is where it is written.
+
+    test: called with the student's function; its assertions, on measured data, say what is wrong. solution: the text
+    of one that passes, which is tried here, so that a lesson never gives an answer that is wrong. hint: after a
+    wrong one. Raises AssertionError if the solution does not pass.
+    """
+    asked = CodeExercise(question, test, solution, hint)
+    scratch: dict[str, Any] = {"np": np}
+    exec(solution, scratch)
+    trouble = asked.trouble(scratch[function_name(solution)])
+    assert not trouble, f"the lesson's own solution fails: {trouble}"
+    show(f"Exercise: {question}")
+    current().asked = asked
+    return asked
+
+
+def function_name(source: str) -> str:
+    """The name of the first function that a piece of code defines."""
+    return next(node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, with the line of the student's code that it came from."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _FILE]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno] if error.lineno else []
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {said}" + (f" (line {lines[-1]})" if lines else "")
+
+
+_FILE = "your code"
+
+
+def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
+    """The student's cell in a terminal: ask for its lines, run them on a copy of the lesson's names, and check.
+
+    starter: the cell's text. Three tries, then, or when skipped, the answer; without anybody there, the answer.
+    """
+    asked = current().asked
+    assert isinstance(asked, CodeExercise), "a cell marked as an answer follows an exercise_code"
+    for _ in range(TRIES if current().interactive and not asked.solved else 0):
+        source = _read(starter)
+        if source is None:
+            break
+        scratch = dict(namespace)
+        try:
+            exec(compile(source, _FILE, "exec"), scratch)
+        except (Exception, KeyboardInterrupt) as error:
+            show(f"Not yet. It raised {describe(error)}. Hint: {asked.hint}")
+            continue
+        function = scratch.get(function_name(starter))
+        if not callable(function):
+            show(f"Not yet. There is no function called {function_name(starter)}.")
+        else:
+            asked.check(function)
+        if asked.solved:
+            break
+    asked.reveal()
+
+
+def _read(starter: str) -> str | None:
+    """The student's code; None if skipped."""
+    show(_HOW)
+    lines: list[str] = []
+    while line := current().console.input("... " if lines else ">>> ").rstrip():
+        if not lines and line.strip() == "e":
+            return complete(_from_editor(starter), starter)
+        if not lines and line.strip().endswith(".py"):
+            path = Path(line.strip()).expanduser()
+            if path.is_file():
+                return complete(path.read_text(encoding="utf-8"), starter)
+            show(f"There is no file {path} here.")
+            continue
+        lines.append(line)
+    return complete("\n".join(lines), starter) if lines else None
+
+
+def complete(typed: str, starter: str) -> str:
+    """What was typed as a whole function: its body alone, or one expression, is enough.
+
+    A `.check(...)` line is left out. Text that is no Python comes back as it is, for its error to be shown.
+    """
+    try:
+        body = ast.parse(typed).body
+    except SyntaxError:
+        body = []  # "return ..." outside a function is one, too
+    if any(isinstance(node, ast.FunctionDef) for node in body):
+        kept = [node for node in body if not _is_check(node)]
+        return ast.unparse(ast.Module(kept, [])) if len(kept) < len(body) else typed
+    head = next(line for line in starter.split("\n") if line.startswith("def "))
+    if len(body) == 1 and isinstance(body[0], ast.Expr):
+        typed = f"return {typed.strip()}"
+    whole = "\n".join([head, *(f"    {line}" for line in typed.split("\n"))])
+    try:
+        ast.parse(whole)
+    except SyntaxError:
+        return typed
+    return whole
+
+
+def _is_check(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and ".check(" in ast.unparse(node)
+
+
+def _from_editor(starter: str) -> str:
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "nano")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answer.py"
+        path.write_text(starter + "\n", encoding="utf-8")
+        try:
+            subprocess.run([*shlex.split(editor), str(path)], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            show(f"The editor {editor} did not work ({error}); set the environment variable EDITOR to another.")
+        return path.read_text(encoding="utf-8")
+
+
+def _is_untouched(function: Callable[..., Any]) -> bool:
+    def stub(*_: Any) -> None: ...
+
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_code == stub.__code__.co_code
+
+
+def without_answers(source: str) -> str:
+    """A cell's code without its exercises, which hold their answers, and the tests of those."""
+    asking = [(node, call) for node in ast.parse(source).body for call in _asks(node)]
+    tests = {keyword.value.id for _, call in asking for keyword in call.keywords if isinstance(keyword.value, ast.Name)}
+    hidden: list[ast.stmt] = [node for node, _ in asking]
+    hidden += [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name in tests]
+    lines = source.split("\n")
+    for node in hidden:
+        lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") if hidden else source
+
+
+def _asks(node: ast.stmt) -> list[ast.Call]:
+    """The calls of `exercise` and `exercise_code` in a statement."""
+    calls = (inside for inside in ast.walk(node) if isinstance(inside, ast.Call))
+    names = ("exercise", "exercise_code")
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in names]

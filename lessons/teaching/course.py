@@ -1,0 +1,75 @@
+"""Which lessons are there, in which order, and how long does each take?"""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lessons.teaching import progress
+
+FOLDER = Path(__file__).parents[1]
+_FIGURES = FOLDER.parent / "benchmarks" / "figures.json"
+WHOLE = "{lesson}: the whole lesson"  # what benchmarks/lesson.py calls a lesson's time
+
+
+def lessons() -> list[str]:
+    """The lessons that there are, in the course's order: the files of this folder in the percent format."""
+    found = [path.stem for path in FOLDER.glob("*.py") if "\n# %%" in path.read_text(encoding="utf-8")]
+    return sorted(found, key=lambda lesson: (about(lesson).place, lesson))
+
+
+@dataclass(frozen=True)
+class About:
+    """A lesson's title, its place in the course, and how many exercises it has."""
+
+    title: str
+    place: int
+    exercises: int
+
+
+def about(lesson: str) -> About:
+    """What a lesson's file says of it; it is read, not run."""
+    text = (FOLDER / f"{lesson}.py").read_text(encoding="utf-8")
+    title = re.search(r"^# # (.+)$", text, re.MULTILINE)
+    place = re.search(r"^begin\(.*place=(\d+)", text, re.MULTILINE)
+    asked = [
+        node.func.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    return About(
+        title[1] if title else lesson,
+        int(place[1]) if place else 99,
+        asked.count("exercise") + asked.count("exercise_code"),
+    )
+
+
+def seconds(lesson: str) -> float | None:
+    """How long the lesson took when it was last measured (by `python -m benchmarks lesson`); None if it was not."""
+    if not _FIGURES.is_file():
+        return None
+    figures = json.loads(_FIGURES.read_text(encoding="utf-8")).get("lesson", {}).get("figures", [])
+    return next((figure["median"] for figure in figures if figure["what"] == WHOLE.format(lesson=lesson)), None)
+
+
+def ledger(*claims: str) -> pd.DataFrame | str:
+    """What several seeds said about some sentences: a line a condition, of what is measured."""
+    from lessons.claims.ledger import kept_rows, table
+
+    measured = {row.id for row in kept_rows()}
+    here = [claim for claim in claims if claim in measured]
+    if not here:
+        return f"Not measured yet; python -m lessons.claims {' '.join(claims)} does it."
+    return table(*here).drop(columns="again")
+
+
+def standing(lesson: str) -> str:
+    """How far the student is with a lesson, in a few words."""
+    answered, right = progress.count(lesson)
+    words = [f"{right} of {max(about(lesson).exercises, answered)} exercises right"] if answered else []
+    if finished := progress.load(lesson).get("finished"):
+        words.append(f"finished {finished}")
+    return ", ".join(words) or "not begun"

@@ -1,0 +1,130 @@
+"""How does a lesson become a notebook? jupytext reads the same file, nbclient runs it, and the outputs are kept.
+
+Its first cell installs Glasstune where it is not, as in a hosted notebook.
+
+python -m lessons.notebooks            every lesson, run, in lessons/notebooks/
+python -m lessons.notebooks lora       one
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from engine.errors import InputError, command
+from lessons.teaching.coding import without_answers
+from lessons.teaching.course import FOLDER, lessons
+
+_INSTALL = """\
+# In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
+import importlib.util
+
+if importlib.util.find_spec("lessons") is None:
+    %pip install --quiet "{source}"
+"""
+
+
+def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool = False) -> Path:
+    """Write `<out>/<lesson>.ipynb`, run from top to bottom unless `execute` is False; returns its path.
+
+    quick: with less training, as in tests. Runs and pictures go to `runs/` in the current folder, or where the
+    environment variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where Jupyter is missing, or,
+    with the lesson's own message, when a cell fails; then no notebook is left.
+    """
+    if lesson not in lessons():
+        raise InputError(f"no lesson called {lesson!r}; there are: {', '.join(lessons())}")
+    try:
+        import jupytext
+        import nbclient  # noqa: F401
+        import nbformat
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
+        ) from None
+    notebook = jupytext.read(FOLDER / f"{lesson}.py")
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and without_answers(cell.source) != cell.source:
+            cell.metadata["jupyter"] = {"source_hidden": True}  # an exercise's code holds its answer: a click opens it
+    install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
+    notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
+    if execute:
+        _execute(lesson, notebook, quick)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{lesson}.ipynb"
+    beside = path.with_name(path.name + ".part")
+    nbformat.write(notebook, beside)
+    beside.replace(path)
+    return path
+
+
+def _source() -> str:
+    """What a hosted notebook's pip installs: GLASSTUNE_SOURCE when the notebook is written, or the project's own."""
+    if given := os.environ.get("GLASSTUNE_SOURCE"):
+        return given
+    try:
+        urls = metadata("glasstune").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        urls = []
+    at = next((url.partition(", ")[2] for url in urls if url.startswith("Source, ")), "")
+    return f"glasstune[notebook] @ git+{at}" if at else "glasstune[notebook]"
+
+
+def _execute(lesson: str, notebook: Any, quick: bool) -> None:
+    """Run a notebook's cells in place, in a kernel of this Python."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    before = os.environ.copy()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["GLASSTUNE_HOME"] = home  # nobody answers here, so nothing is to be kept of it
+        os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
+        # The kernel is this Python, whatever else is called "python3" on the machine.
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": "."}},
+            coalesce_streams=True,  # of a progress bar keep the last state: as a page it would be a line a step
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            said = f"{error.ename}: {error.evalue}"
+            raise InputError(f"lesson {lesson}: a cell failed with {said}") from error
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _trust(path: Path) -> None:
+    """Sign what was run here just now: of a notebook that nobody signed, Jupyter draws no forms and sliders."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    NotebookNotary().sign(nbformat.read(path, 4))
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lessons.notebooks", description=__doc__.splitlines()[0])
+    parser.add_argument("lesson", nargs="*", help="default: all")
+    parser.add_argument("--out", type=Path, default=FOLDER / "notebooks")
+    parser.add_argument("--quick", action="store_true", help="less training")
+    parser.add_argument("--no-run", action="store_true", help="leave the outputs empty, for students to fill")
+    chosen = parser.parse_args(arguments)
+    for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
+        made = make_notebook(lesson, chosen.out, execute=not chosen.no_run, quick=chosen.quick)
+        if not chosen.no_run:
+            _trust(made)
+        tqdm.write(str(made))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

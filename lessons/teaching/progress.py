@@ -1,0 +1,100 @@
+"""What has this student answered? One small JSON file a lesson, on this machine only.
+
+It lies in the folder that GLASSTUNE_HOME names, or in the user's own data folder. Nothing in it is needed: a file that
+cannot be read is set aside, and one that cannot be written is left unwritten, each with one sentence.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.run.format import write_json
+
+Kind = Literal["predictions", "exercises"]
+
+
+def home() -> Path:
+    """Where a student's answers are kept."""
+    if given := os.environ.get("GLASSTUNE_HOME"):
+        return Path(given).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "glasstune"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glasstune"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "glasstune"
+
+
+def load(lesson: str) -> dict[str, Any]:
+    """A lesson's answers: {"predictions": {question: {...}}, "exercises": ..., "finished": date}; empty if none."""
+    path = _path(lesson)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(kept, dict) or not all(isinstance(kept.get(kind, {}), dict) for kind in _KINDS):
+            raise ValueError("not what Glasstune wrote")
+        return kept
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        return _set_aside(path, str(error))
+
+
+_KINDS: tuple[Kind, ...] = ("predictions", "exercises")
+
+
+def note(lesson: str, kind: Kind, question: str, *, given: str, right: bool) -> None:
+    """Keep an answer. An exercise that was once right stays right; tries are counted."""
+    kept = load(lesson)
+    # A question is the same when only the numbers in it, measured anew, differ.
+    name = " ".join(re.sub(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?", "#", question).split())
+    before = kept.setdefault(kind, {}).get(name, {})
+    kept[kind][name] = {
+        "given": given,
+        "right": right or (kind == "exercises" and bool(before.get("right"))),
+        "tries": before.get("tries", 0) + 1,
+    }
+    _save(lesson, kept)
+
+
+def finish(lesson: str) -> None:
+    """The student came to the lesson's end."""
+    _save(lesson, {**load(lesson), "finished": time.strftime("%Y-%m-%d")})
+
+
+def count(lesson: str) -> tuple[int, int]:
+    """How many of a lesson's exercises were answered, and how many of them rightly."""
+    answers = load(lesson).get("exercises", {}).values()
+    return len(answers), sum(bool(answer.get("right")) for answer in answers)
+
+
+def forget(lessons: list[str]) -> list[str]:
+    """Delete what was kept of these lessons; returns those of which something was."""
+    had = [lesson for lesson in lessons if _path(lesson).exists()]
+    for lesson in had:
+        _path(lesson).unlink()
+    return had
+
+
+def _path(lesson: str) -> Path:
+    return home() / f"{lesson}.json"
+
+
+def _save(lesson: str, kept: dict[str, Any]) -> None:
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        write_json(_path(lesson), kept)
+    except OSError as error:
+        print(f"note: your answers are not kept: {home()} cannot be written ({error.strerror})")
+
+
+def _set_aside(path: Path, why: str) -> dict[str, Any]:
+    aside = path.with_suffix(".broken.json")
+    try:
+        path.replace(aside)
+        print(f"note: {path} could not be read ({why}); it is now {aside.name}, and your answers begin anew")
+    except OSError:
+        print(f"note: {path} could not be read ({why}); your answers begin anew")
+    return {}

@@ -1,0 +1,45 @@
+"""What can a lesson call? Everything that it shows, asks and lets the reader try, in a terminal and in Jupyter alike.
+
+    show(*things, name="")          text, tables, runs and pictures
+    predict(question, choices)      a guess before looking; `.reveal(measured)` afterwards
+    exercise(question, answer, hint, choices=None)      a number, a word, or one of several; checked
+    exercise_code(question, test, solution, hint)       a few lines of code, tried on data that was measured
+    explore(plot, run, name=...)    the same picture at any step, of any matrix: sliders in Jupyter
+    show(ledger("lora-rate", ...))  what several seeds said about these claims (see `lessons.claims`)
+
+In a terminal tables are printed, pictures are written to files (and drawn in place where the terminal can), questions
+are asked at the prompt; in a notebook they are displayed, and questions become small forms, or plain text where
+ipywidgets is missing. Without anybody there (`--auto`, tests), questions are shown and what was measured answers them.
+
+The cell after an `exercise_code` is the student's: a cell marked `# %% tags=["answer"]` that holds a function with
+`...` for a body, and `asked.check(function)`. A notebook has it as it stands; a terminal asks for those lines.
+
+A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSON_DATA=my.jsonl python -m lessons.x`
+(or `--model`, `--data`). So it asks for them, and never names a matrix or a skill that another model may not have:
+
+    model()                   what to fine-tune: "embedded", or the teacher's folder or Hub id
+    data("spanish")           the lesson's own task, or the teacher's file
+    questions(mine, count)    the lesson's own questions; with own data, some that its file holds
+    rate("lora")              a learning rate that suits the model; a lesson that compares rates takes multiples of it
+    matrices(network)         the names of the linear layers, in the model's own order: `matrices(base)[0]`
+    old_skills(run)           step x old skill, share right; no columns where none was graded, as for models not ours
+    new_skill(run)            step -> share right of the task's held-out part; empty if nothing could be held out
+
+Sweeps: `finetune(..., evaluate_at=1, skills=2)` grades at the start and the end only. A lesson's first cell is
+`begin(globals(), lesson="lora", place=3)`: its name, and where it comes in the course.
+
+    current().quick           the short preset of tests and first looks; current().folder: where runs go
+"""
+
+from lessons.teaching.asking import Exercise, Prediction, exercise, predict
+from lessons.teaching.coding import CodeExercise, exercise_code
+from lessons.teaching.course import ledger
+from lessons.teaching.explore import explore
+from lessons.teaching.showing import Stage, configure, current, in_notebook, show
+from lessons.teaching.subject import data, is_own, matrices, model, new_skill, old_skills, questions, rate
+
+__all__ = [
+    "CodeExercise", "Exercise", "Prediction", "Stage", "configure", "current", "data", "exercise",
+    "exercise_code", "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill",
+    "old_skills", "predict", "questions", "rate", "show",
+]  # fmt: skip

@@ -1,0 +1,298 @@
+"""The renderer: what is written is whole, is the film that was walked, and nothing half is ever left."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="films need the extra 'film'")
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+import av
+
+from animations.studio import cache, render, workers
+from animations.studio.encode import QUALITIES, TILE, Encoder, Yuv
+from animations.studio.join import join, to_gif
+from animations.studio.preview import contact_sheet
+from glasstune import InputError, Run
+
+ROOT = Path(cache.__file__).parents[2]
+SMALL = QUALITIES["480p15"]
+RANDOM = np.random.default_rng(0)
+
+
+def picture():
+    frame = np.full((SMALL.height, SMALL.width, 4), 255, np.uint8)
+    frame[..., :3] = (20, 22, 27)
+    frame[100:228, 200:328, :3] = RANDOM.integers(0, 2, (32, 32, 1)).repeat(4, 0).repeat(4, 1) * 180 + 40
+    return frame
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def film(film_runs, tmp_path_factory):
+    """Two scenes, really rendered, in processes of their own: the film's file and the cache that it came to lie in."""
+    folder = tmp_path_factory.mktemp("film")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
+        made = render.render_film(
+            "lora", film_runs["lora"], folder / "a.mp4", others=film_runs, quality="480p15", scenes=["Counts", "Beside"],
+            progress=False,
+        )  # fmt: skip
+    return made
+
+
+def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
+    from animations.lora import Beside, Counts
+
+    with av.open(str(film)) as video:
+        chapters, seconds = video.chapters(), video.duration / av.time_base
+        stream = video.streams.video[0]
+        assert (stream.width, stream.height) == (SMALL.width, SMALL.height)
+        context = stream.codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        moments = [frame.time for frame in video.decode(video=0)]
+    assert [chapter["metadata"]["title"] for chapter in chapters] == [Beside.title, Counts.title]
+    content = film.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "a browser can play it before it has all of it"
+    expected = sum(walked(scene).scene.now for scene in (Beside, Counts))
+    assert seconds == pytest.approx(expected, abs=1.0), "the walk and the film are equally long"
+    assert moments == sorted(set(moments)) and moments[0] == 0
+    assert max(np.diff(moments)) <= 1.0 + 1e-3, "a player can jump to any second"
+    assert moments[-1] + 1 / SMALL.rate == pytest.approx(seconds, abs=1e-3), "the last frame is the last"
+    ends = chapters[-1]["end"] * chapters[-1]["time_base"]
+    assert float(ends) == pytest.approx(seconds, abs=1e-3)
+
+
+def test_captions_are_inside_and_beside(film, walked):
+    from animations.lora import Beside, Counts
+
+    said = [caption.text for scene in (Beside, Counts) for caption in walked(scene).scene.captions]
+    with av.open(str(film)) as video:
+        packets = [bytes(packet)[2:].decode() for packet in video.demux(subtitles=0) if packet.pts is not None]
+    assert [text for text in packets if text] == said
+    assert [block.split("\n")[2] for block in film.with_suffix(".srt").read_text("utf-8").split("\n\n")] == said
+
+
+def test_beside_the_film_lie_captions_and_thumbnail_only(film):
+    assert sorted(path.name for path in film.parent.iterdir()) == ["a.mp4", "a.png", "a.srt", "cache"]
+
+
+def test_an_unchanged_scene_comes_from_the_cache(film, film_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(film.parent / "cache"))
+    monkeypatch.setattr(workers, "run_all", lambda *_: pytest.fail("nothing has to be rendered"))
+    again = render.render_film(
+        "lora", film_runs["lora"], tmp_path / "b.mp4", others=film_runs, quality="480p15", scenes=["Beside", "Counts"],
+        progress=False,
+    )  # fmt: skip
+    assert again.read_bytes() == film.read_bytes()
+
+
+def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
+    scenes = render.scene_names("lora")
+    settings = {"quality": "480p15", "theme": "dark", "format": ".mp4"}
+
+    def key(scene="Beside", runs=film_runs, **changed):
+        return cache.scene_key("lora", scene, scenes, runs, {**settings, **changed})
+
+    assert key() == key()
+    copy = tmp_path / film_runs["lora"].name
+    shutil.copytree(film_runs["lora"].path, copy)
+    assert key(runs={**film_runs, "lora": Run.load(copy)}) == key(), "the same run elsewhere"
+    (copy / "metrics.jsonl").write_text("")
+    others = {key("Counts"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
+    assert len(others) == 4 and key() not in others
+
+
+def test_a_key_counts_every_file_that_the_film_is_drawn_with():
+    found = {path.relative_to(ROOT).as_posix() for path in cache.drawn_with("lora")}
+    loaded = "import sys, animations.lora, animations.studio.camera; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)), sep='\\n')"
+    said = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    ours = {
+        Path(line).relative_to(ROOT).as_posix()
+        for line in said.splitlines()
+        if Path(line).is_relative_to(ROOT) and ".venv" not in line
+    }
+    packages = {
+        "animations/__init__.py",
+        "animations/studio/__init__.py",
+        "engine/__init__.py",
+        "engine/run/__init__.py",
+        "engine/run/stores/__init__.py",
+        "engine/school/__init__.py",
+        "visualize/__init__.py",
+    }
+    assert ours - found <= {
+        *packages,
+        "visualize/mobjects/__init__.py",
+        "animations/studio/runs.py",
+        "engine/school/tasks/__init__.py",
+    }
+    assert {"visualize/theme.py", "visualize/mobjects/matrix.py", "engine/measure/__init__.py"} <= found
+
+
+def test_a_scene_that_fails_is_named_and_leaves_nothing(film_runs, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(film_runs["lora"].path, broken)
+    (broken / "captures" / "step-000000.safetensors").write_bytes(b"not a capture")
+    out = tmp_path / "films" / "x.mp4"
+    with pytest.raises(InputError, match=r"scene Beside of film lora failed \(InputError\); its log is (.*)\.log"):
+        render.render_film("lora", Run.load(broken), out, quality="480p15", scenes=["Beside"], progress=False)
+    assert not list(out.parent.iterdir())
+
+
+@pytest.fixture
+def tasks(tmp_path, monkeypatch):
+    (tmp_path / "tasks_of_tests.py").write_text(
+        "import os, time\n"
+        "def double(job, report):\n    report(0.5)\n    return 2 * job\n"
+        "def die(job, report):\n    os._exit(3)\n"
+        "def sleep(job, report):\n    time.sleep(60)\n"
+        "def fail(job, report):\n    raise ValueError('no')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import tasks_of_tests
+
+    return tasks_of_tests
+
+
+def test_workers_do_every_job(tasks):
+    heard = []
+    workers.run_all(tasks.double, [1, 2, 3], 2, 60, lambda job, seconds, result: heard.append((job, result)))
+    assert sorted((job, result) for job, result in heard if result) == [(1, 2), (2, 4), (3, 6)]
+
+
+@pytest.mark.parametrize(
+    "name, limit, why", [("die", 60, "exit code 3"), ("sleep", 0.1, "took longer"), ("fail", 60, "ValueError")]
+)
+def test_a_worker_that_fails_dies_or_hangs_is_named(name, limit, why, tasks):
+    with pytest.raises(workers.Failed, match=why) as failed:
+        workers.run_all(getattr(tasks, name), ["the job"], 1, limit, lambda *_: None)
+    assert failed.value.job == "the job"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_what_does_not_change_is_not_encoded_but_lasts(suffix, tmp_path):
+    encoder = Encoder(tmp_path / f"a{suffix}", SMALL)
+    one, other = picture(), picture()
+    for frame, repeat in ((one, 1), (one.copy(), 1), (one, 38), (other, 1), (one, 2)):
+        encoder.add(frame, repeat)
+    encoder.close()
+    with av.open(str(tmp_path / f"a{suffix}")) as video:
+        frames = list(video.decode(video=0))
+    assert encoder.frames == 43 and encoder.encoded == len(frames) == 7
+    shown = [round(frame.time * SMALL.rate) for frame in frames]
+    assert shown == [0, 15, 30, 39, 40, 41, 42]
+    seen = frames[4].to_ndarray(format="rgb24", src_colorspace="ITU709").astype(float)
+    assert np.sqrt(np.mean((seen[100:228, 200:328] - other[100:228, 200:328, :3]) ** 2)) < 12
+
+
+@pytest.mark.parametrize("quality", ["480p15", "720p30", "1080p30"])
+def test_converting_only_what_changed_is_converting_all_of_it(quality):
+    size = QUALITIES[quality]
+    assert size.height % TILE == 0
+    yuv, shown = Yuv(size.height, size.width), RANDOM.integers(0, 256, (size.height, size.width, 4), np.uint8)
+    yuv.update(shown, np.arange(size.height))
+    for _ in range(8):
+        rows = np.unique(RANDOM.integers(0, size.height, RANDOM.integers(1, 6)))
+        shown = shown.copy()
+        shown[rows, 100:300, :3] = RANDOM.integers(0, 256, (len(rows), 200, 3))
+        yuv.update(shown, rows)
+        whole = av.VideoFrame.from_ndarray(shown, format="rgba").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        for plane, source in zip(yuv.planes, whole.planes, strict=True):
+            true = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)[:, : source.width]
+            np.testing.assert_array_equal(plane, true)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_an_encoder_is_done_with_a_frame_before_the_next(suffix, tmp_path):
+    """They share their memory: encoded from copies, the video is the same."""
+    frames = [picture() for _ in range(6)]
+    for name, kept in (("shared", None), ("copied", [])):
+        encoder = Encoder(tmp_path / f"{name}{suffix}", SMALL, threads=2)
+        if kept is not None:
+            frame = encoder._yuv.frame
+            encoder._yuv.frame = lambda frame=frame, kept=kept: kept.append(copied(frame())) or kept[-1]
+        for pixels in frames:
+            encoder.add(pixels)
+        encoder.close()
+    with av.open(str(tmp_path / f"shared{suffix}")) as one, av.open(str(tmp_path / f"copied{suffix}")) as other:
+        assert [bytes(p) for p in one.demux(video=0)] == [bytes(p) for p in other.demux(video=0)]
+
+
+def copied(frame):
+    made = av.VideoFrame.from_ndarray(frame.to_ndarray(), format="yuv420p")
+    made.colorspace, made.color_range = frame.colorspace, frame.color_range
+    return made
+
+
+def test_scenes_of_other_kinds_are_not_joined(film, tmp_path):
+    from animations.studio.join import Rendered
+
+    part = Rendered(film, "one", 15, 15, [])
+    encoder = Encoder(tmp_path / "large.mp4", QUALITIES["720p30"])
+    encoder.add(np.zeros((720, 1280, 4), np.uint8), 15)
+    encoder.close()
+    with pytest.raises(ValueError, match="not encoded as"):
+        join([part, Rendered(tmp_path / "large.mp4", "two", 15, 30, [])], tmp_path / "x.mp4", "x")
+    assert not [path for path in tmp_path.iterdir() if "x.mp4" in path.name]
+
+
+def test_a_film_can_be_a_gif(tmp_path):
+    encoder = Encoder(tmp_path / "a.mp4", SMALL)
+    for _ in range(3):
+        encoder.add(picture(), 5)
+    encoder.close()
+    to_gif(tmp_path / "a.mp4", tmp_path / "a.gif", width=320)
+    with av.open(str(tmp_path / "a.gif")) as video:
+        assert video.streams.video[0].width == 320
+        assert sum(1 for _ in video.decode(video=0)) >= 3
+
+
+def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
+    from PIL import Image
+
+    from animations.lora import Counts
+
+    with Image.open(contact_sheet([Counts], tmp_path / "sheet.png", "dark", columns=2)) as sheet:
+        assert sheet.width > 2 * 900
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["nofilm"], "no film called 'nofilm'; there are: "),
+        (["lora", "--quality", "8k"], "no quality called '8k'; there are 480p15, "),
+        (["lora", "--theme", "blue"], "no theme called 'blue'; there are dark, light"),
+        (["lora", "--scenes", "Nope"], "film lora has no scene 'Nope'; there are Weights, "),
+        (["lora", "--run", "nowhere"], "nowhere holds no run"),
+        (["lora", "--jobs", "0"], "0 processes render nothing"),
+        (["lora", "--preview", "-o", "film.mp4"], "film.mp4 should end in .png"),
+        (["lora", "-o", "film.avi"], "film.avi should end in one of .mp4, .webm, .gif"),
+        (["lora", "-o", "pyproject.toml/film.mp4"], "pyproject.toml cannot be made"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
+    run = [] if "--run" in arguments else ["--run", str(film_runs["lora"].path)]
+    assert render.main([*arguments, *run]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}") and error.count("\n") == 1
+
+
+def test_a_full_run_has_no_factors_to_show(full_run, tmp_path):
+    with pytest.raises(InputError, match="full fine-tuning; the film lora shows the factors"):
+        render.render_film("lora", full_run, tmp_path / "x.mp4")
+
+
+def test_films_are_listed(capsys):
+    assert render.main(["--list"]) == 0
+    assert "lora: Weights, " in capsys.readouterr().out

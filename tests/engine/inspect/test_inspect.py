@@ -1,0 +1,199 @@
+"""python -m engine.inspect: what it says of healthy and of faulty adapters, each fault with its remedy."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from engine.inspect.diagnose import diagnose
+from engine.inspect.report import compare, main, modules_table, open_two, summary
+from engine.measure import effective_rank, norm, relative_norm, singular_values
+from glasstune import InputError, Run
+from tests.engine.small import save_adapter, save_base, small_model
+
+TARGETS = ["q_proj", "v_proj"]
+
+
+@pytest.fixture
+def base(tmp_path):
+    return save_base(tmp_path / "base")
+
+
+@pytest.fixture
+def adapter(base, tmp_path):
+    return save_adapter(tmp_path / "adapter", base, target_modules=TARGETS)[1]
+
+
+def change(folder, edit):
+    path = folder / "adapter_model.safetensors"
+    save_file({name: edit(name, value) for name, value in load_file(path).items()}, path)
+
+
+def configure(folder, **changes):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def log(folder, **columns):
+    length = len(next(iter(columns.values())))
+    history = [{"step": at + 1, **{name: values[at] for name, values in columns.items()}} for at in range(length)]
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": length, "log_history": history}))
+
+
+def faults(folder, base=None, level="fault"):
+    return [finding for finding in diagnose(Run.from_adapter(folder, base)) if finding.level == level]
+
+
+def test_a_healthy_adapter_has_no_fault(adapter):
+    log(adapter, loss=[3 - at / 10 for at in range(20)], learning_rate=[1e-4] * 20, grad_norm=[1.0] * 20)
+    findings = diagnose(Run.from_adapter(adapter))
+    assert {finding.level for finding in findings} == {"fine"}
+    said = " ".join(finding.what for finding in findings)
+    assert "4 of 4 matrices changed" in said and "its place in its base" in said and "loss fell" in said
+
+
+@pytest.mark.parametrize(
+    "spoil, said, remedy",
+    [
+        (lambda f: change(f, lambda n, v: v * ("lora_A" in n)), "B is still zero in all 4 modules", "after get_peft_model"),
+        (lambda f: change(f, lambda n, v: v * np.nan if "0.self_attn.q" in n else v), "NaN or infinity in 1 of 4",
+         "lower learning rate"),
+        (lambda f: change(f, lambda n, v: v * np.inf), "NaN or infinity in 4 of 4", "lower learning rate"),
+        (lambda f: configure(f, lora_alpha=0), "the scaling is zero", "set lora_alpha"),
+        (lambda f: configure(f, target_modules=["query", "value"]), "target_modules names 'query', 'value'",
+         "the base has .*q_proj"),
+        (lambda f: configure(f, base_model_name_or_path="embedded"), "is not the one it was trained on: 4",
+         "base_model_name_or_path"),
+        (lambda f: log(f, loss=[1.0] * 3, learning_rate=[0.0] * 3), "the learning rate was 0 at all 3", "set learning_rate"),
+        (lambda f: log(f, loss=[1.0] * 3, grad_norm=[0.0] * 3), "the gradient norm was 0", "enable_input_require_grads"),
+        (lambda f: log(f, loss=[1.0, float("nan")]), "the loss is no number from step 2", "lower learning rate"),
+        (lambda f: log(f, loss=[0.0] * 4), "the loss is exactly 0", "all are -100"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_found_with_its_remedy(adapter, spoil, said, remedy):
+    spoil(adapter)
+    (found,) = faults(adapter)
+    assert said in found.what
+    assert pd.Series([found.remedy]).str.contains(remedy).all()
+
+
+def test_a_prefix_that_hides_an_adapter_from_peft(adapter):
+    path = adapter / "adapter_model.safetensors"
+    save_file({name.replace(".model.", ".model._orig_mod.", 1): v for name, v in load_file(path).items()}, path)
+    (found,) = faults(adapter)
+    assert "PEFT would not load 8" in found.what and "unwrapped" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda f: change(f, lambda n, v: v * ("lora_B" not in n or "v_proj" in n)), "no change at all in 2 of 4"),
+        (lambda f: log(f, loss=[2.0, 2.1] * 20), "did not fall clearly"),
+        (lambda f: configure(f, target_modules=["q_proj", "v_proj", "qq_proj"]), "names 'qq_proj', and"),
+    ],
+)
+def test_what_may_be_meant_is_a_doubt(adapter, spoil, said):
+    spoil(adapter)
+    assert not faults(adapter)
+    (found,) = faults(adapter, level="doubt")
+    assert said in found.what and found.remedy
+
+
+def test_an_adapter_of_nothing(adapter):
+    path = adapter / "adapter_model.safetensors"
+    save_file({name: value[:0] for name, value in load_file(path).items()}, path)
+    assert "no changed matrix in it at all" in faults(adapter)[0].what
+
+
+def test_the_table_is_what_is_measured(adapter):
+    run = Run.from_adapter(adapter)
+    table = modules_table(run)
+    assert sorted(table.index) == sorted(run.modules)
+    assert list(table["relative"]) == sorted(table["relative"], reverse=True)
+    for name, row in table.iterrows():
+        assert row["norm"] == norm(run, name) and row["relative"] == relative_norm(run, name)
+        assert row["effective_rank"] == effective_rank(singular_values(run, name)) and row["of"] == 4
+
+
+def test_without_the_base_the_table_is_by_norm(adapter):
+    configure(adapter, base_model_name_or_path="nobody/nothing")
+    table = modules_table(Run.from_adapter(adapter))
+    assert table["relative"].isna().all() and list(table["norm"]) == sorted(table["norm"], reverse=True)
+
+
+def test_the_summary_says_what_was_trained(adapter):
+    said = "\n".join(summary(Run.from_adapter(adapter)))
+    share = 100 * (4 * 2 * 2 * 32 * 2 + 0) / small_model().num_parameters()
+    assert "rank 4, alpha 8, targets q_proj, v_proj" in said and "weights trained" in said
+    assert share > 0
+
+
+def test_comparing_a_run_with_itself_and_with_another(adapter, base, tmp_path):
+    run = Run.from_adapter(adapter)
+    same = compare(run, run)
+    np.testing.assert_allclose(same[["overlap_in", "overlap_out", "cosine"]], 1, atol=1e-3)
+    shutil.copytree(adapter, tmp_path / "other")
+    torch.manual_seed(9)
+    change(tmp_path / "other", lambda name, value: torch.randn_like(value))
+    other = compare(run, Run.from_adapter(tmp_path / "other"))
+    assert len(other) == 4 and list(other["chance"]) == [4 / 32] * 4
+    assert other["overlap_in"].mean() == pytest.approx(4 / 32, abs=0.08), "strangers overlap as chance has it"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_kind_of_path(adapter, base, tmp_path, lora_run, capsys):
+    model = small_model()
+    model.model.layers[0].mlp.up_proj.weight.data += 0.1
+    model.save_pretrained(tmp_path / "tuned")
+    output = tmp_path / "out"
+    shutil.copytree(adapter, output / "checkpoint-20")
+    log(output / "checkpoint-20", loss=[3 - at / 10 for at in range(20)])
+    tuned = str(tmp_path / "tuned")
+    for arguments, said in (
+        ([str(adapter)], "adapter, lora"),
+        ([str(adapter / "adapter_model.safetensors")], "adapter, lora"),
+        ([str(base), str(adapter)], "adapter, lora"),
+        ([str(adapter), str(base)], "adapter, lora"),
+        ([str(base), tuned], "checkpoints, unknown"),
+        ([tuned, "--base", str(base)], "checkpoints, unknown"),
+        ([str(output)], "trainer output, lora"),
+        ([str(lora_run.path)], "run, lora"),
+        ([str(adapter), str(output / "checkpoint-20")], "Do they go the same way?"),
+    ):
+        assert main(arguments) == 0, arguments
+        printed = capsys.readouterr().out
+        assert said in printed.replace("\n", " "), arguments
+        assert "Did it learn anything?" in printed and "Traceback" not in printed
+    assert "model.layers.0.mlp.up_proj" in open_two(str(base), tuned)[0].modules
+
+
+def test_the_exit_status_tells_scripts(adapter, capsys):
+    change(adapter, lambda name, value: value * ("lora_A" in name))
+    assert main([str(adapter)]) == 1
+    assert main(["/nowhere/at/all"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: /nowhere/at/all does not exist") and said.count("\n") == 1
+
+
+def test_a_whole_model_alone_asks_for_its_base(base, capsys):
+    assert main([str(base)]) == 2
+    assert "is a whole model: give its base before it" in capsys.readouterr().err
+
+
+def test_two_that_share_nothing(adapter, tmp_path):
+    bert = save_adapter(tmp_path / "b", save_base(tmp_path / "bert", "bert"), "bert", target_modules=["query"])[1]
+    with pytest.raises(InputError, match="changed no matrix of the same name and size"):
+        compare(Run.from_adapter(adapter), Run.from_adapter(bert))
+
+
+def test_a_narrow_terminal_cuts_nothing_that_matters(adapter):
+    from engine.inspect.report import show
+
+    console = Console(width=60, record=True)
+    assert not show(Run.from_adapter(adapter), console)
+    assert "4 of 4 matrices changed" in console.export_text().replace("\n", " ")

@@ -1,0 +1,244 @@
+"""Questions tell right answers from wrong ones, in numbers, choices and code, and a student's answers are kept."""
+
+import json
+import sys
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from IPython.core.formatters import DisplayFormatter
+
+from engine.models import load_model
+from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
+from glasstune import LoRA
+from lessons.__main__ import main
+from lessons.teaching import explore, progress, showing, stage
+from lessons.teaching.coding import ask_in_terminal, complete, without_answers
+from visualize import plots
+
+
+def test_a_prediction_is_compared_with_what_was_measured(watched):
+    typed, said = watched
+    typed += ["seven", "3", "2"]
+    guess = stage.predict("which?", ["only A", "only B"])
+    assert guess.guess == "only B" and said.getvalue().count("a number from 1 to 2") == 2
+    guess.reveal("only A")
+    assert "Measured: only A - you predicted: only B." in said.getvalue()
+    assert progress.load("test")["predictions"] == {"which?": {"given": "only B", "right": False, "tries": 1}}
+    with pytest.raises(ValueError, match="none of the choices"):
+        guess.reveal("neither")
+
+
+def test_an_exercise_takes_right_answers_and_hints_after_wrong_ones(watched):
+    typed, said = watched
+    typed += ["much", "17", "0.39 %"]
+    asked = stage.exercise("what share?", 0.390625, hint="divide")
+    assert said.getvalue().count("Hint: divide") == 2 and "Right." in said.getvalue()
+    assert asked.is_right("0.3906") and not asked.is_right("0.5") and not asked.is_right("")
+    assert stage.Exercise("which?", "sums", "look").is_right(" Sums ")
+
+
+def test_a_choice_is_taken_by_number_or_words(watched):
+    typed, said = watched
+    typed += ["3", "1", "2"]
+    asked = stage.exercise("which?", "A", "look", choices=["B", "A"])
+    assert said.getvalue().count("Not yet") == 2 and "  2. A" in said.getvalue()
+    assert asked.is_right("2") and asked.is_right("a") and not asked.is_right("B")
+    with pytest.raises(ValueError, match="none of the choices"):
+        stage.exercise("which?", "C", "look", choices=["B", "A"])
+
+
+def test_skipping_shows_the_answer(watched):
+    typed, said = watched
+    typed += [""]
+    stage.exercise("how many?", 1024, hint="count")
+    assert "The answer: 1,024" in said.getvalue()
+
+
+STARTER = "def double(x):\n    ...  # your lines\n\n\nasked.check(double)"
+SOLUTION = "def double(x):\n    return 2 * x"
+
+
+def ask_double():
+    def test(double):
+        assert double(np.float64(3)) == 6, "3 should become 6"
+
+    return stage.exercise_code("write double(x)", test, SOLUTION, hint="twice")
+
+
+@pytest.mark.parametrize(
+    "lines, verdict",
+    [
+        (["2 * x"], "Right."),
+        (["y = x + x", "return y"], "Right."),
+        (["def double(x):", "    return x + x"], "Right."),
+        (["def double(x):", "    return x * 2", "asked.check(double)"], "Right."),
+        (["return x"], "Not yet. 3 should become 6. Hint: twice"),
+        (["return x y"], "Not yet. It raised SyntaxError"),
+        (["return undefined"], "It raised NameError: name 'undefined' is not defined (line 2)"),
+        (["def triple(x):", "    return 3 * x"], "There is no function called double."),
+        (["nowhere.py"], "There is no file nowhere.py here."),
+    ],
+)
+def test_code_typed_at_the_prompt_is_tried(watched, lines, verdict):
+    typed, said = watched
+    asked = ask_double()
+    typed += [*lines, "", ""]
+    ask_in_terminal(STARTER, {})
+    assert verdict in " ".join(said.getvalue().split())
+    assert asked.solved == (verdict == "Right.")
+    assert "return 2 * x" in said.getvalue(), "the lesson's own answer is shown afterwards"
+
+
+def test_code_is_read_from_a_file_and_an_editor(watched, tmp_path, monkeypatch):
+    typed, said = watched
+    (tmp_path / "mine.py").write_text("def double(x):\n    return x + x\n")
+    typed += [str(tmp_path / "mine.py")]
+    ask_double()
+    ask_in_terminal(STARTER, {})
+    editor = tmp_path / "editor.py"
+    editor.write_text(f"import sys; open(sys.argv[1], 'w').write({SOLUTION!r})")
+    monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
+    typed += ["e"]
+    ask_double()
+    ask_in_terminal(STARTER, {})
+    assert said.getvalue().count("Right.") == 2 and not typed
+
+
+def test_a_function_is_checked_as_a_notebooks_cell_does(watched):
+    _, said = watched
+    asked = ask_double()
+
+    def stub(x): ...
+
+    asked.check(stub)
+    assert not asked.solved and "in place of the dots" in said.getvalue()
+    asked.check(lambda x: 1 / 0)
+    assert not asked.solved and "ZeroDivisionError" in said.getvalue()
+    asked.check(lambda x: x + x)
+    assert asked.solved and "Right." in said.getvalue()
+    assert progress.count("test") == (1, 1)
+
+
+def test_a_lesson_whose_own_solution_fails_stops(watched):
+    with pytest.raises(AssertionError, match="own solution fails: one is two"):
+
+        def test(f):
+            assert f(1) == 2, "one is two"
+
+        stage.exercise_code("write f", test, "def f(x):\n    return x", hint="")
+
+
+def test_what_is_typed_becomes_a_function():
+    starter = "def f(a, b):\n    ..."
+    assert complete("a + b", starter) == "def f(a, b):\n    return a + b"
+    assert complete("a +", starter) == "a +"
+
+
+def test_answers_survive_and_only_numbers_may_differ(home):
+    progress.note("lora", "exercises", "Of 0.31, 2e-3: what share?", given="1", right=True)
+    progress.note("lora", "exercises", "Of 0.29, 1.5e-3: what share?", given="2", right=False)
+    assert progress.count("lora") == (1, 1), "once right, it stays right"
+    kept = json.loads((home / "lora.json").read_text())
+    assert kept["exercises"]["Of # #: what share?"]["tries"] == 2
+    progress.finish("lora")
+    assert progress.load("lora")["finished"] and progress.count("lora") == (1, 1)
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"exercises": []}', "\x00"])
+def test_a_broken_file_is_set_aside_with_one_sentence(home, broken, capsys):
+    home.mkdir()
+    (home / "lora.json").write_text(broken)
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "lora.broken.json" in said
+    assert (home / "lora.broken.json").read_text() == broken and progress.count("lora") == (1, 1)
+
+
+def test_a_home_that_cannot_be_written_costs_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GLASSTUNE_HOME", str(tmp_path / "file" / "home"))
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    assert "not kept" in capsys.readouterr().out
+
+
+def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsys):
+    progress.note("lora", "exercises", "how many?", given="3", right=True)
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert "1 of" in listed and "--reset [lesson]" in listed and "python -m lessons." in listed
+    assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
+    assert main(["--reset"]) == 0
+    assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"
+    for wrong in (["--reset", "cooking"], ["lora"]):
+        assert main(wrong) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_tables_and_text_are_shown_as_they_are(watched):
+    _, said = watched
+    stage.show("[not markup]", pd.DataFrame({"x": [0.123456, 2.0]}, index=pd.Index(["a", "b"], name="which")))
+    assert "[not markup]" in said.getvalue() and "0.1235" in said.getvalue() and "which" in said.getvalue()
+
+
+def test_the_code_that_is_shown_leaves_answers_out():
+    source = "x = 1\n\n\ndef try_it(f):\n    assert f(x)\n\n\ndef kept(): ...\n\n\nasked = exercise_code('?', test=try_it)\nshow(x)"
+    shown = without_answers(source)
+    assert shown == "x = 1\n\ndef kept(): ...\n\nshow(x)"
+    assert without_answers("exercise('?', answer=3,\n    hint='')") == ""
+    assert without_answers("y = 2  # as it is") == "y = 2  # as it is"
+
+
+def test_exploring_is_one_picture_in_a_terminal(watched, lora_run, tmp_path):
+    stage.explore(plots.plot_delta, lora_run, name="delta", modules=lora_run.modules[3:])
+    assert [path.name for path in tmp_path.glob("test-1/pictures/*")] == ["01-delta.png"]
+
+
+def test_sliders_redraw_the_step_and_matrix_that_are_chosen(monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setattr(explore, "show_form", lambda form, *_: shown.append(form))
+
+    def draw(module, step):
+        drawn.append((module, step))
+        return plt.subplots()[1]
+
+    assert explore._sliders(draw, ["a", "b"], [0, 5])
+    (box, picture) = shown[0].children
+    slider, menu = box.children
+    first = bytes(picture.value)
+    slider.value, menu.value = 0, "b"
+    assert drawn == [("a", 5), ("a", 0), ("b", 0)] and first.startswith(b"\x89PNG")
+
+
+def test_a_lesson_is_about_what_the_teacher_brings(watched, tmp_path, own):
+    (gpt2, qwen), file = own
+    assert (stage.model(), stage.data("spanish"), stage.is_own()) == ("embedded", "spanish", False)
+    assert stage.questions(["mine?"]) == ["mine?"] and stage.rate("lora") == LEARNING_RATES["lora"]
+    stage.configure(stage.Stage(model=str(gpt2), data=str(file)))
+    assert (stage.model(), stage.data("spanish"), stage.is_own()) == (str(gpt2), str(file), True)
+    assert len(set(stage.questions(["mine?"], 3))) == 3 and stage.rate("lora") == LEARNING_RATES_LARGE["lora"]
+    names = stage.matrices(load_model(gpt2))
+    assert names[0] == "transformer.h.0.attn.c_attn" and "lm_head" not in names and len(names) == 8
+    wrapped = LoRA(r=2).prepare(qwen)
+    assert stage.matrices(wrapped) == stage.matrices(load_model(qwen)) and len(stage.matrices(wrapped)) == 14
+
+
+def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):
+    assert "spanish" not in stage.old_skills(lora_run) and len(stage.new_skill(lora_run)) == len(lora_run.skills)
+    monkeypatch.setattr(type(lora_run), "skills", property(lambda _: pd.DataFrame()))
+    assert stage.old_skills(lora_run).empty and stage.new_skill(lora_run).empty
+
+
+def test_a_form_has_a_plain_form_for_pages_without_a_kernel(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    showing.show_form(ipywidgets.Label("x"), "  1. x", b"png")
+    assert shown[0]["text/plain"] == "  1. x" and shown[0]["image/png"] == "cG5n"
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]
+
+
+def test_a_notebook_does_not_print_the_answer():
+    assert DisplayFormatter().format(stage.Exercise("how many?", 3, "count")) == ({}, {})
