@@ -1,5 +1,8 @@
 """Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading."""
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

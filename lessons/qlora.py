@@ -31,6 +31,9 @@ from lessons.teaching.walk import begin
 begin(globals(), lesson="qlora", place=4)
 
 # %%
+import engine.quietly  # noqa: F401
+
+# isort: split
 from copy import deepcopy
 
 import numpy as np

@@ -1,5 +1,8 @@
 """Which model and data is a lesson about? Its own, or a teacher's, and what can be asked of either."""
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 from collections.abc import Sequence
 
 import pandas as pd

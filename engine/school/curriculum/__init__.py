@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from engine.messages import Message
 from engine.school.curriculum.copying import make_repeat
 from engine.school.curriculum.example import Example, grade, held_out
 from engine.school.curriculum.in_context import make_in_context

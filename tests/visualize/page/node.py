@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
-
 from engine.sources.base import EMBEDDED_FOLDER
+from safetensors.numpy import load_file, save_file
 
 RUNNER = Path(__file__).with_name("ask.mjs")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from engine.curriculum import SKILLS, heldout_examples
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from engine.curriculum import SKILLS, heldout_examples
 from engine.evaluate import (
     curriculum_groups,
     curriculum_probes,
