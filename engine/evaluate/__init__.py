@@ -7,6 +7,9 @@ thousands of answers are graded without generating them; a test compares with ge
     python -m engine.evaluate runs/spanish-lora --metrics exact token_f1 perplexity
 """
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

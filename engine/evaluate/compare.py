@@ -7,9 +7,6 @@ Both are asked the same held-out questions and answer greedily; shares come with
 table stand some answers, because a number alone does not say what went wrong.
 """
 
-import engine.quietly  # noqa: F401
-
-# isort: split
 import argparse
 import json
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,5 @@
 """How is the model made trainable? `Full`, `LoRA` or `QLoRA`: a model's name in, a trainable model out."""
 
-import engine.quietly  # noqa: F401
-
-# isort: split
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
