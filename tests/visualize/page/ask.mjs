@@ -3,25 +3,38 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 
+import { adapterFiles, modelFiles, readAdapter } from "../../../visualize/page/engine/adapter.js";
+import { makeComposer } from "../../../visualize/page/engine/compose.js";
+import { encodeChat, isRight } from "../../../visualize/page/engine/grade.js";
 import { makeKernels } from "../../../visualize/page/engine/kernels.js";
 import { makeModel } from "../../../visualize/page/engine/llama.js";
 import { readSafetensors, writeSafetensors } from "../../../visualize/page/engine/safetensors.js";
+import { components } from "../../../visualize/page/engine/svd.js";
+import { makeTrainer } from "../../../visualize/page/engine/train.js";
 import { makeTokenizer } from "../../../visualize/page/engine/tokenizer.js";
+import { unzip, zip } from "../../../visualize/page/engine/zip.js";
 
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const given = readSafetensors(readFileSync(asked.given));
+const given = readSafetensors(readFileSync(asked.given_file ?? asked.given));
 const made = new Map();
 const config = { ...json(`${asked.base}/config.json`), ...asked.config };
-const tokenizer = () => makeTokenizer(json(`${asked.base}/tokenizer.json`), config);
+const tokenizer = makeTokenizer(json(`${asked.base}/tokenizer.json`), config);
 const kernels = () => makeKernels(asked.kernels);
 
-/** The model whose weights were given, or the embedded one. */
-function model() {
-  const own = given.has("model.norm.weight");
-  const weights = own ? given : readSafetensors(readFileSync(`${asked.base}/model.safetensors`));
-  return makeModel(config, weights, kernels());
+/** The weights that were given, or the embedded ones. */
+const weights = () =>
+  given.has("model.norm.weight") ? given : readSafetensors(readFileSync(`${asked.base}/model.safetensors`));
+const model = () => makeModel(config, weights(), kernels());
+
+/** A trainer on the asked rows, whose A and B may be given. */
+function trainer() {
+  const start = new Map([...given].filter(([name]) => name.includes("lora_")).map(([name, { data }]) => [name, data]));
+  const { rows, replay, method, settings } = asked;
+  return makeTrainer(config, weights(), kernels(), { rows, replay, method: { ...method, start }, settings });
 }
+
+const make = (tensors) => tensors.forEach((data, name) => made.set(name, { shape: [data.length], data }));
 
 const questions = {
   /** Every product of the matrices a and b. */
@@ -34,9 +47,9 @@ const questions = {
     }
     return kernels().kind;
   },
-  encode: () => asked.texts.map(tokenizer().encode),
-  decode: () => asked.ids.map((ids) => tokenizer().decode(ids)),
-  chat: () => asked.chats.map((messages) => tokenizer().chat(messages, { prompt: asked.prompt })),
+  encode: () => asked.texts.map(tokenizer.encode),
+  decode: () => asked.ids.map((ids) => tokenizer.decode(ids)),
+  chat: () => asked.chats.map((messages) => tokenizer.chat(messages, { prompt: asked.prompt })),
   logits() {
     const asks = model();
     asked.texts.forEach((ids, at) => {
@@ -46,6 +59,83 @@ const questions = {
   },
   answers: () => model().generateAll(asked.prompts, asked.options),
   score: () => model().score(asked.rows),
+  gradients() {
+    const { loss, gradients } = trainer().gradientsOf(asked.rows);
+    make(gradients);
+    return loss;
+  },
+  /** As many steps as batches are given, or as the settings say. */
+  train() {
+    const training = trainer();
+    const steps = [];
+    if (asked.batches) for (const batch of asked.batches) steps.push(training.step(batch));
+    else while (!training.done) steps.push(training.step());
+    make(training.parameters);
+    return steps;
+  },
+  /** Trains to the end; then from `at` again, with nothing changed, and with another rate. */
+  branches() {
+    const training = trainer();
+    while (training.steps < asked.at) training.step();
+    const kept = structuredClone(training.snapshot());
+    const run = () => {
+      const losses = [];
+      while (!training.done) losses.push(training.step().loss);
+      return losses;
+    };
+    const first = run();
+    training.restore(kept);
+    const again = run();
+    training.restore(kept);
+    training.settings.rate *= 2;
+    const other = trainer(); // another trainer of the same data goes on from there as well
+    other.restore(kept);
+    return { first, again, faster: run(), elsewhere: other.step().loss };
+  },
+  /** Trains, and writes the result as a zip file; gives what it answers to the prompts. */
+  save() {
+    const training = trainer();
+    while (!training.done) training.step();
+    const files =
+      training.method === "full" ? modelFiles(config, training.weights) : adapterFiles(training, asked.says);
+    writeFileSync(asked.archive, zip(files));
+    make(training.method === "full" ? new Map() : training.parameters);
+    return training.model.generateAll(asked.prompts).map(({ ids }) => ids);
+  },
+  /** What a model answers with adapters from zip files added as each of the settings says. */
+  play() {
+    const parts = asked.archives.map((path) => readAdapter(unzip(readFileSync(path))));
+    const compose = makeComposer(weights(), parts, kernels());
+    const last = new Map();
+    return asked.settings.map((setting) => {
+      const composed = compose(setting);
+      const changed = [...composed].filter(([name, tensor]) => last.get(name) !== tensor.data && last.has(name));
+      composed.forEach(({ data }, name) => last.set(name, data));
+      const answers = makeModel(config, composed, kernels()).generateAll(asked.prompts);
+      for (const name of asked.show) make(new Map([[`${made.size}`, composed.get(name).data]]));
+      return { answers: answers.map(({ ids }) => ids), changed: changed.map(([name]) => name) };
+    });
+  },
+  components() {
+    const { u, s, v } = components(given.get("b").data, given.get("a").data, asked.rank, asked.scaling);
+    make(new Map(Object.entries({ u, s, v })));
+    return null;
+  },
+  /** Every tensor of the file `given`, written and read again. */
+  tensors() {
+    given.forEach((tensor, name) => made.set(name, tensor));
+    return readSafetensors(writeSafetensors(made)).size;
+  },
+  complaint() {
+    try {
+      readSafetensors(readFileSync(asked.path));
+    } catch (error) {
+      return error.message;
+    }
+    return null;
+  },
+  grades: () => asked.pairs.map(([answer, reply]) => isRight(answer, reply)),
+  rows: () => asked.chats.map((messages) => encodeChat(tokenizer, messages, asked.options)),
 };
 
 const answer = await questions[process.argv[2]]();

@@ -21,7 +21,7 @@ def ask(
     assert node, "the run page's modules are tested in Node 20 or newer; `make setup` installs it"
     given, made = folder / "given.safetensors", folder / "made.safetensors"
     made.unlink(missing_ok=True)
-    save_file({name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}, given)
+    save_file({name: np.asarray(value, order="C") for name, value in (tensors or {}).items()}, given)
     about |= {"base": str(EMBEDDED_FOLDER), "given": str(given), "made": str(made)}
     said = subprocess.run([node, RUNNER, question], input=json.dumps(about), capture_output=True, text=True)
     assert said.returncode == 0, said.stderr

@@ -81,3 +81,51 @@ function grown(old, used, more, from, count) {
   array.set(more.subarray(from, from + count), used);
   return array;
 }
+
+/**
+ * Gradients of q, k (both as turned by RoPE) and v.
+ * @param {Float32Array} d gradient of what was attended
+ * @param {import("./forward.js").LayerState} kept
+ * @param {number[]} starts
+ * @param {Sizes} sizes
+ */
+export function attendBackward(d, { q, k, v, weights }, starts, { heads, groups, head }) {
+  const wide = heads * head;
+  const narrow = groups * head;
+  const shared = heads / groups;
+  const scale = 1 / Math.sqrt(head);
+  const dq = new Float32Array(q.length);
+  const dk = new Float32Array(k.length);
+  const dv = new Float32Array(v.length);
+  const longest = starts.slice(1).reduce((most, end, t) => Math.max(most, end - starts[t]), 0);
+  const dWeights = new Float64Array(longest);
+  let base = 0;
+  for (let t = 0; t + 1 < starts.length; t++) {
+    const count = starts[t + 1] - starts[t];
+    for (let h = 0; h < heads; h++) {
+      const at = starts[t] * narrow + Math.floor(h / shared) * head;
+      for (let i = 0; i < count; i++, base += count) {
+        const from = (starts[t] + i) * wide + h * head;
+        let mean = 0; // of the weights' gradients, by the weights
+        for (let j = 0, key = at; j <= i; j++, key += narrow) {
+          const share = weights[base + j];
+          let dot = 0;
+          for (let p = 0; p < head; p++) {
+            dot += d[from + p] * v[key + p];
+            dv[key + p] += share * d[from + p];
+          }
+          dWeights[j] = dot;
+          mean += share * dot;
+        }
+        for (let j = 0, key = at; j <= i; j++, key += narrow) {
+          const pull = weights[base + j] * (dWeights[j] - mean) * scale;
+          for (let p = 0; p < head; p++) {
+            dq[from + p] += pull * k[key + p];
+            dk[key + p] += pull * q[from + p];
+          }
+        }
+      }
+    }
+  }
+  return { dq, dk, dv };
+}

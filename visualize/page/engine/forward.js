@@ -25,6 +25,7 @@ import { attend } from "./attention.js";
  * @property {{rope_theta: number, rope_type?: string}} [rope_parameters]
  * @property {number} [rope_theta]
  * @property {number | number[]} [eos_token_id]
+ * @property {number} [pad_token_id]
  * @property {string} [hidden_act]
  * @property {boolean} [attention_bias]
  * @property {boolean} [mlp_bias]
@@ -68,6 +69,7 @@ import { attend } from "./attention.js";
  * @typedef {object} State
  * @property {number[]} starts where each text begins, and the end of the last
  * @property {Int32Array} ids
+ * @property {Int32Array} places of each token in its text
  * @property {LayerState[]} layers
  * @property {Float32Array} last residual stream after the last layer
  * @property {Float32Array} inverse
@@ -114,8 +116,11 @@ export function makeCore(config, weights, kernels) {
     return found.data;
   }
   const embedding = () => weight("model.embed_tokens.weight");
-  /** The output head, which may be the embedding. */
-  const headWeight = () => weights.get("lm_head.weight")?.data ?? embedding();
+  /** The output head, which may be the embedding: its module's name, and its weights. */
+  function outputHead() {
+    const own = weights.get("lm_head.weight");
+    return own ? { name: "lm_head", data: own.data } : { name: "model.embed_tokens", data: embedding() };
+  }
 
   /** y = x Wᵀ @param {Float32Array} x @param {string} name @param {number} rows @param {number} to @param {number} from */
   function linear(x, name, rows, to, from) {
@@ -175,20 +180,35 @@ export function makeCore(config, weights, kernels) {
     }
     caches?.forEach((cache, t) => (cache.length += texts[t].length));
     const [hidden, inverse] = rmsNorm(stream, weight("model.norm.weight"), rows, sizes);
-    return { starts, ids, layers: kept, last: stream, inverse, hidden };
+    return { starts, ids, places, layers: kept, last: stream, inverse, hidden };
+  }
+
+  /** Some rows of the residual stream, one below the other. @param {Float32Array} x @param {ArrayLike<number>} rows */
+  function rowsOf(x, rows) {
+    const chosen = new Float32Array(rows.length * width);
+    for (let i = 0; i < rows.length; i++) chosen.set(x.subarray(rows[i] * width, (rows[i] + 1) * width), i * width);
+    return chosen;
   }
 
   /** Logits after the tokens in these rows. @param {Float32Array} hidden @param {ArrayLike<number>} rows */
   function logitsAt(hidden, rows) {
-    const chosen = new Float32Array(rows.length * width);
-    for (let i = 0; i < rows.length; i++)
-      chosen.set(hidden.subarray(rows[i] * width, (rows[i] + 1) * width), i * width);
     const out = new Float32Array(rows.length * vocab);
-    nt(out, chosen, headWeight(), rows.length, vocab, width);
+    nt(out, rowsOf(hidden, rows), outputHead().data, rows.length, vocab, width);
     return out;
   }
 
-  return { config, sizes, weights, kernels, forward, logitsAt, rope: /** @type {const} */ ([cosines, sines]) };
+  return {
+    config,
+    sizes,
+    weights,
+    kernels,
+    weight,
+    outputHead,
+    forward,
+    rowsOf,
+    logitsAt,
+    rope: /** @type {const} */ ([cosines, sines]),
+  };
 }
 
 /** @typedef {ReturnType<typeof makeCore>} Core */
