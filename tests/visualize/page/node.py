@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine.sources.base import EMBEDDED_FOLDER
 from safetensors.numpy import load_file, save_file
+
+from engine.run.base import EMBEDDED_FOLDER
 
 RUNNER = Path(__file__).with_name("ask.mjs")
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from engine.curriculum import SKILLS, heldout_examples
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from engine.evaluate import (
@@ -14,6 +13,7 @@ from engine.evaluate import (
     score_answers,
 )
 from engine.models import load_tuned
+from engine.school.curriculum import SKILLS, heldout_examples
 from tests.visualize.page.node import ask
 
 KERNELS = {"wasm": {}, "wasm without fused multiply-add": {"relaxed": False}, "plain": {"wasm": False}}

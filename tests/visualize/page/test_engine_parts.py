@@ -10,12 +10,12 @@ import torch
 from peft import PeftModel
 from safetensors.numpy import load_file, save_file
 
-from engine.curriculum import grade
 from engine.data import encode_all, load
 from engine.evaluate import curriculum_probes
-from engine.inspect import open_run
+from engine.inspect.report import open_run
 from engine.models import load_model
-from engine.run import Run
+from engine.run.run import Run
+from engine.school.curriculum import grade
 from tests.visualize.page.node import ask
 
 LORA = {"name": "lora", "rank": 4, "alpha": 12}

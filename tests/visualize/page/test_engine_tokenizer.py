@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from engine.curriculum import SKILLS, heldout_examples, mixture
 from engine.data import encode, load
 from engine.evaluate import encode_last_answer
-from engine.tasks import TASKS
+from engine.school.curriculum import SKILLS, heldout_examples, mixture
+from engine.school.tasks import TASKS
 from tests.visualize.page.node import ask
 
 SPECIAL = ["<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|", "|>", "<|end", "<end>"]

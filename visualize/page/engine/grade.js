@@ -100,5 +100,5 @@ const ENDS = new RegExp(`^${SPACE}|${SPACE}$`, "gu");
 /** A text without white space at its ends, as Python sees it. @param {string} text */
 export const strip = (text) => text.replace(ENDS, "");
 
-/** Is the reply the answer? As engine.curriculum.grade. @param {string} answer @param {string} reply */
+/** Is the reply the answer? As engine.school.curriculum.grade. @param {string} answer @param {string} reply */
 export const isRight = (answer, reply) => strip(reply) === strip(answer);

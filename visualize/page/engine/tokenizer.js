@@ -1,5 +1,5 @@
 /**
- * How does the page cut text into tokens? As engine/tokenizer.py does, from the same tokenizer.json: byte-level BPE.
+ * How does the page cut text into tokens? As engine/school/tokenizer.py does, from the same tokenizer.json: byte-level BPE.
  *
  * Special tokens are found first, wherever they stand; each text between them begins with a space and is cut into
  * pieces by a regular expression; a piece's bytes are joined, the earliest learned merge first (Sennrich et al. 2016).

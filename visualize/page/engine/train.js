@@ -1,5 +1,5 @@
 /**
- * How is a model fine-tuned, here in the page? One optimizer step at a time, as engine.finetune does it with transformers.
+ * How is a model fine-tuned, here in the page? One optimizer step at a time, as engine.training does it with transformers.
  *
  *     const trainer = makeTrainer(config, base, kernels, { rows, method: { name: "lora", rank: 8 }, settings: { steps: 200 } });
  *     while (!trainer.done) show(trainer.step(), trainer.model.generate(prompt));
@@ -25,7 +25,7 @@ import { makeGenerator, shuffled } from "./random.js";
  */
 
 /**
- * As engine.settings has them. rate: the peak; warmup: share of the steps that it rises; it then falls in a line to zero.
+ * As engine.training.settings has them. rate: the peak; warmup: share of the steps that it rises; it then falls in a line to zero.
  * mix: share of the examples that comes from `replay`. clip: the most that the gradients' norm may be, 0 for any.
  * @typedef {{steps: number, rate: number, batch: number, warmup: number, decay: number, clip: number, mix: number, seed: number}} Settings
  */
