@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 from manim import ORIGIN, RIGHT, UP, FadeIn, Text, VGroup
 
-from animations.studio.film import FilmScene, short, watched_module
+from animations.studio.film import FilmScene, watched_module
 from engine.errors import InputError
 from engine.measure import relative_norm
 from engine.run.run import Run
 from visualize.mobjects.answers import AnswerLine, answers_at
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, peak, units
-from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out, layer_of
+from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
+from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
 from visualize.mobjects.text import label, sit
-from visualize.theme import ink_on
+from visualize.naming import layer_of, short
+from visualize.theme import ink_on, limit_of
 
 WIDEST, HIGHEST = 1710, 800  # pixels between the row's names and the frame's edge, and between title and band
 BAND = -2.98  # where the line between the model and the caption lies
@@ -207,7 +208,7 @@ class Same(FullScene):
         # Before
         name = watched_module(self.data)
         before, change = self.data.weight(name), self.data.delta(name, self.last)
-        cell, limit = cell_pixels(before.shape), peak(before)
+        cell, limit = cell_pixels(before.shape), limit_of(before)
         self.add(self.stamp(self.last))
         pictures = [
             MatrixImage(values, limit, cell, color, self.theme, Source(self.data, name, what, step))
@@ -230,7 +231,7 @@ class Same(FullScene):
         self.say(f"The change is {relative_norm(self.data, name):.1%} of its size. On the same scale:")
         text = self.below(pictures[2], f"{DELTA}W, same colours")
         self.play_in(pictures[2], text)
-        own = peak(change)
+        own = limit_of(change)
         self.say(f"And with colours {limit / own:.0f} times as strong.")
         pictures[2].show(change, own)
         self.swap(text, self.below(pictures[2], f"{DELTA}W, {limit / own:.0f} times as strong"))

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, VGroup
 
-from animations.studio.film import FilmScene, short, shown_run, watched_module
+from animations.studio.film import FilmScene, shown_run, watched_module
 from engine.errors import InputError
 from engine.evaluate.gradients import Gradients, layer_gradients
 from engine.measure.quantize import KINDS, SCALE_BLOCK, Kind, levels, quantization_error, quantize, quantize_scales
@@ -24,6 +24,8 @@ from visualize.mobjects.histogram import Histogram
 from visualize.mobjects.matrix import SHOWN, MatrixImage, Source, cell_pixels, units
 from visualize.mobjects.memory import METHODS, FittingTable, MemoryBars
 from visualize.mobjects.text import label, signed, sit
+from visualize.naming import short
+from visualize.theme import limit_of
 
 BLOCK = 64  # weights that share a scale: bitsandbytes' default, which QLoRA uses
 TOKENS = 24  # of a longer conversation, the first so many are shown
@@ -65,7 +67,7 @@ class QloraScene(FilmScene):
         self.block = self.weight.reshape(-1)[self.at * BLOCK : (self.at + 1) * BLOCK]
         self.scale = float(np.abs(self.block).max())
         self.codes = self.four.codes[self.at * BLOCK : (self.at + 1) * BLOCK]
-        self.peak = float(np.percentile(np.abs(self.weight), 99.9))
+        self.peak = limit_of(self.weight)
 
     def middling(self) -> int:
         """A block as most are: of those in sight, the one whose scale is in the middle."""
@@ -228,7 +230,7 @@ class Errors(QloraScene):
         self.play_in(*third)
 
         # Magnified
-        limit = float(np.percentile(np.abs(error), 99.9))
+        limit = limit_of(error)
         self.say(
             f"Its colours {self.peak / limit:.0f} times as strong: {(error != 0).mean():.0%} of the weights changed."
         )
@@ -339,7 +341,7 @@ class Training(QloraScene):
     def layer(self, step: int) -> None:
         """W in four bits, B on its left, A above it, each where its rows and columns are W's."""
         factors, final = self.data.factors(self.module, step), self.data.factors(self.module, self.last)
-        self.limits = [float(np.percentile(np.abs(part), 99.9)) or 1e-12 for part in (final.B, final.A)]
+        self.limits = [limit_of(final.B), limit_of(final.A)]
         self.w = self.matrix(self.four.values(), "four bits", self.colours.qlora).move_to([1.9, 0.1, 0]).settle()
         self.b = self.matrix(factors.B, None, self.colours.B, self.limits[0]).next_to(self.w, LEFT, 0.15).settle()
         self.a = self.matrix(factors.A, None, self.colours.A, self.limits[1]).next_to(self.w, UP, 0.15).settle()
@@ -353,7 +355,7 @@ class Training(QloraScene):
         self.show_factors(step)
 
     def side(self, values: np.ndarray, what: str) -> MatrixImage:
-        matrix = self.matrix(values, None, self.colours.muted, float(np.percentile(np.abs(values), 99.5)) or 1e-12)
+        matrix = self.matrix(values, None, self.colours.muted, limit_of(values))
         matrix.source = Source(self.data, self.module, what, self.last, TOKENS)
         return matrix
 

@@ -70,12 +70,30 @@ PALETTES: dict[Theme, Palette] = {
 # Line style repeats what colour says.
 METHOD_LINES = {"full": "-", "lora": "--", "qlora": ":"}
 
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a hex colour: "#ff8a3d"."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def limit_of(values: np.ndarray) -> float:
+    """The magnitude that takes the strongest colour: the 99.9th percentile, lest one weight hide all others.
+
+    Where fewer than a thousandth have moved at all it is the largest; never zero, so that one may divide by it.
+    """
+    magnitudes = np.abs(values[np.isfinite(values)])
+    if not magnitudes.size:
+        return _NOTHING
+    return float(np.percentile(magnitudes, 99.9)) or float(magnitudes.max()) or _NOTHING
+
+
+_NOTHING = 1e-12
 _STEPS = 511  # odd, so that zero has an entry of its own
 
 
 def _lookup(stops: tuple[str, ...]) -> np.ndarray:
     """(511, 3) uint8: the stops, evenly spaced and joined by straight lines."""
-    rgb = np.array([[int(stop[at : at + 2], 16) for at in (1, 3, 5)] for stop in stops], dtype=float)
+    rgb = np.array([rgb_of(stop) for stop in stops], dtype=float)
     places = np.linspace(0, len(stops) - 1, _STEPS)
     return (
         np.stack([np.interp(places, range(len(stops)), channel) for channel in rgb.T], axis=1).round().astype(np.uint8)

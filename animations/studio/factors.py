@@ -3,11 +3,13 @@
 import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Mobject, Text, VGroup
 
-from animations.studio.film import FilmScene, short, watched_module
+from animations.studio.film import FilmScene, watched_module
 from engine.run.delta import Factors
 from engine.run.run import Run
-from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, peak
+from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels
 from visualize.mobjects.text import label, sit
+from visualize.naming import short
+from visualize.theme import limit_of
 
 LEFT_PLACE = LEFT * 3.9 + DOWN * 0.25
 PRODUCT_PLACE = RIGHT * 3.3 + DOWN * 0.25
@@ -34,7 +36,7 @@ class LoraScene(FilmScene):
     def matrix(
         self, values: np.ndarray, color: str, limit: float | None = None, source: Source | None = None
     ) -> MatrixImage:
-        return MatrixImage(values, limit or peak(values), self.cell, color, self.theme, source)
+        return MatrixImage(values, limit or limit_of(values), self.cell, color, self.theme, source)
 
     def weight(self, place: np.ndarray = LEFT_PLACE) -> MatrixImage:
         weight = self.matrix(self.data.weight(self.module), self.colours.W, source=self.source("W"))
@@ -53,9 +55,9 @@ class LoraScene(FilmScene):
         b, a, _ = factors = factors or self.data.factors(self.module, step)
         what = ("B", "A", "delta") if part is None else ("strongest B", "strongest A", "strongest")
         sources = [self.source(name, step, part) for name in what]
-        product = self.matrix(factors.product(), self.colours.delta, peak(self.delta), sources[2])
+        product = self.matrix(factors.product(), self.colours.delta, limit_of(self.delta), sources[2])
         product.move_to(PRODUCT_PLACE).settle()
-        limits = (peak(self.final.B), peak(self.final.A)) if part is None else (peak(b), peak(a))
+        limits = (limit_of(self.final.B), limit_of(self.final.A)) if part is None else (limit_of(b), limit_of(a))
         left = self.matrix(b, self.colours.B, limits[0], sources[0]).next_to(product, LEFT, buff=0.3).settle()
         above = self.matrix(a, self.colours.A, limits[1], sources[1]).next_to(product, UP, buff=0.3).settle()
         return [left, above, product]

@@ -166,11 +166,6 @@ def watched_module(run: Run) -> str:
         return (square or run.modules)[0]
 
 
-def short(module: str) -> str:
-    """A module's name as a lecturer says it: "layer 0 q_proj"."""
-    return module.replace("model.layers.", "layer ").replace(".self_attn.", " ").replace(".mlp.", " ")
-
-
 def quiet() -> None:
     """Manim reports every file it writes; a film's own progress is enough."""
     config.verbosity = "ERROR"

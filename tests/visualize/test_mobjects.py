@@ -16,7 +16,7 @@ from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.magnifier import Magnifier
 from visualize.mobjects.matrix import MatrixImage, cell_pixels, units
-from visualize.mobjects.model import WholeModel, layer_of
+from visualize.mobjects.model import WholeModel
 from visualize.mobjects.plane import Path, Plane
 from visualize.mobjects.strengths import Strengths
 from visualize.mobjects.strips import Strips
@@ -210,11 +210,6 @@ def test_a_vector_that_is_longer_than_its_row_goes_on_in_a_next_column(full_run)
     long = type(tile)("x", (5,), 0, 0, 0, 2, 3)
     np.testing.assert_array_equal(long.fold(np.arange(5)), [[0, 2, 4], [1, 3, np.nan]])
     np.testing.assert_array_equal(tile.fold(np.arange(128))[:, 0], np.arange(128))
-
-
-@pytest.mark.parametrize("name, layer", [("model.layers.12.mlp.up_proj", 12), ("model.norm", None), ("h.0.c_fc", 0)])
-def test_layers_are_read_from_names(name, layer):
-    assert layer_of(name) == layer
 
 
 def test_no_change_glows_not_at_all_and_both_signs_alike():

@@ -7,7 +7,7 @@ import pytest
 from engine.measure import norm, relative_norm, singular_values
 from glasstune import InputError
 from visualize import plots
-from visualize.plots.axes import kinds_of, layer_of
+from visualize.naming import kinds_of, layer_of
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +59,6 @@ def test_energy_is_the_share_of_the_first_directions(lora_run, full_run):
         assert squares[:needed].sum() >= 0.8999 * squares.sum() > squares[: needed - 1].sum()
     with pytest.raises(InputError, match="has not moved"):
         plots.plot_energy(lora_run, module=module, step=0)
-
-
-def test_kinds_are_as_short_as_can_be_told_apart():
-    names = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj", "transformer.h.1.mlp.c_proj", "lm_head"]
-    assert list(kinds_of(names).values()) == ["c_attn", "attn.c_proj", "mlp.c_proj", "lm_head"]
-    assert [layer_of(name) for name in names] == [0, 0, 1, None]
 
 
 def test_rates_are_the_runs(lora_run, full_run):

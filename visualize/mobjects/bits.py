@@ -4,6 +4,7 @@ import numpy as np
 from manim import RESAMPLING_ALGORITHMS, Group, ImageMobject
 
 from visualize.mobjects.matrix import units
+from visualize.theme import rgb_of
 
 
 def bits_of(numbers: np.ndarray, count: int | None = None) -> np.ndarray:
@@ -30,7 +31,7 @@ class Bits(Group):
         super().__init__()
         self.bits = bits
         hexes = (zero, one, ground)
-        colours = np.array([[*(int(c[at : at + 2], 16) for at in (1, 3, 5)), 255] for c in hexes], np.uint8)
+        colours = np.array([[*rgb_of(colour), 255] for colour in hexes], np.uint8)
         pixels = colours[bits.repeat(7, 0).repeat(7, 1)]
         pixels[6::7] = pixels[:, 6::7] = colours[2]  # so that equal neighbours are still seen as two
         self.image = ImageMobject(pixels, scale_to_resolution=0)

@@ -42,11 +42,6 @@ def cell_pixels(shape: tuple[int, ...], most: int = 520) -> int:
     return max(2, most // longest // 2 * 2) if longest <= most // 2 else 1
 
 
-def peak(values: np.ndarray) -> float:
-    """The magnitude that gets the strongest colour: the 99.9th percentile, lest one weight hide all others."""
-    return float(np.percentile(np.abs(values), 99.9)) or 1e-12
-
-
 class MatrixImage(Group):
     """A signed matrix as an image in a frame. `values` are what it shows, (rows, columns).
 

@@ -1,6 +1,5 @@
 """How is a whole model seen at once? As one image, a pixel a weight: a row a layer, its matrices side by side."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -11,7 +10,8 @@ from engine.measure import relative_norm
 from engine.run.run import Run
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import label, sit
-from visualize.theme import PALETTES, Theme, diverging_rgba, glow_rgba
+from visualize.naming import layer_of
+from visualize.theme import PALETTES, Theme, diverging_rgba, glow_rgba, limit_of, rgb_of
 
 GAP = 4  # pixels between neighbours
 ALL = 100_000  # a percentile is taken from about so many weights
@@ -46,16 +46,6 @@ class Tile:
     def kind(self) -> str:
         """What a lecturer calls it: "q", "gate", "embed tokens"."""
         return self.module.split(".")[-1].removesuffix("_proj").replace("_", " ")
-
-
-def _rgb(color: str) -> tuple[int, ...]:
-    return tuple(int(color[at : at + 2], 16) for at in (1, 3, 5))
-
-
-def layer_of(module: str) -> int | None:
-    """The number of the layer that a module belongs to: 2 for "model.layers.2.mlp.up_proj"; None outside of layers."""
-    found = re.search(r"\.(\d+)\.", module)
-    return int(found[1]) if found else None
 
 
 def lay_out(run: Run, gap: int = GAP) -> list[Tile]:
@@ -103,12 +93,12 @@ class WholeModel(Group):
     def _floor(self) -> np.ndarray:
         """The picture without its weights: a quiet frame around each tile, and the ground beyond."""
         floor = np.full((*self.pixels, 4), 255, np.uint8)
-        floor[..., :3] = _rgb(self.colours.background)
+        floor[..., :3] = rgb_of(self.colours.background)
         for tile in self.tiles.values():
             place = floor[tile.top - GAP : tile.top + tile.rows + GAP, tile.left - GAP : tile.left + tile.columns + GAP]
-            place[..., :3] = _rgb(self.colours.grid)
+            place[..., :3] = rgb_of(self.colours.grid)
         for tile in self.tiles.values():
-            floor[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns, :3] = _rgb(
+            floor[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns, :3] = rgb_of(
                 self.colours.background
             )
         return floor
@@ -142,7 +132,7 @@ class WholeModel(Group):
         """The magnitude that all but a thousandth of the shown numbers stay below, lest one weight hide all others."""
         every = max(1, sum(values.size for values in self.values.values()) // ALL)
         sample = np.concatenate([np.abs(values).ravel()[::every] for values in self.values.values()])
-        return float(np.percentile(sample, 99.9)) or 1e-12
+        return limit_of(sample)
 
     def settle(self) -> Self:
         """Move, by less than two pixels, to where its first pixel is an even one of a 1080p frame."""

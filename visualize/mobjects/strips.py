@@ -10,7 +10,7 @@ from engine.run.run import Run
 from engine.school.curriculum import SKILLS
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import fitted, label, sit
-from visualize.theme import PALETTES, Theme, score_rgba
+from visualize.theme import PALETTES, Theme, rgb_of, score_rgba
 
 LINE = 2  # pixels between cells
 APART = 14  # pixels between the task's strip and the others
@@ -58,7 +58,7 @@ class Strips(Group):
         """Draw the evaluations up to this step, and their last numbers."""
         self.step = step
         canvas = np.empty_like(self.image.pixel_array)
-        canvas[...] = _opaque(self.colours.background)
+        canvas[...] = *rgb_of(self.colours.background), 255
         colours = score_rgba(self.shown().to_numpy(), self.theme)
         for down, top in enumerate(self.tops):
             for across in range(len(colours)):
@@ -85,7 +85,3 @@ class Strips(Group):
     def below(self, buff: float = 0.3) -> float:
         """Where a line of text below the cells lies."""
         return float((self.image.get_bottom() + DOWN * buff)[1])
-
-
-def _opaque(color: str) -> list[int]:
-    return [*(int(color[at : at + 2], 16) for at in (1, 3, 5)), 255]

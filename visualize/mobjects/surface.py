@@ -22,7 +22,7 @@ from engine.evaluate.landscape import Landscape
 from visualize.mobjects.chart import Dash, polyline
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import label, sit
-from visualize.theme import Palette
+from visualize.theme import Palette, rgb_of
 
 DOUBLINGS = 8  # what is lower still is as dark as the lowest
 
@@ -30,7 +30,7 @@ DOUBLINGS = 8  # what is lower still is as dark as the lowest
 def shades(values: np.ndarray, low: float, high: float, colours: Palette) -> np.ndarray:
     """Losses as greys, by doublings, from the ground's own tone (low) to a middle grey: uint8 (*shape, 4)."""
     share = np.clip((np.log2(values) - np.log2(low)) / max(1e-9, np.log2(high) - np.log2(low)), 0, 1)
-    ends = np.array([[int(tone[at : at + 2], 16) for at in (1, 3, 5)] for tone in (colours.background, colours.hill)])
+    ends = np.array([rgb_of(colours.background), rgb_of(colours.hill)])
     rgb = ends[0] + share[..., None] * (ends[1] - ends[0])
     return np.concatenate([rgb, np.full((*share.shape, 1), 255.0)], axis=-1).round().astype(np.uint8)
 

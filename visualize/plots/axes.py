@@ -1,7 +1,6 @@
 """What do all plots share? Where they draw, which module they take, and how a signed matrix becomes an image."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from engine.measure import norm
 from engine.run.base import base_weight
 from engine.run.run import Run
-from visualize.theme import current_theme, diverging_map, palette, rc
+from visualize.theme import current_theme, diverging_map, limit_of, palette, rc
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,43 +70,9 @@ def last_step(run: Run, step: int | None) -> int:
     return run.steps[-1] if step is None and run.steps else step or 0
 
 
-_LAYER = re.compile(r"\.(\d+)\.(.+)$")
-
-
-def short(module: str) -> str:
-    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
-    if found := _LAYER.search(module):
-        inside = found[2].split(".")
-        return f"layer {found[1]} {inside[-1] if '.layers.' in module else found[2]}"
-    return module.split(".")[-1] if module.startswith(("model.", "transformer.")) else module
-
-
-def layer_of(module: str) -> int | None:
-    """The number of the layer that a matrix belongs to: the first number in its name; None if it has none."""
-    found = _LAYER.search(module)
-    return int(found[1]) if found else None
-
-
-def kinds_of(modules: Sequence[str]) -> dict[str, str]:
-    """What each matrix is within its layer, as short as can be told apart: "q_proj"; GPT-2's "attn.c_proj"."""
-    inner = {name: found[2] if (found := _LAYER.search(name)) else name for name in modules}
-    kinds = set(inner.values())
-    last = {kind: kind.split(".")[-1] for kind in kinds}
-    alone = [kind for kind in kinds if list(last.values()).count(last[kind]) == 1]
-    return {name: last[kind] if kind in alone else kind for name, kind in inner.items()}
-
-
-def limit_of(values: np.ndarray) -> float:
-    """The symmetric end of a colour scale: the 99.9th percentile of the magnitudes, lest one weight hide all others."""
-    magnitudes = np.abs(values[np.isfinite(values)])
-    if not magnitudes.size or not magnitudes.max():
-        return 0.0
-    return float(np.percentile(magnitudes, 99.9)) or float(magnitudes.max())
-
-
 def heat(ax: Axes, values: np.ndarray, title: str, *, bar: bool = True) -> None:
     """One signed matrix, one cell a weight, zero in the ground's colour; beside it the scale in the weights' unit."""
-    limit = limit_of(values) or 1e-12
+    limit = limit_of(values)
     image = ax.imshow(
         values, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="equal", rasterized=True
     )

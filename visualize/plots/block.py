@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from engine.errors import InputError
 from engine.measure.quantize import Kind, levels, quantize
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, matrix_of, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, matrix_of, themed
 from visualize.theme import palette
 
 

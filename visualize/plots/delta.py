@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, choose_module, heat, last_step, matrix_size, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, choose_module, heat, last_step, matrix_size, themed
 
 
 @themed

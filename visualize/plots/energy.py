@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from engine.errors import InputError
 from engine.measure import norm, singular_values
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, last_step, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, last_step, themed
 from visualize.theme import METHOD_LINES, palette
 
 SHARE = 0.9

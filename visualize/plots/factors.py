@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.run.run import Run
-from visualize.plots.axes import choose_module, heat, last_step, short, themed
+from visualize.naming import short
+from visualize.plots.axes import choose_module, heat, last_step, themed
 from visualize.theme import palette
 
 

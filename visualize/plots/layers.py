@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 
 from engine.measure import norm, relative_norm
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, figure_of, kinds_of, last_step, layer_of, short, themed
-from visualize.theme import current_theme, palette, score_map
+from visualize.naming import kinds_of, layer_of, short
+from visualize.plots.axes import axes_or_new, figure_of, last_step, themed
+from visualize.theme import current_theme, ink_on, palette, score_map
 
 _MOST_NUMBERED = 12  # layers; with more the numbers in the cells would be too small to read
 
@@ -37,7 +38,7 @@ def plot_layers(
     ax.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 5 else 0)
     if len(rows) <= _MOST_NUMBERED:
         ax.set_yticks(range(len(rows)), [f"layer {row}" for row in rows])
-        _number_cells(ax, table, image.to_rgba(table), relative)
+        _number_cells(ax, table, image.to_rgba(table, bytes=True), relative)
     else:
         ax.set_ylabel("layer")
     if module in inside:
@@ -57,10 +58,9 @@ def plot_layers(
 def _number_cells(ax: Axes, table: np.ndarray, fills: np.ndarray, relative: bool) -> None:
     for (row, column), value in np.ndenumerate(table):
         if np.isfinite(value):
-            dark = fills[row, column, :3] @ [0.299, 0.587, 0.114] < 0.5
             ax.text(
                 column, row, f"{value:.1f}" if relative else f"{value:.2g}", ha="center", va="center", fontsize=14,
-                color="#ffffff" if dark else "#16181d",
+                color=ink_on(fills[row, column]),
             )  # fmt: skip
 
 

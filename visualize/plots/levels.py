@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 
 from engine.measure.quantize import KINDS, Kind, levels, quantization_error, quantize
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, matrix_of, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, matrix_of, themed
 from visualize.theme import palette
 
 _BINS = 129

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, layer_of, short, themed
+from visualize.naming import layer_of, short
+from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
 _MOST_NAMED = 8  # lines in the legend: of more layers, the first and the last are named

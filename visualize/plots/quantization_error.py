@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 
 from engine.measure.quantize import Kind, quantization_error, quantize
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, themed
 
 
 @themed

@@ -11,7 +11,7 @@ from engine.measure import forgetting
 from engine.run.run import Run
 from engine.school.curriculum import SKILLS
 from visualize.plots.axes import axes_or_new, figure_of, themed
-from visualize.theme import current_theme, diverging_map, palette, score_map
+from visualize.theme import current_theme, diverging_map, ink_on, palette, score_map
 
 
 @themed
@@ -43,11 +43,10 @@ def plot_skills(
         limit = float(np.nanmax(np.abs(table))) or 1.0
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
         label, cells = "forgotten (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
-    fills = image.to_rgba(100 * table if value == "exact" else table)
+    fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
-            ink = readable(fills[row, column])
-            ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink)
+            ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink_on(fills[row, column]))
     titles = [f"task: {name}" if name == run.task else SKILLS[name].title if name in SKILLS else name for name in names]
     ax.set_yticks(range(len(names)), titles)
     ax.set_xticks(range(len(frame)), [str(s) for s in frame.index])
@@ -60,9 +59,3 @@ def plot_skills(
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)
     return ax
-
-
-def readable(rgba: np.ndarray) -> str:
-    """Black or white text, whichever stands out from this cell."""
-    red, green, blue = rgba[:3]
-    return "#101216" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#f6f6f3"

@@ -6,7 +6,8 @@ from matplotlib.ticker import NullFormatter
 
 from engine.measure import numerical_rank, singular_values
 from engine.run.run import Run
-from visualize.plots.axes import axes_or_new, choose_module, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, choose_module, themed
 from visualize.theme import palette
 
 _MOST_LINES = 32

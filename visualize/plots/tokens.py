@@ -10,8 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from engine.errors import InputError
 from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, figure_of, themed
-from visualize.plots.skills import readable
-from visualize.theme import palette
+from visualize.theme import ink_on, palette
 
 _COLUMNS = 12  # tokens a line
 _LONGEST = 11  # characters of a token that fit
@@ -53,10 +52,10 @@ def plot_tokens(
     ramp = LinearSegmentedColormap.from_list("loss", [colours.grid, colours.wrong])
     shades = ramp.with_extremes(bad=colours.background)
     image = ax.imshow(np.ma.masked_invalid(cells), cmap=shades, vmin=0, vmax=np.nanmax(losses), aspect="auto")
-    fills = image.to_rgba(cells)
+    fills = image.to_rgba(cells, bytes=True)
     for (y, x), loss in np.ndenumerate(cells):
         if np.isfinite(loss):
-            ax.text(x, y, f"{loss:.1f}", ha="center", va="center", fontsize=12, color=readable(fills[y, x]))
+            ax.text(x, y, f"{loss:.1f}", ha="center", va="center", fontsize=12, color=ink_on(fills[y, x]))
     for at, (text, learned) in enumerate(zip(tokens.text, tokens.learned, strict=True)):
         line, column = divmod(at, columns)
         if line == lines:

@@ -6,7 +6,8 @@ from engine.run.base import base_folder
 from engine.run.run import Run
 from engine.run.stores.stored import is_conv1d
 from engine.run.tensors import Tensors
-from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, short, themed
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, themed
 
 
 @themed

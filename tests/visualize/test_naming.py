@@ -1,0 +1,43 @@
+"""A matrix has one name, whoever draws it; a colour scale one limit, whoever fills it."""
+
+import numpy as np
+import pytest
+
+from visualize.naming import kinds_of, layer_of, short
+from visualize.theme import limit_of, rgb_of
+
+
+@pytest.mark.parametrize(
+    "name, layer, said",
+    [
+        ("model.layers.12.mlp.up_proj", 12, "layer 12 up_proj"),
+        ("transformer.h.0.mlp.c_fc", 0, "layer 0 mlp.c_fc"),
+        ("h.0.c_fc", 0, "layer 0 c_fc"),
+        ("model.norm", None, "norm"),
+        ("lm_head", None, "lm_head"),
+    ],
+)
+def test_layers_are_read_from_names(name, layer, said):
+    assert layer_of(name) == layer
+    assert short(name) == said
+
+
+def test_kinds_are_as_short_as_can_be_told_apart():
+    names = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj", "transformer.h.1.mlp.c_proj", "lm_head"]
+    assert list(kinds_of(names).values()) == ["c_attn", "attn.c_proj", "mlp.c_proj", "lm_head"]
+
+
+def test_a_colour_is_its_three_bytes():
+    assert rgb_of("#0a80ff") == (10, 128, 255)
+
+
+def test_one_weight_does_not_hide_all_others_and_nothing_is_no_zero():
+    values = np.ones(10_000, np.float32)
+    values[0] = 1e6
+    assert limit_of(-values) == 1.0
+    values[1] = np.nan
+    assert limit_of(values) == 1.0
+    few = np.zeros(10_000, np.float32)
+    few[3] = -2.0
+    assert limit_of(few) == 2.0, "fewer than a thousandth moved: they are seen all the same"
+    assert 0 < limit_of(np.zeros(4)) < 1e-9 and 0 < limit_of(np.full(4, np.nan)) < 1e-9

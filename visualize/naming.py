@@ -1,0 +1,29 @@
+"""What is a matrix called? Its layer, its kind within the layer, and its name in a title, for plots and films alike."""
+
+import re
+from collections.abc import Sequence
+
+_LAYER = re.compile(r"\.(\d+)\.(.+)$")
+
+
+def layer_of(module: str) -> int | None:
+    """The number of the layer that a matrix belongs to: the first number in its name; None if it has none."""
+    found = _LAYER.search(module)
+    return int(found[1]) if found else None
+
+
+def short(module: str) -> str:
+    """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
+    if found := _LAYER.search(module):
+        inside = found[2].split(".")
+        return f"layer {found[1]} {inside[-1] if '.layers.' in module else found[2]}"
+    return module.split(".")[-1] if module.startswith(("model.", "transformer.")) else module
+
+
+def kinds_of(modules: Sequence[str]) -> dict[str, str]:
+    """What each matrix is within its layer, as short as can be told apart: "q_proj"; GPT-2's "attn.c_proj"."""
+    inner = {name: found[2] if (found := _LAYER.search(name)) else name for name in modules}
+    kinds = set(inner.values())
+    last = {kind: kind.split(".")[-1] for kind in kinds}
+    alone = [kind for kind in kinds if list(last.values()).count(last[kind]) == 1]
+    return {name: last[kind] if kind in alone else kind for name, kind in inner.items()}
