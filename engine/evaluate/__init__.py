@@ -13,7 +13,7 @@ import engine.quietly  # noqa: F401
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional as F
@@ -37,11 +37,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """exact: share of exactly right answers, 0 to 1, for what has one right answer. loss: nats a token, for all."""
+    """exact: share of exactly right answers, 0 to 1, for what has one right answer. loss: nats a token, for all.
+
+    graded: on how many questions each of them stands.
+    """
 
     exact: dict[str, float]
     loss: dict[str, float]
     answers: list[dict[str, str | bool]]
+    graded: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -175,13 +179,14 @@ class Evaluator:
 
     def __call__(self, model: PreTrainedModel) -> Evaluation:
         losses, right, counts = score_answers(model, self._rows, self.tokenizer.pad_token_id)
-        exact, loss = {}, {}
+        exact, loss, graded = {}, {}, {}
         for name in dict.fromkeys(self._names):
             at = [index for index, owner in enumerate(self._names) if owner == name]
+            graded[name] = len(at)
             loss[name] = sum(losses[i] for i in at) / sum(counts[i] for i in at)
             if name not in self.open_ended:
                 exact[name] = sum(right[i] for i in at) / len(at)
-        return Evaluation(exact, loss, self.ask(model))
+        return Evaluation(exact, loss, self.ask(model), graded)
 
     def ask(self, model: PreTrainedModel) -> list[dict[str, str | bool]]:
         """The model's real answers to the probes."""

@@ -279,7 +279,7 @@ class Recorder:
         began = time.perf_counter()
         assert self.evaluator is not None
         result = self.evaluator(self.model)
-        self.log(step, {"exact": result.exact, "loss": result.loss}, "eval")
+        self.log(step, {"exact": result.exact, "loss": result.loss, "graded": result.graded}, "eval")
         for answer in result.answers:
             self._write("answers.jsonl", {"step": step, **answer})
         self._last_evaluated = step

@@ -110,6 +110,9 @@ def check_record(record: Any) -> str:
             for group in ("exact", "loss"):
                 if not is_group(record.get(group)) or not all(map(_is_score, record[group].values())):
                     return f"its {group} is no number a skill"
+            graded = record.get("graded", {})
+            if not is_group(graded) or not all(map(is_count, graded.values())):
+                return "its graded is no count a skill"
         elif not all(value is None or isinstance(value, int | float | str) for value in record.values()):
             return "it holds what is no number"
     if "norms" in record and not (is_group(record["norms"]) and all(map(_is_score, record["norms"].values()))):

@@ -2,7 +2,8 @@
 
     run.json               format version, method, model, data, settings, modules, seed, versions, host, status
     metrics.jsonl          {"step", "event": "train", "loss", "learning_rate", "grad_norm", ...}   a logged step
-                           {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats}} an evaluation
+                           {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats},
+                            "graded": {skill: how many questions}}                             an evaluation
     answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
     norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
     captures/step-000120.safetensors    the weights' change since step 0, in float32

@@ -152,7 +152,7 @@ class Run:
     def _evaluations(self, value: str) -> pd.DataFrame:
         rows: dict[int, dict[str, float]] = {}
         for record in (r for r in self._records if r.get("event") == "eval"):
-            rows.setdefault(record["step"], {}).update(record[value])
+            rows.setdefault(record["step"], {}).update(record.get(value, {}))
         frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
         frame.index.name = "step"
         return frame
@@ -166,6 +166,11 @@ class Run:
     def skill_losses(self) -> pd.DataFrame:
         """Held-out loss on the answers, nats a token, of every skill and of the task: step x skill."""
         return self._evaluations("loss")
+
+    @cached_property
+    def graded(self) -> pd.DataFrame:
+        """On how many questions each score and loss stands: step x skill. Runs recorded before this was have none."""
+        return self._evaluations("graded")
 
     @cached_property
     def answers(self) -> pd.DataFrame:

@@ -158,4 +158,5 @@ def test_the_evaluator_leaves_out_what_cannot_be_graded(base, tokenizer):
     groups = {"good": [TALK, TALK[:1]], "none": [TALK[:1]]}
     found = Evaluator(tokenizer, groups, task_probes("good", groups["good"]))(base)
     assert set(found.loss) == set(found.exact) == {"good"} and len(found.answers) == 1
+    assert found.graded == {"good": 1}, "the number that a share stands on"
     assert Evaluator(tokenizer, {"good": [TALK]}, [], max_length=5)(base).exact == {}
