@@ -8,20 +8,22 @@ template has none, by comparing the conversation with and without each answer, w
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from engine.data.records import Conversation, Conversations, Source, hold_out, load, read_jsonl, to_messages
+from engine.data.forms import Conversation, to_messages
+from engine.data.records import Conversations, Source, hold_out, load, read_jsonl
 from engine.errors import InputError
 from engine.messages import Message
 
 __all__ = [
     "IGNORE", "Conversation", "Conversations", "Encoded", "Source", "collate", "encode", "encode_all", "hold_out",
-    "load", "marking", "read_jsonl", "to_messages", "with_template",
+    "load", "marking", "read_jsonl", "render", "to_messages", "with_template",
 ]  # fmt: skip
 
 IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
@@ -44,12 +46,14 @@ _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks
 class Encoded:
     """One conversation in tokens. ids and labels are equally long; a label is IGNORE where nothing is learned.
 
-    cut: how many tokens beyond `max_length` were left out.
+    cut: how many tokens beyond `max_length` were left out. unseen: what the conversation has and the model's chat
+    template does not show: "tools", "reasoning".
     """
 
     ids: list[int]
     labels: list[int]
     cut: int = 0
+    unseen: tuple[str, ...] = ()
 
     @property
     def trained(self) -> int:
@@ -82,21 +86,76 @@ def marking(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int | None = None) -> Encoded:
-    """A conversation through the chat template; labels only where the assistant speaks.
+    """A conversation through the chat template; labels only where the assistant speaks and is to be learned.
 
-    Raises InputError where the template refuses the conversation, or its answers cannot be found in it.
+    An answer of weight 0 is read and not learned. A whole text (role "text") is learned as it is, with its end.
+    Raises InputError where the template refuses the conversation, leaves a tool call out, or its answers cannot be
+    found in it.
     """
-    answers = sum(message["role"] == "assistant" for message in messages)
-    try:
-        ids, mask = _mask_by_template(tokenizer, messages) if _can_mark(tokenizer) else ([], [])
-        # The marks are lost where a token's place is unclear: then there are fewer marked stretches than answers.
-        if not ids or _stretches(mask) != answers:
-            ids, mask = _mask_by_comparison(tokenizer, messages)
-    except (TemplateError, TypeError) as error:
-        raise InputError(f"{_where(messages)}the model's chat template refuses this conversation: {error}") from None
+    if messages and messages[0]["role"] == "text":
+        ids, mask, unseen = *_whole_text(tokenizer, messages[0]), ()
+    else:
+        weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
+        try:
+            ids, mask = _mask_by_template(tokenizer, messages) if _can_mark(tokenizer) else ([], [])
+            # The marks are lost where a token's place is unclear: there are fewer marked stretches than answers then.
+            if ids and _stretches(mask) == len(weights):
+                mask = _weighted(mask, weights)
+            else:
+                ids, mask = _mask_by_comparison(tokenizer, messages)
+            unseen = _unseen(tokenizer, messages)
+        except (TemplateError, TypeError) as error:
+            raise InputError(
+                f"{_where(messages)}the model's chat template refuses this conversation: {error}"
+            ) from None
     cut = 0 if max_length is None else max(0, len(ids) - max_length)
     ids, mask = ids[:max_length], mask[:max_length]
-    return Encoded(ids, [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)], cut)
+    labels = [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)]
+    return Encoded(ids, labels, cut, unseen)
+
+
+def _whole_text(tokenizer: PreTrainedTokenizerBase, message: Message) -> tuple[list[int], list[int]]:
+    """Every token of a text, and its end: what TRL makes of a column "text"."""
+    ids = list(tokenizer(message["content"], **_QUIETLY)["input_ids"])
+    if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
+        ids.append(tokenizer.eos_token_id)
+    return ids, [message.get("weight", 1)] * len(ids)
+
+
+def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
+    """`apply_chat_template` as the records are meant: with their tools, and without fields that are ours."""
+    tools = messages[0].get("tools") if messages else None
+    ours = [{key: value for key, value in m.items() if key not in ("weight", "tools")} for m in messages]
+    return tokenizer.apply_chat_template(ours, tools=tools, tokenizer_kwargs=_QUIETLY, **options)
+
+
+def _weighted(mask: list[int], weights: list[int]) -> list[int]:
+    """The mask without the stretches whose answer has weight 0."""
+    kept, answer, before = [], -1, 0
+    for marked in mask:
+        answer += bool(marked and not before)
+        kept.append(int(bool(marked) and weights[answer] > 0))
+        before = marked
+    return kept
+
+
+def _unseen(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[str, ...]:
+    """What a conversation has beyond words and its template leaves out. Raises InputError for a tool call."""
+    calls = [call["function"]["name"] for message in messages for call in message.get("tool_calls", ())]
+    tools = [str(tool["function"].get("name")) for tool in messages[0].get("tools", ())] if messages else []
+    # Of earlier turns, templates of reasoning models drop it on purpose.
+    reasoning = messages[-1].get("reasoning_content") if messages else None
+    if not (calls or tools or reasoning):
+        return ()
+    whole = render(tokenizer, messages, tokenize=False)
+    if lost := [name for name in calls if name not in whole]:
+        raise InputError(
+            f"{_where(messages)}this model's chat template shows no tool calls, so the call of {lost[0]!r} would be "
+            "learned as an empty answer; give a template that does, or write the call into the answer's text"
+        )
+    return ("tools",) * any(name not in whole for name in tools) + ("reasoning",) * bool(
+        reasoning and reasoning.strip() not in whole
+    )
 
 
 def _where(messages: list[Message]) -> str:
@@ -109,29 +168,22 @@ def _stretches(mask: list[int]) -> int:
 
 
 def _mask_by_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
-    out = tokenizer.apply_chat_template(
-        list(messages), return_dict=True, return_assistant_tokens_mask=True, tokenizer_kwargs=_QUIETLY
-    )
+    out = render(tokenizer, messages, return_dict=True, return_assistant_tokens_mask=True)
     return out["input_ids"], out["assistant_masks"]
 
 
 def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tuple[list[int], list[int]]:
     """The assistant's tokens as what each answer adds to the prompt before it, up to its end-of-text token."""
 
-    def render(part: list[Message], prompt: bool = False) -> str | list[int]:
+    def shown(part: Sequence[Message], prompt: bool = False) -> str | list[int]:
         """As text, or as tokens where a token's characters cannot be told (a slow tokenizer)."""
-        return tokenizer.apply_chat_template(
-            list(part),
-            add_generation_prompt=prompt,
-            tokenize=not tokenizer.is_fast,
-            return_dict=False,
-            tokenizer_kwargs=_QUIETLY,
-        )
+        tokens = not tokenizer.is_fast
+        return render(tokenizer, part, add_generation_prompt=prompt, tokenize=tokens, return_dict=False)
 
-    whole, spans = render(messages), []
+    whole, spans = shown(messages), []
     for at, message in enumerate(messages):
-        if message["role"] == "assistant":
-            span = _added(render, whole, messages, at) or _swapped(tokenizer, render, whole, messages, at)
+        if message["role"] == "assistant" and message.get("weight", 1):
+            span = _added(shown, whole, messages, at) or _swapped(tokenizer, shown, whole, messages, at)
             if span is None:
                 raise InputError(
                     f"{_where(messages)}this model's chat template rewrites what message {at + 1} says, so its answers "
@@ -152,28 +204,38 @@ def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Messa
     return ids, mask
 
 
-def _added(render: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
+def _added(shown: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
     """From where to where the answer stands, if the conversation begins with its prompt, then with its answer."""
     if at == 0:
         return None
-    before, after = render(messages[:at], prompt=True), render(messages[: at + 1])
+    before, after = shown(messages[:at], prompt=True), shown(messages[: at + 1])
     fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
     return (len(before), len(after)) if fits else None
 
 
 def _swapped(
-    tokenizer: PreTrainedTokenizerBase, render: Callable, whole: str | list[int], messages: list[Message], at: int
+    tokenizer: PreTrainedTokenizerBase, shown: Callable, whole: str | list[int], messages: list[Message], at: int
 ) -> tuple[int, int] | None:
     """The same where a template drops something from earlier turns, as reasoning models' do: what changes if the
-    answer is another. Checked: exactly its words must stand there; the special tokens that follow end the turn."""
+    answer is another. Checked: only words of the answer may stand there (templates strip them, and drop a reasoning
+    that stands among them), or its calls; the special tokens that follow end the turn."""
     if not isinstance(whole, str):
         return None
-    said = messages[at]["content"].strip()
-    other = render([*messages[:at], {**messages[at], "content": _ELSE}, *messages[at + 1 :]])
+    said, calls = messages[at]["content"], messages[at].get("tool_calls", ())
+    instead = {key: value for key, value in messages[at].items() if key != "tool_calls"} | {"content": _ELSE}
+    other = shown([*messages[:at], instead, *messages[at + 1 :]])
     before, found, after = other.partition(_ELSE)
-    if not found or not said or whole != before + said + after:
+    if not found or not (whole.startswith(before) and whole.endswith(after) and len(whole) >= len(before + after)):
         return None
-    first, last = len(before), len(before) + len(said)
+    first, last = len(before), len(whole) - len(after)
+    stands = whole[first:last]
+    if calls:
+        wanted = [said.strip(), *(call["function"]["name"] for call in calls)]
+        fits = all(words in stands for words in wanted)
+    else:
+        fits = stands in said and bool(stands or not said.strip())
+    if not fits:
+        return None
     special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     while ends := [token for token in special if whole.startswith(token, last)]:
         last += len(max(ends, key=len))
@@ -190,13 +252,25 @@ def encode_all(
 
     mask_prompts: labels on the assistant's tokens alone; False puts them on every token of those conversations.
     """
-    encoded = [encode(tokenizer, messages, max_length) for messages in conversations]
-    kept = [row for row in encoded if row.trained]
+    encoded = [(messages, encode(tokenizer, messages, max_length)) for messages in conversations]
+    kept = [(messages, row) for messages, row in encoded if row.trained]
     if not kept:
         raise InputError(
             "no example has an answer left to learn from after masking the prompts; check the assistant's texts"
         )
-    return kept if mask_prompts else [replace(row, labels=row.ids) for row in kept]
+    return [row if mask_prompts else _unmasked(tokenizer, messages, row) for messages, row in kept]
+
+
+def _unmasked(tokenizer: PreTrainedTokenizerBase, messages: list[Message], row: Encoded) -> Encoded:
+    """Every token learned, but for the answers that are marked as not to be learned."""
+    if all(message.get("weight", 1) for message in messages):
+        return replace(row, labels=row.ids)
+    every = encode(tokenizer, [{**message, "weight": 1} for message in messages], len(row.ids))
+    labels = [
+        IGNORE if answer != IGNORE and label == IGNORE else token
+        for token, label, answer in zip(row.ids, row.labels, every.labels, strict=True)
+    ]
+    return replace(row, labels=labels)
 
 
 def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:

@@ -1,14 +1,7 @@
 """Where do the examples come from? A file, a `datasets.Dataset`, a Hub id or a list of records -> conversations.
 
-A record has one of the forms that courses and practitioners use:
-
-    alpaca             instruction, input (may be empty), output            Taori et al. 2023
-    messages           [{"role": "user", "content": ...}, ...]              OpenAI, transformers
-    conversations      [{"from": "human", "value": ...}, ...]               ShareGPT
-    prompt-completion  prompt and completion, as text or as messages        OpenAI, TRL
-
-JSON and JSON lines are read here, so that an error can name the line, CSV by pandas; Parquet, data set folders and
-Hub ids by the `datasets` library.
+What one record may look like is in `engine.data.forms`. JSON and JSON lines are read here, so that an error can name
+the line, CSV by pandas; Parquet, data set folders and Hub ids by the `datasets` library.
 """
 
 import json
@@ -24,25 +17,15 @@ import datasets
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
+from engine.data.forms import to_messages
 from engine.errors import InputError, first_line
 from engine.messages import Message
 from engine.school.tasks import TASKS, task_file
 
 Found = tuple[str, Mapping[str, Any]]  # (where the record stands, the record)
 
-FORMS = "instruction and output, messages, conversations, or prompt and completion"
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
-ROLES = {"system", "developer", "user", "assistant", "tool"}
-_SHAREGPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
-
-
-class Conversation(list[Message]):
-    """Chat messages that know where they stood ("data.jsonl, line 3") and in which form, for errors and reports."""
-
-    def __init__(self, messages: Iterable[Message] = (), where: str = "", form: str = "messages") -> None:
-        super().__init__(messages)
-        self.where, self.form = where, form
 
 
 @dataclass(frozen=True)
@@ -87,72 +70,6 @@ def hold_out(conversations: Conversations, seed: int) -> Conversations:
     shuffled = random.Random(seed).sample(conversations.train, len(conversations.train))
     tenth = len(shuffled) // 10
     return Conversations(conversations.name, shuffled[tenth:], shuffled[:tenth])
-
-
-# --- one record --------------------------------------------------------------------------------------
-
-
-def to_messages(record: Mapping[str, Any], where: str) -> Conversation:
-    """One record, of any known form, as chat messages. Raises InputError naming `where` and what is missing."""
-    record = {field: value for field, value in record.items() if value is not None}  # columns it does not use
-    for form in ("messages", "conversations"):
-        if form in record:
-            messages = _turns(record[form], form, where)
-            break
-    else:
-        if "prompt" in record or "completion" in record:
-            form = "prompt-completion"
-            messages = [*_side(record, "prompt", "user", where), *_side(record, "completion", "assistant", where)]
-        else:
-            form = "alpaca"
-            asked, answered = _text(record, "instruction", where), _text(record, "output", where)
-            if record.get("input"):  # "Translate to Spanish:" goes on in its line; after a sentence a new one begins
-                between = " " if asked.endswith(":") else "\n"
-                asked = f"{asked}{between}{_text(record, 'input', where)}"
-            messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
-    if record.get("system") and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": _text(record, "system", where)}, *messages]
-    return Conversation(messages, where, form)
-
-
-def _side(record: Mapping[str, Any], field: str, role: str, where: str) -> list[Message]:
-    """A prompt or a completion: text, or in TRL's conversational form a list of messages."""
-    if isinstance(record.get(field), list):
-        return _turns(record[field], field, where)
-    return [{"role": role, "content": _text(record, field, where)}]
-
-
-def _turns(turns: Any, field: str, where: str) -> list[Message]:
-    """The messages of a conversation, in OpenAI's words (role, content) or ShareGPT's (from, value)."""
-    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
-        raise InputError(f"{where}: {field!r} is not a list of objects with a role and a content")
-    if not turns:
-        raise InputError(f"{where}: {field!r} holds no messages; delete the record or give it a question and an answer")
-    messages = []
-    for at, turn in enumerate(turns, 1):
-        names = ("from", "value") if "from" in turn or "value" in turn else ("role", "content")
-        role = turn.get(names[0])
-        if not isinstance(role, str) or not role:
-            raise InputError(f"{where}: message {at} has no role in its field {names[0]!r}; say who speaks")
-        known = _SHAREGPT.get(role, role)
-        if known not in ROLES:
-            raise InputError(f"{where}: message {at} has the role {role!r}; known are {', '.join(sorted(ROLES))}")
-        content = turn.get(names[1])
-        if isinstance(content, list) and all(isinstance(p, Mapping) and p.get("type") == "text" for p in content):
-            content = "".join(str(part.get("text") or "") for part in content)  # OpenAI's list of parts
-        if not isinstance(content, str):
-            raise InputError(f"{where}: message {at} has no text in its field {names[1]!r}")
-        messages.append({"role": known, "content": content})
-    return messages
-
-
-def _text(record: Mapping[str, Any], field: str, where: str) -> str:
-    value = record.get(field)
-    if value is None:
-        raise InputError(f"{where}: no field {field!r} (it has: {', '.join(map(str, record)) or 'none'}); give {FORMS}")
-    if not isinstance(value, str):
-        raise InputError(f"{where}: field {field!r} holds {type(value).__name__}, not text")
-    return value
 
 
 # --- many records ------------------------------------------------------------------------------------
@@ -208,7 +125,7 @@ def _load_parts(name: str, parts: Mapping[str, Iterable[Any]]) -> Conversations:
 def _from_file(path: Path) -> Iterator[Found]:
     """The records of one file, by what its name ends in; a file that ends in none of these is JSON lines."""
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         return ((f"{path}, row {number}", row) for number, row in enumerate(_read_csv(path), 1))
     if suffix == ".parquet":
         rows = _through_datasets(path, "parquet", data_files=str(path))["train"]
@@ -261,12 +178,20 @@ def _read_json(path: Path) -> Iterator[Found]:
 def _read_csv(path: Path) -> list[dict[str, str]]:
     """Every cell as the text that it is: `datasets` would turn the answer "NA" into nothing and "007" into 7."""
     try:
-        frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig")
+        frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", sep=_separator(path))
     except (ValueError, OSError) as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
         raise InputError(f"{path} cannot be read: {first_line(error)}") from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas would make the first column row names
         raise InputError(f"{path} cannot be read: its rows have more fields than its first line names")
     return frame.to_dict("records")
+
+
+def _separator(path: Path) -> str:
+    """A comma, unless the first line, which names the fields, has none: then what it has (half of the world's Excel
+    writes semicolons)."""
+    with path.open(encoding="utf-8-sig") as file:
+        names = file.readline(100_000)
+    return "," if "," in names else next((mark for mark in ";\t|" if mark in names), ",")
 
 
 def _read_folder(path: Path) -> Mapping[str, Iterable[Any]]:

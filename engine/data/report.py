@@ -7,6 +7,7 @@ shares with the training part, and one example with the tokens that are learned 
 """
 
 import argparse
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -43,6 +44,8 @@ class Report:
     cut: longer than max_length. dropped: nothing to learn is left. empty: a question or an answer without a word.
     duplicates: said before, to the letter; near_duplicates: said before but for case, punctuation and white space.
     contradictions: the same question was answered otherwise before. top_answer: the commonest answer, and its share.
+    not_learned: an answer is marked as not to be learned. unseen: what the model's template does not show -> where.
+    unused: fields of which nothing was made -> in how many records.
     overlap, near_overlap: held-out questions that the training part has, to the letter, or only nearly.
     """
 
@@ -64,6 +67,9 @@ class Report:
     contradictions: list[str]
     overlap: list[str]
     near_overlap: list[str]
+    not_learned: list[str]
+    unseen: dict[str, list[str]]
+    unused: dict[str, int]
     top_answer: tuple[str, float]
     marking: str
     example: Encoded
@@ -98,7 +104,7 @@ def report(
     trained_on = {_question(messages) for messages in data.train}
     nearly = {normalised(question) for question in trained_on}
     asked = [(_question(messages), getattr(messages, "where", "")) for messages in test]
-    said = Counter(message["content"].strip() for messages in everything for message in _answers(messages))
+    said = Counter(_said(message).strip() for messages in everything for message in _answers(messages))
     common, times = said.most_common(1)[0] if said else ("", 0)
     # The most usual example, not the first: of middling length, whole, with something to learn.
     shown = [row for row in rows if row.trained and not row.cut] or [row for row in rows if row.trained] or rows
@@ -121,6 +127,9 @@ def report(
         contradictions=list(_contradictions(everything)),
         overlap=[where for question, where in asked if question in trained_on],
         near_overlap=[w for question, w in asked if question not in trained_on and normalised(question) in nearly],
+        not_learned=[p for p, c in zip(places, everything, strict=True) if any(m.get("weight", 1) == 0 for m in c)],
+        unseen=_unseen(rows, places),
+        unused=dict(Counter(field for messages in everything for field in getattr(messages, "unused", ()))),
         top_answer=(common, times / max(1, said.total())),
         marking=marking(tokenizer),
         example=sorted(shown, key=lambda row: len(row.ids))[len(shown) // 2],
@@ -128,21 +137,35 @@ def report(
 
 
 def _answers(messages: list[Message]) -> list[Message]:
-    return [message for message in messages if message["role"] == "assistant"]
+    return [message for message in messages if message["role"] in ("assistant", "text")]
 
 
 def _question(messages: list[Message]) -> str:
     """Everything that comes before the last answer."""
     last = max((at for at, m in enumerate(messages) if m["role"] == "assistant"), default=len(messages))
-    return "\n".join(message["content"] for message in messages[:last])
+    return "\n".join(_said(message) for message in messages[:last])
+
+
+def _said(message: Message) -> str:
+    """The words of a message, and the calls that it makes."""
+    calls = message.get("tool_calls")
+    return message["content"] + (json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else "")
 
 
 def _whole(messages: list[Message]) -> str:
-    return "\n".join(f"{message['role']} {message['content']}" for message in messages)
+    return "\n".join(f"{message['role']} {_said(message)}" for message in messages)
 
 
 def _is_empty(messages: list[Message]) -> bool:
-    return any(not m["content"].strip() for m in messages if m["role"] in ("user", "assistant"))
+    return any(not _said(m).strip() for m in messages if m["role"] in ("user", "assistant", "text"))
+
+
+def _unseen(rows: list[Encoded], places: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for place, row in zip(places, rows, strict=True):
+        for what in row.unseen:
+            found.setdefault(what, []).append(place)
+    return found
 
 
 def _seen(conversations: list[list[Message]], key: Callable[[list[Message]], str]) -> set[int]:
@@ -157,7 +180,7 @@ def _contradictions(conversations: list[list[Message]]) -> Iterator[str]:
         if not _answers(messages):
             continue
         known = answers.setdefault(_question(messages), set())
-        answer = normalised(_answers(messages)[-1]["content"])
+        answer = normalised(_said(_answers(messages)[-1]))
         if known and answer not in known:
             yield getattr(messages, "where", "")
         known.add(answer)
@@ -263,6 +286,13 @@ def _checks(found: Report) -> Table:
     lines.check("cut", found.cut, total, f"longer than {found.max_length} tokens")
     lines.check("left out", found.dropped, total, "no answer to learn from is left")
     lines.check("empty", found.empty, total, "a question or an answer without a word")
+    lines.check("not learned", found.not_learned, total, "an answer of weight 0, or marked as wrong, is only read")
+    for what, places in found.unseen.items():
+        lines.check(
+            f"{what} unseen", places, total, "the records have them, and this model's chat template leaves them out"
+        )
+    for name, count in sorted(found.unused.items(), key=lambda item: -item[1])[:8]:
+        lines.add(f"field {printable(name)}", count, "records have it, and nothing is made of it")
     lines.check("duplicates", found.duplicates, total, "said before, to the letter")
     lines.check("near duplicates", found.near_duplicates, total, "said before but for case, punctuation and spaces")
     lines.check("contradictions", found.contradictions, total, "the same question, answered otherwise before")

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.data import IGNORE, Encoded, collate, encode, with_template
+from engine.data import IGNORE, Encoded, collate, encode, render, with_template
 from engine.messages import Message
 from engine.school.curriculum import SKILLS, grade, heldout_examples
 
@@ -106,10 +106,7 @@ def generate_answers(
 
     Of a prompt too long for the model's context only the end is read.
     """
-    texts = [
-        with_template(tokenizer).apply_chat_template(list(p), add_generation_prompt=True, tokenize=False)
-        for p in prompts
-    ]
+    texts = [render(with_template(tokenizer), p, add_generation_prompt=True, tokenize=False) for p in prompts]
     room, context = room_for_prompt(model, max_new_tokens), context_of(model)
     options = {} if room is None else {"truncation": True, "max_length": room}
     length = max_new_tokens if room is None or context is None else min(max_new_tokens, context - room)
@@ -206,9 +203,13 @@ class Evaluator:
 
 
 def last_answer(conversation: list[Message]) -> tuple[list[Message], str] | None:
-    """The prompt before the last answer, and that answer, which is the one to grade; None if there is none."""
-    at = max((at for at, message in enumerate(conversation) if message["role"] == "assistant"), default=0)
-    return (conversation[:at], conversation[at]["content"]) if at else None
+    """The prompt before the last answer, and that answer, which is the one to grade; None if there is none in words.
+
+    Answers of weight 0 are not asked for: they are not what should be said.
+    """
+    answers = (at for at, said in enumerate(conversation) if said["role"] == "assistant" and said.get("weight", 1))
+    at = max(answers, default=0)
+    return (conversation[:at], conversation[at]["content"]) if at and "tool_calls" not in conversation[at] else None
 
 
 def encode_last_answer(

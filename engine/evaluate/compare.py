@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.data import Conversations, Source, hold_out, load
+from engine.data import Conversations, Source, hold_out, load, render
 from engine.errors import InputError, command, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
@@ -168,7 +168,7 @@ def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
 
 def _too_long(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list, max_new_tokens: int) -> int:
     room = room_for_prompt(model, max_new_tokens)
-    texts = [tokenizer.apply_chat_template(list(p), add_generation_prompt=True, tokenize=False) for p in prompts]
+    texts = [render(tokenizer, p, add_generation_prompt=True, tokenize=False) for p in prompts]
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return 0 if room is None else sum(len(one) > room for one in ids)
 

@@ -118,7 +118,7 @@ def test_datasets_objects_folders_and_parts(tmp_path):
         ({"messages": []}, "holds no messages"),
         ({"messages": "hi"}, "'messages' is not a list of objects"),
         ({"prompt": "hi"}, "no field 'completion' (it has: prompt)"),
-        ({"text": "hi"}, "no field 'instruction' (it has: text); give instruction and output, messages"),
+        ({"body": "hi"}, "no field 'instruction' (it has: body); give instruction and output, question and answer"),
         ({"instruction": "a", "output": ["b"]}, "field 'output' holds list, not text"),
     ],
 )  # fmt: skip
@@ -139,7 +139,7 @@ def test_a_wrong_record_is_named_by_its_line(tmp_path, record, said):
         ("a.json", b"[3]", "record 0: a int, not an object"),
         ("a.csv", b"prompt,completion\n", "holds no records"),
         ("a.csv", b"prompt,completion\na,b,c,d\n", "a.csv cannot be read"),
-        ("a.csv", b"prompt,answer\na,b\n", "row 1: no field 'completion'"),
+        ("a.csv", b"prompt,reply\na,b\n", "row 1: no field 'completion'"),
         ("a.csv", b"", "a.csv cannot be read"),
         ("a.csv", b"prompt,completion\n\xff\xfe,b\n", "a.csv cannot be read"),
         ("a.parquet", b"PAR1 not really", "a.parquet cannot be read"),
