@@ -92,8 +92,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_leng
     Raises InputError where the template refuses the conversation, leaves a tool call out, or its answers cannot be
     found in it.
     """
+    unseen: tuple[str, ...] = ()
     if messages and messages[0]["role"] == "text":
-        ids, mask, unseen = *_whole_text(tokenizer, messages[0]), ()
+        ids, mask = _whole_text(tokenizer, messages[0])
     else:
         weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
         try:

@@ -1,4 +1,4 @@
-"""How does one record become chat messages? Every form that courses and practitioners use, and every field accounted for.
+"""How does one record become chat messages? In every form that courses and practitioners use; no field is lost.
 
     alpaca             instruction, input (may be empty), output            Taori et al. 2023; history as LLaMA-Factory
     question-answer    question and answer, query and response, ...         GSM8K, MetaMath, Dolly
@@ -56,8 +56,9 @@ class Conversation(list[Message]):
     def __getitem__(self, place: slice) -> "Conversation": ...
     def __getitem__(self, place: SupportsIndex | slice) -> "Message | Conversation":
         """A part of a conversation stood where the whole did."""
-        found = super().__getitem__(place)
-        return Conversation(found, self.where, self.form) if isinstance(place, slice) else found
+        if isinstance(place, slice):
+            return Conversation(super().__getitem__(place), self.where, self.form)
+        return super().__getitem__(place)
 
 
 class Fields:

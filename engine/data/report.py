@@ -288,9 +288,7 @@ def _checks(found: Report) -> Table:
     lines.check("empty", found.empty, total, "a question or an answer without a word")
     lines.check("not learned", found.not_learned, total, "an answer of weight 0, or marked as wrong, is only read")
     for what, places in found.unseen.items():
-        lines.check(
-            f"{what} unseen", places, total, "the records have them, and this model's chat template leaves them out"
-        )
+        lines.check(f"{what} unseen", places, total, "in the records, and left out by this model's chat template")
     for name, count in sorted(found.unused.items(), key=lambda item: -item[1])[:8]:
         lines.add(f"field {printable(name)}", count, "records have it, and nothing is made of it")
     lines.check("duplicates", found.duplicates, total, "said before, to the letter")
