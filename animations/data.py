@@ -73,8 +73,8 @@ class DataScene(FilmScene):
 
     def setup(self) -> None:
         super().setup()
-        self.conversation = example(self.data)
-        self.tokenizer = with_template(tokenizer_of(self.data))
+        self.conversation = example(self.run)
+        self.tokenizer = with_template(tokenizer_of(self.run))
         self.encoded: Encoded = encode(self.tokenizer, self.conversation)
         self.texts = [piece(self.tokenizer, token) for token in self.encoded.ids]
         self.learned = [at for at, label in enumerate(self.encoded.labels) if at and label >= 0]
@@ -119,7 +119,7 @@ class Record(DataScene):
         record = record_of(self.conversation)
         fields = [f'"{name}": "{value}"' for name, value in (record or {}).items()]
         self.add(self.stamp())
-        self.say(f"One of {len(data_of(self.data).train):,} records that the model learns from.")
+        self.say(f"One of {len(data_of(self.run).train):,} records that the model learns from.")
         if fields:
             self.play_in(
                 self.head("the record", 2.55), *(self.line(f, 1.95 - 0.5 * at) for at, f in enumerate(fields[:3]))
@@ -192,7 +192,7 @@ class Mask(DataScene):
         # What is left, here and in all of the data
         self.say(f"Only {len(self.learned)} tokens are learned: the answer and its end.")
         self.play(boxes.animate.tint(self.colours.delta, self.learned), run_time=0.5)
-        rows = [encode(self.tokenizer, conversation) for conversation in data_of(self.data).train]
+        rows = [encode(self.tokenizer, conversation) for conversation in data_of(self.run).train]
         learned, every = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
         self.say(f"In all {len(rows):,} records: {learned:,} of {every:,} tokens, {learned / every:.0%}.")
         bars = [
@@ -210,8 +210,8 @@ class Glow(DataScene):
 
     def construct(self) -> None:
         # Before training
-        self.losses = losses_of(self.data)
-        first, last = self.data.steps[0], self.data.steps[-1]
+        self.losses = losses_of(self.run)
+        first, last = self.run.steps[0], self.run.steps[-1]
         learned = self.losses[self.losses.learned]
         self.limit = float(learned[learned.step == first].loss.max())
         self.at = {key: table.loss.to_numpy() for key, table in learned.groupby(["step", "row"])}
@@ -238,7 +238,7 @@ class Glow(DataScene):
 
     def text(self, row: int, table: pd.DataFrame) -> TokenBoxes:
         """A question, and its right answer's tokens in boxes."""
-        data, y = data_of(self.data), 2.35 - 0.95 * row
+        data, y = data_of(self.run), 2.35 - 0.95 * row
         asked, _ = last_answer((data.heldout or data.train)[row]) or ([], "")
         question = asked[-1]["content"] if asked else "(no question)"
         self.add(sit(fitted(question, 5.5, 32, self.colours.muted), EDGE, y))
@@ -314,7 +314,7 @@ class Race(FilmScene):
 
         # The race
         self.say(f"Both learn for {self.last} steps of {self.runs['clean'].info['settings']['batch_size']} records.")
-        self.data = self.runs["clean"]  # whose steps are replayed
+        self.run = self.runs["clean"]  # whose steps are replayed
         for step in self.replay(seconds=14):
             self.show_step(step)
 

@@ -58,12 +58,12 @@ class EvaluationScene(FilmScene):
 
     def setup(self) -> None:
         super().setup()
-        self.task = str(self.data.task)
-        self.all = [self.data, *(shown_run(name) for name in self.others)]
+        self.task = str(self.run.task)
+        self.all = [self.run, *(shown_run(name) for name in self.others)]
         self.by_name = {run.name: run for run in self.all}
         self.table = evaluations(self.all, [self.task])
         self.parted = disagreements(self.table)
-        self.questions = min(100, self.data.info["data"]["heldout"])  # as many as `finetune` grades
+        self.questions = min(100, self.run.info["data"]["heldout"])  # as many as `finetune` grades
         self.pair_colours = (self.colours.rates[1], self.colours.delta)
 
     def widest(self) -> tuple[Moment, Moment] | None:
@@ -83,7 +83,7 @@ class Numbers(EvaluationScene):
 
     def construct(self) -> None:
         # What is measured
-        loss, right = self.data.skill_losses[self.task], self.data.skills[self.task]
+        loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
         charts = [self.chart("skill_losses", "held-out loss (nats a token)", LEFT), self.chart("skills", "", RIGHT)]
         stamp = self.stamp(0)
         self.add(stamp, *charts)
@@ -109,11 +109,11 @@ class Numbers(EvaluationScene):
         self.finish()
 
     def graded(self) -> list[int]:
-        steps = [int(step) for step in self.data.skills.index]
+        steps = [int(step) for step in self.run.skills.index]
         return steps[-1:] if self.renderer.skip_animations else steps
 
     def chart(self, table: Literal["skills", "skill_losses"], name: str, side: np.ndarray) -> Chart:
-        series = Series.of(self.data, table, self.task, color=self.colours.method(self.data.method))
+        series = Series.of(self.run, table, self.task, color=self.colours.method(self.run.method))
         last, high = int(series.x[-1]), float(series.y.max()) if table == "skill_losses" else 1.0
         y = Axis(name or "exactly right", 0, high, {0: "0", high: f"{high:.1f}" if name else "100 %"})
         x = Axis("step", 0, last, {0: "0", last: f"{last}"})
@@ -127,7 +127,7 @@ class Parted(EvaluationScene):
 
     def construct(self) -> None:
         # The search
-        self.add(self.stamp_several("three more", self.data.steps[-1]))
+        self.add(self.stamp_several("three more", self.run.steps[-1]))
         every, found = pairs(self.table), self.widest()
         self.say(f"Found by a search through all pairs of {len(self.table)} evaluations.")
         parts = {"agree": len(every) - len(self.parted), "part": len(self.parted)}
@@ -193,7 +193,7 @@ class Why(EvaluationScene):
 
     def construct(self) -> None:
         # One bar a question, at both moments
-        self.add(self.stamp_several("three more", self.data.steps[-1]))
+        self.add(self.stamp_several("three more", self.run.steps[-1]))
         self.say("The loss is a mean over questions. Here is each one.")
         if (found := self.widest()) is None:
             self.say(f"In none of {len(pairs(self.table))} pairs here do loss and answers part.")
@@ -236,7 +236,7 @@ class Cloud(EvaluationScene):
         chart = self.chart()
         names = [(series.name, series.color, series.dash) for series in chart.series]
         key = Key(names, 2.6, 1.8, 4.0, self.colours)
-        self.add(self.stamp_several("three more", self.data.steps[-1]), chart)
+        self.add(self.stamp_several("three more", self.run.steps[-1]), chart)
         self.say("Each dot is one evaluation: its loss, and how many were right.")
         self.add(chart.upto(math.inf))
         self.play_in(key)
@@ -253,7 +253,7 @@ class Cloud(EvaluationScene):
     def chart(self) -> Chart:
         styles: tuple[Dash, ...] = ("dotted", "solid", "dashed", "solid")
         looks = zip((*self.colours.rates, self.colours.delta), styles, strict=True)
-        order = [shown_run("rate-low"), self.data, shown_run("rate-high"), shown_run("small")]
+        order = [shown_run("rate-low"), self.run, shown_run("rate-high"), shown_run("small")]
         series = [
             Series(run.name, *(run.skill_losses[self.task].to_numpy(), run.skills[self.task].to_numpy()), color, dash)
             for run, (color, dash) in zip(order, looks, strict=True)
@@ -277,9 +277,9 @@ class Blind(EvaluationScene):
 
     def construct(self) -> None:
         # Nearly the same loss
-        two = [self.data, shown_run("rate-high")]
+        two = [self.run, shown_run("rate-high")]
         losses = [float(run.skill_losses[self.task].iloc[-1]) for run in two]
-        self.add(self.stamp_several("one more", self.data.steps[-1]))
+        self.add(self.stamp_several("one more", self.run.steps[-1]))
         rows = [
             Row(name, loss, f"{loss:.3f}", self.colours.muted)
             for name, loss in zip(("one", "another"), losses, strict=True)

@@ -58,17 +58,17 @@ def names_of(runs: list[Run]) -> list[str]:
 class ForgettingScene(FilmScene):
     """What the scenes share: strips of skills at the left, answers at the right, at one step of the run."""
 
-    run = "lora"
+    shows = "lora"
 
     def setup(self) -> None:
         super().setup()
-        self.path = learning_path(self.data)
+        self.path = learning_path(self.run)
         self.evaluated = [int(step) for step in self.path.index]
-        self.asked = questions(self.data.answers, self.data.task, 1, 5)
+        self.asked = questions(self.run.answers, self.run.task, 1, 5)
 
     def stand(self, step: int) -> None:
         """Everything as it is at an evaluated step."""
-        self.strips = Strips(self.data, 510, 46, self.theme, names=440).at(-3.42, 3.0).upto(step)
+        self.strips = Strips(self.run, 510, 46, self.theme, names=440).at(-3.42, 3.0).upto(step)
         self.stamped, self.table = self.stamp(step), self.answers(step)
         self.add(self.strips, self.stamped, self.table)
 
@@ -78,7 +78,7 @@ class ForgettingScene(FilmScene):
         self.table = self.swap(self.table, self.answers(step))
 
     def answers(self, step: int) -> AnswerTable:
-        return AnswerTable(answers_at(self.data.answers, step, self.asked), 5.1, self.colours).at(1.6, 2.75)
+        return AnswerTable(answers_at(self.run.answers, step, self.asked), 5.1, self.colours).at(1.6, 2.75)
 
     def show_steps(self, steps: list[int], each: float) -> None:
         """One evaluation after the other, `each` seconds."""
@@ -97,12 +97,12 @@ class Live(ForgettingScene):
         first, *later = self.evaluated
         self.stand(first)
         kept, learned = self.path.kept, self.path.learned
-        self.say(f"Before training: old skills {percent(kept[first])}, {self.data.task} {percent(learned[first])}.")
+        self.say(f"Before training: old skills {percent(kept[first])}, {self.run.task} {percent(learned[first])}.")
         self.say("A row is a skill, a column is a test of it.")
 
         # Until something is lost
         lost = self.first_lost()
-        self.say(f"Now it is trained on {self.data.task}, and on nothing else.")
+        self.say(f"Now it is trained on {self.run.task}, and on nothing else.")
         if lost:
             self.show_steps([step for step in later if step <= lost.step], each=0.9)
             self.say(f"Step {lost.step}, {lost.prompt} \N{RIGHTWARDS ARROW} {lost.answer}")
@@ -111,15 +111,13 @@ class Live(ForgettingScene):
         # To the end
         self.say("Further, test by test, in its own words.")
         self.show_steps(later, each=0.9)
-        self.say(f"{self.data.task}: {percent(learned[first])} before, {percent(learned.iloc[-1])} after.")
+        self.say(f"{self.run.task}: {percent(learned[first])} before, {percent(learned.iloc[-1])} after.")
         self.say(self.outcome(kept.iloc[0], kept.iloc[-1]))
         self.finish()
 
     def first_lost(self) -> "Lost | None":
         """The first of the old answers on screen that was right at the start and is not any more."""
-        answers = self.data.answers[
-            self.data.answers.prompt.isin(self.asked) & (self.data.answers.skill != self.data.task)
-        ]
+        answers = self.run.answers[self.run.answers.prompt.isin(self.asked) & (self.run.answers.skill != self.run.task)]
         right = set(answers[(answers.step == self.evaluated[0]) & answers.correct.astype(bool)].prompt)
         wrong = answers[answers.prompt.isin(right) & ~answers.correct.astype(bool)].sort_values("step", kind="stable")
         return None if wrong.empty else Lost(int(wrong.step.iloc[0]), wrong.prompt.iloc[0], wrong.answer.iloc[0])
@@ -153,19 +151,19 @@ class Rewind(ForgettingScene):
         safe = int(path.index[path.index < fallen[0]][-1] if len(fallen) else path.index[-1])
         self.say(f"Up to step {safe} hardly anything is lost.")
         self.show_steps([step for step in self.evaluated if step <= safe], each=0.3)
-        self.say(f"By then, {percent(path.learned[safe])} of {self.data.task} is learned.")
+        self.say(f"By then, {percent(path.learned[safe])} of {self.run.task} is learned.")
 
         # When it had learned
-        found = matched(self.data, LEVEL)
+        found = matched(self.run, LEVEL)
         if found is None:
-            self.say(f"{self.data.task} never reaches {percent(LEVEL)}: at most {percent(path.learned.max())}.")
+            self.say(f"{self.run.task} never reaches {percent(LEVEL)}: at most {percent(path.learned.max())}.")
         else:
-            self.say(f"{percent(LEVEL)} of {self.data.task} is reached at about step {found.step:.0f}.")
+            self.say(f"{percent(LEVEL)} of {self.run.task} is reached at about step {found.step:.0f}.")
             self.show_steps([step for step in self.evaluated if safe < step], each=0.3)
             self.say(f"Of the old skills {percent(found.kept)} are left then.")
 
         # Is there a way back?
-        if all(self.data.kind(name) == "lora" for name in self.data.modules):
+        if all(self.run.kind(name) == "lora" for name in self.run.modules):
             self.say("But an adapter comes off: the base was never changed.")
             self.show_step(self.evaluated[0])
         self.finish()
@@ -175,12 +173,12 @@ class Remedies(FilmScene):
     """From the same start, several trainings side by side."""
 
     title = "What helps?"
-    run = "lora"
+    shows = "lora"
     others = ("slow", "full", "mixed")
 
     def construct(self) -> None:
         # The first run again, and the others beside it
-        self.runs = comparable(self.data, self.others)
+        self.runs = comparable(self.run, self.others)
         places = [-6.76 + 3.42 * at for at in range(len(self.runs))]
         self.panels = [
             Strips(run, 420, 26, self.theme).at(left, 1.75) for run, left in zip(self.runs, places, strict=True)
@@ -191,7 +189,7 @@ class Remedies(FilmScene):
             for text, run, left in zip(names, self.runs, places, strict=True)
         )
         self.told = self.numbers(0.0)
-        self.add(self.stamp(self.data.steps[-1]), self.told, *self.panels)
+        self.add(self.stamp(self.run.steps[-1]), self.told, *self.panels)
         self.say("The same model, the same task, other ways.")
         self.play(FadeIn(titles), run_time=0.5)
 
@@ -239,15 +237,15 @@ class Map(FilmScene):
     """Every run as a path: to the right is learning, downwards is forgetting."""
 
     title = "Learning against forgetting"
-    run = "lora"
+    shows = "lora"
     others = ("slow", "full", "mixed")
 
     def construct(self) -> None:
         # The plane, and where one wants to be
-        self.runs = comparable(self.data, self.others)
+        self.runs = comparable(self.run, self.others)
         paths = [Path(run, self.colours.method(run.method)) for run in self.runs]
         self.plane = Plane(paths, 6.2, 4.6, self.colours).shift(2.7 * LEFT + 0.05 * UP).upto(0.0)
-        self.add(self.plane, self.stamp(self.data.steps[-1]))
+        self.add(self.plane, self.stamp(self.run.steps[-1]))
         self.say("To the right: learned. Downwards: forgotten.")
         self.play(FadeIn(self.plane.star()), run_time=0.4)
 

@@ -44,12 +44,12 @@ def check(run: Run) -> None:
 class FullScene(FilmScene):
     """What the scenes share: the whole model in its place, and what stands beside it."""
 
-    run = "full"
+    shows = "full"
 
     def setup(self) -> None:
         super().setup()
-        self.first, self.last = self.data.steps[0], self.data.steps[-1]
-        self.model = WholeModel(self.data, self.theme)
+        self.first, self.last = self.run.steps[0], self.run.steps[-1]
+        self.model = WholeModel(self.run, self.theme)
         self.model.move_to([-7.11 + units(172), 4 - units(112), 0], aligned_edge=UP - RIGHT).settle()
 
     def row_names(self, only: list[int] | None = None) -> VGroup:
@@ -113,7 +113,7 @@ class Whole(FullScene):
         self.finish()
 
     def how_many(self) -> str:
-        here, every = self.model.weights, self.data.info["model"]["parameters"]
+        here, every = self.model.weights, self.run.info["model"]["parameters"]
         return f"This is all of it: {here:,} weights" if here == every else f"{here:,} of {every:,} weights"
 
     def first_row(self, tile: Tile) -> str:
@@ -132,7 +132,7 @@ class Training(FullScene):
         # Before: nothing has moved
         self.limit = self.model.show("change", self.last).limit
         self.model.show("change", self.first, self.limit)
-        loss = self.data.metrics["loss"]
+        loss = self.run.metrics["loss"]
         self.curve = LossCurve(
             loss.index.to_numpy(), loss.to_numpy(), 3.3, 0.34, self.colours, self.colours.full, bare=True
         ).upto(0)
@@ -143,12 +143,12 @@ class Training(FullScene):
         self.say(f"Now a pixel is how far its weight has moved: {self.moved(self.first)}, so far.")
 
         # One step
-        step = self.data.steps[1]
+        step = self.run.steps[1]
         self.say(f"After step {step}: {self.moved(step)}, a little.")
         self.show_step(step)
 
         # All of them
-        self.say(f"All on one scale. Trained on: {self.data.task}.")
+        self.say(f"All on one scale. Trained on: {self.run.task}.")
         for step in self.replay(seconds=16):
             self.show_step(step)
         self.say(self.outcome())
@@ -156,15 +156,15 @@ class Training(FullScene):
 
     def moved(self, step: int) -> str:
         """How many of the weights are no longer what they were?"""
-        count = sum(int(np.count_nonzero(self.data.delta(name, step))) for name in self.model.tiles)
+        count = sum(int(np.count_nonzero(self.run.delta(name, step))) for name in self.model.tiles)
         if count in (0, self.model.weights):
             return "every one has" if count else "none has"
         return f"{count / self.model.weights:.1%} of them have"
 
     def most_changed(self) -> list[str]:
         """The question of the task whose answer changed most often."""
-        said = self.data.answers[self.data.answers.skill == self.data.task]
-        counts = (said if len(said) else self.data.answers).groupby("prompt", sort=False).answer.nunique()
+        said = self.run.answers[self.run.answers.skill == self.run.task]
+        counts = (said if len(said) else self.run.answers).groupby("prompt", sort=False).answer.nunique()
         return [counts.idxmax()] if len(counts) else []
 
     def show_step(self, step: int) -> None:
@@ -175,11 +175,11 @@ class Training(FullScene):
         self.number = self.swap(self.number, self.loss(step))
 
     def answer(self, step: int) -> AnswerLine:
-        known = answers_at(self.data.answers, step, self.asked)
+        known = answers_at(self.run.answers, step, self.asked)
         return AnswerLine(known, 4.4, 2.7, self.colours).at(self.model.get_left()[0], BAND)
 
     def loss(self, step: int) -> Text:
-        known = self.data.metrics["loss"].loc[: max(step, self.data.metrics.index[0])]
+        known = self.run.metrics["loss"].loc[: max(step, self.run.metrics.index[0])]
         text = f"loss {known.iloc[-1]:.2f}" if step else "loss"  # before the first step none is known
         return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.8, BAND)
 
@@ -191,9 +191,9 @@ class Training(FullScene):
         return GlowScale("moved", self.limit, 120, self.theme).shift([middle, first.get_center()[1], 0])
 
     def outcome(self) -> str:
-        known = answers_at(self.data.answers, self.last, self.asked)
+        known = answers_at(self.run.answers, self.last, self.asked)
         if known.empty:
-            return f"Step {self.last:,}: the loss is {self.data.metrics['loss'].iloc[-1]:.2f}."
+            return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
         row = known.iloc[0]
         verdict = "and that is right" if row.correct else f"but right is {row.expected}"
         return f"Step {self.last:,}: it says {row.answer}, {verdict}."
@@ -206,12 +206,12 @@ class Same(FullScene):
 
     def construct(self) -> None:
         # Before
-        name = watched_module(self.data)
-        before, change = self.data.weight(name), self.data.delta(name, self.last)
+        name = watched_module(self.run)
+        before, change = self.run.weight(name), self.run.delta(name, self.last)
         cell, limit = cell_pixels(before.shape), limit_of(before)
         self.add(self.stamp(self.last))
         pictures = [
-            MatrixImage(values, limit, cell, color, self.theme, Source(self.data, name, what, step))
+            MatrixImage(values, limit, cell, color, self.theme, Source(self.run, name, what, step))
             .move_to([x, 0.1, 0]).settle()
             for values, color, what, step, x in (
                 (before, self.colours.W, "W", None, -4.6),
@@ -228,7 +228,7 @@ class Same(FullScene):
         self.hold(1.5)
 
         # The change, on a scale of its own
-        self.say(f"The change is {relative_norm(self.data, name):.1%} of its size. On the same scale:")
+        self.say(f"The change is {relative_norm(self.run, name):.1%} of its size. On the same scale:")
         text = self.below(pictures[2], f"{DELTA}W, same colours")
         self.play_in(pictures[2], text)
         own = limit_of(change)
@@ -254,7 +254,7 @@ class Where(FullScene):
         self.say("Where did it move most, for its size?")
 
         # Every matrix: one number
-        share = pd.Series({name: relative_norm(self.data, name, self.last) for name in self.data.modules})
+        share = pd.Series({name: relative_norm(self.run, name, self.last) for name in self.run.modules})
         self.say("Now a matrix is one colour: its change beside its weights.")
         self.model.show("moved", self.last)
         numbers = VGroup(self.number(name, value) for name, value in share.items())
@@ -288,9 +288,9 @@ class Copies(FullScene):
     def construct(self) -> None:
         # What is stored
         self.add(self.stamp(self.last))
-        whole, trained = self.model.weights, self.data.info["model"]["trainable"]
-        self.say(f"Trained: {trained:,} of {self.data.info['model']['parameters']:,} weights.")
-        stored = sum(file.stat().st_size for file in self.data.path.glob("model/*.safetensors")) or 4 * whole
+        whole, trained = self.model.weights, self.run.info["model"]["trainable"]
+        self.say(f"Trained: {trained:,} of {self.run.info['model']['parameters']:,} weights.")
+        stored = sum(file.stat().st_size for file in self.run.path.glob("model/*.safetensors")) or 4 * whole
         self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 2.4)
         self.say("The result is a whole model again: one copy a task.")
 

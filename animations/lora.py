@@ -39,11 +39,11 @@ class Weights(LoraScene):
     def construct(self) -> None:
         # The matrix, whole
         weight = self.weight()
-        out, width = self.data.shape(self.module)
+        out, width = self.run.shape(self.module)
         cut = f" (the first {SHOWN})" if max(out, width) > SHOWN else ""
         self.add(self.stamp())
         name = self.named(weight, f"W  {out} {TIMES} {width}{cut}", self.colours.W)
-        facts = self.facts(self.where, f"{out * width:,} weights", f"one of {len(self.data.modules)} adapted matrices")
+        facts = self.facts(self.where, f"{out * width:,} weights", f"one of {len(self.run.modules)} adapted matrices")
         self.say("A weight matrix of a real language model.")
         self.play_in(weight, name, facts, run_time=1.0)
 
@@ -108,10 +108,10 @@ class Training(LoraScene):
     def construct(self) -> None:
         # Everything at its start
         self.b, self.a, self.product = self.block(0)
-        loss = self.data.metrics["loss"]
+        loss = self.run.metrics["loss"]
         self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 4.8, 1.7, self.colours)
         self.curve.move_to(LEFT * 4.0 + UP * 1.6).upto(0)
-        self.asked = questions(self.data.answers, self.data.task, 2, 1)
+        self.asked = questions(self.run.answers, self.run.task, 2, 1)
         self.stamped, self.table = self.stamp(0), self.answers(0)
         self.add(self.b, self.a, self.product, self.block_names(self.b, self.a, self.product))
         self.add(self.curve, self.stamped, self.table)
@@ -131,13 +131,13 @@ class Training(LoraScene):
 
     def first_step_moves_only_b(self) -> bool:
         """Is it so in this run, for every matrix? Seen in the captures of steps 0 and 1, if step 1 was captured."""
-        if 1 not in self.data.steps:
+        if 1 not in self.run.steps:
             return False
-        pairs = [(self.data.factors(name, 0), self.data.factors(name, 1)) for name in self.data.modules]
+        pairs = [(self.run.factors(name, 0), self.run.factors(name, 1)) for name in self.run.modules]
         return all(np.array_equal(old.A, new.A) and not np.array_equal(old.B, new.B) for old, new in pairs)
 
     def show_step(self, step: int) -> None:
-        factors = self.data.factors(self.module, step)
+        factors = self.run.factors(self.module, step)
         self.b.show(factors.B, source=self.source("B", step))
         self.a.show(factors.A, source=self.source("A", step))
         self.product.show(factors.product(), source=self.source("delta", step))
@@ -146,7 +146,7 @@ class Training(LoraScene):
         self.table = self.swap(self.table, self.answers(step))
 
     def answers(self, step: int) -> AnswerTable:
-        return AnswerTable(answers_at(self.data.answers, step, self.asked), 6.6, self.colours).at(-6.76, -0.25)
+        return AnswerTable(answers_at(self.run.answers, step, self.asked), 6.6, self.colours).at(-6.76, -0.25)
 
 
 class Layers(LoraScene):
@@ -254,7 +254,7 @@ class Merge(LoraScene):
 
     def construct(self) -> None:
         # W and the change
-        values = self.data.weight(self.module)
+        values = self.run.weight(self.module)
         weight = self.weight()
         change = self.matrix(self.delta, self.colours.delta, source=self.source("delta", self.last))
         change.move_to(RIGHT * 3.3 + LEFT_PLACE[1] * UP).settle()
@@ -264,7 +264,7 @@ class Merge(LoraScene):
         self.say("The change has W's shape, so they add.")
 
         # The same scale for both
-        share = relative_norm(self.data, self.module)
+        share = relative_norm(self.run, self.module)
         self.say(f"In W's colours: its norm is {share:.1%} of W's.")
         change.show(self.delta, weight.limit)
         below = self.swap(below, self.named(change, "the change, on W's scale", self.colours.delta))
@@ -304,16 +304,16 @@ class Swap(LoraScene):
     def construct(self) -> None:
         # The base alone
         second = shown_run(self.others[0])
-        both = set(self.data.answers.prompt) & set(second.answers.prompt)
-        self.asked = [prompt for prompt in self.data.answers.prompt.unique() if prompt in both][:3]
+        both = set(self.run.answers.prompt) & set(second.answers.prompt)
+        self.asked = [prompt for prompt in self.run.answers.prompt.unique() if prompt in both][:3]
         base = self.weight(LEFT * 4.85 + DOWN * 0.25)
-        stamp, table = self.stamp(0), self.answers(self.data, 0)
+        stamp, table = self.stamp(0), self.answers(self.run, 0)
         self.add(base, self.named(base, "W, the base", self.colours.W), stamp, table)
         self.say("The base alone, and what it says.")
 
         # One adapter after the other
         on: tuple[Mobject, ...] = ()
-        for run, words in ((self.data, "With an adapter"), (second, "With another adapter")):
+        for run, words in ((self.run, "With an adapter"), (second, "With another adapter")):
             self.say(f"{words}, trained on {run.task}.")
             if on:
                 self.play(*(FadeOut(part) for part in on), run_time=0.4)
@@ -327,7 +327,7 @@ class Swap(LoraScene):
         self.say("Both off: the base was never touched.")
         self.play(*(FadeOut(part) for part in on), run_time=0.4)
         self.swap(stamp, self.stamp(0))
-        self.swap(table, self.answers(self.data, 0))
+        self.swap(table, self.answers(self.run, 0))
         self.finish()
 
     def adapter(self, run: Run) -> tuple[Text, MatrixImage, Text]:
@@ -350,12 +350,12 @@ class Counts(LoraScene):
 
     def construct(self) -> None:
         # Weights and bytes
-        model = self.data.info["model"]
+        model = self.run.info["model"]
         whole, trained = model["parameters"], model["trainable"]
         self.add(self.stamp(self.last))
         self.say(f"All adapters: {trained:,} weights, {trained / whole:.1%} of the model.")
         self.costs("weights", (whole, f"{whole:,}"), (trained, f"{trained:,}"), top=2.6)
-        file = Path(self.data.path) / "adapter" / "adapter_model.safetensors"
+        file = Path(self.run.path) / "adapter" / "adapter_model.safetensors"
         if file.exists():
             stored = file.stat().st_size
             self.say("One small file a task, not a whole model.")
@@ -363,10 +363,10 @@ class Counts(LoraScene):
             self.costs("stored for each task", (full, f"{full / 1e6:.2f} MB"), (stored, f"{stored / 1e6:.2f} MB"), 0.75)
 
         # What was learned, and what was forgotten
-        scores = 100 * self.data.skills
-        if self.data.task in scores:
-            self.score(f"the task: {self.data.task}", "On the task", scores[self.data.task], -6.4)
-        old = scores.drop(columns=self.data.task, errors="ignore").mean(axis=1)
+        scores = 100 * self.run.skills
+        if self.run.task in scores:
+            self.score(f"the task: {self.run.task}", "On the task", scores[self.run.task], -6.4)
+        old = scores.drop(columns=self.run.task, errors="ignore").mean(axis=1)
         if old.notna().any():
             self.score("old skills, mean", "On the old skills", old, 0.6)
         self.finish()

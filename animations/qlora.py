@@ -53,14 +53,14 @@ def gradients_of(run: Run, module: str, step: int) -> Gradients:
 class QloraScene(FilmScene):
     """What the scenes share: the watched matrix, in four bits as the run's base was, and one block of it."""
 
-    run = "qlora"
+    shows = "qlora"
 
     def setup(self) -> None:
         super().setup()
-        self.module, self.last = watched_module(self.data), self.data.steps[-1]
-        method = self.data.info["method"]
+        self.module, self.last = watched_module(self.run), self.run.steps[-1]
+        method = self.run.info["method"]
         self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
-        self.weight = self.data.weight(self.module)
+        self.weight = self.run.weight(self.module)
         self.four = quantize(self.weight, self.kind, BLOCK, self.double)
         self.at = self.middling()
         self.cell = cell_pixels(self.weight.shape)
@@ -78,7 +78,7 @@ class QloraScene(FilmScene):
         return int(seen[order[len(order) // 2]])
 
     def matrix(self, values: np.ndarray, what: str | None, color: str, limit: float | None = None) -> MatrixImage:
-        source = Source(self.data, self.module, what) if what else None
+        source = Source(self.run, self.module, what) if what else None
         return MatrixImage(values, limit or self.peak, self.cell, color, self.theme, source)
 
     def named(self, mobject: Mobject, text: str, color: str) -> Text:
@@ -298,15 +298,15 @@ class Training(QloraScene):
 
     def construct(self) -> None:
         # The layer, as it was at the end of training
-        self.found = gradients_of(self.data, self.module, self.last)
+        self.found = gradients_of(self.run, self.module, self.last)
         self.layer(self.last)
         self.stamped = self.stamp(self.last)
-        loss = self.data.metrics["loss"]
+        loss = self.run.metrics["loss"]
         self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 3.9, 1.9, self.colours)
         for part in (self.curve.line, self.curve.dot):
             part.set_color(self.colours.qlora)
         self.curve.move_to(LEFT * 4.55 + UP * 1.5).upto(self.last)
-        self.asked = questions(self.data.answers, self.data.task, 2, 0)
+        self.asked = questions(self.run.answers, self.run.task, 2, 0)
         self.table = self.answers(self.last)
         self.add(self.stamped, self.curve, self.table, *self.names)
         self.say(f"W in {self.found.bits} bits, {'frozen' if self.found.frozen else 'trained'}; A and B in 16.")
@@ -336,11 +336,11 @@ class Training(QloraScene):
         self.finish()
 
     def answers(self, step: int) -> AnswerTable:
-        return AnswerTable(answers_at(self.data.answers, step, self.asked), 5.2, self.colours).at(-6.76, -0.55)
+        return AnswerTable(answers_at(self.run.answers, step, self.asked), 5.2, self.colours).at(-6.76, -0.55)
 
     def layer(self, step: int) -> None:
         """W in four bits, B on its left, A above it, each where its rows and columns are W's."""
-        factors, final = self.data.factors(self.module, step), self.data.factors(self.module, self.last)
+        factors, final = self.run.factors(self.module, step), self.run.factors(self.module, self.last)
         self.limits = [limit_of(final.B), limit_of(final.A)]
         self.w = self.matrix(self.four.values(), "four bits", self.colours.qlora).move_to([1.9, 0.1, 0]).settle()
         self.b = self.matrix(factors.B, None, self.colours.B, self.limits[0]).next_to(self.w, LEFT, 0.15).settle()
@@ -356,7 +356,7 @@ class Training(QloraScene):
 
     def side(self, values: np.ndarray, what: str) -> MatrixImage:
         matrix = self.matrix(values, None, self.colours.muted, limit_of(values))
-        matrix.source = Source(self.data, self.module, what, self.last, TOKENS)
+        matrix.source = Source(self.run, self.module, what, self.last, TOKENS)
         return matrix
 
     def words(self, y: float, *lines: str) -> VGroup:
@@ -367,9 +367,9 @@ class Training(QloraScene):
         return VGroup(*shown)
 
     def show_factors(self, step: int) -> None:
-        factors = self.data.factors(self.module, step)
-        self.b.show(factors.B, source=Source(self.data, self.module, "B", step))
-        self.a.show(factors.A, source=Source(self.data, self.module, "A", step))
+        factors = self.run.factors(self.module, step)
+        self.b.show(factors.B, source=Source(self.run, self.module, "B", step))
+        self.a.show(factors.A, source=Source(self.run, self.module, "A", step))
 
     def show_step(self, step: int) -> None:
         self.show_factors(step)
@@ -390,7 +390,7 @@ class Cost(QloraScene):
         best = min(lost, key=lambda kind: lost[kind])
         stamped = self.stamp(0)
         self.add(stamped)
-        self.say(f"Over all {len(self.data.modules)} matrices, {best.upper()} loses least.")
+        self.say(f"Over all {len(self.run.modules)} matrices, {best.upper()} loses least.")
         tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
         rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
         title = "norm of the error, of the weights' norm"
@@ -398,14 +398,14 @@ class Cost(QloraScene):
 
         # What the base can still do, before any training
         other = shown_run(self.others[0])
-        both = [skill for skill in self.data.skills if skill in other.skills and skill != self.data.task]
-        exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.data))
+        both = [skill for skill in self.run.skills if skill in other.skills and skill != self.run.task]
+        exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.run))
         self.say(f"The base's skills: {exact:.1f} % right in 32 bits, {four:.1f} % in four.")
         self.pair("skills before training", exact, four, ("32 bits", "4 bits"), -6.4)
 
         # What it learned
-        if (other.task, other.steps[-1]) == (self.data.task, self.last) and self.data.task in self.data.skills:
-            lora, own = (100 * float(run.skills[self.data.task].iloc[-1]) for run in (other, self.data))
+        if (other.task, other.steps[-1]) == (self.run.task, self.last) and self.run.task in self.run.skills:
+            lora, own = (100 * float(run.skills[self.run.task].iloc[-1]) for run in (other, self.run))
             self.say(f"Right on the task after {self.last} steps: LoRA {lora:.0f} %, QLoRA {own:.0f} %.")
             self.swap(stamped, self.stamp(self.last))
             self.pair("the task, after training", lora, own, ("LoRA", "QLoRA"), 0.6)
@@ -418,7 +418,7 @@ class Cost(QloraScene):
 
     def lost(self, kind: Kind) -> float:
         """The norm of what all adapted matrices lose, beside theirs."""
-        weights = [self.data.weight(module) for module in self.data.modules]
+        weights = [self.run.weight(module) for module in self.run.modules]
         sizes = np.array([np.linalg.norm(weight) for weight in weights])
         shares = [quantization_error(weight, kind, BLOCK, self.double).relative for weight in weights]
         return float(np.linalg.norm(sizes * shares) / np.linalg.norm(sizes))

@@ -83,7 +83,7 @@ class TuningScene(FilmScene):
 
     def setup(self) -> None:
         super().setup()
-        self.three = sorted([self.data, *(shown_run(name) for name in self.others)], key=rate_of)
+        self.three = sorted([self.run, *(shown_run(name) for name in self.others)], key=rate_of)
         self.looks = {
             run.name: (color, dash) for run, color, dash in zip(self.three, self.colours.rates, STYLES, strict=True)
         }
@@ -91,7 +91,7 @@ class TuningScene(FilmScene):
 
     def ground(self) -> Landscape:
         low, high = self.others
-        return ground_of(high, self.run, low)
+        return ground_of(high, self.shows, low)
 
     def key(self, left: float, top: float, width: float, worth: str = "") -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
@@ -165,10 +165,10 @@ class Plane(TuningScene):
     def construct(self) -> None:
         # One point is all weights at once
         ground = self.ground()
-        surface = self.surface(ground, str(self.data.task), -6.7, -0.1)
+        surface = self.surface(ground, str(self.run.task), -6.7, -0.1)
         dots, notes = self.marked(ground, surface)
-        self.add(self.stamp_all(self.data.steps[-1]), surface.frame)
-        self.say(f"One point is a whole model: {change(self.data, 0).size:,} changing weights at once.")
+        self.add(self.stamp_all(self.run.steps[-1]), surface.frame)
+        self.say(f"One point is a whole model: {change(self.run, 0).size:,} changing weights at once.")
         self.play_in(dots[0], notes[0])
 
         # The plane through three of them
@@ -212,7 +212,7 @@ class Race(TuningScene):
     def construct(self) -> None:
         # At the start
         ground = self.ground()
-        surface = self.surface(ground, str(self.data.task), -6.7, -0.1)
+        surface = self.surface(ground, str(self.run.task), -6.7, -0.1)
         key = self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "loss")
         stamp = self.stamp_all(0)
         self.add(stamp, surface, key, surface.start())
@@ -243,7 +243,7 @@ class OldSkills(TuningScene):
     def construct(self) -> None:
         # Two maps of one plane
         ground = self.ground()
-        names = {str(self.data.task): 1.45, OLD: -1.55}
+        names = {str(self.run.task): 1.45, OLD: -1.55}
         maps = [self.surface(ground, name, -6.7, y, 2.75) for name, y in names.items()]
         titles = [self.title_of(surface, text) for surface, text in zip(maps, ("the new task", OLD), strict=True)]
         stamp = self.stamp_all(0)

@@ -95,7 +95,7 @@ def prompts_of(task: str) -> Prompts:
 class WhenScene(FilmScene):
     """What the scenes share: a task, its prompts' scores, and its trainings, from few examples to many."""
 
-    run = "brackets-128"
+    shows = "brackets-128"
     others = tuple(name for names in TRAINED.values() for name in names if name != "brackets-128")
     task = "brackets"
 

@@ -21,17 +21,17 @@ class LoraScene(FilmScene):
 
     def setup(self) -> None:
         super().setup()
-        self.module = watched_module(self.data)
+        self.module = watched_module(self.run)
         self.where = short(self.module)
-        self.last = self.data.steps[-1]
-        self.final = self.data.factors(self.module, self.last)
+        self.last = self.run.steps[-1]
+        self.final = self.run.factors(self.module, self.last)
         self.delta = self.final.product()
         self.rank = self.final.B.shape[1]
         fits = [cell for cell in (2, 4) if cell * self.rank <= 160]  # B must stay thin beside what it makes
         self.cell = min(cell_pixels(self.delta.shape), max(fits, default=1))
 
     def source(self, what: str, step: int | None = None, part: int | None = None, run: Run | None = None) -> Source:
-        return Source(run or self.data, self.module, what, step, part)
+        return Source(run or self.run, self.module, what, step, part)
 
     def matrix(
         self, values: np.ndarray, color: str, limit: float | None = None, source: Source | None = None
@@ -39,7 +39,7 @@ class LoraScene(FilmScene):
         return MatrixImage(values, limit or limit_of(values), self.cell, color, self.theme, source)
 
     def weight(self, place: np.ndarray = LEFT_PLACE) -> MatrixImage:
-        weight = self.matrix(self.data.weight(self.module), self.colours.W, source=self.source("W"))
+        weight = self.matrix(self.run.weight(self.module), self.colours.W, source=self.source("W"))
         return weight.move_to(place).settle()
 
     def named(self, matrix: Mobject, name: str, color: str) -> Text:
@@ -52,7 +52,7 @@ class LoraScene(FilmScene):
         Colour scales are those of the last step throughout, so that growing is seen as growing. factors: others than
         the captured ones: their `part` strongest directions.
         """
-        b, a, _ = factors = factors or self.data.factors(self.module, step)
+        b, a, _ = factors = factors or self.run.factors(self.module, step)
         what = ("B", "A", "delta") if part is None else ("strongest B", "strongest A", "strongest")
         sources = [self.source(name, step, part) for name in what]
         product = self.matrix(factors.product(), self.colours.delta, limit_of(self.delta), sources[2])

@@ -47,11 +47,11 @@ def shown_run(name: str) -> Run:
 class FilmScene(Scene):
     """A scene is one claim. `say` sets the caption, `wait_to_read` keeps it as long as reading takes.
 
-    run: the name of the run that the scene shows. others: those that it shows beside it.
+    shows: the name of the run that the scene is about; `self.run` is that Run. others: the names of those beside it.
     """
 
     title = ""
-    run: ClassVar[str] = "lora"
+    shows: ClassVar[str] = "lora"
     others: ClassVar[tuple[str, ...]] = ()
     on_beat: "Callable[[FilmScene], None] | None" = None  # told when a caption has been read: to look, and to test
 
@@ -60,13 +60,18 @@ class FilmScene(Scene):
         self.theme: Theme = "light" if os.environ.get("GLASSTUNE_THEME") == "light" else "dark"
         self.colours = PALETTES[self.theme]
         self.camera.background_color = self.colours.background
-        self.data = shown_run(self.run)
+        self.run = shown_run(self.shows)
         self.captions: list[Caption] = []
         self._caption: Text | None = None
         self._said_at = 0.0
         self._header = label(self.title, 48, self.colours.foreground, bold=True)
         sit(self._header, MARGIN - config.frame_width / 2, HEADER_LINE)
         self.add(self._header)
+
+    @classmethod
+    def names_of_runs(cls) -> tuple[str, ...]:
+        """Every run that the scene needs, the main one first."""
+        return cls.shows, *cls.others
 
     @property
     def now(self) -> float:
@@ -112,7 +117,7 @@ class FilmScene(Scene):
     def stamp(self, step: int | None = None, run: Run | None = None) -> Text:
         """Which run and step the data on screen is from, at the top right."""
         when = "before training" if step is None else f"step {step}"
-        name = fitted(f"run {(run or self.data).name}", 3.0, 28, self.colours.muted).original_text
+        name = fitted(f"run {(run or self.run).name}", 3.0, 28, self.colours.muted).original_text
         return self.corner(f"{name}, {when}")
 
     def corner(self, text: str) -> Text:
@@ -121,7 +126,7 @@ class FilmScene(Scene):
 
     def stamp_several(self, others: str, step: int, run: Run | None = None) -> Text:
         """The stamp of a frame with several runs in it: one by name, and how many besides ("two more")."""
-        name = fitted(f"run {(run or self.data).name}", 3.0, 28, self.colours.muted).original_text
+        name = fitted(f"run {(run or self.run).name}", 3.0, 28, self.colours.muted).original_text
         stamp = label(f"{name} and {others}, step {step}", 28, self.colours.muted)
         return sit(stamp, config.frame_width / 2 - MARGIN, HEADER_LINE, RIGHT)
 
@@ -140,7 +145,7 @@ class FilmScene(Scene):
         most: of a run with more captures, so many. A walk, which draws ends of beats only, takes three. run: whose
         steps, if not the scene's own.
         """
-        steps, most = (run or self.data).steps, 3 if self.renderer.skip_animations else most
+        steps, most = (run or self.run).steps, 3 if self.renderer.skip_animations else most
         if len(steps) > most:
             steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
         began, span = self.now, max(1, steps[-1] - steps[0])

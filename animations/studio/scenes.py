@@ -86,7 +86,7 @@ def runs_of(film: str, run: Run | None, others: dict[str, Run] | None, chosen: l
     module, given = get_film(film), others or {}
     scenes = [scene for scene in module.SCENES if scene.__name__ in chosen]
     shown: dict[str, Run] = {}
-    for name in dict.fromkeys(scene.run for scene in scenes):
+    for name in dict.fromkeys(scene.shows for scene in scenes):
         shown[name] = given.get(name) or run or film_run(name)
         if check := getattr(module, "check", None):
             try:
@@ -176,7 +176,9 @@ def render_scenes(
         raise InputError(f"{jobs} processes render nothing; give --jobs 1 or more")
     shown = runs_of(film, run, others, chosen)
     module, first = get_film(film), next(iter(shown.values()))
-    lacking = [name for name in chosen if not {getattr(module, name).run, *getattr(module, name).others} <= set(shown)]
+    lacking = [
+        name for name in chosen if not {getattr(module, name).shows, *getattr(module, name).others} <= set(shown)
+    ]
     if scenes and lacking:
         raise InputError(f"scene {lacking[0]} shows a second run beside {first.name}; give one")
     jobs = min(jobs or os.cpu_count() or 1, len(chosen))
@@ -200,7 +202,7 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
     keys, done, suffix = {}, {}, todo[0].video.suffix
     for job in todo:
         scene = getattr(get_film(job.film), job.scene)
-        own = {name: shown[name] for name in (scene.run, *scene.others)}
+        own = {name: shown[name] for name in scene.names_of_runs()}
         settings = {"quality": job.quality, "theme": job.theme, "format": suffix}
         keys[job.scene] = cache.scene_key(job.film, job.scene, every, own, settings)
         if (known := cache.look_up(keys[job.scene], suffix)) is not None:

@@ -170,7 +170,7 @@ def test_cells_lie_on_even_pixels(scene, walked):
 
 @each_scene
 def test_curves_answers_and_bars_are_the_runs(scene, walked, film_runs):
-    run = film_runs[scene.run]
+    run = film_runs[scene.shows]
     every = [r.answers for r in film_runs.values()]
     for beat in walked(scene).beats:
         for curve in beat.curves:

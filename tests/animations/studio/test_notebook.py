@@ -26,7 +26,7 @@ class Mine(FilmScene):
     title = "My own scene"
     def construct(self):
         self.add(self.stamp(0))
-        self.say(f"{len(self.data.modules)} matrices.")
+        self.say(f"{len(self.run.modules)} matrices.")
         self.finish()"""
 
 
