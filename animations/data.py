@@ -77,13 +77,13 @@ class DataScene(FilmScene):
         self.tokenizer = with_template(tokenizer_of(self.run))
         self.encoded: Encoded = encode(self.tokenizer, self.conversation)
         self.texts = [piece(self.tokenizer, token) for token in self.encoded.ids]
-        self.learned = [at for at, label in enumerate(self.encoded.labels) if at and label >= 0]
-        self.masked = [at for at in range(len(self.texts)) if at not in self.learned]
+        self.learned = [index for index, label in enumerate(self.encoded.labels) if index and label >= 0]
+        self.masked = [index for index in range(len(self.texts)) if index not in self.learned]
 
     def tokens(self, top: float) -> TokenBoxes:
         """The tokens in two lines at most; those that the template added in its colour."""
         boxes = TokenBoxes(self.texts, WIDE, self.theme, 36, lines=2, least=0.8, drop=1.4).at(EDGE, top)
-        special = [at for at, token in enumerate(self.encoded.ids) if token in self.tokenizer.all_special_ids]
+        special = [index for index, token in enumerate(self.encoded.ids) if token in self.tokenizer.all_special_ids]
         return boxes.tint(self.colours.A, special)
 
     def line(self, text: str, y: float, color: str | None = None, size: int = 36) -> Text:
@@ -97,10 +97,10 @@ class DataScene(FilmScene):
         whole = self.tokenizer.apply_chat_template(list(self.conversation), tokenize=False)
         said = "|".join(re.escape(m["content"]) for m in self.conversation if m["content"])
         line, x = VGroup(), EDGE
-        for at, part in enumerate(re.split(f"({said})", whole)):
+        for index, part in enumerate(re.split(f"({said})", whole)):
             if not part.strip():
                 continue
-            color = self.colours.foreground if at % 2 else self.colours.A
+            color = self.colours.foreground if index % 2 else self.colours.A
             text = fitted(part.replace("\n", "\N{RETURN SYMBOL}"), EDGE + WIDE - x, 34, color)
             line.add(sit(text, x, y))
             x = text.get_right()[0] + 0.07
@@ -122,13 +122,15 @@ class Record(DataScene):
         self.say(f"One of {len(data_of(self.run).train):,} records that the model learns from.")
         if fields:
             self.play_in(
-                self.head("the record", 2.55), *(self.line(f, 1.95 - 0.5 * at) for at, f in enumerate(fields[:3]))
+                self.head("the record", 2.55), *(self.line(f, 1.95 - 0.5 * line) for line, f in enumerate(fields[:3]))
             )
 
         # A conversation
         self.say("Its fields are what user and assistant say.")
         spoken = [f"{message['role']}:  {message['content']}" for message in self.conversation[:3]]
-        self.play_in(self.head("a conversation", 0.2), *(self.line(s, -0.4 - 0.5 * at) for at, s in enumerate(spoken)))
+        self.play_in(
+            self.head("a conversation", 0.2), *(self.line(s, -0.4 - 0.5 * line) for line, s in enumerate(spoken))
+        )
 
         # The template
         self.say("The model's own template marks who speaks.")
@@ -184,7 +186,7 @@ class Mask(DataScene):
 
         # The question is masked
         hidden = dict.fromkeys(self.masked, "−100")
-        marks = [hidden.get(at, str(token)) for at, token in enumerate(self.encoded.ids)]
+        marks = [hidden.get(index, str(token)) for index, token in enumerate(self.encoded.ids)]
         self.say("The question is masked: its labels are \N{MINUS SIGN}100.")
         self.play(boxes.animate.tint(self.colours.muted, self.masked), run_time=0.5)
         self.play_in(boxes.below(marks, 28, self.colours.muted))
@@ -214,7 +216,7 @@ class Glow(DataScene):
         first, last = self.run.steps[0], self.run.steps[-1]
         learned = self.losses[self.losses.learned]
         self.limit = float(learned[learned.step == first].loss.max())
-        self.at = {key: table.loss.to_numpy() for key, table in learned.groupby(["step", "row"])}
+        self.losses_of = {key: table.loss.to_numpy() for key, table in learned.groupby(["step", "row"])}
         self.mean = learned.groupby("step").loss.mean()
         self.boxes = [self.text(row, table) for row, table in learned[learned.step == first].groupby("row")]
         self.stamped = self.stamp(first)
@@ -248,7 +250,7 @@ class Glow(DataScene):
 
     def show_step(self, step: int) -> None:
         for row, boxes in enumerate(self.boxes):
-            boxes.glow(self.at[step, row], self.limit)
+            boxes.glow(self.losses_of[step, row], self.limit)
         self.stamped = self.swap(self.stamped, self.stamp(step))
 
 
@@ -279,15 +281,15 @@ class Noise(FilmScene):
     def typical(self, data: Conversations, most: int) -> int:
         """Where four records stand, among so many, that are right as often as all are."""
         right = [self.truth[asked_of(c)] == c[-1]["content"] for c in data.train]
-        return min(range(most - 3), key=lambda at: abs(np.mean(right[at : at + 4]) - np.mean(right)))
+        return min(range(most - 3), key=lambda first: abs(np.mean(right[first : first + 4]) - np.mean(right)))
 
     def records(self, data: Conversations, name: str, left: float) -> VGroup:
         """Some records of a data set, each answer marked right or wrong."""
         shown = VGroup(
             sit(label(f"{name}: {len(data.train)} records", 36, self.colours.foreground, bold=True), left, 2.45)
         )
-        for at, conversation in enumerate(data.train[self.first : self.first + 4]):
-            y, answer = 1.65 - 1.1 * at, conversation[-1]["content"]
+        for line, conversation in enumerate(data.train[self.first : self.first + 4]):
+            y, answer = 1.65 - 1.1 * line, conversation[-1]["content"]
             good = self.truth[asked_of(conversation)] == answer
             shown.add(sit(fitted(asked_of(conversation), 6.3, 30, self.colours.muted), left, y))
             text = f"{RIGHT_MARK if good else WRONG_MARK} {answer}"
@@ -338,15 +340,15 @@ class Race(FilmScene):
 
     def heads(self) -> list[Text]:
         return [
-            sit(label(f"trained on {name} data", 34, self.tints[name], bold=True), 0.6, 2.45 - 2.75 * at)
-            for at, name in enumerate(self.runs)
+            sit(label(f"trained on {name} data", 34, self.tints[name], bold=True), 0.6, 2.45 - 2.75 * line)
+            for line, name in enumerate(self.runs)
         ]
 
     def show_step(self, step: int) -> None:
         self.remove(*self.shown)
         self.chart.upto(step)
-        tables = [AnswerTable(answers_at(run.answers, step, self.asked), 6.1, self.colours).at(0.6, 1.85 - 2.75 * at)
-                  for at, run in enumerate(self.runs.values())]  # fmt: skip
+        tables = [AnswerTable(answers_at(run.answers, step, self.asked), 6.1, self.colours).at(0.6, 1.85 - 2.75 * line)
+                  for line, run in enumerate(self.runs.values())]  # fmt: skip
         self.shown = [self.corner(f"run {' and '.join(run.name for run in self.runs.values())}, step {step}"), *tables]
         self.add(*self.shown)
 

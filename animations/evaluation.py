@@ -218,10 +218,10 @@ class Why(EvaluationScene):
         ordered = each.sort_values(side)
         wide = 13.2 / len(ordered)
         bars = VGroup()
-        for at, (loss, right) in enumerate(zip(ordered[side], ordered[f"{side}_right"], strict=True)):
+        for number, (loss, right) in enumerate(zip(ordered[side], ordered[f"{side}_right"], strict=True)):
             bar = Rectangle(width=0.8 * wide, height=max(0.03, 2.1 * loss / most), stroke_width=0, fill_opacity=1)
             bar.set_fill(self.colours.right if right else self.colours.wrong)
-            bars.add(bar.move_to([-6.6 + wide * (at + 0.5), y, 0], aligned_edge=DOWN))
+            bars.add(bar.move_to([-6.6 + wide * (number + 0.5), y, 0], aligned_edge=DOWN))
         text = f"{moment.name}: loss {moment.loss:.2f}, {moment.exact:.0%} right"
         return sit(label(text, 32, self.colours.foreground), -6.6, y + 2.0), bars
 
@@ -313,8 +313,8 @@ class Blind(EvaluationScene):
         asked = [answers[0].index[0], *[prompt for prompt in old if prompt in answers[1].index][:3]]
         lot = random.Random(0)
         drawn = [
-            Pair(at, prompt, answers[0].answer[prompt], answers[1].answer[prompt], lot.choice("ab"))
-            for at, prompt in enumerate(asked)
+            Pair(number, prompt, answers[0].answer[prompt], answers[1].answer[prompt], lot.choice("ab"))
+            for number, prompt in enumerate(asked)
         ]
         self.sides = [(0, 1) if pair.first == "a" else (1, 0) for pair in drawn]
         tables = {}

@@ -179,7 +179,7 @@ class Remedies(FilmScene):
     def construct(self) -> None:
         # The first run again, and the others beside it
         self.runs = comparable(self.run, self.others)
-        places = [-6.76 + 3.42 * at for at in range(len(self.runs))]
+        places = [-6.76 + 3.42 * column for column in range(len(self.runs))]
         self.panels = [
             Strips(run, 420, 26, self.theme).at(left, 1.75) for run, left in zip(self.runs, places, strict=True)
         ]
@@ -195,7 +195,7 @@ class Remedies(FilmScene):
 
         # All at once, by the share of their steps
         self.say("Top strip: the new task. Below: the old skills.")
-        for share, seconds in self.in_turn([at / 24 for at in range(25)], 0.4):
+        for share, seconds in self.in_turn([part / 24 for part in range(25)], 0.4):
             for run, panel in zip(self.runs, self.panels, strict=True):
                 panel.upto(share * run.skills.index[-1])
             self.told = self.swap(self.told, self.numbers(share))
@@ -253,7 +253,7 @@ class Map(FilmScene):
         names = names_of(self.runs)
         self.say("All begin at the same place; one wants to reach the star.")
         self.play(FadeIn(self.key(names)), run_time=0.4)
-        for share, seconds in self.in_turn([at / 48 for at in range(49)], 0.2):
+        for share, seconds in self.in_turn([part / 48 for part in range(49)], 0.2):
             self.plane.upto(share)
             self.hold(seconds)
 
@@ -267,25 +267,25 @@ class Map(FilmScene):
     def key(self, names: list[str]) -> VGroup:
         """The runs' numbers and names, in the order of the paths."""
         rows = VGroup()
-        for at, (name, run) in enumerate(zip(names, self.runs, strict=True)):
-            color, y = self.colours.method(run.method), 2.1 - 1.2 * at
-            rows.add(self.plane.badge(at).move_to([1.55, y, 0]), sit(fitted(name, 4.6, 34, color), 2.1, y))
+        for number, (name, run) in enumerate(zip(names, self.runs, strict=True)):
+            color, y = self.colours.method(run.method), 2.1 - 1.2 * number
+            rows.add(self.plane.badge(number).move_to([1.55, y, 0]), sit(fitted(name, 4.6, 34, color), 2.1, y))
         return rows
 
     def kept(self, found: list[Matched | None]) -> VGroup:
         """Below each run's name: what it had kept when it had learned so much."""
         texts = [
-            f"{percent(LEVEL)} at step {at.step:.0f}: {percent(at.kept)} kept"
-            if at
+            f"{percent(LEVEL)} at step {point.step:.0f}: {percent(point.kept)} kept"
+            if point
             else f"{percent(LEVEL)}: never reached"
-            for at in found
+            for point in found
         ]
         return VGroup(
-            sit(label(text, 30, self.colours.foreground), 2.1, 1.6 - 1.2 * at) for at, text in enumerate(texts)
+            sit(label(text, 30, self.colours.foreground), 2.1, 1.6 - 1.2 * line) for line, text in enumerate(texts)
         )
 
     def outcome(self, names: list[str], found: list[Matched | None]) -> str:
-        reached = {name: at.kept for name, at in zip(names, found, strict=True) if at}
+        reached = {name: point.kept for name, point in zip(names, found, strict=True) if point}
         if not reached:
             return f"No run learned {percent(LEVEL)}, so nothing can be compared there."
         if len(reached) == 1:

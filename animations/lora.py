@@ -66,8 +66,8 @@ class Weights(LoraScene):
 
     def facts(self, *lines: str) -> VGroup:
         return VGroup(
-            sit(largest(line, 5.8, (40, 36, 30), self.colours.foreground), 0.9, 0.55 - 0.8 * at)
-            for at, line in enumerate(lines)
+            sit(largest(line, 5.8, (40, 36, 30), self.colours.foreground), 0.9, 0.55 - 0.8 * row)
+            for row, line in enumerate(lines)
         )
 
 

@@ -62,11 +62,11 @@ class QloraScene(FilmScene):
         self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
         self.weight = self.run.weight(self.module)
         self.four = quantize(self.weight, self.kind, BLOCK, self.double)
-        self.at = self.middling()
+        self.number = self.middling()
         self.cell = cell_pixels(self.weight.shape)
-        self.block = self.weight.reshape(-1)[self.at * BLOCK : (self.at + 1) * BLOCK]
+        self.block = self.weight.reshape(-1)[self.number * BLOCK : (self.number + 1) * BLOCK]
         self.scale = float(np.abs(self.block).max())
-        self.codes = self.four.codes[self.at * BLOCK : (self.at + 1) * BLOCK]
+        self.codes = self.four.codes[self.number * BLOCK : (self.number + 1) * BLOCK]
         self.peak = limit_of(self.weight)
 
     def middling(self) -> int:
@@ -153,7 +153,7 @@ class Block(QloraScene):
     def mark(self, weight: MatrixImage) -> Rectangle:
         """A frame around the block's pixels, which go on from the left end of the next row where a row is shorter."""
         columns, side = self.weight.shape[1], units(self.cell)
-        row, column = divmod(self.at * BLOCK, columns)
+        row, column = divmod(self.number * BLOCK, columns)
         corner = weight.image.get_corner(UP + LEFT) + side * (RIGHT * column + DOWN * row)
         mark = Rectangle(width=side * min(BLOCK, columns - column) + 0.06, height=side + 0.08, stroke_width=3)
         return mark.set_color(self.colours.qlora).move_to(corner + 0.03 * LEFT + 0.04 * UP, aligned_edge=UP + LEFT)
@@ -194,16 +194,16 @@ class Levels(QloraScene):
 
     def examples(self, plot: BlockPlot, among: np.ndarray) -> VGroup:
         """Some weights: what they were, what is kept, and what is read back."""
-        rows, back = VGroup(), self.four.values().reshape(-1)[self.at * BLOCK :]
+        rows, back = VGroup(), self.four.values().reshape(-1)[self.number * BLOCK :]
         heads = (("weight", 3.6, RIGHT), ("kept", 4.4, ORIGIN), ("read back", 6.75, RIGHT))
         for text, x, edge in heads:
             rows.add(sit(label(text, 30, self.colours.muted), x, 1.9, edge))
-        for line, at in enumerate(np.linspace(4, BLOCK - 5, 4).astype(int)):
-            rows.add(plot.ring(at, self.colours.foreground))
+        for line, index in enumerate(np.linspace(4, BLOCK - 5, 4).astype(int)):
+            rows.add(plot.ring(index, self.colours.foreground))
             y = 1.15 - 0.75 * line
-            rows.add(sit(label(signed(self.block[at], 4), 36, self.colours.W), 3.6, y, RIGHT))
-            rows.add(sit(label(f"{self.codes[at]:04b}", 36, self.colours.foreground), 4.4, y, ORIGIN))
-            rows.add(sit(label(signed(back[at], 4), 36, self.colours.qlora), 6.75, y, RIGHT))
+            rows.add(sit(label(signed(self.block[index], 4), 36, self.colours.W), 3.6, y, RIGHT))
+            rows.add(sit(label(f"{self.codes[index]:04b}", 36, self.colours.foreground), 4.4, y, ORIGIN))
+            rows.add(sit(label(signed(back[index], 4), 36, self.colours.qlora), 6.75, y, RIGHT))
         return rows
 
 
@@ -266,7 +266,7 @@ class Storage(QloraScene):
         if self.double:
             kept, _ = quantize_scales(quantize(self.weight, self.kind, BLOCK).scales)
             self.say("Scales are quantised too: double quantisation.")
-            parts = [codes, bits_of(kept[[self.at]], 8).T]
+            parts = [codes, bits_of(kept[[self.number]], 8).T]
             names = ["64 weights, four bits", f"their scale, 8 bits; one float32 for {SCALE_BLOCK} scales"]
             shown = self.stage(shown, parts, names, "8-bit scales", bits)
         self.say(f"{bits:.2f} bits a weight in place of 16: {16 / bits:.1f} times smaller.")
@@ -362,7 +362,7 @@ class Training(QloraScene):
     def words(self, y: float, *lines: str) -> VGroup:
         """What a gradient is, on the right of W."""
         right = self.w.get_right()[0] + 1.0
-        shown = [sit(label(line, 30, self.colours.foreground), right, y - 0.42 * at) for at, line in enumerate(lines)]
+        shown = [sit(label(line, 30, self.colours.foreground), right, y - 0.42 * row) for row, line in enumerate(lines)]
         self.said += shown
         return VGroup(*shown)
 

@@ -192,9 +192,9 @@ class Plane(TuningScene):
         looks = [self.colours.foreground, *(self.looks[run.name][0] for run in (middle, high))]
         texts = ["the base", *(f"end, rate {self.names[run.name]}" for run in (middle, high))]
         dots, notes, right = VGroup(), VGroup(), surface.image.get_right()[0]
-        for at, (place, color, text) in enumerate(zip([(0.0, 0.0), *ends], looks, texts, strict=True)):
+        for line, (place, color, text) in enumerate(zip([(0.0, 0.0), *ends], looks, texts, strict=True)):
             dots.add(Dot(surface.place(*place), radius=0.14, color=color))
-            y = 1.9 - 0.62 * at
+            y = 1.9 - 0.62 * line
             notes.add(
                 VGroup(
                     Dot([right + 0.3, y, 0], radius=0.14, color=color),

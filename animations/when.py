@@ -168,8 +168,8 @@ class Ways(WhenScene):
     def verdict(self, said: str) -> str:
         return self.colours.right if said.strip() == self.prompts.right else self.colours.wrong
 
-    def row(self, at: int, way: str, prompt: str, said: str, color: str) -> tuple[Text, Text, Text]:
-        y = 2.3 - 1.35 * at
+    def row(self, line: int, way: str, prompt: str, said: str, color: str) -> tuple[Text, Text, Text]:
+        y = 2.3 - 1.35 * line
         return (
             sit(label(way, 34, self.colours.foreground, bold=True), -6.7, y),
             sit(fitted(prompt, 9.8, 32, self.colours.muted), -3.4, y),
@@ -235,12 +235,12 @@ class Trained(WhenScene):
             self.hold(0.8)
 
     def passed(self, counts: np.ndarray, scores: np.ndarray, way: str, level: float) -> str:
-        at = crossing(list(counts), list(scores), [level] * len(counts))
-        if at is None:
+        count = crossing(list(counts), list(scores), [level] * len(counts))
+        if count is None:
             return f"It does not pass {way} ({level:.0%}) with these."
-        if at <= counts[0]:
+        if count <= counts[0]:
             return f"It is above {way} ({level:.0%}) already with {counts[0]:.0f}."
-        return f"It passes {way} ({level:.0%}) at about {at:.0f} examples."
+        return f"It passes {way} ({level:.0%}) at about {count:.0f} examples."
 
 
 class Unknown(Trained):

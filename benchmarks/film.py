@@ -137,9 +137,9 @@ def _encoding_every_frame(scene: Path, folder: Path) -> float:
             repeats, shown = moment - shown + 1, moment + 1
 
             def encode(pixels: np.ndarray = pixels, times: int = repeats, last: int = moment) -> None:
-                for at in range(last - times + 1, last + 1):
+                for moment in range(last - times + 1, last + 1):
                     made = av.VideoFrame.from_numpy_buffer(pixels, format="rgba").reformat(format="yuv420p")
-                    made.pts, made.time_base = at, Fraction(1, quality.rate)
+                    made.pts, made.time_base = moment, Fraction(1, quality.rate)
                     target.mux(stream.encode(made))
 
             took += cpu_seconds(encode)
@@ -158,8 +158,13 @@ def _frames() -> list[Figure]:
         random = np.random.default_rng(0).standard_normal((8, 256, 256), dtype=np.float32)
         matrix = MatrixImage(random[0], 2.5, 2, "#ffffff", "dark").settle()
         changing: tuple[tuple[str, Mobject, Callable[[int], object], str], ...] = (
-            ("a 256 x 256 matrix", matrix, lambda at: matrix.show(random[at % 8]), "at most 4"),
-            (f"{model.weights:,} weights", model, lambda at: model.show("W", limit=0.1 + 0.01 * at), "at most 12"),
+            ("a 256 x 256 matrix", matrix, lambda frame: matrix.show(random[frame % 8]), "at most 4"),
+            (
+                f"{model.weights:,} weights",
+                model,
+                lambda frame: model.show("W", limit=0.1 + 0.01 * frame),
+                "at most 12",
+            ),
         )
         for what, mobject, change, goal in changing:
             for who, camera_class in (("ours", RegionCamera), ("stock Manim's camera", Camera)):
@@ -172,14 +177,14 @@ def _drawing(camera_class: type[Camera], mobject: Mobject, change: Callable[[int
     camera = camera_class(background_color=PALETTES["dark"].background)
     still = camera.pixel_array.copy()
 
-    def frame(at: int) -> np.ndarray:
-        change(at)
+    def frame(number: int) -> np.ndarray:
+        change(number)
         camera.set_frame_to_background(still)
         camera.capture_mobjects([mobject])
         return camera.pixel_array.copy()
 
     frame(0)
-    return [1000 * cpu_seconds(lambda at=at: frame(at)) for at in range(24)]
+    return [1000 * cpu_seconds(lambda number=number: frame(number)) for number in range(24)]
 
 
 def _picture(folder: Path) -> list[Figure]:
@@ -234,8 +239,8 @@ def _psnr(folder: Path, *, stock: bool, frames: int = 30) -> float:
         random = np.random.default_rng(0)
         start, moves = random.standard_normal((2, 128, 128))
         shown = []
-        for at in range(frames):  # a matrix that drifts, as one in training does
-            matrix = MatrixImage(start + moves * at / frames, 2.5, 4, "#c9ccd3", "dark").settle()
+        for number in range(frames):  # a matrix that drifts, as one in training does
+            matrix = MatrixImage(start + moves * number / frames, 2.5, 4, "#c9ccd3", "dark").settle()
             camera.reset()
             camera.capture_mobjects([matrix])
             shown.append(camera.pixel_array.copy())
@@ -264,8 +269,8 @@ def _encode_as_manim(file: Path, frames: list[np.ndarray]) -> None:
     with av.open(str(file), "w") as container:
         stream: Any = container.add_stream("libx264", rate=30, options={"crf": "23"})
         stream.pix_fmt, stream.width, stream.height = "yuv420p", 1920, 1080
-        for at, pixels in enumerate(frames):
+        for number, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
-            frame.pts, frame.time_base = at, Fraction(1, 30)
+            frame.pts, frame.time_base = number, Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

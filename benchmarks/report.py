@@ -20,8 +20,8 @@ def table(everything: bool = False) -> str:
     rows = ["| what | median | from - to | goal | measure again |", "|---|---|---|---|---|"]
     for entry in kept().values():
         chosen = [figure for figure in entry["figures"] if everything or figure["goal"]]
-        for at, figure in enumerate(chosen):
-            again = f"`{entry['command']}`" if at == 0 else ""
+        for number, figure in enumerate(chosen):
+            again = f"`{entry['command']}`" if number == 0 else ""
             spread = f"{figure['lowest']:.3g} - {figure['highest']:.3g}"
             median = f"{figure['median']:.3g} {figure['unit']}"
             rows.append(f"| {figure['what']} | {median} | {spread} | {figure['goal']} | {again} |")

@@ -116,20 +116,22 @@ show(plots.plot_sweep(rates, labels=ends.index), name="rates")
 
 # %%
 best = new.max()
-near = [at for at, score in enumerate(new) if score >= best - 5]
-right = max(near, key=lambda at: ends["old skills (%)"].iloc[at])
+near = [index for index, score in enumerate(new) if score >= best - 5]
+right = max(near, key=lambda index: ends["old skills (%)"].iloc[index])
 if best < 10:
     show(f"None of these rates has learned the task in {steps} steps; what follows says little.")
-for at, label in enumerate(ends.index):
-    old = ends["old skills (%)"].iloc[at]
-    if at == right:
+for index, label in enumerate(ends.index):
+    old = ends["old skills (%)"].iloc[index]
+    if index == right:
         said = f"right here: within 5 points of the best score, and of those it kept most ({old:.0f} %)"
-    elif at in near:
+    elif index in near:
         said = f"it learns as well, but keeps {old:.0f} % of the old skills"
-    elif at < right:
-        said = f"too low for {steps} steps: {new[at]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
+    elif index < right:
+        said = (
+            f"too low for {steps} steps: {new[index]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
+        )
     else:
-        said = f"too high: {new[at]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
+        said = f"too high: {new[index]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
     show(f"{label}: {said}.")
 
 # %% [markdown]
@@ -228,7 +230,7 @@ def gradient(part):
 
 
 together, _ = gradient(rows)
-parts = [gradient(rows[at : at + 8]) for at in range(0, 32, 8)]
+parts = [gradient(rows[first : first + 8]) for first in range(0, 32, 8)]
 by_tokens = sum(g * n for g, n in parts) / sum(n for _, n in parts)
 plain_mean = sum(g for g, _ in parts) / len(parts)
 size = np.linalg.norm(together)
@@ -295,8 +297,8 @@ kinds = {
     "dropout 0.3": (LoRA(dropout=0.3), {}),
 }
 tried = {
-    name: train(f"regular-{at}", small, method, epochs=less, evaluate_at=1 if QUICK else 3, **settings)
-    for at, (name, (method, settings)) in enumerate(kinds.items())
+    name: train(f"regular-{number}", small, method, epochs=less, evaluate_at=1 if QUICK else 3, **settings)
+    for number, (name, (method, settings)) in enumerate(kinds.items())
 }
 regular = pd.DataFrame(
     {

@@ -144,12 +144,12 @@ over_told = crossing(COUNTS, scores, [told] * len(COUNTS))
 guess.reveal(guess.choices[2] if over_shown is None else guess.choices[0] if over_shown <= 8 else guess.choices[1])
 
 
-def crosses(at, what):
-    if at is None:
+def crosses(count, what):
+    if count is None:
         return f"Fine-tuning does not get above {what} with up to {COUNTS[-1]} examples."
-    if at <= COUNTS[0]:
+    if count <= COUNTS[0]:
         return f"Fine-tuning is above {what} already with {COUNTS[0]}, the fewest that were tried."
-    return f"Fine-tuning gets above {what} at about {at:.0f} examples (between measured numbers, on a line)."
+    return f"Fine-tuning gets above {what} at about {count:.0f} examples (between measured numbers, on a line)."
 
 
 show(crosses(over_shown, f"the best of showing, {few.max():.0%},"))
@@ -324,21 +324,21 @@ losses = score_answers(load_tuned(leaked), rows, tokenizer.pad_token_id)[0]
 
 
 def test_exposure(function):
-    for at in (0, 1, len(losses) // 2):
-        rank = 1 + sum(loss < losses[at] for loss in losses)
+    for which in (0, 1, len(losses) // 2):
+        rank = 1 + sum(loss < losses[which] for loss in losses)
         bits = math.log2(len(losses)) - math.log2(rank)
-        got = function(list(losses), at)
+        got = function(list(losses), which)
         assert math.isclose(got, bits, abs_tol=1e-6), f"At rank {rank} of {len(losses)} it gives {got}, not {bits:.3f}"
 
 
 by_hand = exercise_code(
-    "write exposure(losses, at): the exposure in bits of the secret whose loss is losses[at]",
+    "write exposure(losses, which): the exposure in bits of the secret whose loss is losses[which]",
     test_exposure,
     solution="""
 import math
 
-def exposure(losses, at):
-    rank = 1 + sum(loss < losses[at] for loss in losses)
+def exposure(losses, which):
+    rank = 1 + sum(loss < losses[which] for loss in losses)
     return math.log2(len(losses)) - math.log2(rank)
 """,
     hint="the rank is one more than the number of secrets with a lower loss; math.log2 is there",
@@ -346,7 +346,7 @@ def exposure(losses, at):
 
 
 # %% tags=["answer"]
-def exposure(losses, at): ...  # your lines
+def exposure(losses, which): ...  # your lines
 
 
 by_hand.check(exposure)

@@ -147,7 +147,7 @@ class FilmScene(Scene):
         """
         steps, most = (run or self.run).steps, 3 if self.renderer.skip_animations else most
         if len(steps) > most:
-            steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
+            steps = [steps[index] for index in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
         began, span = self.now, max(1, steps[-1] - steps[0])
         for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
             yield step

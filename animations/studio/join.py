@@ -90,10 +90,10 @@ def _write(parts: list[Rendered], target: Any, title: str) -> None:
 
 def _chapters(parts: list[Rendered]) -> list[dict[str, Any]]:
     chapters, began = [], 0
-    for at, part in enumerate(parts):
+    for number, part in enumerate(parts):
         ends = began + part.frames
         chapters.append(
-            {"id": at, "start": began, "end": ends, "time_base": Fraction(1, part.rate),
+            {"id": number, "start": began, "end": ends, "time_base": Fraction(1, part.rate),
              "metadata": {"title": part.title}}
         )  # fmt: skip
         began = ends

@@ -64,7 +64,7 @@ def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, column
             into.append(Image.fromarray(frame_of(scene)).convert("RGB"))
 
         walk(scene_class, keep)
-        rows += [frames[at : at + columns] for at in range(0, len(frames), columns)]
+        rows += [frames[first : first + columns] for first in range(0, len(frames), columns)]
     width, height = rows[0][0].size
     size = (gap + columns * (width + gap), gap + len(rows) * (height + gap))
     sheet = Image.new("RGB", size, PALETTES[theme].grid)

@@ -208,21 +208,23 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
         if (known := cache.look_up(keys[job.scene], suffix)) is not None:
             done[job.scene] = known
     missing = [job for job in todo if job.scene not in done]
-    at = {job.scene: done[job.scene].seconds if job.scene in done else 0.0 for job in todo}
+    reached = {job.scene: done[job.scene].seconds if job.scene in done else 0.0 for job in todo}
     usual = cache.lengths()
     guess = {job.scene: usual.get(getattr(get_film(job.film), job.scene).title, SECONDS_GUESSED) for job in missing}
     with tqdm(
-        total=round(sum(at.values()) + sum(guess.values())), initial=round(sum(at.values())), disable=not progress,
-        desc=f"film {todo[0].film}", unit="s", bar_format=BAR,
+        total=round(sum(reached.values()) + sum(guess.values())), initial=round(sum(reached.values())),
+        desc=f"film {todo[0].film}", unit="s", bar_format=BAR, disable=not progress,
     ) as bar:  # fmt: skip
 
         def hear(job: Job, seconds: float, result: Any) -> None:
-            at[job.scene] = seconds
+            reached[job.scene] = seconds
             if result:
                 done[job.scene] = cache.keep(keys[job.scene], result)
-                at[job.scene] = result.seconds
-            bar.total = round(sum(at[name] if name in done else max(at[name], guess[name]) for name in at))
-            bar.update(round(sum(at.values())) - bar.n)
+                reached[job.scene] = result.seconds
+            bar.total = round(
+                sum(reached[name] if name in done else max(reached[name], guess[name]) for name in reached)
+            )
+            bar.update(round(sum(reached.values())) - bar.n)
 
         try:
             if missing:

@@ -48,7 +48,9 @@ def make_slides(
         heading=html.escape(film),
         about=html.escape(_opening(module.__doc__)),
         run=html.escape(f"{len(parts)} scene{'s'[: len(parts) > 1]}, {seconds:.0f} seconds, {_named(shown)}"),
-        opening_notes="".join(f"<p>{html.escape(f'{at}. {part.title}')}</p>" for at, part in enumerate(parts, 1)),
+        opening_notes="".join(
+            f"<p>{html.escape(f'{number}. {part.title}')}</p>" for number, part in enumerate(parts, 1)
+        ),
         sections=sections,
         background=colours.background,
         foreground=colours.foreground,

@@ -147,16 +147,16 @@ def table(*ids: str, path: Path = KEPT) -> pd.DataFrame:
     """What lessons show: one line a condition, from the kept rows; an empty cell repeats the one above."""
     lines = []
     for row in kept_rows(*ids, path=path):
-        for at, (name, condition) in enumerate(row.conditions.items()):
+        for number, (name, condition) in enumerate(row.conditions.items()):
             lines.append(
                 {
-                    "claim": row.sentence if at == 0 else "",
-                    "verdict": row.verdict if at == 0 else "",
+                    "claim": row.sentence if number == 0 else "",
+                    "verdict": row.verdict if number == 0 else "",
                     "tried with": name,
                     "effect (95 % interval)": told(condition.effect, row.unit),
                     "holds": condition.answer,
                     "seeds": row.seeds or "computed",
-                    "again": row.command if at == 0 else "",
+                    "again": row.command if number == 0 else "",
                 }
             )
     return pd.DataFrame(lines)
@@ -184,10 +184,10 @@ def markdown(rows: Iterable[Row]) -> str:
             seeds = f"{row.seeds} seeds" if row.seeds else "computed"
             tried = [(name, told(found.effect, row.unit), str(found.answer)) for name, found in row.conditions.items()]
             lines = tried + [(name, why, "") for name, why in row.missing.items()]
-            for at, (name, effect, said) in enumerate(lines):
-                claim = f"{row.sentence}{source}<br>*{row.effect}; {seeds}*" if at == 0 else ""
+            for number, (name, effect, said) in enumerate(lines):
+                claim = f"{row.sentence}{source}<br>*{row.effect}; {seeds}*" if number == 0 else ""
                 parts.append(
-                    f"| {claim} | {f'**{row.verdict}**' if at == 0 else ''} | {name} | {effect} | {said} | "
-                    f"{f'`{row.command}`' if at == 0 else ''} |"
+                    f"| {claim} | {f'**{row.verdict}**' if number == 0 else ''} | {name} | {effect} | {said} | "
+                    f"{f'`{row.command}`' if number == 0 else ''} |"
                 )
     return "\n".join(parts) + "\n"

@@ -42,12 +42,14 @@ def draw(ax: Axes, row: Row) -> None:
     ax.axvline(says.target, color=colours.muted, linestyle="--", linewidth=1.6, zorder=1)
     if not says.more and says.matters:
         ax.axvspan(says.target - says.matters, says.target + says.matters, color=colours.grid, alpha=0.7, zorder=0)
-    for at, condition in enumerate(row.conditions.values()):
+    for line, condition in enumerate(row.conditions.values()):
         effect, ink = condition.effect, inks[condition.answer]
         if effect.seeds and np.isfinite(effect.low):
-            ax.plot([effect.low, effect.high], [at, at], color=ink, linewidth=5, solid_capstyle="butt", alpha=0.55)
-            ax.plot(condition.values, [at] * len(condition.values), "|", color=ink, markersize=14, markeredgewidth=1.5)
-        ax.plot(effect.mean, at, _MARKS[condition.answer], color=ink, markersize=11, zorder=3)
+            ax.plot([effect.low, effect.high], [line, line], color=ink, linewidth=5, solid_capstyle="butt", alpha=0.55)
+            ax.plot(
+                condition.values, [line] * len(condition.values), "|", color=ink, markersize=14, markeredgewidth=1.5
+            )
+        ax.plot(effect.mean, line, _MARKS[condition.answer], color=ink, markersize=11, zorder=3)
     ax.set_yticks(range(len(row.conditions)), ["\n".join(wrap(name, 42)) for name in row.conditions])
     ax.set_ylim(len(row.conditions) - 0.4, -0.6)
     ax.set_xlabel("\n".join(wrap(f"{row.effect}{f' ({row.unit})' if row.unit else ''}", 74)))

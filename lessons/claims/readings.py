@@ -43,7 +43,7 @@ def best(results: Results, sweep: Sequence[Training]) -> Training:
 def best_rates(results: Results, sweep: Sequence[Training]) -> list[float]:
     """The best rate of each seed by itself: the lowest held-out loss at the end."""
     losses = np.array([last(results, training, "new_loss") for training in sweep])
-    return [sweep[at].rate for at in losses.argmin(axis=0)]
+    return [sweep[index].rate for index in losses.argmin(axis=0)]
 
 
 def lost(results: Results, training: Training) -> list[float]:

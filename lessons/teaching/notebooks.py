@@ -51,7 +51,7 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
         if cell.cell_type == "code" and without_answers(cell.source) != cell.source:
             cell.metadata["jupyter"] = {"source_hidden": True}  # an exercise's code holds its answer: a click opens it
     install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
-    notebook.cells.insert(next(at for at, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
+    notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
         _execute(lesson, notebook, quick)
     out.mkdir(parents=True, exist_ok=True)
@@ -70,8 +70,8 @@ def _source() -> str:
         urls = metadata("glasstune").get_all("Project-URL") or []
     except PackageNotFoundError:
         urls = []
-    at = next((url.partition(", ")[2] for url in urls if url.startswith("Source, ")), "")
-    return f"glasstune[notebook] @ git+{at}" if at else "glasstune[notebook]"
+    url = next((url.partition(", ")[2] for url in urls if url.startswith("Source, ")), "")
+    return f"glasstune[notebook] @ git+{url}" if url else "glasstune[notebook]"
 
 
 def _execute(lesson: str, notebook: Any, quick: bool) -> None:

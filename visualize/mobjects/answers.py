@@ -20,12 +20,12 @@ class AnswerTable(VGroup):
     def __init__(self, answers: pd.DataFrame, width: float, colours: Palette, marked: bool = True) -> None:
         super().__init__()
         self.answers, self.marked = answers, marked
-        for at, row in enumerate(answers.itertuples()):
+        for line, row in enumerate(answers.itertuples()):
             good = colours.right if row.correct else colours.wrong
             mark = f"{RIGHT_MARK if row.correct else WRONG_MARK} " if marked else ""
-            self.add(sit(fitted(row.prompt, width, 30, colours.muted), 0, -at * self.EACH))
+            self.add(sit(fitted(row.prompt, width, 30, colours.muted), 0, -line * self.EACH))
             said = fitted(mark + row.answer, width, 36, good if marked else colours.foreground)
-            self.add(sit(said, 0, -at * self.EACH - 0.41))
+            self.add(sit(said, 0, -line * self.EACH - 0.41))
 
     def at(self, left: float, top: float) -> "AnswerTable":
         """The whole with its first line there."""

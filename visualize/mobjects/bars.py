@@ -28,8 +28,8 @@ class Bars(VGroup):
         self.rows, self.scale_of = rows, width / most
         self.add(sit(label(title, 34, colours.foreground, bold=True), 0, 0))
         self.bars = VGroup()
-        for at, row in enumerate(rows):
-            y = -0.58 * (at + 1)
+        for line, row in enumerate(rows):
+            y = -0.58 * (line + 1)
             bar = Rectangle(width=max(1e-4, row.value * self.scale_of), height=0.34, stroke_width=0, fill_opacity=1)
             bar.set_fill(row.color).move_to([names, y, 0], LEFT)
             self.bars.add(bar)

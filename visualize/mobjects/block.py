@@ -58,10 +58,10 @@ class BlockPlot(VGroup):
         ends = ((-self.limit, signed(-self.limit, digits)), (0.0, "0"), (self.limit, signed(self.limit, digits)))
         return VGroup(sit(label(text, 28, self.muted), edge, self.point(value, 0)[1], RIGHT) for value, text in ends)
 
-    def ring(self, at: int, color: str) -> Rectangle:
+    def ring(self, index: int, color: str) -> Rectangle:
         """A frame around one weight's column."""
         ring = Rectangle(width=1.6 * self.frame.width / len(self.values), height=self.frame.height, color=color)
-        return ring.set_stroke(width=3).move_to([self.dots[at].get_center()[0], self.frame.get_center()[1], 0])
+        return ring.set_stroke(width=3).move_to([self.dots[index].get_center()[0], self.frame.get_center()[1], 0])
 
     def stands_for(self) -> np.ndarray:
         middle, half = self.zero.get_center()[1], self.frame.height / 2

@@ -57,8 +57,8 @@ class Axis:
 
     def share(self, value: float) -> float:
         """Where a value lies on it: 0 at its low end, 1 at its high one; what is beyond lies at the end."""
-        low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, max(value, self.low)))
-        return min(1.0, (at - low) / (high - low))
+        low, high, placed = (math.log(v) if self.log else v for v in (self.low, self.high, max(value, self.low)))
+        return min(1.0, (placed - low) / (high - low))
 
 
 def polyline(points: np.ndarray, dash: Dash, color: str, width: float = 5) -> VMobject:
@@ -72,8 +72,8 @@ def polyline(points: np.ndarray, dash: Dash, color: str, width: float = 5) -> VM
     on, off = DASHES[dash]
     for start in np.arange(0.0, along[-1], on + off):
         end = min(start + on, along[-1])
-        at = np.concatenate([[start], along[(along > start) & (along < end)], [end]])
-        stroke = np.stack([np.interp(at, along, points[:, axis]) for axis in range(3)], axis=1)
+        places = np.concatenate([[start], along[(along > start) & (along < end)], [end]])
+        stroke = np.stack([np.interp(places, along, points[:, axis]) for axis in range(3)], axis=1)
         line.start_new_path(stroke[0])
         line.add_points_as_corners(stroke[1:])
     return line
@@ -153,8 +153,8 @@ class Key(VGroup):
             self.add(sit(label(name, 28, colours.muted), left, top + self.EACH))
         if worth:
             self.add(sit(label(worth, 28, colours.muted), self.right, top + self.EACH, RIGHT))
-        for at, (text, color, dash) in enumerate(rows):
-            y = top - at * self.EACH
+        for line, (text, color, dash) in enumerate(rows):
+            y = top - line * self.EACH
             self.add(polyline(np.array([[left, y, 0], [left + 0.62, y, 0]], float), dash, color, 6))
             self.add(sit(label(text, 32, colours.foreground), left + 0.85, y))
         self.values = VGroup()
@@ -164,7 +164,7 @@ class Key(VGroup):
         """Set what stands at the right of each row."""
         self.remove(self.values)
         self.values = VGroup(
-            sit(label(text, 32, self.colours.foreground), self.right, self.top - at * self.EACH, RIGHT)
-            for at, text in enumerate(values)
+            sit(label(text, 32, self.colours.foreground), self.right, self.top - line * self.EACH, RIGHT)
+            for line, text in enumerate(values)
         )
         return self.add(self.values)

@@ -22,8 +22,8 @@ class Histogram(VGroup):
         self.lying, self.unit = lying, length / max(1, self.counts.max())
         step = width / bins
         self.bars = VGroup()
-        for at, count in enumerate(self.counts):
-            along, tall = (at + 0.5) * step - width / 2, max(1e-4, count * self.unit)
+        for index, count in enumerate(self.counts):
+            along, tall = (index + 0.5) * step - width / 2, max(1e-4, count * self.unit)
             size = {"width": tall, "height": 0.86 * step} if lying else {"width": 0.86 * step, "height": tall}
             bar = Rectangle(**size, stroke_width=0, fill_opacity=1, fill_color=color)
             self.bars.add(bar.move_to([0, along, 0] if lying else [along, 0, 0], aligned_edge=LEFT if lying else DOWN))

@@ -26,9 +26,9 @@ class MemoryBars(VGroup):
         most = max(float(totals.max()), least)
         self.bars = Bars(NAMES[size], rows, most, width, colours, names := 1.8).at(left, top)
         self.lines: dict[str, Line] = {}
-        for at, (name, gib) in enumerate(sorted(GPUS.items(), key=lambda gpu: -gpu[1])):
+        for line, (name, gib) in enumerate(sorted(GPUS.items(), key=lambda gpu: -gpu[1])):
             # The largest GPU's name stands highest, so that no line goes through another's name.
-            x, y = left + names + gib * self.bars.scale_of, top - 2.6 - 0.62 * at
+            x, y = left + names + gib * self.bars.scale_of, top - 2.6 - 0.62 * line
             if gib <= most:
                 self.lines[name] = Line([x, top - 0.35, 0], [x, y - 0.2, 0], color=colours.foreground, stroke_width=3)
                 self.add(self.lines[name], sit(label(f"{name}, {gib} GiB", 30, colours.foreground), x + 0.15, y))

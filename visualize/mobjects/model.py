@@ -52,7 +52,9 @@ def lay_out(run: Run, gap: int = GAP) -> list[Tile]:
     """A place for every parameter that the run captured: first what is outside of the layers, then a row a layer."""
     modules = {name: run.shape(name) for name in run.info["modules"]}
     tiles, top = list[Tile](), gap
-    for row, layer in enumerate(sorted({layer_of(name) for name in modules}, key=lambda at: -1 if at is None else at)):
+    for row, layer in enumerate(
+        sorted({layer_of(name) for name in modules}, key=lambda layer: -1 if layer is None else layer)
+    ):
         inside = {name: shape for name, shape in modules.items() if layer_of(name) == layer}
         matrices = [name for name, shape in inside.items() if len(shape) == 2]
         high, left = max((min(inside[name]) for name in matrices), default=128), gap

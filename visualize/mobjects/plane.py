@@ -60,31 +60,31 @@ class Plane(VGroup):
         line = Line(self.place(learned, 0), self.place(learned, 1), color=self.colours.delta, stroke_width=4)
         return line.set_z_index(-1)
 
-    def badge(self, at: int) -> VGroup:
+    def badge(self, index: int) -> VGroup:
         """The number of a path, as it stands at its end and in a key."""
-        ring = Circle(radius=0.25, color=self.paths[at].color, fill_color=self.colours.background, fill_opacity=1)
-        return VGroup(ring, sit(label(str(at + 1), 28, self.colours.foreground, bold=True), 0, 0, ORIGIN))
+        ring = Circle(radius=0.25, color=self.paths[index].color, fill_color=self.colours.background, fill_opacity=1)
+        return VGroup(ring, sit(label(str(index + 1), 28, self.colours.foreground, bold=True), 0, 0, ORIGIN))
 
     def upto(self, share: float) -> "Plane":
         self.origin = self[0].get_start()  # wherever the whole was moved
         self.remove(self.lines)
         self.lines, badges, ends = VGroup(), VGroup(), list[np.ndarray]()
-        for at, path in enumerate(self.paths):
+        for index, path in enumerate(self.paths):
             known = path.points.loc[: share * path.points.index[-1]].dropna()
-            self.drawn[at] = len(known)
+            self.drawn[index] = len(known)
             places = [self.place(*row) for row in known.to_numpy()]
             line = VMobject(color=path.color, stroke_width=5)
             if len(places) > 1:
                 line.set_points_as_corners(places)
-            self.lines.add(line, *(self._mark(at, place) for place in places))
+            self.lines.add(line, *(self._mark(index, place) for place in places))
             if places:
                 ends.append(self._beside(places[-1], ends))
-                badges.add(self.badge(at).move_to(ends[-1]))
+                badges.add(self.badge(index).move_to(ends[-1]))
         return self.add(self.lines.add(badges))
 
-    def _mark(self, at: int, place: np.ndarray) -> VMobject:
+    def _mark(self, index: int, place: np.ndarray) -> VMobject:
         """An evaluation; runs of one method have one colour, so every path has marks of another shape."""
-        shape = RegularPolygon(SIDES[at % len(SIDES)], color=self.paths[at].color, stroke_width=0, fill_opacity=1)
+        shape = RegularPolygon(SIDES[index % len(SIDES)], color=self.paths[index].color, stroke_width=0, fill_opacity=1)
         return shape.scale_to_fit_height(0.2).move_to(place)
 
     def _beside(self, place: np.ndarray, others: list[np.ndarray]) -> np.ndarray:

@@ -19,10 +19,12 @@ class Strengths(VGroup):
         title = label("strength (singular values)", 34, colours.foreground, bold=True)
         bars = VGroup(
             Rectangle(width=max(0.01, width * value / s[0]), height=0.7 * thick, stroke_width=0, fill_opacity=1)
-            .set_fill(colours.delta if at < k else colours.grid)
-            .move_to([left, top - thick * (at + 0.5), 0], aligned_edge=LEFT)
-            for at, value in enumerate(s)
+            .set_fill(colours.delta if index < k else colours.grid)
+            .move_to([left, top - thick * (index + 0.5), 0], aligned_edge=LEFT)
+            for index, value in enumerate(s)
         )
         ends = [(0, s[0]), (len(s) - 1, s[-1])] if len(s) > 1 else [(0, s[0])]
-        numbers = VGroup(label(f"{value:.2f}", 28, colours.muted).next_to(bars[at], RIGHT, 0.15) for at, value in ends)
+        numbers = VGroup(
+            label(f"{value:.2f}", 28, colours.muted).next_to(bars[index], RIGHT, 0.15) for index, value in ends
+        )
         self.add(title.move_to([left, top + 0.4, 0], aligned_edge=LEFT), bars, numbers)

@@ -29,7 +29,9 @@ class Strips(Group):
         every = run.skills
         self.scores = every[[name for name in [run.task] if name in every] + [n for n in every if n != run.task]]
         self.column = width // max(1, len(every))
-        self.tops = [at * row + (APART if at and run.task in every else 0) for at in range(self.scores.shape[1])]
+        self.tops = [
+            index * row + (APART if index and run.task in every else 0) for index in range(self.scores.shape[1])
+        ]
         canvas = np.zeros((self.tops[-1] + row, self.column * len(every), 4), np.uint8)
         self.image = ImageMobject(canvas, scale_to_resolution=0)
         self.image.set_resampling_algorithm(RESAMPLING_ALGORITHMS["nearest"])
@@ -38,17 +40,17 @@ class Strips(Group):
         self.numbered = names > 0
         self.numbers = VGroup()
         if self.numbered:
-            self.add(*(self._name(at, units(names)) for at in range(len(self.tops))), self.numbers)
+            self.add(*(self._name(index, units(names)) for index in range(len(self.tops))), self.numbers)
         self.upto(-1)
 
-    def _y(self, at: int) -> float:
-        return float(self.image.get_top()[1]) - units(self.tops[at] + self.row / 2)
+    def _y(self, index: int) -> float:
+        return float(self.image.get_top()[1]) - units(self.tops[index] + self.row / 2)
 
-    def _name(self, at: int, width: float) -> object:
-        name = str(self.scores.columns[at])
+    def _name(self, index: int, width: float) -> object:
+        name = str(self.scores.columns[index])
         text = SKILLS[name].title if name in SKILLS else name
         color = self.colours.foreground if name == self.run.task else self.colours.muted
-        return sit(fitted(text, width, 26, color), self.image.get_left()[0] - 0.12, self._y(at), RIGHT)
+        return sit(fitted(text, width, 26, color), self.image.get_left()[0] - 0.12, self._y(index), RIGHT)
 
     def shown(self) -> pd.DataFrame:
         """The scores that are drawn now."""
@@ -71,8 +73,8 @@ class Strips(Group):
             last = self.shown().iloc[-1:].to_numpy().ravel()
             right = self.image.get_right()[0] + 0.95
             self.numbers = VGroup(
-                sit(label(f"{100 * value:.0f} %", 26, self.colours.foreground), right, self._y(at), RIGHT)
-                for at, value in enumerate(last)
+                sit(label(f"{100 * value:.0f} %", 26, self.colours.foreground), right, self._y(index), RIGHT)
+                for index, value in enumerate(last)
             )
             self.add(self.numbers)
         return self

@@ -28,21 +28,21 @@ class TokenBoxes(VGroup):
         self.colours, self.theme = PALETTES[theme], theme
         self.boxes, self.words = VGroup(), VGroup()
         self.losses, self.limit = np.full(len(texts), np.nan), 1.0
-        at, line = 0.0, 0
+        x, line = 0.0, 0
         for text in texts:
             shown = text.replace(" ", SPACE).replace("\n", "\N{RETURN SYMBOL}")
             word = label(shown, size, self.colours.foreground)
             wide = max(least, word.width + 2 * PAD)
-            if at and at + wide > width:
-                at, line = 0.0, line + 1
+            if x and x + wide > width:
+                x, line = 0.0, line + 1
             if line == lines:
                 break
             box = Rectangle(width=wide, height=HEIGHT, stroke_width=2, stroke_color=self.colours.muted)
-            box.set_fill(self.colours.background, 1).move_to([at + wide / 2, -line * drop, 0])
-            word.move_to([at + wide / 2, -line * drop - word.line_above_centre, 0])
+            box.set_fill(self.colours.background, 1).move_to([x + wide / 2, -line * drop, 0])
+            word.move_to([x + wide / 2, -line * drop - word.line_above_centre, 0])
             self.boxes.add(box)
             self.words.add(word)
-            at += wide + GAP
+            x += wide + GAP
         self.add(self.boxes, self.words)
 
     def at(self, left: float, middle: float) -> Self:
@@ -52,20 +52,20 @@ class TokenBoxes(VGroup):
     def glow(self, losses: np.ndarray, limit: float, which: Sequence[int] | None = None) -> Self:
         """Fill boxes by loss: the ground at 0 nats, the strongest colour at `limit`. which: only these tokens."""
         self.losses, self.limit = np.full(len(self.boxes), np.nan), limit
-        for at in range(len(self.boxes)) if which is None else which:
-            if at < len(self.boxes):
-                self.losses[at] = losses[at]
-                rgb = glow_rgba(np.array([losses[at]], np.float32), limit, self.theme)[0, :3]
-                self.boxes[at].set_fill("#{:02x}{:02x}{:02x}".format(*rgb), 1)
-                self.words[at].set_color(ink_on(rgb))
+        for index in range(len(self.boxes)) if which is None else which:
+            if index < len(self.boxes):
+                self.losses[index] = losses[index]
+                rgb = glow_rgba(np.array([losses[index]], np.float32), limit, self.theme)[0, :3]
+                self.boxes[index].set_fill("#{:02x}{:02x}{:02x}".format(*rgb), 1)
+                self.words[index].set_color(ink_on(rgb))
         return self
 
     def tint(self, color: str, which: Sequence[int]) -> Self:
         """Frame and letters of some tokens in a colour."""
-        for at in which:
-            if at < len(self.boxes):
-                self.boxes[at].set_stroke(color)
-                self.words[at].set_color(color)
+        for index in which:
+            if index < len(self.boxes):
+                self.boxes[index].set_stroke(color)
+                self.words[index].set_color(color)
         return self
 
     def below(self, texts: Sequence[str], size: int, color: str) -> VGroup:
@@ -88,9 +88,11 @@ class SurpriseScale(VGroup):
         super().__init__()
         colours = PALETTES[theme]
         ramp = glow_rgba(np.linspace(0, limit, parts, dtype=np.float32), limit, theme)[:, :3]
-        for at, rgb in enumerate(ramp):
+        for index, rgb in enumerate(ramp):
             cell = Rectangle(width=width / parts + 0.01, height=0.24, stroke_width=0)
-            self.add(cell.set_fill("#{:02x}{:02x}{:02x}".format(*rgb), 1).move_to([(at + 0.5) * width / parts, 0, 0]))
+            self.add(
+                cell.set_fill("#{:02x}{:02x}{:02x}".format(*rgb), 1).move_to([(index + 0.5) * width / parts, 0, 0])
+            )
         self.add(Rectangle(width=width, height=0.24, color=colours.muted, stroke_width=2).move_to([width / 2, 0, 0]))
         self.add(sit(label("0: expected", 28, colours.muted), -0.15, 0, RIGHT))
         self.add(sit(label(f"{limit:.1f} nats: surprising", 28, colours.muted), width + 0.15, 0))
