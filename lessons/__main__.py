@@ -1,50 +1,62 @@
-"""Which lessons are there, and how far am I? python -m lessons; --reset forgets your answers."""
+"""Which lessons are there, and how far am I? python -m lessons; --reset forgets your answers.
+
+python -m lessons lora       begins one (--help says how); a file of your own by its path: python -m lessons mine.py
+"""
 
 import argparse
+import sys
 
-import pandas as pd
 from rich.console import Console
+from rich.table import Table
 
 from engine.errors import InputError, command
-from lessons.teaching import progress
+from lessons.teaching import progress, walk
 from lessons.teaching.course import about, lessons, seconds, standing
-from lessons.teaching.showing import table
 
 
-def listed() -> pd.DataFrame:
+def listed() -> Table:
     """One row a lesson: its name, title, measured time, and what the student has done of it."""
-    rows = []
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("lesson", "", "takes", "you"):
+        shown.add_column(column)
     for lesson in lessons():
         took = seconds(lesson)
-        time = "" if took is None else f"{took:.0f} s"
-        rows.append({"lesson": lesson, "": about(lesson).title, "takes": time, "you": standing(lesson)})
-    return pd.DataFrame(rows)
+        shown.add_row(lesson, about(lesson).title, "" if took is None else f"{took:.0f} s", standing(lesson))
+    return shown
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
-    parser.add_argument("lesson", nargs="*", help="with --reset: only of these; default all")
-    parser.add_argument("--reset", action="store_true", help="forget the answers and progress kept on this machine")
-    chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.lesson) - set(lessons()):
-        raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}")
-    if chosen.lesson and not chosen.reset:
-        raise InputError(f"to begin a lesson, type python -m lessons.{chosen.lesson[0]}")
-    if chosen.reset:
-        had = progress.forget(chosen.lesson or lessons())
-        print(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
-        return 0
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and not given[0].startswith("-"):
+        return walk.main(given[0], given[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m lessons", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--reset", nargs="*", metavar="LESSON", help="forget the answers kept on this machine, of these or of all"
+    )
+    chosen = parser.parse_args(given)
+    if chosen.reset is not None:
+        return _reset(chosen.reset)
     console = Console()
-    console.print(table(listed()))
+    console.print(listed())
     console.print(
-        f"\nBegin one with: python -m lessons.{lessons()[0]}"
+        f"\nBegin one with: python -m lessons {lessons()[0]}"
         "\nAll of them as notebooks: python -m lessons.notebooks"
         f"\nYour answers are kept in {progress.home()}; python -m lessons --reset [lesson] forgets them.",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+    return 0
+
+
+def _reset(named: list[str]) -> int:
+    if unknown := set(named) - set(lessons()):
+        raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}")
+    had = progress.forget(named or lessons())
+    print(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
     return 0
 
 

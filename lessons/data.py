@@ -21,12 +21,12 @@
 # - what wrong answers in the data cost, and whether more data makes up for them;
 # - how many examples were enough here, and how to find that out for your own data.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="data", place=5)
+begin(__name__, lesson="data", place=5)
 
-# %%
+# %% tags=["hide-input"]
 import random
 
 import numpy as np

@@ -20,12 +20,12 @@
 # - how two models are compared blindly by a person;
 # - why a model with the lower loss can give the worse answers, and where that happened here.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="evaluation", place=8)
+begin(__name__, lesson="evaluation", place=8)
 
-# %%
+# %% tags=["hide-input"]
 import json
 import math
 import random

@@ -23,12 +23,12 @@
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
 # picture below was measured on your machine a moment before you see it.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="forgetting", place=7)
+begin(__name__, lesson="forgetting", place=7)
 
-# %%
+# %% tags=["hide-input"]
 import math
 
 import numpy as np

@@ -21,12 +21,12 @@
 #
 # Nothing here is prepared: every number and picture below was measured on your machine a moment before you see it.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="full", place=2)
+begin(__name__, lesson="full", place=2)
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from datasets import Dataset

@@ -25,12 +25,12 @@
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
 # picture below was measured on your machine a moment before you see it.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="lora", place=3)
+begin(__name__, lesson="lora", place=3)
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np

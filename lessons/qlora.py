@@ -25,12 +25,12 @@
 # Everything below is done with the real weights of a real model, and compared with bitsandbytes, which does the same
 # in practice.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="qlora", place=4)
+begin(__name__, lesson="qlora", place=4)
 
-# %%
+# %% tags=["hide-input"]
 import engine.quietly  # noqa: F401
 
 # isort: split

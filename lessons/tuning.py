@@ -22,12 +22,12 @@
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
 # picture below was measured on your machine a moment before you see it.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="tuning", place=6)
+begin(__name__, lesson="tuning", place=6)
 
-# %%
+# %% tags=["hide-input"]
 import math
 import time
 

@@ -23,12 +23,12 @@
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
 # picture below was measured on your machine a moment before you see it.
 
-# %%
+# %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(globals(), lesson="when", place=1)
+begin(__name__, lesson="when", place=1)
 
-# %%
+# %% tags=["hide-input"]
 import math
 import random
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lessons.teaching import progress
-from lessons.teaching.showing import current, in_notebook, plain, show, show_form
+from lessons.teaching.session import current, in_notebook
+from lessons.teaching.showing import plain, show, show_form
 
 TRIES = 3
 

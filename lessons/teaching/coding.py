@@ -16,7 +16,8 @@ import numpy as np
 
 from lessons.teaching import progress
 from lessons.teaching.asking import TRIES
-from lessons.teaching.showing import current, show
+from lessons.teaching.session import current
+from lessons.teaching.showing import show
 
 _HOW = "Type your lines; an empty line ends them. Or: e for an editor, a file's name to read it, Enter to skip."
 
@@ -200,6 +201,11 @@ def without_answers(source: str) -> str:
     for node in hidden:
         lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") if hidden else source
+
+
+def shown(source: str) -> str:
+    """A cell's code as a reader sees it: without exercises, and without what is said to a formatter."""
+    return re.sub(r"[ \t]*# fmt: skip$", "", without_answers(source), flags=re.MULTILINE)
 
 
 def _asks(node: ast.stmt) -> list[ast.Call]:

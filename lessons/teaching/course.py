@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
+from engine.errors import InputError
 from lessons.teaching import progress
+from lessons.teaching.percent import MARK
 
 FOLDER = Path(__file__).parents[1]
 _FIGURES = FOLDER.parent / "benchmarks" / "figures.json"
@@ -17,8 +17,31 @@ WHOLE = "{lesson}: the whole lesson"  # what benchmarks/lesson.py calls a lesson
 
 def lessons() -> list[str]:
     """The lessons that there are, in the course's order: the files of this folder in the percent format."""
-    found = [path.stem for path in FOLDER.glob("*.py") if "\n# %%" in path.read_text(encoding="utf-8")]
+    found = [path.stem for path in FOLDER.glob("*.py") if f"\n{MARK}" in path.read_text(encoding="utf-8")]
     return sorted(found, key=lambda lesson: (about(lesson).place, lesson))
+
+
+def file_of(lesson: str) -> Path:
+    """Where a lesson's file lies: one of the course by its name, one's own by its path.
+
+    Raises InputError for a name that is none, and for a file that is not there or has no cells.
+    """
+    if lesson in lessons():
+        return FOLDER / f"{lesson}.py"
+    path = Path(lesson).expanduser()
+    if path.suffix != ".py":
+        raise InputError(
+            f"no lesson called {lesson!r}; there are: {', '.join(lessons())}, and your own by a path: mine.py"
+        )
+    if not path.is_file():
+        raise InputError(f"there is no file {lesson}")
+    try:
+        found = f"\n{MARK}" in "\n" + path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{lesson} cannot be read ({error})") from None
+    if not found:
+        raise InputError(f"{lesson} has no cells; each begins with a line {MARK} or {MARK} [markdown]")
+    return path
 
 
 @dataclass(frozen=True)
@@ -55,21 +78,12 @@ def seconds(lesson: str) -> float | None:
     return next((figure["median"] for figure in figures if figure["what"] == WHOLE.format(lesson=lesson)), None)
 
 
-def ledger(*claims: str) -> pd.DataFrame | str:
-    """What several seeds said about some sentences: a line a condition, of what is measured."""
-    from lessons.claims.ledger import kept_rows, table
-
-    measured = {row.id for row in kept_rows()}
-    here = [claim for claim in claims if claim in measured]
-    if not here:
-        return f"Not measured yet; python -m lessons.claims {' '.join(claims)} does it."
-    return table(*here).drop(columns="again")
-
-
 def standing(lesson: str) -> str:
     """How far the student is with a lesson, in a few words."""
     answered, right = progress.count(lesson)
     words = [f"{right} of {max(about(lesson).exercises, answered)} exercises right"] if answered else []
+    if stopped := progress.load(lesson).get("stopped"):
+        words.append(f"stopped in cell {stopped}")
     if finished := progress.load(lesson).get("finished"):
         words.append(f"finished {finished}")
     return ", ".join(words) or "not begun"

@@ -5,7 +5,8 @@ from io import BytesIO
 from typing import Any
 
 from engine.run.run import Run
-from lessons.teaching.showing import figure_of, in_notebook, show, show_form
+from lessons.teaching.session import in_notebook
+from lessons.teaching.showing import figure_of, show, show_form
 
 
 def explore(

@@ -4,6 +4,7 @@ Its first cell installs Glasstune where it is not, as in a hosted notebook.
 
 python -m lessons.notebooks            every lesson, run, in lessons/notebooks/
 python -m lessons.notebooks lora       one
+python -m lessons.notebooks mine.py    a file of one's own
 """
 
 import argparse
@@ -17,8 +18,9 @@ from typing import Any
 from tqdm import tqdm
 
 from engine.errors import InputError, command
-from lessons.teaching.coding import without_answers
-from lessons.teaching.course import FOLDER, lessons
+from lessons.teaching.coding import shown, without_answers
+from lessons.teaching.course import FOLDER, file_of, lessons
+from lessons.teaching.percent import HIDDEN
 
 _INSTALL = """\
 # In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
@@ -30,14 +32,14 @@ if importlib.util.find_spec("lessons") is None:
 
 
 def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool = False) -> Path:
-    """Write `<out>/<lesson>.ipynb`, run from top to bottom unless `execute` is False; returns its path.
+    """Write a lesson's notebook to `out`, run from top to bottom unless `execute` is False; returns its path.
 
-    quick: with less training, as in tests. Runs and pictures go to `runs/` in the current folder, or where the
-    environment variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where Jupyter is missing, or,
+    lesson: the name of one of the course, or the path of one's own; the notebook is called like its file. quick: with
+    less training, as in tests. Runs and pictures go to `runs/` in the current folder, or where the environment
+    variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where Jupyter is missing, or,
     with the lesson's own message, when a cell fails; then no notebook is left.
     """
-    if lesson not in lessons():
-        raise InputError(f"no lesson called {lesson!r}; there are: {', '.join(lessons())}")
+    source = file_of(lesson)
     try:
         import jupytext
         import nbclient  # noqa: F401
@@ -46,16 +48,21 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
         raise InputError(
             f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
         ) from None
-    notebook = jupytext.read(FOLDER / f"{lesson}.py")
+    notebook = jupytext.read(source)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and without_answers(cell.source) != cell.source:
-            cell.metadata["jupyter"] = {"source_hidden": True}  # an exercise's code holds its answer: a click opens it
+        if cell.cell_type != "code":
+            continue
+        holds_answer = without_answers(cell.source) != cell.source
+        if holds_answer or HIDDEN in cell.metadata.get("tags", ()):
+            cell.metadata["jupyter"] = {"source_hidden": True}  # folded away: a click opens it
+        if not holds_answer:
+            cell.source = shown(cell.source)
     install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
         _execute(lesson, notebook, quick)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{lesson}.ipynb"
+    path = out / f"{source.stem}.ipynb"
     beside = path.with_name(path.name + ".part")
     nbformat.write(notebook, beside)
     beside.replace(path)
@@ -113,7 +120,7 @@ def _trust(path: Path) -> None:
 @command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lessons.notebooks", description=__doc__.splitlines()[0])
-    parser.add_argument("lesson", nargs="*", help="default: all")
+    parser.add_argument("lesson", nargs="*", help="a lesson, or a file of your own (default: all of the course)")
     parser.add_argument("--out", type=Path, default=FOLDER / "notebooks")
     parser.add_argument("--quick", action="store_true", help="less training")
     parser.add_argument("--no-run", action="store_true", help="leave the outputs empty, for students to fill")

@@ -61,7 +61,13 @@ def note(lesson: str, kind: Kind, question: str, *, given: str, right: bool) -> 
 
 def finish(lesson: str) -> None:
     """The student came to the lesson's end."""
-    _save(lesson, {**load(lesson), "finished": time.strftime("%Y-%m-%d")})
+    kept = {what: value for what, value in load(lesson).items() if what != "stopped"}
+    _save(lesson, {**kept, "finished": time.strftime("%Y-%m-%d")})
+
+
+def stop(lesson: str, cell: int) -> None:
+    """The student stopped in this cell."""
+    _save(lesson, {**load(lesson), "stopped": cell})
 
 
 def count(lesson: str) -> tuple[int, int]:

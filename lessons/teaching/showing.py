@@ -1,10 +1,8 @@
-"""Where is a lesson given, and how does it show something there? In a terminal, or in Jupyter, by the same call."""
+"""How does a lesson show something? Text, tables and pictures, in a terminal or in Jupyter, by the same call."""
 
 import base64
-import itertools
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,70 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.errors import InputError, printable
-
-
-@dataclass
-class Stage:
-    """Where the lesson is given: what it may do, and where its pictures go.
-
-    model, data: what the environment variables LESSON_MODEL and LESSON_DATA, or `--model` and `--data`, name in place
-    of the lesson's own; empty if nothing.
-    """
-
-    lesson: str = "lesson"
-    out: Path = Path("runs")
-    console: Console = field(default_factory=Console)
-    quick: bool = False
-    film: bool = False
-    interactive: bool = False
-    model: str = field(default_factory=lambda: os.environ.get("LESSON_MODEL", ""))
-    data: str = field(default_factory=lambda: os.environ.get("LESSON_DATA", ""))
-    asked: Any = None  # the exercise whose answer is code, until its cell comes
-    pictures: list[Path] = field(default_factory=list)
-    _folder: Path | None = None
-
-    @property
-    def folder(self) -> Path:
-        """This lesson's own folder: the first `<out>/<lesson>-N` that does not exist, so nothing is overwritten."""
-        if self._folder is None:
-            numbered = (self.out / f"{self.lesson}-{n}" for n in itertools.count(1))
-            self._folder = next(path for path in numbered if not path.exists())
-            try:
-                self._folder.mkdir(parents=True)
-            except OSError as error:
-                raise InputError(f"{self.out} cannot be written ({error.strerror}); give another folder") from None
-        return self._folder
-
-    def pause(self) -> None:
-        if self.interactive:
-            self.console.input("[dim]Enter to go on[/] ")
-
-
-_stage = Stage(quick=bool(os.environ.get("GLASSTUNE_QUICK")), out=Path(os.environ.get("GLASSTUNE_RUNS", "runs")))
-
-
-def configure(stage: Stage) -> None:
-    """Set the stage for this process; the walker does, before a lesson's first cell runs."""
-    global _stage
-    _stage = stage
-
-
-def current() -> Stage:
-    return _stage
-
-
-def in_notebook() -> bool:
-    """Is this Jupyter or Colab (not a terminal's IPython)?"""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
-
-
-# --- showing -----------------------------------------------------------------------------------------
+from engine.errors import printable
+from lessons.teaching.session import current, in_notebook
 
 
 def show(*things: Any, name: str = "") -> None:
@@ -92,9 +31,9 @@ def show(*things: Any, name: str = "") -> None:
 
             display(thing) if not isinstance(thing, str) else print(printable(thing, keep="\n"))
         elif isinstance(thing, pd.DataFrame):
-            _stage.console.print(table(thing))
+            current().console.print(table(thing))
         else:
-            _stage.console.print(escape(printable(str(thing), keep="\n")), highlight=False)
+            current().console.print(escape(printable(str(thing), keep="\n")), highlight=False)
 
 
 def figure_of(thing: Any) -> Figure | None:
@@ -109,17 +48,18 @@ def figure_of(thing: Any) -> Figure | None:
 def show_picture(figure: Figure, name: str) -> None:
     import matplotlib.pyplot as plt
 
-    path = _stage.folder / "pictures" / f"{len(_stage.pictures) + 1:02d}-{name or 'picture'}.png"
+    session = current()
+    path = session.folder / "pictures" / f"{len(session.pictures) + 1:02d}-{name or 'picture'}.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
-    _stage.pictures.append(path)
+    session.pictures.append(path)
     if in_notebook():
         from IPython.display import Image, display
 
         display(Image(str(path)))
     else:
         draw_in_terminal(path)
-        _stage.console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+        session.console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
     plt.close(figure)
 
 
@@ -135,7 +75,7 @@ def show_form(form: Any, text: str, png: bytes = b"") -> None:
 
 def draw_in_terminal(path: Path) -> None:
     """The picture itself, in terminals that draw pictures (iTerm2's and kitty's protocols)."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or current().console.quiet:
         return
     data = base64.standard_b64encode(path.read_bytes()).decode()
     if os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"):
@@ -165,3 +105,14 @@ def plain(value: Any) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(str(value), keep="\n")
+
+
+def ledger(*claims: str) -> pd.DataFrame | str:
+    """What several seeds said about some sentences: a line a condition, of what is measured."""
+    from lessons.claims.ledger import kept_rows, table
+
+    measured = {row.id for row in kept_rows()}
+    here = [claim for claim in claims if claim in measured]
+    if not here:
+        return f"Not measured yet; python -m lessons.claims {' '.join(claims)} does it."
+    return table(*here).drop(columns="again")

@@ -26,20 +26,20 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
     new_skill(run)            step -> share right of the task's held-out part; empty if nothing could be held out
 
 Sweeps: `finetune(..., evaluate_at=1, skills=2)` grades at the start and the end only. A lesson's first cell is
-`begin(globals(), lesson="lora", place=3)`: its name, and where it comes in the course.
+`begin(__name__, lesson="lora", place=3)`: its name, and where it comes in the course.
 
     current().quick           the short preset of tests and first looks; current().folder: where runs go
 """
 
 from lessons.teaching.asking import Exercise, Prediction, exercise, predict
 from lessons.teaching.coding import CodeExercise, exercise_code
-from lessons.teaching.course import ledger
 from lessons.teaching.explore import explore
-from lessons.teaching.showing import Stage, configure, current, in_notebook, show
+from lessons.teaching.session import Session, configure, current, in_notebook
+from lessons.teaching.showing import ledger, show
 from lessons.teaching.subject import data, is_own, matrices, model, new_skill, old_skills, questions, rate
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Stage", "configure", "current", "data", "exercise",
+    "CodeExercise", "Exercise", "Prediction", "Session", "configure", "current", "data", "exercise",
     "exercise_code", "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill",
     "old_skills", "predict", "questions", "rate", "show",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from engine.evaluate import last_answer
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
-from lessons.teaching.showing import current
+from lessons.teaching.session import current
 
 
 def model() -> str:

@@ -1,135 +1,176 @@
-"""How is one file a terminal walkthrough, a notebook and a test? The walker behind every lesson.
+"""How does one file become a walk in a terminal? Its cells are read, shown and run, one after the other.
 
-A lesson is in the percent format (`# %% [markdown]` and `# %%`). Its first code cell calls `begin(globals(), ...)`:
-under `python -m lessons.x` that takes over, shows prose, then a cell, then runs it, and pauses; in Jupyter it
-does nothing, for there the reader is the walker. Cells are compiled in place, so tracebacks keep their true lines.
-A cell `# %% tags=["answer"]` is the student's to fill in: here at the prompt, in Jupyter where it stands.
+A lesson is in the percent format, so the same file is a notebook. It is run from outside: by `python -m lessons lora`,
+or `python -m lessons mine.py` for a file of one's own. Its cells are executed in a namespace of their own, compiled in
+place, so that tracebacks keep their true lines. A cell of the student's is asked for at the prompt.
 """
 
 import argparse
-import gc
-import re
+import runpy
+import shlex
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
-from rich.syntax import Syntax
 
 from engine.errors import InputError
-from lessons.teaching import progress, showing
-from lessons.teaching.coding import ask_in_terminal, without_answers
+from lessons.teaching import progress
+from lessons.teaching.course import FOLDER, file_of
+from lessons.teaching.percent import HIDDEN, Cell, read_cells
+from lessons.teaching.session import Session, configure, current, in_notebook
 
-_CELL = re.compile(r"^# %%(.*)$")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its kind ("markdown", "code", or "answer": the student's), text, and the line on which it starts."""
-
-    kind: str
-    text: str
-    line: int
+SMALL = 30  # lines of a terminal that holds either a cell's prose or its code and what that showed
+WALKED = "lesson"  # what a lesson's namespace is called while it is walked through
 
 
-def read_cells(source: str) -> Iterator[Cell]:
-    """The cells of a percent-format file; what stands before the first mark is left out."""
-    kind, start, lines = "", 0, list[str]()
-    for number, line in enumerate([*source.split("\n"), "# %%"], 1):
-        mark = _CELL.match(line)
-        if not mark:
-            lines.append(line)
-            continue
-        if kind:
-            text = "\n".join(lines).strip("\n")
-            if kind == "markdown":
-                text = "\n".join(re.sub(r"^# ?", "", row) for row in text.split("\n"))
-            yield Cell(kind, text, start + 1)
-        kind = "markdown" if "[markdown]" in mark[1] else "answer" if '"answer"' in mark[1] else "code"
-        start, lines = number, []
+def begin(name: str, lesson: str, place: int = 99) -> None:
+    """A lesson's first cell: what it is called, and where it comes in the course (which is read, not run).
 
-
-def begin(namespace: dict[str, Any], lesson: str, place: int = 99) -> None:
-    """Take over when run as `python -m lessons.x`; in a notebook, let the reader walk.
-
-    namespace: the lesson's globals(). lesson: its name, for the folder of its runs and pictures. place: where it
-    comes in the course, which `python -m lessons` reads from here.
+    name: its `__name__`. Run as a program (`python -m lessons.lora`, `python mine.py`), the file hands itself to
+    `python -m lessons` and ends there; so processes that a cell starts find that as their main module, and do not run
+    the lesson again. Walked through, or in Jupyter, where the reader is the walker, its cells come in turn. Raises
+    ImportError when it is imported.
     """
-    showing.current().lesson = lesson
-    if namespace.get("__name__") != "__main__" or "__file__" not in namespace or showing.in_notebook():
-        return
-    _walk(Path(namespace["__file__"]), namespace)
+    if name == "__main__" and not in_notebook():
+        sys.argv.insert(1, sys.argv[0])
+        runpy.run_module("lessons", run_name="__main__", alter_sys=True)  # ends by SystemExit, as programs do
+    if name not in (WALKED, "__main__"):
+        raise ImportError(f"a lesson is run, not imported: python -m lessons {lesson}")
+    current().lesson = lesson
 
 
-def _walk(path: Path, namespace: dict[str, Any]) -> NoReturn:
-    before = showing.current()
-    parser = argparse.ArgumentParser(prog=f"python -m lessons.{path.stem}")
+def main(lesson: str, arguments: list[str] | None = None) -> int:
+    """Walk through a lesson of the course, or a file of one's own; returns the exit status.
+
+    lesson: its name, or a path. arguments: options, default none. Raises InputError for what does not exist, and for
+    what a cell says is the user's to mend.
+    """
+    path, options = file_of(lesson), list(arguments or ())
+    lesson = path.stem if path.parent == FOLDER else lesson
+    command = f"python -m lessons {lesson}"
+    chosen = _parser(command).parse_args(options)
+    cells = list(read_cells(path.read_text(encoding="utf-8")))
+    if not 1 <= chosen.start <= len(cells):
+        raise InputError(f"{lesson} has cells 1 to {len(cells)}; --from {chosen.start} is none of them")
+    console = Console(width=min(120, Console().width))
+    session = Session(
+        lesson=path.stem,
+        out=chosen.out,
+        console=console,
+        quick=chosen.quick,
+        film=not chosen.no_film,
+        interactive=not chosen.auto and sys.stdin.isatty(),
+        **{what: given for what in ("model", "data") if (given := getattr(chosen, what))},
+    )
+    configure(session)
+    walk = Walk(path, cells, session)
+    began = time.perf_counter()
+    try:
+        walk.go(chosen.start)
+    except (KeyboardInterrupt, EOFError):
+        _say_how_to_go_on(walk, f"{command} {shlex.join(_without_from(options))}".rstrip())
+        if session.interactive:
+            progress.stop(session.lesson, walk.number)
+        return 130
+    if session.interactive:
+        progress.finish(session.lesson)
+    console.print(f"[dim]The lesson took {time.perf_counter() - began:.0f} s.[/]")
+    return 0
+
+
+def _without_from(options: list[str]) -> list[str]:
+    """Command line options, less `--from CELL` or `--from=CELL`."""
+    return [
+        word
+        for before, word in zip(["", *options], options, strict=False)
+        if "--from" not in (before, word) and not word.startswith("--from=")
+    ]
+
+
+def _say_how_to_go_on(walk: "Walk", command: str) -> None:
+    say = partial(walk.console.print, highlight=False, markup=False, soft_wrap=True)
+    say(f"\nStopped in cell {walk.number} of {len(walk.cells)}. To go on there: {command} --from {walk.number}")
+    if walk.session.began:
+        say(f"What was captured so far lies in {walk.session.folder}")
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=command)
     parser.add_argument("--auto", action="store_true", help="run through without pausing")
     parser.add_argument("--quick", action="store_true", help="less training, for a first look and for tests")
     parser.add_argument("--no-film", action="store_true", help="leave the film out")
+    parser.add_argument(
+        "--from", type=int, default=1, dest="start", metavar="CELL",
+        help="go on at this cell; what comes before it is run, but neither shown nor asked",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
-    parser.add_argument("--model", default=before.model, help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
-    parser.add_argument("--data", default=before.data, help="your own: a file or a Hub id (or LESSON_DATA=...)")
-    chosen = parser.parse_args()
-    console = Console(width=min(120, Console().width))
-    showing.configure(
-        showing.Stage(
-            lesson=path.stem,
-            out=chosen.out,
-            console=console,
-            quick=chosen.quick,
-            film=not chosen.no_film,
-            interactive=not chosen.auto and sys.stdin.isatty(),
-            model=chosen.model,
-            data=chosen.data,
-        )
-    )
-    # A process that a cell starts (the film's workers) would import the main module, and so run the lesson once more.
-    sys.modules["__main__"] = ModuleType("__main__")
-    began = time.perf_counter()
-    cells = list(read_cells(path.read_text(encoding="utf-8")))
-    frozen = False
-    try:
-        for cell, following in zip_longest(cells, cells[1:]):
-            if cell.kind == "markdown":
-                console.print(Markdown(cell.text), "")
-                continue
-            if "begin(globals()" in cell.text:
-                continue
-            if cell.kind == "answer":
-                ask_in_terminal(cell.text, namespace)
-            else:
-                _run_cell(cell, path, namespace, console)
-            if not frozen and "engine.training.finetune" in sys.modules:
-                # A Trainer collects garbage before it trains, and goes through all that was imported: half a second.
-                gc.collect()
-                gc.freeze()
-                frozen = True
-            console.print("")
-            if following is None or following.kind != "answer":  # its question was just asked
-                showing.current().pause()
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
-        raise SystemExit(2) from None
-    except (KeyboardInterrupt, EOFError):
-        console.print("\nStopped here. What was captured so far lies in", str(chosen.out))
-        raise SystemExit(130) from None
-    if showing.current().interactive:
-        progress.finish(path.stem)
-    console.print(f"[dim]The lesson took {time.perf_counter() - began:.0f} s.[/]")
-    raise SystemExit(0)
+    parser.add_argument("--model", help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
+    parser.add_argument("--data", help="your own: a file or a Hub id (or LESSON_DATA=...)")
+    return parser
 
 
-def _run_cell(cell: Cell, path: Path, namespace: dict[str, Any], console: Console) -> None:
-    if shown := without_answers(cell.text):
-        console.print(
-            Syntax(shown, "python", theme="ansi_dark", background_color="default", padding=(0, 2), word_wrap=True), ""
-        )
-    code = compile("\n" * (cell.line - 1) + cell.text, str(path), "exec")
-    exec(code, namespace)
+class Walk:
+    """The cells of a file, run in one namespace. `number` is the cell that it has come to, from 1."""
+
+    def __init__(self, path: Path, cells: list[Cell], session: Session) -> None:
+        self.path, self.cells, self.session, self.console = path, cells, session, session.console
+        self.namespace: dict[str, Any] = {"__name__": WALKED, "__file__": str(path)}
+        self.number = 1
+
+    def go(self, start: int) -> None:
+        """Run what comes before cell `start` in silence, and walk through the rest."""
+        if start > 1:
+            self._catch_up(start)
+        following = self.cells[start:]
+        for number, (cell, after) in enumerate(zip_longest(self.cells[start - 1 :], following), start):
+            self.number = number
+            self._show(cell)
+            if after is not None and self._rests(cell, after):
+                self._pause()
+
+    def _rests(self, cell: Cell, after: Cell) -> bool:
+        """Is there something to look at now? Not after plumbing, nor between a question and its answer."""
+        small = self.console.height <= SMALL
+        return not (HIDDEN in cell.tags or after.kind == "answer" or (cell.kind == "markdown" and not small))
+
+    def _catch_up(self, start: int) -> None:
+        self.console.print(f"Cells 1 to {start - 1} are run, but not shown ...", style="dim", highlight=False)
+        interactive, self.session.interactive, self.console.quiet = self.session.interactive, False, True
+        try:
+            for number, cell in enumerate(self.cells[: start - 1], 1):
+                self.number = number
+                if cell.kind == "code":
+                    self._run(cell)
+        finally:
+            self.session.interactive, self.console.quiet = interactive, False
+
+    def _show(self, cell: Cell) -> None:
+        from rich.markdown import Markdown
+        from rich.syntax import Syntax
+
+        from lessons.teaching.coding import ask_in_terminal, shown
+
+        if cell.kind == "markdown":
+            self.console.print(Markdown(cell.text), "")
+            return
+        if cell.kind == "answer":
+            ask_in_terminal(cell.text, self.namespace)
+        else:
+            if HIDDEN not in cell.tags and (code := shown(cell.text)):
+                look: dict[str, Any] = {"theme": "ansi_dark", "background_color": "default", "padding": (0, 2)}
+                self.console.print(Syntax(code, "python", word_wrap=True, **look), "")
+            self._run(cell)
+        if HIDDEN not in cell.tags:
+            self.console.print("")
+
+    def _run(self, cell: Cell) -> None:
+        code = compile("\n" * (cell.line - 1) + cell.text, str(self.path), "exec")
+        exec(code, self.namespace)
+
+    def _pause(self) -> None:
+        if self.session.interactive:
+            self.console.input(f"[dim]{self.number} of {len(self.cells)}: Enter to go on[/] ")

@@ -21,7 +21,7 @@ from engine.models import load_tokenizer
 from engine.run.form import check_record, is_text
 from glasstune import InputError, Run
 from lessons.teaching.showing import show, table
-from lessons.teaching.stage import Stage, configure, current
+from lessons.teaching.stage import Session, configure, current
 from visualize import plots
 from visualize.plots.answers import shorten
 from visualize.theme import theme
@@ -54,7 +54,7 @@ def test_a_sentence_to_the_user_is_one_line_that_steers_nothing(text):
 @given(ANY, ANY)
 def test_a_lesson_prints_it_as_it_is(name, text):
     before, out = current(), io.StringIO()
-    configure(Stage(console=Console(file=out, width=200)))
+    configure(Session(console=Console(file=out, width=200)))
     try:
         show(text, pd.DataFrame({name: [text]}, index=[text]))
     finally:

@@ -29,7 +29,7 @@ def watched(tmp_path):
     console = Console(file=said, width=100)
     console.input = lambda *_, **__: typed.pop(0)
     before = stage.current()
-    stage.configure(stage.Stage(lesson="test", out=tmp_path, console=console, interactive=True))
+    stage.configure(stage.Session(lesson="test", out=tmp_path, console=console, interactive=True))
     yield typed, said
     stage.configure(before)
 

@@ -172,7 +172,7 @@ def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsy
     assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
     assert main(["--reset"]) == 0
     assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"
-    for wrong in (["--reset", "cooking"], ["lora"]):
+    for wrong in (["--reset", "cooking"], ["cooking"]):
         assert main(wrong) == 2
         said = capsys.readouterr().err
         assert said.startswith("error: ") and said.count("\n") == 1
@@ -217,7 +217,7 @@ def test_a_lesson_is_about_what_the_teacher_brings(watched, tmp_path, own):
     (gpt2, qwen), file = own
     assert (stage.model(), stage.data("spanish"), stage.is_own()) == ("embedded", "spanish", False)
     assert stage.questions(["mine?"]) == ["mine?"] and stage.rate("lora") == LEARNING_RATES["lora"]
-    stage.configure(stage.Stage(model=str(gpt2), data=str(file)))
+    stage.configure(stage.Session(model=str(gpt2), data=str(file)))
     assert (stage.model(), stage.data("spanish"), stage.is_own()) == (str(gpt2), str(file), True)
     assert len(set(stage.questions(["mine?"], 3))) == 3 and stage.rate("lora") == LEARNING_RATES_LARGE["lora"]
     names = stage.matrices(load_model(gpt2))

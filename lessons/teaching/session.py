@@ -1,0 +1,69 @@
+"""Where is a lesson being given? In a terminal, in Jupyter or to nobody: what it may do, and where its runs go."""
+
+import itertools
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.errors import InputError
+
+
+@dataclass
+class Session:
+    """One giving of a lesson.
+
+    model, data: what the environment variables LESSON_MODEL and LESSON_DATA, or `--model` and `--data`, name in place
+    of the lesson's own; empty if nothing.
+    """
+
+    lesson: str = "lesson"
+    out: Path = Path("runs")
+    console: Console = field(default_factory=Console)
+    quick: bool = False
+    film: bool = False
+    interactive: bool = False
+    model: str = field(default_factory=lambda: os.environ.get("LESSON_MODEL", ""))
+    data: str = field(default_factory=lambda: os.environ.get("LESSON_DATA", ""))
+    asked: Any = None  # the exercise whose answer is code, until its cell comes
+    pictures: list[Path] = field(default_factory=list)
+    _folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """This lesson's own folder: the first `<out>/<lesson>-N` that does not exist, so nothing is overwritten."""
+        if self._folder is None:
+            numbered = (self.out / f"{self.lesson}-{n}" for n in itertools.count(1))
+            self._folder = next(path for path in numbered if not path.exists())
+            try:
+                self._folder.mkdir(parents=True)
+            except OSError as error:
+                raise InputError(f"{self.out} cannot be written ({error.strerror}); give another folder") from None
+        return self._folder
+
+    @property
+    def began(self) -> bool:
+        """Has anything been written to `folder` yet?"""
+        return self._folder is not None
+
+
+_session = Session(quick=bool(os.environ.get("GLASSTUNE_QUICK")), out=Path(os.environ.get("GLASSTUNE_RUNS", "runs")))
+
+
+def configure(session: Session) -> None:
+    """Set the session for this process; the walker does, before a lesson's first cell runs."""
+    global _session
+    _session = session
+
+
+def current() -> Session:
+    return _session
+
+
+def in_notebook() -> bool:
+    """Is this Jupyter or Colab (not a terminal's IPython)?"""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
