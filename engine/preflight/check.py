@@ -1,0 +1,146 @@
+"""Is this training ready to start? `preflight(trainer)`: a look at its batches, and two steps that leave no trace.
+
+    from glasstune import preflight
+    preflight(trainer)          # any transformers Trainer, TRL's among them, before trainer.train()
+
+Half of all "my adapter does nothing" could have been answered so, in seconds. It looks at the first rows as the
+Trainer's own collator builds them, takes two real steps, and puts everything back, random states included: training
+afterwards is what it would have been.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase, Trainer
+
+from engine.data.report import marked_example
+from engine.errors import InputError, first_line, printable
+from engine.inspect.diagnose import Finding
+from engine.preflight.rows import Row, about_rows, rows_of
+from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
+
+_MARKS = {"fault": ("✗", "bold red"), "doubt": ("?", "bold yellow"), "fine": ("✓", "green")}
+_ORDER = {"fault": 0, "doubt": 1, "fine": 2}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """findings: faults first. rows: those that were looked at, as the collator built them. unseen: what was not."""
+
+    findings: list[Finding]
+    rows: list[Row]
+    unseen: list[str]
+
+    @property
+    def ready(self) -> bool:
+        """No fault was found."""
+        return all(finding.level != "fault" for finding in self.findings)
+
+
+def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Preflight:
+    """Will this training do what is meant? Looks at up to `rows` rows of its batches and takes two real steps.
+
+    show: print what was found, and one row with the learned tokens marked. Raises InputError where the Trainer has no
+    training data, or its collator or model fails on the first batch.
+    """
+    tokenizer = getattr(trainer, "processing_class", None)
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a processor's
+    with untouched(trainer.model), _its_notes(trainer):
+        batches = list(_batches(trainer, rows))
+        found = [row for batch in batches for row in rows_of(batch)][:rows]
+        findings, unseen = [], []
+        if isinstance(tokenizer, PreTrainedTokenizerBase):
+            size = int(trainer.model.get_input_embeddings().weight.shape[0])
+            limit = getattr(trainer.args, "max_length", None) or tokenizer.model_max_length
+            findings += about_rows(found, tokenizer, _stops(trainer.model), limit, size)
+            begin = tokenizer.bos_token_id
+        else:
+            unseen.append("ends of answers and templates: the Trainer has no tokenizer (processing_class=...)")
+            begin = None
+        try:
+            findings += about_packing(trainer.model, found, begin)
+            findings += about_steps(trainer, batches)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            findings.append(Finding("fault", f"the first step fails: {first_line(error)}", "mend that first"))
+        findings += about_memory(trainer.model)
+    if len(found) < _length(trainer):
+        unseen.append(f"{_length(trainer) - len(found):,} of {_length(trainer):,} rows")
+    result = Preflight(sorted(findings, key=lambda finding: _ORDER[finding.level]), found, unseen)
+    if show:
+        show_preflight(result, tokenizer, Console(highlight=False))
+    return result
+
+
+class _its_notes:
+    """What a Trainer writes down about a loss or a loader is put back: TRL counts tokens, accelerate keeps loaders."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def __enter__(self) -> None:
+        self.kept = {
+            name: copy.deepcopy(getattr(self.trainer, name))
+            for name in ("_metrics", "_total_train_tokens", "state")
+            if hasattr(self.trainer, name)
+        }
+        self.loaders = list(self.trainer.accelerator._dataloaders)
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.kept.items():
+            setattr(self.trainer, name, value)
+        self.trainer.accelerator._dataloaders = self.loaders
+
+
+def _batches(trainer: Trainer, rows: int) -> Iterable[Mapping[str, Any]]:
+    """Batches until there are `rows` rows, two at least where there are two."""
+    try:
+        loader = trainer.get_train_dataloader()
+    except ValueError as error:
+        raise InputError(f"the Trainer has nothing to train on: {first_line(error)}") from None
+    size = max(1, trainer.args.train_batch_size)
+    try:
+        batches = list(islice(loader, max(2, -(-rows // size))))
+    except Exception as error:  # a stranger's collator may raise anything
+        raise InputError(f"the first batches cannot be built: {type(error).__name__}: {first_line(error)}") from error
+    if not batches:
+        raise InputError("the Trainer's training data is empty; give it at least one example")
+    lacking = {"input_ids", "labels"} - set(batches[0])
+    if lacking:
+        raise InputError(
+            f"a batch has no {', '.join(sorted(lacking))} (it has: {', '.join(map(str, batches[0]))}); "
+            "preflight looks at language models' batches"
+        )
+    return batches
+
+
+def _stops(model: Any) -> list[int]:
+    """The tokens at which generation stops."""
+    stops = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [] if stops is None else list(stops) if isinstance(stops, list | tuple) else [stops]
+
+
+def _length(trainer: Trainer) -> int:
+    try:
+        return len(trainer.train_dataset)  # type: ignore[arg-type]
+    except TypeError:  # a stream
+        return 0
+
+
+def show_preflight(found: Preflight, tokenizer: PreTrainedTokenizerBase | None, console: Console) -> None:
+    """Print what was found, each with its remedy, and one row as the model will read it."""
+    for finding in found.findings:
+        mark, style = _MARKS[finding.level]
+        console.print(Text.assemble((f"{mark} ", style), printable(finding.what)), soft_wrap=True)
+        if finding.remedy:
+            console.print(Text(f"    {printable(finding.remedy)}", "dim"), soft_wrap=True)
+    for what in found.unseen:
+        console.print(Text(f"- not looked at: {printable(what)}", "dim"), soft_wrap=True)
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        shown = next((row for row in found.rows if row.trained), found.rows[0])
+        console.print(Text("\none row, what is learned in ⟦ ⟧:", "dim"))
+        console.print(marked_example(shown.encoded(), tokenizer), soft_wrap=True)

@@ -1,0 +1,206 @@
+"""What does the collator really hand to the model? The rows of its batches, and what can be wrong with their tokens."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from engine.data import IGNORE, Encoded
+from engine.errors import printable
+from engine.inspect.diagnose import Finding
+
+_ENDLESS = 1_000_000  # tokenizers say 1e30 where they know no length
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch without its padding. positions: None where the collator gives none."""
+
+    ids: list[int]
+    labels: list[int]
+    positions: list[int] | None = None
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are learned; the first of a row is never predicted."""
+        return sum(label != IGNORE for label in self.labels[1:])
+
+    def starts(self) -> list[int]:
+        """Where a learned stretch begins, but for one that begins the row."""
+        marks = [label != IGNORE for label in self.labels]
+        return [place for place in range(1, len(marks)) if marks[place] and not marks[place - 1]]
+
+    def encoded(self) -> Encoded:
+        return Encoded(self.ids, self.labels)
+
+
+def rows_of(batch: Mapping[str, Any]) -> list[Row]:
+    """The rows of one batch: what attention leaves out is padding, at either side."""
+    ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
+    mask = batch.get("attention_mask")
+    seen = mask.tolist() if mask is not None and mask.ndim == 2 else [[1] * len(row) for row in ids]
+    positions = batch["position_ids"].tolist() if batch.get("position_ids") is not None else [None] * len(ids)
+    rows = []
+    for row, label, keep, places in zip(ids, labels, seen, positions, strict=True):
+        kept = [place for place, there in enumerate(keep) if there]
+        rows.append(Row([row[k] for k in kept], [label[k] for k in kept], places and [places[k] for k in kept]))
+    return rows
+
+
+def ends_of(tokenizer: PreTrainedTokenizerBase, stops: Iterable[int]) -> dict[int, str]:
+    """Token -> its text, of all tokens that end a turn: where generation stops, and what the template puts there."""
+    ends = {token for token in (tokenizer.eos_token_id, *stops) if isinstance(token, int)}
+    if tokenizer.chat_template:
+        talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        ids = _template(tokenizer, talk, False)
+        special = [token for token in ids[-3:] if token in tokenizer.all_special_ids or token in _added(tokenizer)]
+        ends |= set(special[-1:])
+    return {token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends}
+
+
+def _added(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, str]], prompt: bool) -> list[int]:
+    """The ids of a conversation through the chat template; none if the template refuses it."""
+    try:
+        return list(tokenizer.apply_chat_template(talk, add_generation_prompt=prompt, return_dict=False))
+    except Exception:  # whatever a template raises: then there is nothing to compare with
+        return []
+
+
+def about_rows(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, stops: Iterable[int], limit: int | None, size: int
+) -> list[Finding]:
+    """What is wrong with the rows. stops: tokens at which generation stops. limit: the longest a row may be.
+    size: the rows of the embedding."""
+    stops = set(stops)
+    ends = ends_of(tokenizer, stops)
+    return [
+        *_about_size(rows, size),
+        *_about_labels(rows),
+        *_about_ends(rows, tokenizer, ends, stops),
+        *_about_beginning(rows, tokenizer),
+        *_about_prompt(rows, tokenizer),
+        *_about_length(rows, ends, limit),
+    ]
+
+
+def _share(count: int, rows: Sequence[Row]) -> str:
+    return f"{count} of {len(rows)} rows"
+
+
+def _about_size(rows: Sequence[Row], size: int) -> list[Finding]:
+    most = max(max(row.ids, default=0) for row in rows)
+    if most < size:
+        return []
+    said = f"a token has the number {most}, and the model's embedding has {size} rows"
+    return [Finding("fault", said, "call model.resize_token_embeddings(len(tokenizer)) before training")]
+
+
+def _about_labels(rows: Sequence[Row]) -> list[Finding]:
+    masked = sum(not row.trained for row in rows)
+    learned, read = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
+    if masked == len(rows):
+        return [Finding("fault", f"no token is learned in any of {len(rows)} rows: every label is {IGNORE}", _MASKED)]
+    findings = [Finding("fine", f"{learned:,} of {read:,} tokens are learned, in {_share(len(rows) - masked, rows)}")]
+    if masked:
+        findings = [
+            Finding("doubt", f"nothing is learned from {_share(masked, rows)}: every label is {IGNORE}", _MASKED)
+        ]
+    if all(IGNORE not in row.labels[1:] for row in rows):
+        findings.append(Finding("doubt", "every token is learned, prompts as well as answers", _PROMPTS))
+    return findings
+
+
+def _about_ends(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, ends: dict[int, str], stops: set[int]
+) -> list[Finding]:
+    learning = [row for row in rows if row.trained]
+    if not ends or not learning:
+        return []
+    names = ", ".join(printable(name) for name in ends.values())
+    learned = [{label for label in row.labels[1:] if label in ends} for row in learning]
+    with_end = sum(map(bool, learned))
+    if not with_end:
+        there = sum(any(token in ends for token in row.ids[1:]) for row in learning)
+        if not there:
+            return [Finding("fault", f"no row holds a token that ends an answer ({names})", _NO_END)]
+        why = ""
+        if tokenizer.pad_token_id in ends:
+            why = f", for it is the padding token, too ({printable(str(tokenizer.pad_token))})"
+        return [Finding("fault", f"the end of an answer is never learned: its label is {IGNORE}{why}", _END_MASKED)]
+    findings = []
+    if with_end < len(learning):
+        said = f"{len(learning) - with_end} of {len(learning)} rows learn no end of an answer ({names})"
+        findings.append(Finding("doubt", said, _NO_END))
+    used = set().union(*learned)
+    if stops and not used & stops:
+        said = f"answers end in {', '.join(printable(ends[token]) for token in used)}, where generation does not stop"
+        findings.append(Finding("fault", said, _OTHER_END))
+    return findings
+
+
+def _about_beginning(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Finding]:
+    begin = tokenizer.bos_token_id
+    twice = sum(begin is not None and row.ids[:2] == [begin, begin] for row in rows)
+    if not twice:
+        return []
+    said = f"{_share(twice, rows)} begin with {printable(str(tokenizer.bos_token))} twice"
+    return [Finding("fault", said, _BOS)]
+
+
+def _about_prompt(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Finding]:
+    """Does what stands before an answer in training stand there when the model is asked, too?"""
+    if not tokenizer.chat_template:
+        return []
+    asked = [{"role": "user", "content": "a"}]
+    without, with_ = _template(tokenizer, asked, False), _template(tokenizer, asked, True)
+    opening = with_[len(without) :] if with_[: len(without)] == without else []
+    answers = [(row, start) for row in rows for start in row.starts()]
+    if not opening or not answers:
+        return []
+    same = sum(row.ids[max(0, start - len(opening)) : start] == opening for row, start in answers)
+    if same == len(answers):
+        return [Finding("fine", "before every answer stands what the chat template puts there when the model is asked")]
+    row, start = next(
+        (row, start) for row, start in answers if row.ids[max(0, start - len(opening)) : start] != opening
+    )
+    trained = printable(tokenizer.decode(row.ids[max(0, start - len(opening) - 2) : start]))
+    served = printable(tokenizer.decode(opening))
+    said = (
+        f"before {len(answers) - same} of {len(answers)} answers stands {trained!r} in training, "
+        f"and {served!r} when the model is asked by its chat template"
+    )
+    return [Finding("fault" if not same else "doubt", said, _TEMPLATE)]
+
+
+def _about_length(rows: Sequence[Row], ends: dict[int, str], limit: int | None) -> list[Finding]:
+    if limit is None or limit > _ENDLESS:
+        return []
+    cut = sum(len(row.ids) >= limit and row.ids[-1] not in ends for row in rows)
+    if not cut:
+        return []
+    return [Finding("doubt", f"{_share(cut, rows)} are cut at {limit} tokens, before the end of their answer", _CUT)]
+
+
+_MASKED = (
+    "look at how the labels are made: the response template must stand in the text as it is tokenised there, "
+    "and the longest length must leave room for the answer"
+)
+_PROMPTS = (
+    "if only answers should be learned: assistant_only_loss or completion_only_loss in TRL, or labels of your own"
+)
+_NO_END = "end every answer with tokenizer.eos_token, or with what the chat template puts after a turn"
+_END_MASKED = (
+    "give the tokenizer a padding token of its own, e.g. tokenizer.pad_token = tokenizer.unk_token, or mask padding by "
+    "the attention mask instead of by the token"
+)
+_OTHER_END = "set model.generation_config.eos_token_id to the token that ends an answer (a list may hold several)"
+_BOS = "the chat template writes it already: tokenise its text with add_special_tokens=False"
+_TEMPLATE = (
+    "format training data with the tokenizer's own chat template, or save the one that was used with the tokenizer"
+)
+_CUT = "raise the longest length, split long records, or leave them out"

@@ -1,0 +1,211 @@
+"""Each way in which a training comes to nothing is found before it starts; and looking changes nothing."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.utils.data import Dataset
+from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+from engine.data import IGNORE, collate, encode_all, load
+from engine.evaluate import curriculum_groups
+from engine.models import load_model, load_tokenizer
+from engine.preflight.check import preflight
+from glasstune import InputError
+
+
+class Rows(Dataset):
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, place):
+        return self.rows[place]
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    return encode_all(load_tokenizer(), load("spanish").train[:24])
+
+
+def adapted(**options):
+    return get_peft_model(load_model(), LoraConfig(**{"r": 2, "target_modules": ["q_proj", "v_proj"]} | options))
+
+
+def make(tmp_path, rows, model=None, collator=None, tokenizer=None, **options):
+    tokenizer = tokenizer or load_tokenizer()
+    arguments = TrainingArguments(
+        str(tmp_path / "out"), per_device_train_batch_size=8, max_steps=3, report_to=[], learning_rate=1e-3,
+        disable_tqdm=True, save_strategy="no", remove_unused_columns=False, logging_steps=1,
+        dataloader_pin_memory=False, **options,
+    )  # fmt: skip
+    return Trainer(
+        adapted() if model is None else model, arguments, train_dataset=Rows(rows),
+        data_collator=collator or (lambda batch: collate(batch, tokenizer.pad_token_id)), processing_class=tokenizer,
+    )  # fmt: skip
+
+
+def faults(trainer, level="fault", **options):
+    return [finding.what for finding in preflight(trainer, show=False, **options).findings if finding.level == level]
+
+
+def test_a_sound_training_is_ready_and_says_what_it_looked_at(tmp_path, encoded, capsys):
+    found = preflight(make(tmp_path, encoded), rows=16)
+    assert found.ready and [row.ids for row in found.rows] and len(found.rows) == 16
+    assert found.unseen == ["8 of 24 rows"]
+    said = capsys.readouterr().out
+    assert "⟦" in said and "all 20 trainable tensors get a gradient within two steps" in said
+    learned = sum(row.trained for row in found.rows)
+    assert f"{learned:,} of {sum(len(row.ids) for row in found.rows):,} tokens are learned, in 16 of 16 rows" in said
+    known = encode_all(load_tokenizer(), curriculum_groups(16)["capital"])
+    assert not faults(make(tmp_path, known), "doubt"), "what the model knows does not surprise it"
+
+
+def test_looking_changes_nothing(tmp_path, encoded):
+    def trained(look):
+        torch.manual_seed(3)
+        trainer = make(tmp_path, encoded, seed=5)
+        if look:
+            before = copy.deepcopy(trainer.model.state_dict()), torch.get_rng_state(), random.getstate()
+            mode = trainer.model.training
+            preflight(trainer, show=False)
+            for name, tensor in trainer.model.state_dict().items():
+                assert torch.equal(tensor, before[0][name]), name
+            assert torch.equal(torch.get_rng_state(), before[1]) and random.getstate() == before[2]
+            assert trainer.model.training == mode and all(p.grad is None for p in trainer.model.parameters())
+            assert trainer.accelerator._dataloaders == [] and trainer.state.global_step == 0
+        trainer.train()
+        return trainer.model.state_dict(), [line["loss"] for line in trainer.state.log_history if "loss" in line]
+
+    (plain, losses), (looked, again) = trained(False), trained(True)
+    assert losses == again and all(torch.equal(plain[name], looked[name]) for name in plain)
+
+
+def test_rows_without_a_label_are_counted(tmp_path, encoded):
+    silent = [type(row)(row.ids, [IGNORE] * len(row.ids)) for row in encoded]
+    (said,) = [s for s in faults(make(tmp_path, silent)) if "no token is learned" in s]
+    assert "no token is learned in any of 24 rows" in said
+    doubts = faults(make(tmp_path, silent[:6] + encoded[6:]), "doubt")
+    assert any("nothing is learned from 6 of 24 rows" in said for said in doubts)
+
+
+def test_padding_that_is_the_end_of_answers_is_found(tmp_path, encoded):
+    """The collator of most tutorials masks every padding token; if that is the end of a text, it is never learned."""
+    tokenizer = load_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    rows = [{"input_ids": row.ids} for row in encoded]
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    said = faults(make(tmp_path, rows, collator=collator, tokenizer=tokenizer))
+    assert any("the end of an answer is never learned" in s and "padding token, too (<|end|>)" in s for s in said)
+
+
+def test_answers_without_an_end_and_ends_where_nobody_stops(tmp_path, encoded):
+    end = load_tokenizer().eos_token_id
+    cut = [type(row)(row.ids[:-1], row.labels[:-1]) for row in encoded]
+    assert all(row.ids[-1] == end for row in encoded)
+    assert any("no row holds a token that ends an answer" in said for said in faults(make(tmp_path, cut)))
+    model = adapted()
+    model.generation_config.eos_token_id = [1]
+    other = load_tokenizer()
+    other.eos_token = "<|begin|>"
+    said = faults(make(tmp_path, encoded, model, tokenizer=other))
+    assert any("answers end in <|end|>, where generation does not stop" in s for s in said), said
+
+
+def test_a_beginning_said_twice_and_a_prompt_that_is_not_the_templates(tmp_path, encoded):
+    tokenizer = load_tokenizer()
+    twice = [type(row)([tokenizer.bos_token_id, *row.ids], [IGNORE, *row.labels]) for row in encoded]
+    assert any("24 of 24 rows begin with <|begin|> twice" in said for said in faults(make(tmp_path, twice)))
+    bare = []
+    for row in encoded:  # the words without the template's marks
+        start = row.labels.index(next(label for label in row.labels if label != IGNORE))
+        bare.append(type(row)(row.ids[2 : start - 1] + row.ids[start:], row.labels[2 : start - 1] + row.labels[start:]))
+    assert any("before 24 of 24 answers stands" in said for said in faults(make(tmp_path, bare)))
+
+
+def test_what_never_gets_a_gradient_is_named_and_lora_s_a_is_not(tmp_path, encoded):
+    model = adapted()
+    unused = torch.nn.Linear(3, 3)
+    model.base_model.model.add_module("unused", unused)
+    (said,) = faults(make(tmp_path, encoded, model))
+    assert "2 of 22 trainable tensors never get a gradient: base_model.model.unused.weight and 1 more" in said
+    model = adapted()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    assert any("nothing is trainable" in said for said in faults(make(tmp_path, encoded, model)))
+
+
+def test_gradients_cut_off_by_checkpointing_are_found(tmp_path, encoded):
+    model = adapted()
+    embedding = model.get_input_embeddings()
+    embedding.register_forward_hook(lambda module, args, out: out.detach())
+    model.base_model.model.model.register_forward_hook(
+        lambda module, args, out: type(out)(last_hidden_state=out.last_hidden_state.detach())
+    )
+    assert any("depends on no trainable parameter" in said for said in faults(make(tmp_path, encoded, model)))
+
+
+def test_tokens_beyond_the_embedding_and_rows_that_are_cut(tmp_path, encoded):
+    rows = [type(row)([*row.ids[:-1], 5000], [*row.labels[:-1], 5000]) for row in encoded]
+    said = faults(make(tmp_path, rows))
+    assert any("a token has the number 5000, and the model's embedding has 1536 rows" in s for s in said)
+    tokenizer = load_tokenizer()
+    tokenizer.model_max_length = 14
+    short = encode_all(tokenizer, load("spanish").train[:24], 14)
+    doubts = faults(make(tmp_path, short, tokenizer=tokenizer), "doubt")
+    assert any("are cut at 14 tokens, before the end" in s for s in doubts)
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_conversations_that_share_a_row(tmp_path, encoded, positions):
+    """With positions that start anew transformers keeps them apart; without, the second sees the first. Both tried."""
+
+    def packed(batch):
+        ids = [token for row in batch for token in row.ids]
+        labels = [label for row in batch for label in row.labels]
+        out = {"input_ids": torch.tensor([ids]), "labels": torch.tensor([labels])}
+        if positions:
+            out["position_ids"] = torch.tensor([[place for row in batch for place in range(len(row.ids))]])
+        return out
+
+    found = preflight(make(tmp_path, encoded, collator=packed), show=False)
+    said = [finding for finding in found.findings if "share a row" in finding.what]
+    assert [finding.level for finding in said] == ["fine" if positions else "fault"]
+
+
+def test_a_loss_that_is_no_number_and_one_above_an_even_guess(tmp_path, encoded):
+    model = adapted()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[5:].mul_(float("nan"))
+    assert any("the loss is no number" in said for said in faults(make(tmp_path, encoded, model)))
+    shuffled = np.random.default_rng(0)
+    strange = [
+        type(r)(r.ids, [int(shuffled.integers(1000, 1500)) if v != IGNORE else v for v in r.labels]) for r in encoded
+    ]
+    doubts = faults(make(tmp_path, strange), "doubt")
+    assert any("above that of an even guess (7.34)" in said for said in doubts)
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing.:FutureWarning")
+def test_trl_and_what_cannot_be_looked_at(tmp_path, encoded):
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset as Table
+
+    talks = Table.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in load("spanish").train[:16]])
+    options = trl.SFTConfig(
+        str(tmp_path / "sft"), per_device_train_batch_size=4, max_steps=1, report_to=[], disable_tqdm=True, bf16=False,
+        dataloader_pin_memory=False, use_cpu=True,
+    )  # fmt: skip
+    trainer = trl.SFTTrainer(adapted(), options, train_dataset=talks, processing_class=load_tokenizer())
+    found = preflight(trainer, show=False)
+    assert found.ready and len(found.rows) == 16, found.findings
+    with pytest.raises(InputError, match="a batch has no labels"):
+        preflight(make(tmp_path, [{"input_ids": row.ids} for row in encoded],
+                       collator=lambda batch: {"input_ids": torch.tensor([batch[0]["input_ids"]])}))  # fmt: skip
+    with pytest.raises(InputError, match="the Trainer"):
+        preflight(make(tmp_path, []))
