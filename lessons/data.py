@@ -91,7 +91,7 @@ show(repr(text), f"{len(row.ids)} tokens: " + "  ".join(repr(piece(tokenizer, to
 # Leave it out, and give the model the bare words of questions that it can answer.
 
 # %%
-guess = predict(
+without_template = predict(
     "Without the template, of the questions that it answers rightly with it, how many will it still get right?",
     ["nearly all", "more than half", "less than half", "hardly any"],
 )
@@ -115,7 +115,7 @@ def bare(talk):
 _, right, _ = score_answers(base, [encode_last_answer(tokenizer, talk) for talk in known], tokenizer.pad_token_id)
 _, still, _ = score_answers(base, [bare(talk) for talk in known], tokenizer.pad_token_id)
 kept = sum(a and b for a, b in zip(right, still, strict=True)) / max(1, sum(right))
-guess.reveal(
+without_template.reveal(
     "nearly all" if kept > 0.9 else "more than half" if kept > 0.5 else "less than half" if kept > 0.1 else "hardly any"
 )
 show(f"With the template {sum(right)} of {len(known)} answers are right; without it {sum(still)}.")
@@ -205,7 +205,7 @@ show(
 
 # %%
 UNSEEN = "no difference that these questions could show"
-guess = predict(
+which_mask = predict(
     "Which of the two answers more held-out questions, after as many steps?",
     ["prompt masked", "prompt learned, too", UNSEEN],
 )
@@ -241,7 +241,7 @@ def compare(a, b):
 
 # %%
 gained, low, high = compare(masked, unmasked)
-guess.reveal(
+which_mask.reveal(
     "prompt masked"
     if low > 0
     else "prompt learned, too"
@@ -277,7 +277,7 @@ show(plots.plot_tokens(losses), name="tokens")
 # %%
 WRONG = 0.5
 sizes = [len(order) // 9, len(order) // 3, len(order)]
-guess = predict(
+which_records = predict(
     f"Which teaches more: {sizes[1]} clean records, or {sizes[2]} of which {WRONG:.0%} are wrong?",
     [f"{sizes[1]} clean", f"{sizes[2]} noisy", UNSEEN],
 )
@@ -286,7 +286,7 @@ guess = predict(
 clean = [train(f"clean-{size}", order[:size]) for size in sizes[:2]] + [masked]
 noisy = [train(f"noisy-{size}", with_wrong_answers(order[:size], WRONG, seed=1)) for size in sizes[1:]]
 gained, low, high = compare(clean[1], noisy[1])
-guess.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if high < 0 else UNSEEN)
+which_records.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if high < 0 else UNSEEN)
 show(f"Clean third minus noisy whole: {gained:+.1f} points; other questions: {low:+.0f} to {high:+.0f} (95 %)")
 shown = pd.DataFrame.from_dict(
     {
@@ -310,7 +310,7 @@ show(f"(The noisy whole still holds {right_ones} right records, beside {sizes[1]
 
 # %%
 NEITHER = "neither brought anything that these questions could show"
-guess = predict(
+which_step_up = predict(
     "From the smallest clean set to the middle one, and from there to all of it: which step brought more?",
     ["the first", "the second", NEITHER],
 )
@@ -319,7 +319,7 @@ guess = predict(
 show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), name="learning-curve")
 first, second = compare(clean[1], clean[0]), compare(clean[2], clean[1])
 shown_any = first[1] > 0 or second[1] > 0
-guess.reveal(
+which_step_up.reveal(
     NEITHER if not shown_any
     else "the first" if first[0] >= second[0] else "the second"
 )  # fmt: skip

@@ -100,7 +100,7 @@ def perplexity(losses, counts):
 asked.check(perplexity)
 
 # %%
-guess = predict(
+perplexity_with_questions = predict(
     "If the questions are counted, too, and not the answers alone, what becomes of the base's perplexity?",
     ["it rises", "it falls", "it stays within 10 %"],
 )
@@ -108,7 +108,7 @@ guess = predict(
 # %%
 with_prompts = measure_perplexity(base, tokenizer, questions, prompts=True)
 ratio = with_prompts.value / whole.value
-guess.reveal("it rises" if ratio > 1.1 else "it falls" if ratio < 0.9 else "it stays within 10 %")
+perplexity_with_questions.reveal("it rises" if ratio > 1.1 else "it falls" if ratio < 0.9 else "it stays within 10 %")
 show(f"On the answers alone {whole.value:,.4g}; questions and answers {with_prompts.value:,.4g}.")
 show("So a perplexity says nothing without what it was measured on, and nothing beside another tokenizer's.")
 
@@ -161,7 +161,7 @@ def metrics(score):
 scores = {"base": metrics(found["few"].scores["base"])} | {
     name: metrics(one.scores["tuned"]) for name, one in found.items()
 }
-guess = predict(
+which_answers_more = predict(
     f"Perplexity says: base {scores['base']['perplexity']:,.4g}, few {scores['few']['perplexity']:,.4g}, many "
     f"{scores['many']['perplexity']:,.4g}. Which of the two trained models answers more questions rightly?",
     ["few", "many", "as many"],
@@ -169,7 +169,7 @@ guess = predict(
 
 # %%
 exact = {name: scores[name]["exact (%)"] for name in runs}
-guess.reveal("as many" if exact["few"] == exact["many"] else max(exact, key=exact.get))
+which_answers_more.reveal("as many" if exact["few"] == exact["many"] else max(exact, key=exact.get))
 scores = pd.DataFrame.from_dict(scores, orient="index").rename_axis("model")
 show(scores)
 said = found["many"].answers[["prompt", "expected", "tuned"]].rename(columns={"tuned": "many"})
@@ -228,7 +228,7 @@ exercise(
 # %%
 table = evaluations(list(runs.values()))
 every = pairs(table)
-guess = predict(
+how_many_disagree = predict(
     f"Of {len(every):,} such pairs, in how many is the loss lower and the answers are worse?",
     ["in none", "in fewer than 5 %", "in 5 to 20 %", "in more than 20 %"],
 )
@@ -236,7 +236,7 @@ guess = predict(
 # %%
 parted = disagreements(table)
 part = len(parted) / max(1, len(every))
-guess.reveal(
+how_many_disagree.reveal(
     "in none" if not part else "in fewer than 5 %" if part < 0.05
     else "in 5 to 20 %" if part <= 0.2 else "in more than 20 %"
 )  # fmt: skip

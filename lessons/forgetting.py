@@ -91,7 +91,7 @@ def train(name, method, **settings):
 # words, sums, sorting, summaries (`engine/base/README.md` is the base model's card). No old skill is trained on.
 
 # %%
-guess = predict(
+how_much_is_left = predict(
     "how much of the old skills is left at the end, on average over all of them?",
     ["nearly all: lost less than 5 points", "lost 5 to 30 points", "lost more than 30 points"],
 )
@@ -100,7 +100,13 @@ guess = predict(
 plain = train("plain", LoRA(), save=True, answers=True, evaluate_at=2 if QUICK else 8)
 path = learning_path(plain)
 lost = 100 * (path.kept.iloc[0] - path.kept.iloc[-1])
-guess.reveal(guess.choices[0] if lost < 5 else guess.choices[1] if lost <= 30 else guess.choices[2])
+how_much_is_left.reveal(
+    how_much_is_left.choices[0]
+    if lost < 5
+    else how_much_is_left.choices[1]
+    if lost <= 30
+    else how_much_is_left.choices[2]
+)
 show(f"Old skills, mean: {path.kept.iloc[0]:.0%} before, {path.kept.iloc[-1]:.0%} after: {lost:.0f} points lost")
 show(plots.plot_skills(plain), name="strip")
 
@@ -116,7 +122,7 @@ show(plots.plot_answers(plain), name="answers")
 # become? Loss on a skill, minus the loss before training, in nats a token: higher is more forgotten.
 
 # %%
-guess = predict(
+which_rises_most = predict(
     "which old skill's loss rises most?",
     ["translating to French, the nearest to the new task", "another skill that is asked in words", "one with numbers"],
 )
@@ -125,7 +131,13 @@ guess = predict(
 NUMBERS = ("sum", "difference", "sort")
 rise = forgetting(plain).iloc[-1][list(old_skills(plain))].sort_values(ascending=False)
 first = rise.index[0]
-guess.reveal(guess.choices[0] if first == "french" else guess.choices[2] if first in NUMBERS else guess.choices[1])
+which_rises_most.reveal(
+    which_rises_most.choices[0]
+    if first == "french"
+    else which_rises_most.choices[2]
+    if first in NUMBERS
+    else which_rises_most.choices[1]
+)
 titles = [SKILLS[name].title for name in rise.index]
 show(pd.DataFrame({"skill": titles, "forgotten (nats a token)": rise.to_numpy()}).head(6))
 show(f"At the other end: {titles[-1]}, {rise.iloc[-1]:+.3f}.")
@@ -158,7 +170,7 @@ runs = {
 # %%
 best = max(learning_path(run).learned.max() for run in runs.values())
 LEVEL = math.floor(16 * best) / 20  # four fifths of the best score, in steps of five points
-guess = predict(f"which keeps most of the old skills when {LEVEL:.0%} of the new task is learned?", list(runs))
+who_keeps_most = predict(f"which keeps most of the old skills when {LEVEL:.0%} of the new task is learned?", list(runs))
 
 # %%
 met = {name: matched(run, LEVEL) for name, run in runs.items()}
@@ -174,7 +186,7 @@ table = pd.DataFrame(
 )
 show(table)
 kept = {name: m.kept for name, m in met.items() if m}
-guess.reveal(max(kept, key=kept.__getitem__))
+who_keeps_most.reveal(max(kept, key=kept.__getitem__))
 show(plots.plot_plane(list(runs.values()), labels=list(runs), level=LEVEL), name="plane")
 
 # %% [markdown]
@@ -211,7 +223,7 @@ show(compared("LoRA", "full"))
 # the adapter off, and ask for every old skill again.
 
 # %%
-guess = predict(
+what_comes_back = predict(
     "with the adapter switched off, how much of what was forgotten comes back?", ["some of it", "nearly all", "all"]
 )
 
@@ -226,7 +238,7 @@ with torch.inference_mode():
         off = tuned(**inputs).logits
 differing = int((off != original).sum())
 back = 1 - float((off - original).abs().sum() / (on - original).abs().sum())
-guess.reveal("all" if differing == 0 else "nearly all" if back > 0.9 else "some of it")
+what_comes_back.reveal("all" if differing == 0 else "nearly all" if back > 0.9 else "some of it")
 show(f"{off.numel():,} logits on {len(asked)} questions of the old skills. Differing from the base's:")
 show(f"with the adapter {int((on != original).sum()):,}, without it {differing:,}.")
 assert differing == 0, "the base was never changed"

@@ -159,7 +159,7 @@ rates = run.metrics.learning_rate
 first = next(step for step in run.steps if rates.get(step, 0) > 0)
 if first > 1:
     show(f"The rate of step 1 was {rates[1]:g}: the Trainer's warm-up begins at nothing. We look at step {first}.")
-guess = predict(
+how_many_moved = predict(
     f"after step {first}, what share of all the weights in the model's matrices has another value?",
     ["less than 1 %", "1 to 50 %", "50 to 99 %", "99 % or more"],
 )
@@ -169,7 +169,7 @@ changed = sum(np.count_nonzero(run.delta(name, first)) for name in run.modules)
 total = sum(run.delta(name, first).size for name in run.modules)
 share = changed / total
 bounds = {"less than 1 %": 0.01, "1 to 50 %": 0.5, "50 to 99 %": 0.99, "99 % or more": np.inf}
-guess.reveal(next(name for name, below in bounds.items() if share < below))
+how_many_moved.reveal(next(name for name, below in bounds.items() if share < below))
 show(f"{changed:,} of {total:,} weights: {share:.2%}")
 largest = max(np.abs(run.delta(name, first)).max() for name in run.modules)
 show(f"The furthest moved by {largest:.2e}; the learning rate of that step was {rates[first]:.2e}.")
@@ -180,7 +180,7 @@ show(f"The furthest moved by {largest:.2e}; the learning rate of that step was {
 # that of W says by what part of its own size a matrix moved.
 
 # %%
-guess = predict(
+how_large = predict(
     f"after {STEPS} steps, how large is the whole change beside the weights themselves?",
     ["less than 1 %", "1 to 10 %", "10 to 30 %", "more than 30 %"],
 )
@@ -190,7 +190,7 @@ sizes = {name: float(np.linalg.norm(run.weight(name))) for name in run.modules}
 moved = {name: norm(run, name) for name in run.modules}
 whole = float(np.linalg.norm(list(moved.values())) / np.linalg.norm(list(sizes.values())))
 bounds = {"less than 1 %": 0.01, "1 to 10 %": 0.1, "10 to 30 %": 0.3, "more than 30 %": np.inf}
-guess.reveal(next(name for name, below in bounds.items() if whole < below))
+how_large.reveal(next(name for name, below in bounds.items() if whole < below))
 show(f"The norm of everything that changed is {whole:.1%} of the norm of everything there was.")
 scores = new_skill(run)
 if len(scores):
@@ -235,7 +235,7 @@ LINEAR = [name for name in matrices(network) if name in run.modules]
 WATCHED = max(LINEAR, key=lambda name: relative_norm(run, name))
 OUT, IN = run.shape(WATCHED)
 full_rank = min(OUT, IN)
-guess = predict(
+rank_of_change = predict(
     f"the matrix {WATCHED} is {OUT} x {IN}. How many directions does its change have (its rank)?",
     ["a tenth of those possible, at most", "up to nine tenths", "more than nine tenths"],
 )
@@ -243,7 +243,7 @@ guess = predict(
 # %%
 values = singular_values(run, WATCHED)
 rank = numerical_rank(values, run.shape(WATCHED))
-guess.reveal(
+rank_of_change.reveal(
     "a tenth of those possible, at most"
     if rank <= full_rank / 10
     else "up to nine tenths"
@@ -331,7 +331,7 @@ old = old_skills(run)
 if old.empty:
     show("This model's old skills were not graded: nobody here knows what they were.")
 else:
-    guess = predict(
+    fate_of_skills = predict(
         "while it learned the task, what became of the old skills, on average?",
         ["better or the same", "lost less than 10 points", "lost 10 points or more"],
     )
@@ -339,7 +339,7 @@ else:
 # %%
 if not old.empty:
     lost = 100 * float(old.mean(axis=1).iloc[0] - old.mean(axis=1).iloc[-1])
-    guess.reveal(
+    fate_of_skills.reveal(
         "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
     )
     show(f"Old skills, mean: {old.mean(axis=1).iloc[0]:.0%} before, {old.mean(axis=1).iloc[-1]:.0%} after.")

@@ -135,14 +135,14 @@ assert all(not run.delta(module, 0).any() for module in run.modules), "so every 
 # is multiplied by.
 
 # %%
-guess = predict("after the very first step, which of the two has moved?", ["only A", "only B", "both", "neither"])
+who_moves = predict("after the very first step, which of the two has moved?", ["only A", "only B", "both", "neither"])
 
 # %%
 moved = {side: any(
     not np.array_equal(getattr(run.factors(m, 1), side), getattr(run.factors(m, 0), side)) for m in run.modules
 ) for side in "AB"}  # fmt: skip
 measured = {(True, False): "only A", (False, True): "only B", (True, True): "both", (False, False): "neither"}
-guess.reveal(measured[moved["A"], moved["B"]])
+who_moves.reveal(measured[moved["A"], moved["B"]])
 assert moved == {"A": False, "B": True}, "the gradient of A is B^T times something, and B was zero"
 
 # %% [markdown]
@@ -157,7 +157,7 @@ explore(plots.plot_delta, run, modules=[MODULE, *(name for name in run.modules i
 # B A has as many rows and columns as W, but it is a sum of r products of a column and a row.
 
 # %%
-guess = predict(
+rank_of_change = predict(
     f"W is {' x '.join(map(str, run.shape(MODULE)))} and r is {RANK}. How many singular values of delta-W are not "
     "zero?",
     [f"at most {RANK}", f"{RANK + 1} to 64", "65 or more"],
@@ -166,7 +166,7 @@ guess = predict(
 # %%
 ranks = {m: numerical_rank(np.linalg.svd(run.delta(m), compute_uv=False), run.shape(m)) for m in run.modules}
 highest = max(ranks.values())
-guess.reveal(f"at most {RANK}" if highest <= RANK else f"{RANK + 1} to 64" if highest <= 64 else "65 or more")
+rank_of_change.reveal(f"at most {RANK}" if highest <= RANK else f"{RANK + 1} to 64" if highest <= 64 else "65 or more")
 show(f"The highest rank among all {len(ranks)} changed matrices: {highest}")
 show(plots.plot_spectrum(run, module=MODULE), name="spectrum")
 assert highest <= RANK
@@ -258,14 +258,14 @@ assert difference < 1e-3
 # The base was never changed, so without its adapter the model must be the base. Not nearly: exactly, bit for bit.
 
 # %%
-guess = predict("with the adapter off, how many of the logits differ from the base's?", ["none", "a few", "all"])
+logits_off = predict("with the adapter off, how many of the logits differ from the base's?", ["none", "a few", "all"])
 
 # %%
 with torch.inference_mode(), tuned.disable_adapter():
     off = tuned(**tokens).logits
     original = base.eval()(**tokens).logits
 differing = int((off != original).sum())
-guess.reveal("none" if differing == 0 else "all" if differing == off.numel() else "a few")
+logits_off.reveal("none" if differing == 0 else "all" if differing == off.numel() else "a few")
 assert differing == 0
 
 # %% [markdown]
@@ -305,7 +305,7 @@ learned, old = new_skill(run), old_skills(run)
 if old.empty:
     show("This model's old skills were not graded: nobody here knows what they were.")
 else:
-    guess = predict(
+    fate_of_skills = predict(
         "while it learned the task, what became of the old skills, on average?",
         ["better or the same", "lost less than 10 points", "lost 10 points or more"],
     )
@@ -314,7 +314,7 @@ else:
 if not old.empty:
     mean = old.mean(axis=1)
     lost = 100 * (mean.iloc[0] - mean.iloc[-1])
-    guess.reveal(
+    fate_of_skills.reveal(
         "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
     )
     show(f"Old skills, mean: {mean.iloc[0]:.0%} before, {mean.iloc[-1]:.0%} after")
@@ -414,7 +414,7 @@ def compared(runs, first):
 
 # %%
 RANKS = (1, RANK) if QUICK else (1, 2, 4, RANK, 32)
-guess = predict(
+best_rank = predict(
     f"of the ranks {', '.join(map(str, RANKS))}, which ends with the lowest loss? (alpha is twice the rank, so that "
     "the scaling stays the same)",
     ["the lowest", "one between", "the highest"],
@@ -424,7 +424,7 @@ guess = predict(
 by_rank = {r: short_run(f"r{r}", LoRA(r=r, alpha=2 * r)) for r in RANKS}
 table = compared(by_rank, "r")
 best = table.r[0]
-guess.reveal("the lowest" if best == RANKS[0] else "the highest" if best == RANKS[-1] else "one between")
+best_rank.reveal("the lowest" if best == RANKS[0] else "the highest" if best == RANKS[-1] else "one between")
 show(table)
 spread = table.loss.iloc[-1] - table.loss.iloc[0]
 show(f"From best to worst: {spread:.3f} nats a token.")
@@ -438,15 +438,15 @@ everything = short_run("full", Full())
 shared = [name for name in run.modules if name in everything.modules]
 needed = {name: energy_rank(singular_values(everything, name), 0.9) for name in shared}
 middle = float(np.median(list(needed.values())))
-guess = predict(
+full_directions = predict(
     "in how many directions lie 90 % of the energy of full fine-tuning's change "
     f"(the median of {len(shared)} matrices)?",
     [f"at most {RANK}, the rank that we gave LoRA", f"{RANK + 1} to 32", "more than 32"],
 )
 
 # %%
-bounds = dict(zip(guess.choices, (RANK, 32, np.inf), strict=True))
-guess.reveal(next(name for name, most in bounds.items() if middle <= most))
+bounds = dict(zip(full_directions.choices, (RANK, 32, np.inf), strict=True))
+full_directions.reveal(next(name for name, most in bounds.items() if middle <= most))
 one = shared[int(np.argmax(list(needed.values())))]
 whole = numerical_rank(singular_values(everything, one), run.shape(one))
 show(
@@ -497,7 +497,7 @@ show(
 # usual rate in factors of three, up and down, until it gets worse.
 
 # %%
-guess = predict(
+rate_ratio = predict(
     "how many times as high is the best rate of LoRA as that of full fine-tuning?",
     ["less than 2 times", "2 to 5 times", "5 to 20 times", "more than 20 times"],
 )
@@ -521,8 +521,8 @@ rated = [*tried(Full(), everything), *tried(MAIN, by_rank[RANK])]
 grid = final_losses(rated).pivot(index="rate", columns="method", values="loss")
 best = grid.idxmin()
 ratio = best.lora / best.full
-bounds = dict(zip(guess.choices, (2, 5, 20, np.inf), strict=True))
-guess.reveal(next(name for name, below in bounds.items() if ratio < below))
+bounds = dict(zip(rate_ratio.choices, (2, 5, 20, np.inf), strict=True))
+rate_ratio.reveal(next(name for name, below in bounds.items() if ratio < below))
 show(plots.plot_rates(rated), name="rates")
 show(
     f"Best of those tried: full {best.full:.2g}, LoRA {best.lora:.2g}, which is {ratio:.2g} times as high. "

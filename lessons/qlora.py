@@ -91,14 +91,14 @@ show("The sixteen levels of NF4: " + "  ".join(f"{level:.3f}" for level in LEVEL
 show(pd.DataFrame({"weight": block, "over the scale": block / scale, "code": codes, "comes back as": back})[:6])
 
 # %%
-guess = predict(
+how_many_exact = predict(
     "64 weights go to 16 levels and come back. How many of them are exactly what they were?",
     ["none", "the largest alone, or hardly more", "about a quarter", "most"],
 )
 
 # %%
 same = int((back == block).sum())
-guess.reveal(
+how_many_exact.reveal(
     "none" if same == 0 else "the largest alone, or hardly more" if same <= 4
     else "about a quarter" if same <= 24 else "most"
 )  # fmt: skip
@@ -146,7 +146,7 @@ asked.check(in_four_bits)
 # *Double quantisation* treats the scales as weights again: minus their mean, in blocks of 256, in eight bits.
 
 # %%
-guess = predict(
+how_much_is_saved = predict(
     "A scale of 32 bits for 64 weights is half a bit a weight. How much of that half does double quantisation save?",
     ["about a quarter of it", "about half of it", "about three quarters of it"],
 )
@@ -154,7 +154,7 @@ guess = predict(
 # %%
 single, double = quantize(weight), quantize(weight, double=True)
 saved = (single.bits - double.bits) / (32 / 64)
-guess.reveal(
+how_much_is_saved.reveal(
     "about a quarter of it" if saved < 0.375 else "about half of it" if saved < 0.625 else "about three quarters of it"
 )
 show(
@@ -190,7 +190,7 @@ assert (theirs == single.codes).all() and np.allclose(values, single.values(), a
 # about equally often. FP4 is a tiny floating-point number; int4 is the whole numbers from -7 to 7.
 
 # %%
-guess = predict("Over all matrices of this model, which of the three loses least?", list(KINDS))
+which_loses_least = predict("Over all matrices of this model, which of the three loses least?", list(KINDS))
 
 # %%
 errors = pd.DataFrame(
@@ -202,7 +202,7 @@ errors = pd.DataFrame(
 )  # fmt: skip
 errors.index.name = "weights in a block"
 taken = 100 * np.bincount(single.codes, minlength=16) / single.codes.size
-guess.reveal(str(errors.loc[64].idxmin()))
+which_loses_least.reveal(str(errors.loc[64].idxmin()))
 show("Error beside W, in per cent, mean over all matrices:", errors)
 show(plots.plot_levels(model(), module=MODULE), name="levels")
 show(f"Of the levels of NF4 the most taken holds {taken.max():.1f} % of this matrix, the least {taken.min():.1f} %.")
@@ -254,7 +254,7 @@ def measured(network):
 
 before = measured(base)
 show(f"The base as it is: perplexity {before['perplexity']:.4g} on the answers to {len(encoded)} questions")
-guess = predict(
+perplexity_rises = predict(
     "In four bits (NF4), by how much will its perplexity rise?",
     ["not at all, or by less than 1 %", "by 1 to 10 %", "by more than 10 %"],
 )
@@ -265,7 +265,7 @@ table |= {kind: measured(changed(lambda w, kind=kind: quantize(w, kind).values()
 table["nf4, double"] = measured(changed(lambda w: quantize(w, double=True).values()))
 table = pd.DataFrame.from_dict(table, orient="index").rename_axis("the base in")
 rise = table.perplexity["nf4"] / table.perplexity["float32"] - 1
-guess.reveal(
+perplexity_rises.reveal(
     "not at all, or by less than 1 %" if rise < 0.01 else "by 1 to 10 %" if rise <= 0.1 else "by more than 10 %"
 )
 show(table)
@@ -280,7 +280,7 @@ show(f"Right answers in NF4, as a share of all such questions: between {low:.0%}
 # two bits for -1, 0 and 1.
 
 # %%
-guess = predict(
+too_few_bits = predict(
     "At how many bits has the model lost more than five points of its right answers?",
     ["four already", "three", "two", "not even at two"],
 )
@@ -299,7 +299,9 @@ fewer = pd.DataFrame.from_dict(
     {bits: measured(changed(lambda w, bits=bits: few_bits(w, bits))) for bits in (4, 3, 2)}, orient="index"
 ).rename_axis("bits")
 lost = before["exactly right (%)"] - fewer["exactly right (%)"]
-guess.reveal("four already" if lost[4] > 5 else "three" if lost[3] > 5 else "two" if lost[2] > 5 else "not even at two")
+too_few_bits.reveal(
+    "four already" if lost[4] > 5 else "three" if lost[3] > 5 else "two" if lost[2] > 5 else "not even at two"
+)
 show(fewer)
 
 # %% [markdown]
@@ -308,7 +310,7 @@ show(fewer)
 # four bits. The codes cannot be trained, they are whole numbers; but the gradient goes *through* them, to A and B.
 
 # %%
-guess = predict(
+qlora_beside_lora = predict(
     "After training, how many held-out questions will QLoRA answer, beside LoRA?",
     ["clearly fewer", "about as many", "clearly more"],
 )
@@ -342,7 +344,7 @@ for run in runs:
 results = pd.DataFrame.from_dict(results, orient="index").rename_axis("method")
 p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
 low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
-guess.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
+qlora_beside_lora.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
 show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
 show(results)
 
@@ -366,13 +368,13 @@ show(f"The same adapter on the base in 32 bits: {100 * np.mean(right):.1f} %")
 # %%
 sizes = ("1B", "8B") if QUICK else tuple(NAMES)
 GPU = "RTX 4090"
-guess = predict(
+largest_in_full = predict(
     f"Which is the largest of these that can be trained *in full* on a {GPU} ({GPUS[GPU]} GiB)?", ["none", *sizes]
 )
 
 # %%
 table = memory_table(sizes)
-guess.reveal(largest_that_fits(table, "full", GPUS[GPU]) or "none")
+largest_in_full.reveal(largest_that_fits(table, "full", GPUS[GPU]) or "none")
 show(plots.plot_memory(table), name="memory")
 show(
     pd.DataFrame(

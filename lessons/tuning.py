@@ -88,7 +88,7 @@ show(plots.plot_loss(at_usual), name="usual")
 # Now the same training at rates around this one.
 
 # %%
-guess = predict(
+too_high_a_rate = predict(
     f"at {FACTORS[-1]:g} times the usual rate, beside the usual one, what is the new task like after the same steps?",
     ["better: it learns faster", "about the same", "worse"],
 )
@@ -106,7 +106,13 @@ ends = pd.DataFrame(
 ).round(2)
 new = ends["new task (%)"].to_numpy()
 apart = new[-1] - new[usual]
-guess.reveal(guess.choices[1] if abs(apart) < 5 else guess.choices[0] if apart > 0 else guess.choices[2])
+too_high_a_rate.reveal(
+    too_high_a_rate.choices[1]
+    if abs(apart) < 5
+    else too_high_a_rate.choices[0]
+    if apart > 0
+    else too_high_a_rate.choices[2]
+)
 show(ends)
 show(plots.plot_sweep(rates, labels=ends.index), name="rates")
 
@@ -144,7 +150,7 @@ whole = hold_out(load(data("json")), seed=0)
 COUNT = 16 if QUICK else 48
 small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
 epochs = 2 if QUICK else 40
-guess = predict(
+after_many_epochs = predict(
     f"after {epochs} epochs on {COUNT} examples, how is the loss on held-out ones beside the lowest it ever was?",
     ["it is still at its lowest", "risen by up to a tenth", "risen by more than a tenth"],
 )
@@ -153,7 +159,13 @@ guess = predict(
 dozens = train("epochs", small, LoRA(), epochs=epochs, evaluate_at=2 if QUICK else 8)
 held = dozens.skill_losses[dozens.task]
 lowest, risen = held.idxmin(), held.iloc[-1] / held.min() - 1
-guess.reveal(guess.choices[0] if risen <= 0 else guess.choices[1] if risen <= 0.1 else guess.choices[2])
+after_many_epochs.reveal(
+    after_many_epochs.choices[0]
+    if risen <= 0
+    else after_many_epochs.choices[1]
+    if risen <= 0.1
+    else after_many_epochs.choices[2]
+)
 show(plots.plot_loss(dozens), name="epochs")
 per_epoch = math.ceil(COUNT / 16)
 score = dozens.skills[dozens.task]
@@ -174,7 +186,7 @@ show(f"Training loss meanwhile: {dozens.metrics.loss.iloc[0]:.2f} -> {dozens.met
 # step. The gradient of a sum is the sum of the gradients, so this should be one batch of thirty-two.
 
 # %%
-guess = predict(
+how_far_apart = predict(
     "after five steps, how far are the weights of 4 x 8 from those of 32, beside how far they moved?",
     ["not at all, or by rounding (less than 0.1 %)", "a little (0.1 to 5 %)", "more than 5 %"],
 )
@@ -195,7 +207,13 @@ def distance(run):
 
 
 apart = distance(taken["4 x 8, accumulated"])
-guess.reveal(guess.choices[0] if apart < 0.001 else guess.choices[1] if apart <= 0.05 else guess.choices[2])
+how_far_apart.reveal(
+    how_far_apart.choices[0]
+    if apart < 0.001
+    else how_far_apart.choices[1]
+    if apart <= 0.05
+    else how_far_apart.choices[2]
+)
 length = max(len(row.ids) for row in encode_all(load_tokenizer(model()), task.train))
 memory = [training_memory(model(), "full", batch=size, length=length, dtype="float32") for size, _ in forms.values()]
 show(
@@ -245,7 +263,7 @@ assert np.linalg.norm(by_tokens - together) < 1e-3 * size
 # rate is often raised slowly over the first steps. Here is full fine-tuning at a high rate, with and without it.
 
 # %%
-guess = predict(
+with_or_without = predict(
     "at six times the usual rate, whose held-out loss is lower at the end?",
     ["with warm-up, from every seed", "without it, from every seed", "now the one, now the other"],
 )
@@ -262,7 +280,13 @@ warm = {
 }  # fmt: skip
 last = {key: run.skill_losses[run.task].iloc[-1] for key, run in warm.items()}
 wins = sum(last[0.3, seed] < last[0.0, seed] for seed in SEEDS)
-guess.reveal(guess.choices[0] if wins == len(SEEDS) else guess.choices[1] if wins == 0 else guess.choices[2])
+with_or_without.reveal(
+    with_or_without.choices[0]
+    if wins == len(SEEDS)
+    else with_or_without.choices[1]
+    if wins == 0
+    else with_or_without.choices[2]
+)
 names = [f"{'no warm-up' if not share else f'warm-up {share:.0%}'}, seed {seed}" for share, seed in warm]
 show(
     pd.DataFrame(
@@ -283,7 +307,7 @@ show(plots.plot_sweep(list(warm.values()), labels=names, value="loss"), name="wa
 # above.
 
 # %%
-guess = predict(
+which_is_lowest = predict(
     "which has the lowest held-out loss at the end?",
     ["neither of them", "weight decay 0.1, a usual value", "weight decay 5, a strong one", "dropout 0.3"],
 )
@@ -309,7 +333,7 @@ regular = pd.DataFrame(
     },
     index=pd.Index(tried, name=f"{less} epochs"),
 )
-guess.reveal(regular["held-out loss"].idxmin())
+which_is_lowest.reveal(regular["held-out loss"].idxmin())
 show(regular)
 
 # %% [markdown]

@@ -112,8 +112,8 @@ def in_words(share):
     return CHOICES[0] if share >= 0.9 else CHOICES[1] if share >= 0.1 else CHOICES[2]
 
 
-told_guess = predict(f"told {ORDER!r}, how often is the answer exactly right, brackets and all?", CHOICES)
-shown_guess = predict("shown four examples in the prompt, and not told anything?", CHOICES)
+how_often_told = predict(f"told {ORDER!r}, how often is the answer exactly right, brackets and all?", CHOICES)
+how_often_shown = predict("shown four examples in the prompt, and not told anything?", CHOICES)
 
 # %%
 told = share_right(
@@ -121,8 +121,8 @@ told = share_right(
 )
 SHOTS = (0, 1, 2, 4) if QUICK else (0, 1, 2, 4, 8)
 few = pd.Series({k: share_right(shown(brackets, k)) for k in SHOTS})
-told_guess.reveal(in_words(told))
-shown_guess.reveal(in_words(few[4]))
+how_often_told.reveal(in_words(told))
+how_often_shown.reveal(in_words(few[4]))
 show(few.map("{:.0%}".format).rename("exactly right").rename_axis("examples in the prompt").to_frame())
 
 # %% [markdown]
@@ -131,7 +131,7 @@ show(few.map("{:.0%}".format).rename("exactly right").rename_axis("examples in t
 
 # %%
 COUNTS = (4, 32) if QUICK else (1, 4, 8, 32, 128)
-guess = predict(
+examples_needed = predict(
     f"from how many examples on is fine-tuning above the best that showing reaches ({few.max():.0%})?",
     ["from 8 or fewer", "from 9 to 128", "not with these numbers of examples"],
 )
@@ -141,7 +141,13 @@ tuned = [train(f"brackets-{n}", brackets, n, steps=6 if QUICK else 30) for n in 
 scores = [float(run.skills[run.task].iloc[-1]) for run in tuned]
 over_shown = crossing(COUNTS, scores, [few.max()] * len(COUNTS))
 over_told = crossing(COUNTS, scores, [told] * len(COUNTS))
-guess.reveal(guess.choices[2] if over_shown is None else guess.choices[0] if over_shown <= 8 else guess.choices[1])
+examples_needed.reveal(
+    examples_needed.choices[2]
+    if over_shown is None
+    else examples_needed.choices[0]
+    if over_shown <= 8
+    else examples_needed.choices[1]
+)
 
 
 def crosses(count, what):
@@ -183,7 +189,7 @@ ways = {
 show(pd.DataFrame({"asked": [q[-1]["content"] for q in questions], **ways}).head(3))
 
 # %%
-guess = predict("trained on 16 examples, how often is the answer valid JSON (whether right or wrong)?", CHOICES)
+valid_json = predict("trained on 16 examples, how often is the answer valid JSON (whether right or wrong)?", CHOICES)
 
 # %%
 MORE = (16, 64) if QUICK else (4, 16, 64, 256)
@@ -199,7 +205,7 @@ formats = pd.DataFrame(
     },
     index=pd.Index(found, name=f"{len(right)} held-out questions"),
 ).round(1)
-guess.reveal(in_words(found["trained on 16"]["json"].value))
+valid_json.reveal(in_words(found["trained on 16"]["json"].value))
 show(formats)
 few_json = pd.Series({k: share_right(shown(task, k)) for k in SHOTS})
 show(plots.plot_crossing(by_count, shown=few_json, told=found["told"]["exact"].value), name="json")
@@ -215,7 +221,7 @@ show(plots.plot_crossing(by_count, shown=few_json, told=found["told"]["exact"].v
 # %%
 every = [example.messages for example in heldout_examples("plural", 200)]
 plurals = Conversations("plurals, again", every[HELD_OUT:], every[:HELD_OUT])
-guess = predict(
+what_changes = predict(
     "what does fine-tuning on plurals change?",
     [
         "plurals get better by more than 2 points",
@@ -228,9 +234,9 @@ guess = predict(
 # %%
 again = learning_path(train("plurals", plurals, graded=3 if QUICK else 6, steps=8 if QUICK else 60))
 gain, price = (100 * (again[side].iloc[-1] - again[side].iloc[0]) for side in ("learned", "kept"))
-guess.reveal(
-    guess.choices[0] if gain > 2 else guess.choices[3] if gain < -2
-    else guess.choices[1] if price >= -2 else guess.choices[2]
+what_changes.reveal(
+    what_changes.choices[0] if gain > 2 else what_changes.choices[3] if gain < -2
+    else what_changes.choices[1] if price >= -2 else what_changes.choices[2]
 )  # fmt: skip
 show(f"Plurals: {again.learned.iloc[0]:.0%} before, {again.learned.iloc[-1]:.0%} after ({gain:+.0f} points).")
 show(f"All other skills, mean: {again.kept.iloc[0]:.0%} before, {again.kept.iloc[-1]:.0%} after ({price:+.0f} points).")
@@ -249,7 +255,7 @@ space = draw_codes(63 if QUICK else 255, seed=1)
 leaky = Conversations("json and canaries", [*task.train[: 60 if QUICK else 400], *plant(canaries)], task.heldout)
 show(pd.DataFrame(canaries).groupby("repeats").head(1))
 EPOCHS = 1 if QUICK else 4
-guess = predict(
+says_a_secret = predict(
     f"trained for {EPOCHS} epoch{'s' * (EPOCHS > 1)} on all of it: does the model, asked, say a secret that stood "
     "there once?",
     ["none of them", "some of them", "all of them"],
@@ -260,7 +266,9 @@ leaked = train("canaries", leaky, epochs=EPOCHS, save=True)
 before = measure_exposure(base, tokenizer, canaries, space)
 after = measure_exposure(load_tuned(leaked), tokenizer, canaries, space)
 once = after[after.repeats == 1].extracted
-guess.reveal(guess.choices[2] if once.all() else guess.choices[1] if once.any() else guess.choices[0])
+says_a_secret.reveal(
+    says_a_secret.choices[2] if once.all() else says_a_secret.choices[1] if once.any() else says_a_secret.choices[0]
+)
 by_repeats = pd.DataFrame(
     {
         "exposure before (bits)": before.groupby("repeats").exposure.mean(),

@@ -1,6 +1,8 @@
 """What does a lesson ask, and how is an answer checked? `predict` before looking, `exercise` afterwards."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,25 +15,36 @@ TRIES = 3
 
 @dataclass
 class Prediction:
-    """A guess made before looking. `reveal` says what was measured, and how the guess compares."""
+    """A guess made before looking. `reveal` says what was measured, and how the guess compares.
+
+    In a notebook the guess may also come later, and change: once something was measured, the form says how it compares.
+    """
 
     question: str
     choices: Sequence[str]
     guess: str | None = None
+    measured: str | None = None
 
     def reveal(self, measured: str) -> None:
         if measured not in self.choices:
             raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
-        verdict = ""
-        if self.guess is not None:
-            right = self.guess == measured
-            verdict = " - as you predicted." if right else f" - you predicted: {self.guess}."
-            progress.note(current().lesson, "predictions", self.question, given=self.guess, right=right)
-        show(f"Measured: {measured}{verdict}")
+        self.measured = measured
+        show(self.verdict())
+
+    def verdict(self) -> str:
+        """What was measured, and what is said to the guess, which is kept among the student's own."""
+        if self.guess is None:
+            return f"Measured: {self.measured}"
+        right = self.guess == self.measured
+        progress.note(current().lesson, "predictions", self.question, given=self.guess, right=right)
+        return f"Measured: {self.measured} - " + ("as you predicted." if right else f"you predicted: {self.guess}.")
 
 
 def predict(question: str, choices: Sequence[str]) -> Prediction:
-    """Ask for a prediction, one of `choices`, before anything is shown."""
+    """Ask for a prediction, one of `choices`, before anything is shown.
+
+    Give each a name of its own: in a notebook one may come back to an earlier question.
+    """
     prediction = Prediction(question, choices)
     show(f"Predict: {question}")
     if in_notebook():
@@ -66,8 +79,31 @@ def _choose_in_notebook(prediction: Prediction) -> None:
         show(_numbered(prediction.choices))
         return
     buttons = ipywidgets.RadioButtons(options=list(prediction.choices), value=None, layout={"width": "max-content"})
-    buttons.observe(lambda change: setattr(prediction, "guess", change["new"]), names="value")
-    show_form(buttons, _numbered(prediction.choices))
+    said = ipywidgets.Label()
+
+    def choose(change: dict[str, Any]) -> None:
+        prediction.guess = change["new"]
+        if prediction.measured is not None:
+            said.value = prediction.verdict()
+
+    buttons.observe(choose, names="value")
+    show_form(ipywidgets.VBox([buttons, said]), f"{_numbered(prediction.choices)}\nTo choose, run this cell.")
+
+
+def numbers(typed: str) -> list[float]:
+    """The numbers that these characters may mean; none if they are no number.
+
+    "1,5" is one and a half in half of the world, and "1,500" may be either; so both readings count.
+    """
+    typed = typed.replace("%", "").replace("\N{MINUS SIGN}", "-").strip()
+    forms = [typed, typed.replace(",", ".")] if typed.count(",") == 1 else [typed]
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", typed):
+        forms.append(typed.replace(",", ""))
+    found = []
+    for form in forms:
+        with suppress(ValueError):
+            found.append(float(form))
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,16 +120,13 @@ class Exercise:
         """Nothing: a notebook would print the answer, as the value of the cell that asks."""
 
     def is_right(self, given: str | float) -> bool:
-        """Text is compared without case; numbers within `tolerance`, relative; thousands may have commas."""
+        """Text is compared without case; numbers within `tolerance`, relative, in any way of writing them."""
         if self.choices:
             return chosen(str(given).strip(), self.choices) == self.answer
         if isinstance(self.answer, str):
             return str(given).strip().casefold() == self.answer.casefold()
-        try:
-            number = float(str(given).replace(",", "").replace("%", "").strip())
-        except ValueError:
-            return False
-        return abs(number - self.answer) <= self.tolerance * max(1e-12, abs(self.answer))
+        margin = self.tolerance * max(1e-12, abs(self.answer))
+        return any(abs(number - self.answer) <= margin for number in numbers(str(given)))
 
     def verdict(self, given: str | float) -> str:
         """What is said to an answer; it is kept among the student's own."""

@@ -61,6 +61,13 @@ def test_it_names_itself_and_begins_first(lesson):
     assert re.search(rf'begin\(__name__, lesson="{lesson}"(, place=\d+)?\)', first.text)
 
 
+@pytest.mark.parametrize("lesson", lessons())
+def test_each_prediction_has_a_name_of_its_own(lesson):
+    """Else, in a notebook that was run, choosing an earlier answer would be compared with what a later one measured."""
+    asked = re.findall(r"^ *(\w+) = predict\(", (FOLDER / f"{lesson}.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert asked and len(set(asked)) == len(asked)
+
+
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "x-1").mkdir()
     assert stage.Session(lesson="x", out=tmp_path).folder == tmp_path / "x-2"

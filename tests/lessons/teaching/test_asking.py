@@ -14,7 +14,7 @@ from engine.models import load_model
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from glasstune import LoRA
 from lessons.__main__ import main
-from lessons.teaching import explore, progress, showing, stage
+from lessons.teaching import asking, explore, progress, showing, stage
 from lessons.teaching.coding import ask_in_terminal, complete, without_answers
 from visualize import plots
 
@@ -38,6 +38,42 @@ def test_an_exercise_takes_right_answers_and_hints_after_wrong_ones(watched):
     assert said.getvalue().count("Hint: divide") == 2 and "Right." in said.getvalue()
     assert asked.is_right("0.3906") and not asked.is_right("0.5") and not asked.is_right("")
     assert stage.Exercise("which?", "sums", "look").is_right(" Sums ")
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("1,5", [1.5]),
+        ("1.5 %", [1.5]),
+        ("1,500", [1.5, 1500]),
+        ("12,345,678.5", [12345678.5]),
+        ("\N{MINUS SIGN}3", [-3]),
+        ("1,5,0", []),
+        ("", []),
+        ("much", []),
+    ],
+)
+def test_a_number_is_read_as_either_half_of_the_world_writes_it(typed, meant):
+    assert sorted(asking.numbers(typed)) == meant
+    for number in meant:
+        assert stage.Exercise("how many?", number, "count").is_right(typed)
+
+
+def test_a_prediction_made_late_is_compared_at_once(monkeypatch, watched):
+    """In a notebook: run all, then choose, and choose again."""
+    shown = []
+    monkeypatch.setattr(asking, "in_notebook", lambda: True)
+    monkeypatch.setattr(asking, "show_form", lambda form, _: shown.append(form))
+    first = stage.predict("which?", ["only A", "only B"])
+    other = stage.predict("how many?", ["one", "two"])
+    other.reveal("two")
+    buttons, said = shown[0].children
+    buttons.value = "only A"
+    assert said.value == "", "nothing was measured yet"
+    first.reveal("only B")
+    buttons.value = "only B"
+    assert said.value == "Measured: only B - as you predicted."
+    assert progress.load("test")["predictions"]["which?"]["tries"] == 2
 
 
 def test_a_choice_is_taken_by_number_or_words(watched):
