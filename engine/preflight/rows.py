@@ -110,8 +110,8 @@ def _about_labels(rows: Sequence[Row]) -> list[Finding]:
         findings = [
             Finding("doubt", f"nothing is learned from {_share(masked, rows)}: every label is {IGNORE}", _MASKED)
         ]
-    if all(IGNORE not in row.labels[1:] for row in rows):
-        findings.append(Finding("doubt", "every token is learned, prompts as well as answers", _PROMPTS))
+    if all(row.labels[1] != IGNORE for row in rows if row.trained):
+        findings.append(Finding("doubt", "prompts are learned as well as answers", _PROMPTS))
     return findings
 
 
