@@ -306,7 +306,7 @@ class Blind(EvaluationScene):
 
     def blind(self, two: list[Run]) -> dict[str, VGroup]:
         """Both answers to each question, as a table at the left and one at the right; `self.sides` remembers whose."""
-        from engine.evaluate.judge import Pair
+        from engine.evaluate.judging import Pair
 
         answers = [run.answers[run.answers.step == run.answers.step.max()].set_index("prompt") for run in two]
         old = [prompt for prompt in answers[0].index if answers[0].skill[prompt] != self.task]

@@ -1,6 +1,8 @@
-"""python -m engine.rerun: see `engine.training.rerun`."""
+"""python -m engine.rerun: see `engine.commands.rerun`."""
 
-from engine.training.rerun import main
+from engine.commands.rerun import COMMAND
+
+main = COMMAND.main("python -m engine.rerun")
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -38,7 +38,7 @@ from engine.data import Conversations, hold_out, load
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, last_answer, score_answers
 from engine.evaluate.compare import compare
-from engine.evaluate.judge import in_terminal, judge
+from engine.evaluate.judging import in_terminal, judge
 from engine.evaluate.surprise import measure_perplexity
 from engine.evaluate.tokens import losses_of_model, models_at
 from engine.evaluate.widget import widget

@@ -1,5 +1,8 @@
-"""python -m engine.data: `engine.data.report` as a command."""
+"""python -m engine.data: see `engine.commands.data`."""
 
-from engine.data.report import main
+from engine.commands.data import COMMAND
 
-raise SystemExit(main())
+main = COMMAND.main("python -m engine.data")
+
+if __name__ == "__main__":
+    raise SystemExit(main())

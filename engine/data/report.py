@@ -6,7 +6,6 @@ Counts, lengths in tokens, what is cut or left out, what is empty, said twice or
 shares with the training part, and one example with the tokens that are learned marked. `report()` gives the numbers.
 """
 
-import argparse
 import json
 import re
 import unicodedata
@@ -22,10 +21,8 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
-from engine.errors import InputError, command, printable
+from engine.errors import InputError, printable
 from engine.messages import Message
-from engine.models import load_tokenizer
-from engine.run.base import EMBEDDED
 
 BARS = 12
 _HELD_OUT = {
@@ -305,18 +302,3 @@ def _checks(found: Report) -> Table:
 def _spread(values: np.ndarray) -> str:
     low, middle, high, most = (int(v) for v in np.percentile(values, (0, 50, 95, 100)))
     return f"{low} to {most} an example, median {middle}, 95 % of them at most {high}"
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.data", description=__doc__.split("\n")[0])
-    parser.add_argument("data", help="a file (JSON, JSONL, CSV, Parquet), a task's name, a data set's folder or Hub id")
-    parser.add_argument(
-        "--model", default=EMBEDDED, help="whose tokenizer and chat template: 'embedded', folder, Hub id"
-    )
-    parser.add_argument("--heldout", help="the data that you will grade on, to look for overlap")
-    parser.add_argument("--max-length", type=int, default=512, help="tokens; longer examples are cut (512)")
-    given = parser.parse_args(arguments)
-    tokenizer = load_tokenizer(given.model)
-    show(report(given.data, tokenizer, given.heldout, given.max_length), tokenizer, Console(highlight=False))
-    return 0

@@ -1,5 +1,8 @@
-"""python -m engine.evaluate: `engine.evaluate.compare` as a command."""
+"""python -m engine.evaluate: see `engine.commands.evaluate`."""
 
-from engine.evaluate.compare import main
+from engine.commands.evaluate import COMMAND
 
-raise SystemExit(main())
+main = COMMAND.main("python -m engine.evaluate")
+
+if __name__ == "__main__":
+    raise SystemExit(main())

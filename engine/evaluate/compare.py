@@ -7,7 +7,6 @@ Both are asked the same held-out questions and answer greedily; shares come with
 table stand some answers, because a number alone does not say what went wrong.
 """
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,9 +23,9 @@ from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Source, hold_out, load, render
-from engine.errors import InputError, command, printable
+from engine.errors import InputError, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
-from engine.evaluate.metrics import METRICS, AnyMetric, Score, check_applies, json_with, matching, score
+from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
 from engine.evaluate.surprise import measure_perplexity
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer, load_tuned
@@ -216,43 +215,7 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
         console.print(rows)
 
 
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("run", help="the run's folder")
-    parser.add_argument("--data", help="what to grade on (default: what the run held out): file, task, Hub id")
-    known = ", ".join([*METRICS, PERPLEXITY])
-    parser.add_argument("--metrics", nargs="+", metavar="METRIC", help=f"{known}, or module:function")
-    parser.add_argument("--json-keys", nargs="+", metavar="KEY", help="also: share of JSON objects with these keys")
-    parser.add_argument("--regex", metavar="PATTERN", help="also: share of answers that match from end to end")
-    parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
-    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
-    parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
-    parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
-    given = parser.parse_args(arguments)
-    for name in ("limit", "max_new_tokens"):
-        if getattr(given, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {getattr(given, name)}; it must be at least 1")
-    console = Console(highlight=False)
-    if given.lm_eval:
-        from engine.evaluate.harness import show_tasks
-
-        show_tasks(Run.load(given.run), given.lm_eval, given.limit, console)
-        return 0
-    if given.answers and given.answers.exists():
-        raise InputError(f"{given.answers} already exists; give another file, or delete it first")
-    metrics: list[AnyMetric] = [*(given.metrics or DEFAULT)]
-    metrics += [json_with(*given.json_keys)] if given.json_keys else []
-    metrics += [matching(given.regex)] if given.regex else []
-    found = compare(given.run, given.data, metrics, limit=given.limit, max_new_tokens=given.max_new_tokens)
-    show(found, console)
-    if given.answers:
-        _write(found.answers, given.answers)
-        print(f"All answers lie in {given.answers}")
-    return 0
-
-
-def _write(answers: pd.DataFrame, path: Path) -> None:
+def write_answers(answers: pd.DataFrame, path: Path) -> None:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in answers.to_dict("records")]
     try:
         path.write_text("".join(lines), encoding="utf-8")

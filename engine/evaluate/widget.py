@@ -1,6 +1,6 @@
 """How does one judge two runs in a notebook? The same blind judging as `judge`, with buttons (ipywidgets).
 
-from engine.evaluate.judge import judge
+from engine.evaluate.judging import judge
 from engine.evaluate.widget import widget
 widget(judge("runs/spanish-lora", "base"))
 """
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from engine.errors import InputError, printable
-from engine.evaluate.judge import Judging
+from engine.evaluate.judging import Judging
 
 
 def widget(judging: Judging) -> Any:

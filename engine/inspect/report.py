@@ -5,7 +5,6 @@ from it (a checkpoint or an adapter), or two adapters or Runs, which are compare
 found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import InputError, command
+from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import subspace_overlap
@@ -202,29 +201,3 @@ def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> No
     console.print(
         f"{len(frame)} matrices compared; {alone[0]} and {alone[1]} are in one only, or did not move", style="dim"
     )
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
-    parser.add_argument("path", help="a Run, an adapter, a Trainer's output, or (before what was tuned from it) a base")
-    parser.add_argument(
-        "second", nargs="?", metavar="path", help="what was tuned from the first, or another to compare"
-    )
-    parser.add_argument("--base", help="the model that an adapter or a Trainer's output began with, if it is not found")
-    parser.add_argument("--top", type=int, default=12, help="how many matrices to list")
-    parser.add_argument("--all", action="store_true", help="compute every effective rank, however long it takes")
-    chosen = parser.parse_args(arguments)
-    console = Console()
-    if chosen.second is None:
-        first, other = open_run(chosen.path, chosen.base), None
-    else:
-        first, other = open_two(chosen.path, chosen.second)
-    faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
-    if other is not None:
-        show_comparison(first, other, console, chosen.top)
-    return int(any(faults))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,13 +9,11 @@ From time to time a checkpoint is kept in the run's folder until it is finished:
 `resume=True` (`--resume`) goes on from there, to the very weights that an undisturbed training would have had.
 """
 
-import argparse
 import hashlib
 import json
 import random
 import tempfile
-import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.data import Conversations, Encoded, Source, collate, encode_all, hold_out, load, marking
-from engine.errors import InputError, command
+from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.messages import Message
 from engine.models import load_tokenizer, without_bars
@@ -35,7 +33,7 @@ from engine.recording.schedule import EvaluateAt, Every, named
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from engine.school.curriculum import mixture
-from engine.training.methods import METHODS, Full, LoRA, get_method
+from engine.training.methods import Full, LoRA, get_method
 from engine.training.settings import Settings, training_arguments
 from engine.training.trainer import (
     CHECKPOINTS,
@@ -263,42 +261,3 @@ class _Bar(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.close()
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.finetune", description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default=EMBEDDED, help="'embedded', a folder or a Hub id")
-    parser.add_argument("--data", default="spanish", help="a task's name, a file or a Hub id")
-    parser.add_argument("--method", default="lora", help=f"one of {', '.join(METHODS)}")
-    parser.add_argument("--out", required=True, help="the run's folder, which must not exist yet")
-    parser.add_argument("--every", default="auto", type=lambda text: text if text == "auto" else int(text))
-    for name, kind in (("steps", int), ("epochs", float), ("learning-rate", float), ("batch-size", int)):
-        parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (("accumulation", int), ("warmup", float), ("weight-decay", float), ("max-length", int)):
-        parser.add_argument(f"--{name}", type=kind)
-    parser.add_argument(
-        "--mix", type=float, help="share of the examples that comes from --mix-with, against forgetting"
-    )
-    parser.add_argument("--mix-with", help="'curriculum' (the default), or any other data")
-    parser.add_argument(
-        "--mask-prompts", action=argparse.BooleanOptionalAction, help="learn the answers alone (the default)"
-    )
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, if it was stopped")
-    parser.add_argument("--r", type=int, help="rank, for lora and qlora")
-    parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
-    parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    method = get_method(given.pop("method"))
-    shape = {name: given.pop(name) for name in ("r", "alpha", "dropout") if name in given}
-    if shape and not isinstance(method, LoRA):
-        raise InputError(f"--{min(shape)} is for lora and qlora; {method.name} fine-tuning has none")
-    run = finetune(method=replace(method, **shape), **given)
-    print(f"{run}\nIt lies in {run.path}")
-    return 0
-
-
-if __name__ == "__main__":
-    warnings.filterwarnings("ignore", module="bitsandbytes")
-    raise SystemExit(main())

@@ -7,8 +7,6 @@ repetition is the same, byte for byte but for times; elsewhere sums are rounded 
 they are.
 """
 
-import argparse
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.data import hold_out, load
-from engine.errors import InputError, command, printable
+from engine.errors import InputError
 from engine.recording.recorder import provenance
 from engine.recording.resume import RECORDS
 from engine.recording.schedule import FUNCTION
@@ -144,23 +142,3 @@ def sentences(found: Agreement) -> list[str]:
         lines.append(f"The captured weights are at most {apart:.2g} apart, beside the largest of theirs: {where}")
     changed = f"Not as it was then: {', '.join(found.changed)}"
     return [*lines, changed if found.changed else "Versions and host are the same."]
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.rerun", description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="a run's folder")
-    parser.add_argument("--out", type=Path, help="keep the repetition here (default: it is thrown away)")
-    parser.add_argument("--data", help="the training data, if the run cannot name it")
-    chosen = parser.parse_args(arguments)
-    run = Run.load(chosen.run)
-    arguments_of(run, chosen.data)  # what is wrong is said before anything is trained
-    with tempfile.TemporaryDirectory() as scratch:
-        found = rerun(run, chosen.out or Path(scratch) / "again", chosen.data)
-    for line in sentences(found):
-        print(printable(line))
-    return int(bool(found.different))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,8 +2,8 @@
 
 import pytest
 
+from engine.finetune import main
 from engine.models import load_model
-from engine.training.finetune import main
 from glasstune import Full, InputError, LoRA, QLoRA, Run, finetune
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.inspect.report import main as inspect_main
+from engine.inspect.__main__ import main as inspect_main
 from engine.recording.pieces import Beside
 from glasstune import Full, InputError, LoRA, Run, capture, finetune
 from visualize import plots
@@ -23,7 +23,7 @@ def limited(out: Path, before: str = "", **options) -> subprocess.CompletedProce
     """finetune in a process of its own, after the line `before`."""
     code = f"""
 import resource, signal, sys
-from engine.training.finetune import main
+from engine.finetune import main
 {before}
 raise SystemExit(main(["--data", "spanish", "--method", "full", "--steps", "6", "--batch-size", "2", "--out", {str(out)!r}]))
 """

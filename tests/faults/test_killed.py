@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.training.rerun import compare, main, rerun, sentences
+from engine.rerun import main
+from engine.training.rerun import compare, rerun, sentences
 from glasstune import Full, InputError, LoRA, Run, finetune
 
 KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from engine.data import load
-from engine.data.report import main as report_main
-from engine.inspect.report import main as inspect_main
+from engine.data.__main__ import main as report_main
+from engine.inspect.__main__ import main as inspect_main
 from engine.measure import norm, spectrum_table
 from engine.models import load_model
 from engine.planning.memory import training_memory

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.inspect.report import main as inspect_main
+from engine.inspect.__main__ import main as inspect_main
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run.tensors import Tensors
 from engine.training.finetune import finetune as train

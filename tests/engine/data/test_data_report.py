@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from engine.data import IGNORE, encode, load
-from engine.data.report import histogram, main, marked_example, normalised, report, show
+from engine.data.__main__ import main
+from engine.data.report import histogram, marked_example, normalised, report, show
 from glasstune import Full, InputError, finetune
 
 

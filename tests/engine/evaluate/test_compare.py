@@ -10,7 +10,8 @@ from peft.tuners.lora import LoraLayer
 
 from engine.data import load
 from engine.evaluate import generate_answers
-from engine.evaluate.compare import compare, main, questions_of
+from engine.evaluate.__main__ import main
+from engine.evaluate.compare import compare, questions_of
 from engine.evaluate.harness import run_tasks
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.surprise import measure_perplexity

@@ -7,7 +7,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from engine.evaluate.judge import Judging, Pair, WinRate, in_terminal, judge, main
+from engine.evaluate.judge import main
+from engine.evaluate.judging import Judging, Pair, WinRate, in_terminal, judge
 from engine.evaluate.metrics import wilson
 from glasstune import InputError
 

@@ -10,8 +10,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
+from engine.inspect.__main__ import main
 from engine.inspect.diagnose import diagnose
-from engine.inspect.report import compare, main, modules_table, open_two, summary
+from engine.inspect.report import compare, modules_table, open_two, summary
 from engine.measure import effective_rank, norm, relative_norm, singular_values
 from glasstune import InputError, Run
 from tests.engine.small import save_adapter, save_base, small_model

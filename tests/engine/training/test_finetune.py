@@ -240,7 +240,7 @@ def test_conversations_are_data_and_answers_may_be_left_out(tmp_path):
 
 
 def test_the_shell_command(tmp_path, capsys):
-    from engine.training.finetune import main
+    from engine.finetune import main
 
     out = tmp_path / "run"
     assert main(["--method", "lora", "--data", "spanish", "--out", str(out), "--steps", "2", "--r", "2"]) == 0

@@ -1,0 +1,52 @@
+"""How is a run graded beside its base from a terminal? `glasstune evaluate runs/mine --metrics exact token_f1`."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from engine.commands import Command
+from engine.errors import InputError
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("run", help="the run's folder")
+    parser.add_argument("--data", help="what to grade on (default: what the run held out): file, task, Hub id")
+    parser.add_argument(
+        "--metrics", nargs="+", metavar="METRIC", help="by name (a wrong one lists those there are), or module:function"
+    )
+    parser.add_argument("--json-keys", nargs="+", metavar="KEY", help="also: share of JSON objects with these keys")
+    parser.add_argument("--regex", metavar="PATTERN", help="also: share of answers that match from end to end")
+    parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
+    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
+    parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
+
+
+def run(chosen: Namespace) -> None:
+    for name in ("limit", "max_new_tokens"):
+        if getattr(chosen, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(chosen, name)}; it must be at least 1")
+    from rich.console import Console
+
+    from engine.evaluate.compare import compare, show, write_answers
+    from engine.evaluate.metrics import DEFAULT, AnyMetric, json_with, matching
+    from engine.run.run import Run
+
+    console = Console(highlight=False)
+    if chosen.lm_eval:
+        from engine.evaluate.harness import show_tasks
+
+        show_tasks(Run.load(chosen.run), chosen.lm_eval, chosen.limit, console)
+        return
+    if chosen.answers and chosen.answers.exists():
+        raise InputError(f"{chosen.answers} already exists; give another file, or delete it first")
+    metrics: list[AnyMetric] = [*(chosen.metrics or DEFAULT)]
+    metrics += [json_with(*chosen.json_keys)] if chosen.json_keys else []
+    metrics += [matching(chosen.regex)] if chosen.regex else []
+    found = compare(chosen.run, chosen.data, metrics, limit=chosen.limit, max_new_tokens=chosen.max_new_tokens)
+    show(found, console)
+    if chosen.answers:
+        write_answers(found.answers, chosen.answers)
+        print(f"All answers lie in {chosen.answers}")
+
+
+COMMAND = Command("grade base and tuned model on the same held-out questions", options, run)

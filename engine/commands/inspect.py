@@ -1,0 +1,34 @@
+"""How is a fine-tuning looked at from a terminal? `glasstune inspect PATH [PATH]`; the exit status is 1 for a fault."""
+
+from argparse import ArgumentParser, Namespace
+
+from engine.commands import Command
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("path", help="a Run, an adapter, a Trainer's output, or (before what was tuned from it) a base")
+    parser.add_argument(
+        "second", nargs="?", metavar="path", help="what was tuned from the first, or another to compare"
+    )
+    parser.add_argument("--base", help="the model that an adapter or a Trainer's output began with, if it is not found")
+    parser.add_argument("--top", type=int, default=12, help="how many matrices to list")
+    parser.add_argument("--all", action="store_true", help="compute every effective rank, however long it takes")
+
+
+def run(chosen: Namespace) -> int:
+    from rich.console import Console
+
+    from engine.inspect.report import open_run, open_two, show, show_comparison
+
+    console = Console()
+    if chosen.second is None:
+        first, other = open_run(chosen.path, chosen.base), None
+    else:
+        first, other = open_two(chosen.path, chosen.second)
+    faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
+    if other is not None:
+        show_comparison(first, other, console, chosen.top)
+    return int(any(faults))
+
+
+COMMAND = Command("what did a fine-tuning change, and did it learn?", options, run)

@@ -1,0 +1,26 @@
+"""How are two models judged blind from a terminal? `glasstune judge runs/a runs/b`: 1, 2, t (tie), q (stop)."""
+
+from argparse import ArgumentParser, Namespace
+
+from engine.commands import Command
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("a", metavar="RUN_A", help="a run's folder")
+    parser.add_argument("b", metavar="RUN_B", help="another, or 'base': the model that RUN_A began from")
+    parser.add_argument("--data", help="the questions (default: what RUN_A held out): a file, a task, a Hub id")
+    parser.add_argument("--count", type=int, default=20, help="questions at most (20)")
+    parser.add_argument("--seed", type=int, default=0, help="draws the questions, and whose answer stands first (0)")
+    parser.add_argument("--out", help="the file of judgements (default: beside RUN_A)")
+    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
+
+
+def run(chosen: Namespace) -> None:
+    from rich.console import Console
+
+    from engine.evaluate.judging import in_terminal, judge
+
+    in_terminal(judge(**vars(chosen)), Console(highlight=False))
+
+
+COMMAND = Command("judge two models' answers, blind and side by side", options, run)
