@@ -1,6 +1,8 @@
-"""python -m animations.render: see `animations.studio.render`."""
+"""python -m animations.render: see `animations.commands.film`."""
 
-from animations.studio.render import main
+from animations.commands.film import COMMAND
+
+main = COMMAND.main("python -m animations.render")
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,6 +1,8 @@
-"""python -m animations.slides: see `animations.studio.slides`."""
+"""python -m animations.slides: see `animations.commands.slides`."""
 
-from animations.studio.slides import main
+from animations.commands.slides import COMMAND
+
+main = COMMAND.main("python -m animations.slides")
 
 if __name__ == "__main__":
     raise SystemExit(main())

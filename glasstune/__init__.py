@@ -6,13 +6,18 @@ from glasstune import LoRA, finetune, plots
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from engine.errors import InputError
-    from engine.recording.callback import CaptureCallback, capture
-    from engine.run.run import Run
-    from engine.training.finetune import finetune
-    from engine.training.methods import Full, LoRA, QLoRA
-    from visualize import plots
+from glasstune.siblings import check
+
+if TYPE_CHECKING:  # what an editor completes, and a type checker knows
+    from engine.errors import InputError as InputError
+    from engine.recording.callback import CaptureCallback as CaptureCallback
+    from engine.recording.callback import capture as capture
+    from engine.run.run import Run as Run
+    from engine.training.finetune import finetune as finetune
+    from engine.training.methods import Full as Full
+    from engine.training.methods import LoRA as LoRA
+    from engine.training.methods import QLoRA as QLoRA
+    from visualize import plots as plots
 
 _HOME = {
     "CaptureCallback": "engine.recording.callback",
@@ -29,8 +34,11 @@ __all__ = ["CaptureCallback", "Full", "InputError", "LoRA", "QLoRA", "Run", "cap
 
 def __getattr__(name: str) -> Any:
     """Reading a Run must not load torch, so each name is fetched from its file when it is asked for."""
-    if name == "plots":
-        return import_module("visualize.plots")
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'glasstune' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    check()
+    return import_module("visualize.plots") if name == "plots" else getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,8 @@
-"""python -m lessons.notebooks: see `lessons.teaching.notebooks`."""
+"""python -m lessons.notebooks: see `lessons.commands.notebooks`."""
 
-from lessons.teaching.notebooks import main
+from lessons.commands.notebooks import COMMAND
+
+main = COMMAND.main("python -m lessons.notebooks")
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -10,8 +10,9 @@ For a scene that is written in the cell it is `%%manim -qm Mine`, with `class Mi
 from pathlib import Path
 from typing import Any
 
+from animations.studio.films import films
 from animations.studio.render import render_film
-from animations.studio.scenes import films, get_film, show_runs
+from animations.studio.scenes import get_film, show_runs
 from engine.errors import InputError
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme

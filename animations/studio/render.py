@@ -4,26 +4,21 @@ Scenes render in parallel processes and are joined without encoding anything twi
 from a cache. A scene that fails is named, and no half film is left.
 """
 
-import argparse
 import os
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from animations.studio.scenes import (
-    NotShown,
     chosen_scenes,
-    films,
     get_film,
     render_scenes,
     runs_of,
-    scene_names,
     showing,
 )
-from engine.errors import InputError, command
+from engine.errors import InputError
 from engine.run.run import Run
-from visualize.theme import PALETTES, Theme
+from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
 
@@ -92,68 +87,3 @@ def preview(film: str, run: Run | None, out: Path | None, theme: Theme, scenes: 
 
     with showing(shown, theme):
         return contact_sheet([getattr(get_film(film), name) for name in chosen], out, theme)
-
-
-KEPT = "stopped; the scenes that are done are kept"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said of every film that is rendered, as video or as slides."""
-    parser.add_argument("--run", type=Path, help="a captured run (default: one that is made when first needed)")
-    parser.add_argument("--quality", default="1080p30", help="480p15, 720p30, 1080p30 (default), 1080p60 or 2160p30")
-    parser.add_argument("--theme", default="dark", help="dark or light")
-    parser.add_argument("--scenes", type=_names, help="only these, with commas between")
-    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
-
-
-@partial(command, stopped=KEPT)
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m animations.render", description=__doc__.split("\n")[0])
-    parser.add_argument("films", nargs="*", default=["lora"], metavar="FILM", help="of --list, or all; default: lora")
-    parser.add_argument("--list", action="store_true", help="the films and their scenes")
-    add_options(parser)
-    parser.add_argument("--format", default="mp4", help=f"one of {', '.join(FORMATS)}; or let -o say it")
-    parser.add_argument("--preview", action="store_true", help="only a contact sheet, in seconds")
-    parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.mp4)")
-    chosen = parser.parse_args(arguments)
-    if chosen.list:
-        for film in films():
-            print(f"{film}: {', '.join(scene_names(film))}")
-        return 0
-    _render_chosen(chosen)
-    return 0
-
-
-def _render_chosen(chosen: argparse.Namespace) -> None:
-    names = films() if "all" in chosen.films else list(dict.fromkeys(chosen.films))
-    for film in names:
-        get_film(film)  # an unknown name, or a missing Manim, is said before anything is made
-    if chosen.out and len(names) > 1:
-        raise InputError(f"-o names one file, but {len(names)} films are to be made; leave it out")
-    if chosen.theme not in PALETTES:
-        raise InputError(f"no theme called {chosen.theme!r}; there are {', '.join(PALETTES)}")
-    run = Run.load(chosen.run) if chosen.run else None
-    for film in names:
-        try:
-            print(_made(film, run, chosen))
-        except NotShown as error:
-            if "all" not in chosen.films:
-                raise
-            print(f"left out: {error}")
-
-
-def _made(film: str, run: Run | None, chosen: argparse.Namespace) -> str:
-    scenes = chosen.scenes
-    if chosen.preview:
-        return f"The contact sheet lies in {preview(film, run, chosen.out, chosen.theme, scenes)}"
-    out = chosen.out or Path("films") / f"{film}.{chosen.format}"
-    made = render_film(film, run, out, quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=scenes)
-    return f"The film lies in {made}, its captions in {made.with_suffix('.srt')}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -4,7 +4,6 @@ python -m animations.runs             makes all of them
 python -m animations.runs lora full   makes these
 """
 
-import argparse
 import fcntl
 import json
 import os
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import InputError, command
+from engine.errors import InputError
 from engine.run.base import embedded_digest
 from engine.run.format import write_json
 from engine.run.run import Run
@@ -135,17 +134,3 @@ def training_data(name: str) -> "Conversations":
     data = brackets() if task == BRACKETS else load(task)
     data = CHANGES[change](data) if change else data
     return replace(data, train=data.train[: recipe.first])
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m animations.runs", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}; default: all")
-    chosen = parser.parse_args(arguments)
-    for name in chosen.names or RECIPES:
-        print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from animations.studio.films import check_film, scene_names
 from animations.studio.runs import film_run
 from engine.errors import InputError
 from engine.run.base import EMBEDDED
@@ -44,16 +45,9 @@ class Job:
     threads: int
 
 
-def films() -> list[str]:
-    """The films that there are: files of this folder that name their SCENES."""
-    folder = Path(__file__).parents[1]
-    return sorted(p.stem for p in folder.glob("*.py") if "\nSCENES = " in p.read_text(encoding="utf-8"))
-
-
 def get_film(film: str) -> ModuleType:
     """The film's module. Raises InputError for an unknown film or where Manim is missing."""
-    if film not in films():
-        raise InputError(f"no film called {film!r}; there are: {', '.join(films())}")
+    check_film(film)
     try:
         return importlib.import_module(f"animations.{film}")
     except ModuleNotFoundError as error:
@@ -62,11 +56,6 @@ def get_film(film: str) -> ModuleType:
                 "films need Manim, which is not installed; install it with: pip install -e '.[film]'"
             ) from None
         raise
-
-
-def scene_names(film: str) -> list[str]:
-    """The film's scenes, in order. Raises InputError as `get_film` does."""
-    return [scene.__name__ for scene in get_film(film).SCENES]
 
 
 def chosen_scenes(film: str, scenes: list[str] | None) -> list[str]:

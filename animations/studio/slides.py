@@ -4,20 +4,17 @@ One file with everything inside: the scenes' videos, reveal.js (`animations/reve
 wants a browser, and no network.
 """
 
-import argparse
 import base64
 import html
 import io
 import json
 import string
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from animations.studio.render import KEPT, add_options, writable
+from animations.studio.render import writable
 from animations.studio.scenes import get_film, render_scenes
-from engine.errors import command
 from engine.run.format import write_text
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
@@ -101,23 +98,3 @@ def _poster(part: Any) -> str:
 def _script(name: str) -> str:
     """A script as it may stand inside a page: nothing in it ends the element that it stands in."""
     return (FOLDER / "reveal" / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
-
-
-@partial(command, stopped=KEPT)
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m animations.slides", description=__doc__.split("\n")[0])
-    parser.add_argument("film", nargs="?", default="lora", metavar="FILM", help="default: lora")
-    add_options(parser)
-    parser.add_argument("--beats", action="store_true", help="wait after every caption, not only after every scene")
-    parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.html)")
-    chosen = parser.parse_args(arguments)
-    made = make_slides(
-        chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
-        quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
-    )  # fmt: skip
-    print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -27,8 +27,8 @@ def run(chosen: Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(chosen, name)}; it must be at least 1")
     from rich.console import Console
 
-    from engine.evaluate.compare import compare, show, write_answers
-    from engine.evaluate.metrics import DEFAULT, AnyMetric, json_with, matching
+    from engine.evaluate.compare import DEFAULT, compare, show, write_answers
+    from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import Run
 
     console = Console(highlight=False)
@@ -49,4 +49,4 @@ def run(chosen: Namespace) -> None:
         print(f"All answers lie in {chosen.answers}")
 
 
-COMMAND = Command("grade base and tuned model on the same held-out questions", options, run)
+COMMAND = Command("grade base and tuned model on the same questions", options, run)

@@ -15,6 +15,11 @@ _FIGURES = FOLDER.parent / "benchmarks" / "figures.json"
 WHOLE = "{lesson}: the whole lesson"  # what benchmarks/lesson.py calls a lesson's time
 
 
+def in_checkout() -> bool:
+    """Is this the project itself, or a package that was installed, into which nothing is written?"""
+    return (FOLDER.parent / "pyproject.toml").is_file()
+
+
 def lessons() -> list[str]:
     """The lessons that there are, in the course's order: the files of this folder in the percent format."""
     found = [path.stem for path in FOLDER.glob("*.py") if f"\n{MARK}" in path.read_text(encoding="utf-8")]

@@ -7,7 +7,6 @@ python -m lessons.notebooks lora       one
 python -m lessons.notebooks mine.py    a file of one's own
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -15,11 +14,9 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from engine.errors import InputError, command
+from engine.errors import InputError
 from lessons.teaching.coding import shown, without_answers
-from lessons.teaching.course import FOLDER, file_of, lessons
+from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN
 
 _INSTALL = """\
@@ -109,29 +106,9 @@ def _execute(lesson: str, notebook: Any, quick: bool) -> None:
             os.environ.update(before)
 
 
-def _trust(path: Path) -> None:
+def trust(path: Path) -> None:
     """Sign what was run here just now: of a notebook that nobody signed, Jupyter draws no forms and sliders."""
     import nbformat
     from nbformat.sign import NotebookNotary
 
     NotebookNotary().sign(nbformat.read(path, 4))
-
-
-@command
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lessons.notebooks", description=__doc__.splitlines()[0])
-    parser.add_argument("lesson", nargs="*", help="a lesson, or a file of your own (default: all of the course)")
-    parser.add_argument("--out", type=Path, default=FOLDER / "notebooks")
-    parser.add_argument("--quick", action="store_true", help="less training")
-    parser.add_argument("--no-run", action="store_true", help="leave the outputs empty, for students to fill")
-    chosen = parser.parse_args(arguments)
-    for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
-        made = make_notebook(lesson, chosen.out, execute=not chosen.no_run, quick=chosen.quick)
-        if not chosen.no_run:
-            _trust(made)
-        tqdm.write(str(made))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

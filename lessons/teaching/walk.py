@@ -19,7 +19,7 @@ from rich.console import Console
 
 from engine.errors import InputError
 from lessons.teaching import progress
-from lessons.teaching.course import FOLDER, file_of
+from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
 from lessons.teaching.session import Session, configure, current, in_notebook
 
@@ -49,10 +49,15 @@ def main(lesson: str, arguments: list[str] | None = None) -> int:
     lesson: its name, or a path. arguments: options, default none. Raises InputError for what does not exist, and for
     what a cell says is the user's to mend.
     """
-    path, options = file_of(lesson), list(arguments or ())
-    lesson = path.stem if path.parent == FOLDER else lesson
     command = f"python -m lessons {lesson}"
-    chosen = _parser(command).parse_args(options)
+    parser = argparse.ArgumentParser(prog=command)
+    add_options(parser)
+    return give(lesson, parser.parse_args(list(arguments or ())), command)
+
+
+def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
+    """As `main`, when its options are known. command: what was typed up to them, to say how to go on."""
+    path = file_of(lesson)
     cells = list(read_cells(path.read_text(encoding="utf-8")))
     if not 1 <= chosen.start <= len(cells):
         raise InputError(f"{lesson} has cells 1 to {len(cells)}; --from {chosen.start} is none of them")
@@ -72,7 +77,7 @@ def main(lesson: str, arguments: list[str] | None = None) -> int:
     try:
         walk.go(chosen.start)
     except (KeyboardInterrupt, EOFError):
-        _say_how_to_go_on(walk, f"{command} {shlex.join(_without_from(options))}".rstrip())
+        _say_how_to_go_on(walk, f"{command} {shlex.join(_options_again(chosen))}".rstrip())
         if session.interactive:
             progress.stop(session.lesson, walk.number)
         return 130
@@ -82,13 +87,16 @@ def main(lesson: str, arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _without_from(options: list[str]) -> list[str]:
-    """Command line options, less `--from CELL` or `--from=CELL`."""
-    return [
-        word
-        for before, word in zip(["", *options], options, strict=False)
-        if "--from" not in (before, word) and not word.startswith("--from=")
-    ]
+def _options_again(chosen: argparse.Namespace) -> list[str]:
+    """The options that were typed, less `--from`."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    words: list[str] = []
+    for action in parser._actions:
+        value = getattr(chosen, action.dest, action.default)
+        if value != action.default and action.dest != "start":
+            words += action.option_strings if value is True else [*action.option_strings, str(value)]
+    return words
 
 
 def _say_how_to_go_on(walk: "Walk", command: str) -> None:
@@ -98,8 +106,8 @@ def _say_how_to_go_on(walk: "Walk", command: str) -> None:
         say(f"What was captured so far lies in {walk.session.folder}")
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=command)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be said when a lesson is begun."""
     parser.add_argument("--auto", action="store_true", help="run through without pausing")
     parser.add_argument("--quick", action="store_true", help="less training, for a first look and for tests")
     parser.add_argument("--no-film", action="store_true", help="leave the film out")
@@ -110,7 +118,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
     parser.add_argument("--model", help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
     parser.add_argument("--data", help="your own: a file or a Hub id (or LESSON_DATA=...)")
-    return parser
 
 
 class Walk:

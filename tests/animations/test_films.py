@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.qlora import gradients_of
-from animations.studio.render import films
+from animations.studio.films import films
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
 from engine.measure.quantize import quantize

@@ -13,10 +13,12 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 import av
 
-from animations.studio import cache, render, workers
+from animations.render import main
+from animations.studio import cache, films, render, workers
 from animations.studio.encode import QUALITIES, TILE, Encoder, Yuv
 from animations.studio.join import join, to_gif
 from animations.studio.preview import contact_sheet
+from animations.studio.scenes import get_film
 from glasstune import InputError, Run
 
 ROOT = Path(cache.__file__).parents[2]
@@ -96,7 +98,7 @@ def test_an_unchanged_scene_comes_from_the_cache(film, film_runs, tmp_path, monk
 
 
 def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
-    scenes = render.scene_names("lora")
+    scenes = films.scene_names("lora")
     settings = {"quality": "480p15", "theme": "dark", "format": ".mp4"}
 
     def key(scene="Beside", runs=film_runs, **changed):
@@ -283,7 +285,7 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
 )
 def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
     run = [] if "--run" in arguments else ["--run", str(film_runs["lora"].path)]
-    assert render.main([*arguments, *run]) == 2
+    assert main([*arguments, *run]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {said}") and error.count("\n") == 1
 
@@ -293,6 +295,11 @@ def test_a_full_run_has_no_factors_to_show(full_run, tmp_path):
         render.render_film("lora", full_run, tmp_path / "x.mp4")
 
 
+def test_what_is_read_of_films_is_what_they_show():
+    for film in films.films():
+        assert films.scene_names(film) == [scene.__name__ for scene in get_film(film).SCENES]
+
+
 def test_films_are_listed(capsys):
-    assert render.main(["--list"]) == 0
+    assert main(["--list"]) == 0
     assert "lora: Weights, " in capsys.readouterr().out

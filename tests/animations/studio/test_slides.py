@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.lora import Beside, Counts
+from animations.slides import main
 from animations.studio import slides
 from animations.studio.join import Rendered
 
@@ -90,6 +91,6 @@ def test_what_a_scene_says_is_escaped(tmp_path, monkeypatch):
     ],
 )
 def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
-    assert slides.main([*arguments, "--run", str(film_runs["lora"].path)]) == 2
+    assert main([*arguments, "--run", str(film_runs["lora"].path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {said}") and error.count("\n") == 1

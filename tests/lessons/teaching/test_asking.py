@@ -204,11 +204,11 @@ def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsy
     progress.note("lora", "exercises", "how many?", given="3", right=True)
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert "1 of" in listed and "--reset [lesson]" in listed and "python -m lessons." in listed
+    assert "1 of" in listed and "--reset [lesson]" in listed and "glasstune lesson when" in listed
     assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
     assert main(["--reset"]) == 0
     assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"
-    for wrong in (["--reset", "cooking"], ["cooking"]):
+    for wrong in (["--reset", "cooking"], ["cooking"], ["lora", "full"]):
         assert main(wrong) == 2
         said = capsys.readouterr().err
         assert said.startswith("error: ") and said.count("\n") == 1

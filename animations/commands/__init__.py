@@ -1,0 +1,1 @@
+"""What can be typed about films? See `engine.commands`."""

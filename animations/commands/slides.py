@@ -1,0 +1,28 @@
+"""How are a film's slides made from a terminal? `glasstune slides lora -o lora.html`."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from animations.commands.film import KEPT, add_options
+from engine.commands import Command
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("film", nargs="?", default="lora", metavar="FILM", help="default: lora")
+    add_options(parser)
+    parser.add_argument("--beats", action="store_true", help="wait after every caption, not only after every scene")
+    parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.html)")
+
+
+def run(chosen: Namespace) -> None:
+    from animations.studio.slides import make_slides
+    from engine.run.run import Run
+
+    made = make_slides(
+        chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
+        quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
+    )  # fmt: skip
+    print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
+
+
+COMMAND = Command("a film as slides with notes, in one offline page", options, run, stopped=KEPT)

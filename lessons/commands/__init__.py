@@ -1,0 +1,1 @@
+"""What can be typed about the course? See `engine.commands`."""

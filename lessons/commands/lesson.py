@@ -1,0 +1,64 @@
+"""How is the course taken in a terminal? `glasstune lesson` lists it and says how far you are, `glasstune lesson lora`
+begins one, `glasstune lesson --reset` forgets your answers."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+
+from engine.commands import Command
+from engine.errors import InputError
+from lessons.teaching import progress, walk
+from lessons.teaching.course import about, lessons, seconds, standing
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "lesson", nargs="*", metavar="LESSON",
+        help=f"{', '.join(lessons())}, or a file of your own: mine.py (default: the list, and how far you are)",
+    )  # fmt: skip
+    parser.add_argument("--reset", action="store_true", help="forget the answers kept here, of these or of all lessons")
+    walk.add_options(parser)
+
+
+def run(chosen: Namespace) -> int:
+    if chosen.reset:
+        return _reset(chosen.lesson)
+    if len(chosen.lesson) > 1:
+        raise InputError(f"one lesson at a time, not {len(chosen.lesson)}")
+    if chosen.lesson:
+        return walk.give(chosen.lesson[0], chosen, f"glasstune lesson {shlex.quote(chosen.lesson[0])}")
+    show_course()
+    return 0
+
+
+def _reset(named: list[str]) -> int:
+    if unknown := set(named) - set(lessons()):
+        raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}")
+    had = progress.forget(named or lessons())
+    print(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
+    return 0
+
+
+def show_course() -> None:
+    """One row a lesson: its name, title, measured time, and what the student has done of it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("lesson", "", "takes", "you"):
+        table.add_column(heading, justify="right" if heading == "takes" else "left")
+    for lesson in lessons():
+        took = seconds(lesson)
+        table.add_row(lesson, about(lesson).title, "" if took is None else f"{took:.0f} s", standing(lesson))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"\nBegin one with: glasstune lesson {lessons()[0]}, or python -m lessons {lessons()[0]}"
+        "\nAll of them as notebooks: glasstune notebooks"
+        f"\nYour answers are kept in {progress.home()}; glasstune lesson --reset [lesson] forgets them.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+COMMAND = Command("take a lesson here, or see how far you are", options, run)
