@@ -47,6 +47,13 @@ const questions = {
     }
     return kernels().kind;
   },
+  silu() {
+    const [gate, up] = ["gate", "up"].map((name) => given.get(name).data);
+    const [sigmoid, active] = [gate.slice(), gate.slice()];
+    kernels().silu(gate, up, sigmoid, active);
+    make(new Map(Object.entries({ sigmoid, active })));
+    return null;
+  },
   encode: () => asked.texts.map(tokenizer.encode),
   decode: () => asked.ids.map((ids) => tokenizer.decode(ids)),
   chat: () => asked.chats.map((messages) => tokenizer.chat(messages, { prompt: asked.prompt })),

@@ -46,6 +46,17 @@ def test_products_of_matrices_of_any_shape(kernels, add, tmp_path):
             np.testing.assert_allclose(made[name], product + before, atol=rounding + 1e-6, err_msg=f"{name} {m, n, k}")
 
 
+@pytest.mark.parametrize("kernels", [{}, {"wasm": False}], ids=["wasm", "plain"])
+def test_silu_of_any_number(kernels, tmp_path):
+    extreme = [0, -0.0, 1e-30, 87, -87, 88.5, -88.5, 200, -200, 1e30, np.inf, np.nan]
+    gate = np.concatenate([extreme, np.random.default_rng(0).normal(0, 10, 10_001)]).astype(np.float32)
+    up = np.linspace(0.5, 2, gate.size, dtype=np.float32)
+    _, made = ask("silu", tmp_path, {"gate": gate, "up": up}, kernels=kernels)
+    wide = torch.from_numpy(gate).double()
+    np.testing.assert_allclose(made["sigmoid"], wide.sigmoid(), rtol=1e-6, atol=1e-37)
+    np.testing.assert_allclose(made["active"], torch.nn.functional.silu(wide) * up, rtol=1e-6, atol=1e-34)
+
+
 @pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 def test_logits_of_the_base_are_torchs(base, tokenizer, kernels, tmp_path):
     texts = [

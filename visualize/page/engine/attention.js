@@ -1,131 +1,83 @@
 /**
- * Where does each token look? Causal attention within each text, softmax(q kᵀ / √d) v, head by head.
+ * Where does each token look? Causal attention within each text, softmax(q kᵀ / √d) v, head by head; and its gradients.
  */
 
 /** @typedef {import("./forward.js").Sizes} Sizes */
-/** @typedef {import("./forward.js").Cache} Cache */
+/** @typedef {import("./kernels.js").Kernels} Kernels */
+/** @typedef {import("./scratch.js").Scratch} Scratch */
 
 /**
- * @param {Float32Array} q rows x (heads * head)
- * @param {Float32Array} k rows x (groups * head)
- * @param {Float32Array} v likewise
+ * Calls `each` for every text and head: its place in q (rows x heads * head) and in k and v (rows x groups * head), which
+ * several heads may share, and in the weights (text after text, head after head, tokens x tokens).
  * @param {number[]} starts where each text begins, and the end of the last
  * @param {Sizes} sizes
- * @param {boolean} keep the weights, for the backward pass
- * @param {Cache[]} [caches] keys and values before these, to which these are added
- * @param {number} [layer] of the caches
- * @returns {{attended: Float32Array, weights: Float32Array}}
+ * @param {(count: number, query: number, key: number, look: number) => void} each
+ * @returns {number} how many weights there are
  */
-export function attend(q, k, v, starts, { heads, groups, head, context }, keep, caches, layer = 0) {
-  const wide = heads * head;
-  const narrow = groups * head;
-  const shared = heads / groups;
-  const scale = 1 / Math.sqrt(head);
-  const attended = new Float32Array(q.length);
-  const weights = new Float32Array(keep ? heads * squares(starts) : context);
-  let base = 0;
+export function everyHead(starts, { heads, groups, head }, each) {
+  let look = 0;
   for (let t = 0; t + 1 < starts.length; t++) {
     const count = starts[t + 1] - starts[t];
-    let before = 0;
-    let keys = k;
-    let values = v;
-    let first = starts[t] * narrow;
-    if (caches) {
-      const cache = caches[t];
-      before = cache.length;
-      cache.k[layer] = grown(cache.k[layer], before * narrow, k, first, count * narrow);
-      cache.v[layer] = grown(cache.v[layer], before * narrow, v, first, count * narrow);
-      [keys, values, first] = [cache.k[layer], cache.v[layer], 0];
-    }
-    for (let h = 0; h < heads; h++) {
-      const at = first + Math.floor(h / shared) * head;
-      for (let i = 0; i < count; i++) {
-        const from = (starts[t] + i) * wide + h * head;
-        const seen = before + i + 1;
-        let most = -Infinity;
-        for (let j = 0, key = at; j < seen; j++, key += narrow) {
-          let dot = 0;
-          for (let d = 0; d < head; d++) dot += q[from + d] * keys[key + d];
-          dot *= scale;
-          weights[base + j] = dot;
-          if (dot > most) most = dot;
-        }
-        let sum = 0;
-        for (let j = 0; j < seen; j++) sum += weights[base + j] = Math.exp(weights[base + j] - most);
-        for (let j = 0, value = at; j < seen; j++, value += narrow) {
-          const share = (weights[base + j] /= sum);
-          for (let d = 0; d < head; d++) attended[from + d] += share * values[value + d];
-        }
-        if (keep) base += count;
-      }
+    for (let h = 0; h < heads; h++, look += count * count) {
+      const shared = Math.floor((h * groups) / heads);
+      each(count, (starts[t] * heads + h) * head, (starts[t] * groups + shared) * head, look);
     }
   }
+  return look;
+}
+
+/**
+ * @param {Float32Array} q @param {Float32Array} k @param {Float32Array} v
+ * @param {number[]} starts @param {Sizes} sizes @param {Kernels} kernels @param {Scratch} scratch
+ * @returns {{attended: Float32Array, weights: Float32Array}}
+ */
+export function attend(q, k, v, starts, sizes, { nt, nn }, scratch) {
+  const { heads, groups, head } = sizes;
+  const [wide, narrow, scale] = [heads * head, groups * head, 1 / Math.sqrt(head)];
+  const attended = scratch.take(q.length);
+  const weights = scratch.take(everyHead(starts, sizes, () => {}));
+  everyHead(starts, sizes, (count, query, key, look) => {
+    const looks = { data: weights, at: look, stride: count };
+    nt(looks, { data: q, at: query, stride: wide }, { data: k, at: key, stride: narrow }, count, count, head);
+    for (let i = 0, row = look; i < count; i++, row += count) {
+      let most = -Infinity;
+      for (let j = 0; j <= i; j++) if (weights[row + j] > most) most = weights[row + j];
+      let sum = 0;
+      for (let j = 0; j <= i; j++) sum += weights[row + j] = Math.exp(scale * (weights[row + j] - most));
+      for (let j = 0; j <= i; j++) weights[row + j] /= sum;
+      weights.fill(0, row + i + 1, row + count);
+    }
+    nn({ data: attended, at: query, stride: wide }, looks, { data: v, at: key, stride: narrow }, count, head, count);
+  });
   return { attended, weights };
-}
-
-/** @param {number[]} starts @returns {number} */
-function squares(starts) {
-  let sum = 0;
-  for (let t = 0; t + 1 < starts.length; t++) sum += (starts[t + 1] - starts[t]) ** 2;
-  return sum;
-}
-
-/** An array that holds `count` more values; doubled when it is full.
- * @param {Float32Array | undefined} old @param {number} used @param {Float32Array} more @param {number} from @param {number} count */
-function grown(old, used, more, from, count) {
-  let array = old;
-  if (!array || used + count > array.length) {
-    array = new Float32Array(2 * (used + count));
-    if (old) array.set(old.subarray(0, used));
-  }
-  array.set(more.subarray(from, from + count), used);
-  return array;
 }
 
 /**
  * Gradients of q, k (both as turned by RoPE) and v.
  * @param {Float32Array} d gradient of what was attended
  * @param {import("./forward.js").LayerState} kept
- * @param {number[]} starts
- * @param {Sizes} sizes
+ * @param {number[]} starts @param {Sizes} sizes @param {Kernels} kernels @param {Scratch} scratch
  */
-export function attendBackward(d, { q, k, v, weights }, starts, { heads, groups, head }) {
-  const wide = heads * head;
-  const narrow = groups * head;
-  const shared = heads / groups;
-  const scale = 1 / Math.sqrt(head);
-  const dq = new Float32Array(q.length);
-  const dk = new Float32Array(k.length);
-  const dv = new Float32Array(v.length);
+export function attendBackward(d, { q, k, v, weights }, starts, sizes, { nt, nn, tn }, scratch) {
+  const { heads, groups, head } = sizes;
+  const [wide, narrow, scale] = [heads * head, groups * head, 1 / Math.sqrt(head)];
+  const [dq, dk, dv] = [q, k, v].map(({ length }) => scratch.zeros(length));
   const longest = starts.slice(1).reduce((most, end, t) => Math.max(most, end - starts[t]), 0);
-  const dWeights = new Float64Array(longest);
-  let base = 0;
-  for (let t = 0; t + 1 < starts.length; t++) {
-    const count = starts[t + 1] - starts[t];
-    for (let h = 0; h < heads; h++) {
-      const at = starts[t] * narrow + Math.floor(h / shared) * head;
-      for (let i = 0; i < count; i++, base += count) {
-        const from = (starts[t] + i) * wide + h * head;
-        let mean = 0; // of the weights' gradients, by the weights
-        for (let j = 0, key = at; j <= i; j++, key += narrow) {
-          const share = weights[base + j];
-          let dot = 0;
-          for (let p = 0; p < head; p++) {
-            dot += d[from + p] * v[key + p];
-            dv[key + p] += share * d[from + p];
-          }
-          dWeights[j] = dot;
-          mean += share * dot;
-        }
-        for (let j = 0, key = at; j <= i; j++, key += narrow) {
-          const pull = weights[base + j] * (dWeights[j] - mean) * scale;
-          for (let p = 0; p < head; p++) {
-            dq[from + p] += pull * k[key + p];
-            dk[key + p] += pull * q[from + p];
-          }
-        }
-      }
+  const dLooks = scratch.take(longest * longest);
+  everyHead(starts, sizes, (count, query, key, look) => {
+    const looks = { data: weights, at: look, stride: count };
+    const dOut = { data: d, at: query, stride: wide };
+    const at = (/** @type {Float32Array} */ data) => ({ data, at: key, stride: narrow });
+    nt(dLooks, dOut, at(v), count, count, head);
+    tn(at(dv), looks, dOut, count, head, count, true);
+    for (let i = 0, row = look, own = 0; i < count; i++, row += count, own += count) {
+      let mean = 0; // of the weights' gradients, by the weights
+      for (let j = 0; j <= i; j++) mean += weights[row + j] * dLooks[own + j];
+      for (let j = 0; j <= i; j++) dLooks[own + j] = scale * weights[row + j] * (dLooks[own + j] - mean);
+      dLooks.fill(0, own + i + 1, own + count);
     }
-  }
+    nn({ data: dq, at: query, stride: wide }, dLooks, at(k), count, head, count);
+    tn(at(dk), dLooks, { data: q, at: query, stride: wide }, count, head, count, true);
+  });
   return { dq, dk, dv };
 }

@@ -42,9 +42,9 @@ export function lossAndGradients(core, rows, sink) {
   const { name, data } = core.outputHead();
   const chosen = core.rowsOf(state.hidden, at);
   sink.linear(name, chosen, logits, at.length);
-  const dChosen = new Float32Array(at.length * width);
+  const dChosen = core.scratch.take(at.length * width);
   nn(dChosen, logits, data, at.length, width, vocab);
-  const dHidden = new Float32Array(state.hidden.length);
+  const dHidden = core.scratch.zeros(state.hidden.length);
   for (let i = 0; i < at.length; i++) dHidden.set(dChosen.subarray(i * width, (i + 1) * width), at[i] * width);
   backward(core, state, dHidden, sink);
   return loss;
@@ -72,13 +72,13 @@ function crossEntropy(logits, targets, vocab) {
 /** From the gradient of the final norm's output down to the embedding.
  * @param {Core} core @param {State} state @param {Float32Array} dHidden @param {Sink} sink */
 function backward(core, state, dHidden, sink) {
-  const { sizes, kernels, weight } = core;
+  const { sizes, kernels, weight, scratch } = core;
   const { width, inner, heads, groups, head, layers } = sizes;
   const rows = state.ids.length;
 
   /** dx (+)= dy W @param {Float32Array | null} dx @param {Float32Array} dy @param {string} module @param {number} to @param {number} from */
   function through(dx, dy, module, to, from) {
-    const out = dx ?? new Float32Array(rows * from);
+    const out = dx ?? scratch.take(rows * from);
     kernels.nn(out, dy, weight(`${module}.weight`), rows, from, to, dx !== null);
     return out;
   }
@@ -90,16 +90,18 @@ function backward(core, state, dHidden, sink) {
     if (dw) sink.norm?.(module, dw);
   }
 
-  const d = new Float32Array(rows * width); // of the residual stream
+  const d = scratch.zeros(rows * width); // of the residual stream
   throughNorm(d, dHidden, state.last, state.inverse, "model.norm");
+  const before = scratch.mark();
   for (let layer = layers - 1; layer >= 0; layer--) {
+    scratch.back(before);
     const name = `model.layers.${layer}`;
     const kept = state.layers[layer];
     sink.linear(`${name}.mlp.down_proj`, kept.active, d, rows);
     const dGate = through(null, d, `${name}.mlp.down_proj`, width, inner);
-    const dUp = new Float32Array(rows * inner);
+    const dUp = scratch.take(rows * inner);
     for (let i = 0; i < dUp.length; i++) {
-      const [gate, sigmoid, dy] = [kept.gate[i], 1 / (1 + Math.exp(-kept.gate[i])), dGate[i]];
+      const [gate, sigmoid, dy] = [kept.gate[i], kept.sigmoid[i], dGate[i]];
       dUp[i] = dy * gate * sigmoid;
       dGate[i] = dy * kept.up[i] * sigmoid * (1 + gate * (1 - sigmoid));
     }
@@ -111,7 +113,7 @@ function backward(core, state, dHidden, sink) {
 
     sink.linear(`${name}.self_attn.o_proj`, kept.attended, d, rows);
     const dAttended = through(null, d, `${name}.self_attn.o_proj`, width, heads * head);
-    const { dq, dk, dv } = attendBackward(dAttended, kept, state.starts, sizes);
+    const { dq, dk, dv } = attendBackward(dAttended, kept, state.starts, sizes, kernels, scratch);
     rotate(dq, state.places, heads, head, ...core.rope, -1);
     rotate(dk, state.places, groups, head, ...core.rope, -1);
     sink.linear(`${name}.self_attn.q_proj`, kept.normed, dq, rows);

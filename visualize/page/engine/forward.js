@@ -6,6 +6,8 @@
  */
 
 import { attend } from "./attention.js";
+import { attendCached } from "./cache.js";
+import { makeScratch } from "./scratch.js";
 
 /** @typedef {import("./safetensors.js").Weights} Weights */
 /** @typedef {import("./kernels.js").Kernels} Kernels */
@@ -62,10 +64,12 @@ import { attend } from "./attention.js";
  * @property {Float32Array} normed2
  * @property {Float32Array} gate
  * @property {Float32Array} up
- * @property {Float32Array} active silu(gate) * up
+ * @property {Float32Array} sigmoid of gate
+ * @property {Float32Array} active gate * sigmoid * up
  */
 
 /**
+ * Its arrays are good until the next forward pass.
  * @typedef {object} State
  * @property {number[]} starts where each text begins, and the end of the last
  * @property {Int32Array} ids
@@ -76,7 +80,9 @@ import { attend } from "./attention.js";
  * @property {Float32Array} hidden after the final norm
  */
 
-/** Keys and values of a text so far, a layer each. @typedef {{length: number, k: Float32Array[], v: Float32Array[]}} Cache */
+/** @typedef {import("./cache.js").Cache} Cache */
+
+const NONE = new Float32Array();
 
 /** @param {Config} config @returns {Sizes} */
 export function sizesOf(config) {
@@ -108,6 +114,7 @@ export function makeCore(config, weights, kernels) {
   const { vocab, width, inner, layers, heads, groups, head } = sizes;
   const { nt } = kernels;
   const [cosines, sines] = ropeTables(sizes);
+  const scratch = makeScratch();
 
   /** @param {string} name @returns {Float32Array} */
   function weight(name) {
@@ -124,9 +131,22 @@ export function makeCore(config, weights, kernels) {
 
   /** y = x Wᵀ @param {Float32Array} x @param {string} name @param {number} rows @param {number} to @param {number} from */
   function linear(x, name, rows, to, from) {
-    const y = new Float32Array(rows * to);
+    const y = scratch.take(rows * to);
     nt(y, x, weight(`${name}.weight`), rows, to, from);
     return y;
+  }
+
+  /** x / rms(x) * weight, and 1 / rms(x) of each row.
+   * @param {Float32Array} x @param {string} name @param {number} rows @returns {[Float32Array, Float32Array]} */
+  function norm(x, name, rows) {
+    const [out, inverse, scales] = [scratch.take(rows * width), scratch.take(rows), weight(`${name}.weight`)];
+    for (let r = 0, at = 0; r < rows; r++, at += width) {
+      let squares = 0;
+      for (let i = 0; i < width; i++) squares += x[at + i] * x[at + i];
+      const scale = (inverse[r] = 1 / Math.sqrt(squares / width + sizes.eps));
+      for (let i = 0; i < width; i++) out[at + i] = x[at + i] * scale * scales[i];
+    }
+    return [out, inverse];
   }
 
   /** Texts of ids to the state after the final norm. caches: the texts' keys and values so far, which grow.
@@ -140,52 +160,57 @@ export function makeCore(config, weights, kernels) {
     const ids = new Int32Array(rows);
     const places = new Int32Array(rows);
     texts.forEach((text, t) => {
-      const before = caches ? caches[t].length : 0;
-      if (before + text.length > sizes.context)
-        throw new Error(
-          `a text of ${before + text.length} tokens is longer than the model's context, ${sizes.context}`,
-        );
+      const past = caches ? caches[t].length : 0;
+      if (past + text.length > sizes.context)
+        throw new Error(`a text of ${past + text.length} tokens is longer than the model's context, ${sizes.context}`);
       for (let i = 0; i < text.length; i++) {
         ids[starts[t] + i] = text[i];
-        places[starts[t] + i] = before + i;
+        places[starts[t] + i] = past + i;
       }
     });
 
     const table = embedding();
-    let stream = new Float32Array(rows * width);
+    scratch.back();
+    let [stream, next] = [scratch.take(rows * width), scratch.take(rows * width)];
     for (let r = 0; r < rows; r++) stream.set(table.subarray(ids[r] * width, (ids[r] + 1) * width), r * width);
     /** @type {LayerState[]} */
     const kept = [];
+    const before = scratch.mark();
     for (let layer = 0; layer < layers; layer++) {
+      if (!keep) scratch.back(before);
       const at = `model.layers.${layer}`;
       const input = stream;
-      const [normed, inverse] = rmsNorm(input, weight(`${at}.input_layernorm.weight`), rows, sizes);
+      const [normed, inverse] = norm(input, `${at}.input_layernorm`, rows);
       const q = linear(normed, `${at}.self_attn.q_proj`, rows, heads * head, width);
       const k = linear(normed, `${at}.self_attn.k_proj`, rows, groups * head, width);
       const v = linear(normed, `${at}.self_attn.v_proj`, rows, groups * head, width);
       rotate(q, places, heads, head, cosines, sines, 1);
       rotate(k, places, groups, head, cosines, sines, 1);
-      const { attended, weights: looks } = attend(q, k, v, starts, sizes, keep, caches, layer);
+      const { attended, weights: looks } = caches
+        ? { attended: attendCached(q, k, v, starts, sizes, caches, layer), weights: NONE }
+        : attend(q, k, v, starts, sizes, kernels, scratch);
       const middle = linear(attended, `${at}.self_attn.o_proj`, rows, width, heads * head);
       for (let i = 0; i < middle.length; i++) middle[i] += input[i];
 
-      const [normed2, inverse2] = rmsNorm(middle, weight(`${at}.post_attention_layernorm.weight`), rows, sizes);
+      const [normed2, inverse2] = norm(middle, `${at}.post_attention_layernorm`, rows);
       const gate = linear(normed2, `${at}.mlp.gate_proj`, rows, inner, width);
       const up = linear(normed2, `${at}.mlp.up_proj`, rows, inner, width);
-      const active = keep ? new Float32Array(rows * inner) : gate;
-      for (let i = 0; i < active.length; i++) active[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
-      stream = linear(active, `${at}.mlp.down_proj`, rows, width, inner);
+      const [sigmoid, active] = [scratch.take(gate.length), scratch.take(gate.length)];
+      kernels.silu(gate, up, sigmoid, active);
+      if (keep) next = scratch.take(rows * width);
+      nt(next, active, weight(`${at}.mlp.down_proj.weight`), rows, width, inner);
+      [stream, next] = [next, stream];
       for (let i = 0; i < stream.length; i++) stream[i] += middle[i];
-      if (keep) kept.push({ input, inverse, normed, q, k, v, weights: looks, attended, middle, inverse2, normed2, gate, up, active }); // prettier-ignore
+      if (keep) kept.push({ input, inverse, normed, q, k, v, weights: looks, attended, middle, inverse2, normed2, gate, up, sigmoid, active }); // prettier-ignore
     }
     caches?.forEach((cache, t) => (cache.length += texts[t].length));
-    const [hidden, inverse] = rmsNorm(stream, weight("model.norm.weight"), rows, sizes);
+    const [hidden, inverse] = norm(stream, "model.norm", rows);
     return { starts, ids, places, layers: kept, last: stream, inverse, hidden };
   }
 
   /** Some rows of the residual stream, one below the other. @param {Float32Array} x @param {ArrayLike<number>} rows */
   function rowsOf(x, rows) {
-    const chosen = new Float32Array(rows.length * width);
+    const chosen = scratch.take(rows.length * width);
     for (let i = 0; i < rows.length; i++) chosen.set(x.subarray(rows[i] * width, (rows[i] + 1) * width), i * width);
     return chosen;
   }
@@ -202,6 +227,7 @@ export function makeCore(config, weights, kernels) {
     sizes,
     weights,
     kernels,
+    scratch,
     weight,
     outputHead,
     forward,
@@ -242,19 +268,4 @@ export function rotate(x, places, heads, head, cosines, sines, way) {
         x[at + i] = a * cosines[table] - b * sine;
         x[at + half + i] = b * cosines[table] + a * sine;
       }
-}
-
-/** x / rms(x) * weight, and 1 / rms(x) of each row.
- * @param {Float32Array} x @param {Float32Array} weight @param {number} rows @param {Sizes} sizes
- * @returns {[Float32Array, Float32Array]} */
-function rmsNorm(x, weight, rows, { width, eps }) {
-  const out = new Float32Array(rows * width);
-  const inverse = new Float32Array(rows);
-  for (let r = 0, at = 0; r < rows; r++, at += width) {
-    let squares = 0;
-    for (let i = 0; i < width; i++) squares += x[at + i] * x[at + i];
-    const scale = (inverse[r] = 1 / Math.sqrt(squares / width + eps));
-    for (let i = 0; i < width; i++) out[at + i] = x[at + i] * scale * weight[i];
-  }
-  return [out, inverse];
 }

@@ -2,6 +2,8 @@
  * What does the model say? Greedy decoding of many prompts at once, with how sure it was of each token.
  */
 
+import { emptyCache } from "./cache.js";
+
 /** @typedef {import("./forward.js").Core} Core */
 /** @typedef {{id: number, probability: number}} Choice */
 /**
@@ -23,7 +25,7 @@ export function generateAll(model, prompts, { most = 48, others = 4 } = {}) {
   const longest = Math.min(most, context - room);
   const ends = new Set([model.config.eos_token_id ?? []].flat());
   const answers = prompts.map(() => /** @type {Answer} */ ({ ids: [], steps: [] }));
-  const caches = prompts.map(() => /** @type {import("./forward.js").Cache} */ ({ length: 0, k: [], v: [] }));
+  const caches = prompts.map(emptyCache);
   let open = prompts.map((_, at) => at);
   let texts = prompts.map((prompt) => Array.from(prompt).slice(-room));
   for (let said = 0; said < longest && open.length; said++) {

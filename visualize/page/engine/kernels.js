@@ -8,13 +8,15 @@
  * memory. One driver, three inner loops: with fused multiply-add (relaxed SIMD), with SIMD, and in plain JavaScript.
  */
 
-import { gemmBytes } from "./wasm.js";
+import { kernelBytes } from "./wasm.js";
+
+/** A matrix that is part of a larger one: its first value's place, and how far the next row is. @typedef {{data: Float32Array, at: number, stride: number}} Block */
 
 /**
  * @callback Product
- * @param {Float32Array} c the result, m x n, overwritten
- * @param {Float32Array} a nt, nn: m x k; tn: k x m
- * @param {Float32Array} b nt: n x k; nn, tn: k x n
+ * @param {Float32Array | Block} c the result, m x n, overwritten
+ * @param {Float32Array | Block} a nt, nn: m x k; tn: k x m
+ * @param {Float32Array | Block} b nt: n x k; nn, tn: k x n
  * @param {number} m
  * @param {number} n
  * @param {number} k
@@ -29,6 +31,8 @@ import { gemmBytes } from "./wasm.js";
  * @property {Product} nt
  * @property {Product} nn
  * @property {Product} tn
+ * @property {(gate: Float32Array, up: Float32Array, sigmoid: Float32Array, active: Float32Array) => void} silu fills
+ *   sigmoid = 1 / (1 + e^-gate) and active = gate * sigmoid * up
  */
 
 /**
@@ -46,9 +50,10 @@ import { gemmBytes } from "./wasm.js";
  * @param {number} cRow
  */
 
-/** @typedef {{kind: Kernels["kind"], rows: number, columns: number, gemm: Gemm, reserve: (floats: number) => Float32Array}} Inner */
+/** @typedef {{kind: Kernels["kind"], rows: number, columns: number, gemm: Gemm, silu: Kernels["silu"], reserve: (floats: number) => Float32Array}} Inner */
 
 const ROWS_AT_ONCE = 240; // of A: with 384 columns some 370 kB, which a second-level cache holds
+const SILU_AT_ONCE = 8192;
 const DEPTH_AT_ONCE = 256; // of Aᵀ and B, where both are as long as the batch
 
 /**
@@ -61,111 +66,137 @@ export function makeKernels({ wasm = true, relaxed = true } = {}) {
   const inner = (wasm && ((relaxed && wasmInner(true)) || wasmInner(false))) || plainInner();
   const { rows, columns, gemm, reserve } = inner;
 
-  /** B (k x n, or n x k if turned) into panels: for each `columns` of it, k rows of them.
-   * @param {Float32Array} to @param {number} at @param {Float32Array} b @param {number} n @param {number} k
-   * @param {number} from first row of the k @param {number} depth how many of them @param {boolean} turned */
-  function pack(to, at, b, n, k, from, depth, turned) {
+  /** Some rows of B (k x n, or n x k if turned) into panels: for each `columns` of it, `depth` rows of them.
+   * @param {Float32Array} to @param {number} at @param {Block} b @param {number} n @param {number} from first of the k
+   * @param {number} depth how many of them @param {boolean} turned */
+  function pack(to, at, { data, at: first, stride }, n, from, depth, turned) {
     for (let j = 0; j < n; j += columns) {
       const width = Math.min(columns, n - j);
       if (width < columns) to.fill(0, at, at + depth * columns);
       if (turned) {
         for (let r = 0; r < width; r++) {
-          const row = (j + r) * k + from;
-          for (let p = 0; p < depth; p++) to[at + p * columns + r] = b[row + p];
+          const row = first + (j + r) * stride + from;
+          for (let p = 0, target = at + r; p < depth; p++, target += columns) to[target] = data[row + p];
         }
       } else {
-        for (let p = 0, source = from * n + j, target = at; p < depth; p++, source += n, target += columns)
-          for (let r = 0; r < width; r++) to[target + r] = b[source + r];
+        for (
+          let p = 0, source = first + from * stride + j, target = at;
+          p < depth;
+          p++, source += stride, target += columns
+        )
+          // prettier-ignore
+          for (let r = 0; r < width; r++) to[target + r] = data[source + r];
       }
       at += depth * columns;
     }
   }
 
-  /** A few rows of C between the page's memory and the kernels', whose rows are `wide` long.
-   * @param {Float32Array} memory @param {number} at @param {number} wide @param {Float32Array} c @param {number} from
-   * @param {number} count @param {number} n @param {boolean} out */
-  function move(memory, at, wide, c, from, count, n, out) {
-    if (wide === n) {
-      if (out) c.set(memory.subarray(at, at + count * n), from * n);
-      else memory.set(c.subarray(from * n, (from + count) * n), at);
-      return;
-    }
-    for (let i = 0; i < count; i++) {
-      const row = (from + i) * n;
-      if (out) for (let j = 0; j < n; j++) c[row + j] = memory[at + i * wide + j];
-      else for (let j = 0; j < n; j++) memory[at + i * wide + j] = c[row + j];
-    }
+  /** Rows `from` to `from + count` of a block into the kernels' memory, whose rows are `wide` long.
+   * @param {Float32Array} memory @param {number} at @param {number} wide @param {Block} block @param {number} from
+   * @param {number} count @param {number} n */
+  function bring(memory, at, wide, { data, at: first, stride }, from, count, n) {
+    let source = first + from * stride;
+    if (wide === n && stride === n) return memory.set(data.subarray(source, source + count * n), at);
+    for (let i = 0; i < count; i++, source += stride, at += wide)
+      for (let j = 0; j < n; j++) memory[at + j] = data[source + j];
+  }
+
+  /** And back. @type {typeof bring} */
+  function fetch(memory, at, wide, { data, at: first, stride }, from, count, n) {
+    let target = first + from * stride;
+    if (wide === n && stride === n) return data.set(memory.subarray(at, at + count * n), target);
+    for (let i = 0; i < count; i++, target += stride, at += wide)
+      for (let j = 0; j < n; j++) data[target + j] = memory[at + j];
   }
 
   const up = (/** @type {number} */ value, /** @type {number} */ to) => Math.ceil(value / to) * to;
 
-  /** @type {(turned: boolean) => Product} */
-  const byRows =
-    (turned) =>
-    (c, a, b, m, n, k, add = false) => {
-      const wide = up(n, columns);
-      const most = up(Math.min(m, ROWS_AT_ONCE), rows);
-      const bAt = most * k;
-      const cAt = bAt + wide * k;
-      const memory = reserve(cAt + most * wide);
-      pack(memory, bAt, b, n, k, 0, k, turned);
-      for (let from = 0; from < m; from += most) {
-        const count = Math.min(most, m - from);
-        memory.set(a.subarray(from * k, (from + count) * k), 0);
-        if (add) move(memory, cAt, wide, c, from, count, n, false);
-        else memory.fill(0, cAt, cAt + up(count, rows) * wide);
-        gemm(0, 4 * bAt, 4 * cAt, count, wide, k, 4 * k, 4, 4 * wide);
-        move(memory, cAt, wide, c, from, count, n, true);
-      }
-    };
+  /** @param {Block} c @param {Block} a @param {Block} b @param {number} m @param {number} n @param {number} k
+   * @param {boolean} add @param {boolean} turned */
+  function byRows(c, a, b, m, n, k, add, turned) {
+    const wide = up(n, columns);
+    const most = up(Math.min(m, ROWS_AT_ONCE), rows);
+    const bAt = most * k;
+    const cAt = bAt + wide * k;
+    const memory = reserve(cAt + most * wide);
+    pack(memory, bAt, b, n, 0, k, turned);
+    for (let from = 0; from < m; from += most) {
+      const count = Math.min(most, m - from);
+      bring(memory, 0, k, a, from, count, k);
+      if (add) bring(memory, cAt, wide, c, from, count, n);
+      else memory.fill(0, cAt, cAt + up(count, rows) * wide);
+      gemm(0, 4 * bAt, 4 * cAt, count, wide, k, 4 * k, 4, 4 * wide);
+      fetch(memory, cAt, wide, c, from, count, n);
+    }
+  }
 
-  /** @type {Product} */
-  function tn(c, a, b, m, n, k, add = false) {
+  /** @param {Block} c @param {Block} a @param {Block} b @param {number} m @param {number} n @param {number} k
+   * @param {boolean} add */
+  function byDepth(c, a, b, m, n, k, add) {
     const wide = up(n, columns);
     const most = Math.min(k, DEPTH_AT_ONCE);
     const bAt = most * m + rows; // the last rows of a tile may read a little beyond A
     const cAt = bAt + wide * most;
     const memory = reserve(cAt + up(m, rows) * wide);
-    if (add) move(memory, cAt, wide, c, 0, m, n, false);
+    if (add) bring(memory, cAt, wide, c, 0, m, n);
     else memory.fill(0, cAt, cAt + m * wide);
     for (let from = 0; from < k; from += most) {
       const depth = Math.min(most, k - from);
-      memory.set(a.subarray(from * m, (from + depth) * m), 0);
-      pack(memory, bAt, b, n, k, from, depth, false);
+      bring(memory, 0, m, a, from, depth, m);
+      pack(memory, bAt, b, n, from, depth, false);
       gemm(0, 4 * bAt, 4 * cAt, m, wide, depth, 4, 4 * m, 4 * wide);
     }
-    move(memory, cAt, wide, c, 0, m, n, true);
+    fetch(memory, cAt, wide, c, 0, m, n);
   }
 
-  /** One row or a few against many columns: reading B once is all the work, so it is not copied.
-   * @type {Product} */
-  function ntThin(c, a, b, m, n, k, add = false) {
-    for (let i = 0; i < m; i++)
-      for (let j = 0; j < n; j++) {
-        let s0 = 0, s1 = 0, s2 = 0, s3 = 0; // prettier-ignore
-        let p = i * k;
-        let q = j * k;
-        const end = p + k - 3;
-        for (; p < end; p += 4, q += 4) {
-          s0 += a[p] * b[q];
-          s1 += a[p + 1] * b[q + 1];
-          s2 += a[p + 2] * b[q + 2];
-          s3 += a[p + 3] * b[q + 3];
-        }
-        for (; p < end + 3; p++, q++) s0 += a[p] * b[q];
-        const sum = s0 + s1 + (s2 + s3);
-        c[i * n + j] = add ? c[i * n + j] + sum : sum;
-      }
-  }
-
-  const ntWide = byRows(true);
   return {
     wasm: inner.kind !== "plain",
     kind: inner.kind,
-    nt: (c, a, b, m, n, k, add) => (m < 3 ? ntThin : ntWide)(c, a, b, m, n, k, add),
-    nn: byRows(false),
-    tn,
+    silu: inner.silu,
+    nt(c, a, b, m, n, k, add = false) {
+      if (m < 3) ntThin(block(c, n), block(a, k), block(b, k), m, n, k, add);
+      else byRows(block(c, n), block(a, k), block(b, k), m, n, k, add, true);
+    },
+    nn: (c, a, b, m, n, k, add = false) => byRows(block(c, n), block(a, k), block(b, n), m, n, k, add, false),
+    tn(c, a, b, m, n, k, add = false) {
+      if (4 * m >= n) return byDepth(block(c, n), block(a, m), block(b, n), m, n, k, add);
+      // A thin: packing it is less work than packing B, so Cᵀ = Bᵀ A is what is computed.
+      const turned = new Float32Array(n * m);
+      byDepth(block(turned, m), block(b, n), block(a, m), n, m, k, false);
+      const { data, at, stride } = block(c, n);
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) {
+          const to = at + i * stride + j;
+          data[to] = (add ? data[to] : 0) + turned[j * m + i];
+        }
+    },
   };
+}
+
+/** @param {Float32Array | Block} matrix @param {number} stride of one that is whole @returns {Block} */
+const block = (matrix, stride) => (matrix instanceof Float32Array ? { data: matrix, at: 0, stride } : matrix);
+
+/** One row or two against many columns: reading B once is all the work, so it is not copied.
+ * @param {Block} c @param {Block} a @param {Block} b @param {number} m @param {number} n @param {number} k
+ * @param {boolean} add */
+function ntThin(c, a, b, m, n, k, add) {
+  const [x, y] = [a.data, b.data];
+  for (let i = 0; i < m; i++)
+    for (let j = 0; j < n; j++) {
+      let s0 = 0, s1 = 0, s2 = 0, s3 = 0; // prettier-ignore
+      let p = a.at + i * a.stride;
+      let q = b.at + j * b.stride;
+      const end = p + k;
+      for (; p + 3 < end; p += 4, q += 4) {
+        s0 += x[p] * y[q];
+        s1 += x[p + 1] * y[q + 1];
+        s2 += x[p + 2] * y[q + 2];
+        s3 += x[p + 3] * y[q + 3];
+      }
+      for (; p < end; p++, q++) s0 += x[p] * y[q];
+      const at = c.at + i * c.stride + j;
+      c.data[at] = (add ? c.data[at] : 0) + (s0 + s1 + (s2 + s3));
+    }
 }
 
 /** The inner loop in WebAssembly; null where it cannot run (no SIMD, or a policy that forbids it).
@@ -174,22 +205,36 @@ function wasmInner(relaxed) {
   try {
     const rows = relaxed ? 6 : 4;
     const memory = new WebAssembly.Memory({ initial: 16 });
-    const module = new WebAssembly.Module(/** @type {BufferSource} */ (gemmBytes(rows, relaxed)));
+    const module = new WebAssembly.Module(/** @type {BufferSource} */ (kernelBytes(rows, relaxed)));
     const instance = new WebAssembly.Instance(module, { page: { memory } });
+    const wasmSilu = /** @type {(...values: number[]) => void} */ (instance.exports.silu);
     let view = new Float32Array(memory.buffer);
+    const reserve = (/** @type {number} */ floats) => {
+      const missing = 4 * floats + 64 - memory.buffer.byteLength;
+      if (missing > 0) {
+        memory.grow(Math.ceil(missing / 65536));
+        view = new Float32Array(memory.buffer);
+      }
+      return view;
+    };
     return {
       kind: relaxed ? "relaxed" : "simd",
       rows,
       columns: 8,
       gemm: /** @type {Gemm} */ (instance.exports.gemm),
-      reserve(floats) {
-        const missing = 4 * floats + 64 - memory.buffer.byteLength;
-        if (missing > 0) {
-          memory.grow(Math.ceil(missing / 65536));
-          view = new Float32Array(memory.buffer);
+      silu(gate, up, sigmoid, active) {
+        const most = SILU_AT_ONCE;
+        const memory = reserve(4 * most);
+        for (let from = 0; from < gate.length; from += most) {
+          const to = Math.min(gate.length, from + most);
+          memory.set(gate.subarray(from, to), 0);
+          memory.set(up.subarray(from, to), most);
+          wasmSilu(0, 4 * most, 8 * most, 12 * most, to - from);
+          sigmoid.set(memory.subarray(2 * most, 2 * most + to - from), from);
+          active.set(memory.subarray(3 * most, 3 * most + to - from), from);
         }
-        return view;
       },
+      reserve,
     };
   } catch {
     return null;
@@ -259,6 +304,12 @@ function plainInner() {
     rows: 4,
     columns: 4,
     gemm,
+    silu(gate, up, sigmoid, active) {
+      for (let i = 0; i < gate.length; i++) {
+        sigmoid[i] = 1 / (1 + Math.exp(-gate[i]));
+        active[i] = gate[i] * sigmoid[i] * up[i];
+      }
+    },
     reserve(floats) {
       if (floats + 16 > view.length) view = new Float32Array(2 * floats + 16);
       return view;
