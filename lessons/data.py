@@ -233,14 +233,14 @@ def share(run):
     return 100 * float(new_skill(run).iloc[-1])
 
 
-def compare(a, b):
+def gain(a, b):
     """By how many points a is better than b, and between which values other questions would put it (95 %)."""
     low, high = (100 * end for end in newcombe(share(a) / 100 * n, n, share(b) / 100 * n, n))
     return share(a) - share(b), low, high
 
 
 # %%
-gained, low, high = compare(masked, unmasked)
+gained, low, high = gain(masked, unmasked)
 which_mask.reveal(
     "prompt masked"
     if low > 0
@@ -285,7 +285,7 @@ which_records = predict(
 # %%
 clean = [train(f"clean-{size}", order[:size]) for size in sizes[:2]] + [masked]
 noisy = [train(f"noisy-{size}", with_wrong_answers(order[:size], WRONG, seed=1)) for size in sizes[1:]]
-gained, low, high = compare(clean[1], noisy[1])
+gained, low, high = gain(clean[1], noisy[1])
 which_records.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if high < 0 else UNSEEN)
 show(f"Clean third minus noisy whole: {gained:+.1f} points; other questions: {low:+.0f} to {high:+.0f} (95 %)")
 shown = pd.DataFrame.from_dict(
@@ -317,7 +317,7 @@ which_step_up = predict(
 
 # %%
 show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), name="learning-curve")
-first, second = compare(clean[1], clean[0]), compare(clean[2], clean[1])
+first, second = gain(clean[1], clean[0]), gain(clean[2], clean[1])
 shown_any = first[1] > 0 or second[1] > 0
 which_step_up.reveal(
     NEITHER if not shown_any

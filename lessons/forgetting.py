@@ -196,7 +196,7 @@ show(plots.plot_plane(list(runs.values()), labels=list(runs), level=LEVEL), name
 # %%
 
 
-def compared(name, other):
+def beside(name, other):
     if name not in kept or other not in kept:
         return f"{name} beside {other}: no comparison, one of them did not reach {LEVEL:.0%}."
     points = 100 * (kept[name] - kept[other])
@@ -211,11 +211,11 @@ if "LoRA" in kept:
     show(f"Stopping LoRA at {LEVEL:.0%}, and not at its end: {early:+.0f} points of the old skills.")
 else:
     show(f"LoRA did not reach {LEVEL:.0%}, so there was nothing to stop early.")
-show(compared("LoRA, half the rate", "LoRA"))
-show(compared("LoRA, a quarter is old data", "LoRA"))
-show(compared("LoRA, half is old data", "LoRA"))
-show(compared("full, a quarter is old data", "full"))
-show(compared("LoRA", "full"))
+show(beside("LoRA, half the rate", "LoRA"))
+show(beside("LoRA, a quarter is old data", "LoRA"))
+show(beside("LoRA, half is old data", "LoRA"))
+show(beside("full, a quarter is old data", "full"))
+show(beside("LoRA", "full"))
 
 # %% [markdown]
 # ## The exact remedy

@@ -399,7 +399,7 @@ def final_loss(run):
     return float(final_losses([run]).loss[0])
 
 
-def compared(runs, first):
+def ranked(runs, first):
     """A table of runs by name, best first."""
     rows = [
         {first: name, "trained weights": one.info["model"]["trainable"], "loss": final_loss(one)}
@@ -422,7 +422,7 @@ best_rank = predict(
 
 # %%
 by_rank = {r: short_run(f"r{r}", LoRA(r=r, alpha=2 * r)) for r in RANKS}
-table = compared(by_rank, "r")
+table = ranked(by_rank, "r")
 best = table.r[0]
 best_rank.reveal("the lowest" if best == RANKS[0] else "the highest" if best == RANKS[-1] else "one between")
 show(table)
@@ -474,7 +474,7 @@ by_target = {
     if names and not QUICK
 }
 by_target["all"] = by_rank[RANK]
-show(compared(by_target, "adapters on"))
+show(ranked(by_target, "adapters on"))
 
 # %% [markdown]
 # ### Dropout
@@ -485,7 +485,7 @@ show(compared(by_target, "adapters on"))
 DROPOUT = 0.2
 dropped = short_run("dropout", replace(MAIN, dropout=DROPOUT))
 without, withit = final_loss(by_rank[RANK]), final_loss(dropped)
-show(compared({"0": by_rank[RANK], f"{DROPOUT:g}": dropped}, "dropout"))
+show(ranked({"0": by_rank[RANK], f"{DROPOUT:g}": dropped}, "dropout"))
 show(
     f"In this run of {SHORT} steps, dropout {DROPOUT:g} ended {abs(withit - without):.3f} nats "
     f"{'lower' if withit < without else 'higher'}."

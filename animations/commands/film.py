@@ -2,14 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from animations.studio.films import check_film, films, scene_names
 from engine.commands import Command
 from engine.errors import InputError
-
-if TYPE_CHECKING:
-    from engine.run.run import Run
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -43,7 +39,6 @@ def run(chosen: Namespace) -> None:
     for film in names:  # an unknown name, or a missing Manim, is said before anything is made
         check_film(film)
     from animations.studio.scenes import NotShown, get_film
-    from engine.run.run import Run
     from visualize.theme import PALETTES
 
     for film in names:
@@ -52,24 +47,25 @@ def run(chosen: Namespace) -> None:
         raise InputError(f"-o names one file, but {len(names)} films are to be made; leave it out")
     if chosen.theme not in PALETTES:
         raise InputError(f"no theme called {chosen.theme!r}; there are {', '.join(PALETTES)}")
-    shown = Run.load(chosen.run) if chosen.run else None
     for film in names:
         try:
-            print(_made(film, shown, chosen))
+            print(_made(film, chosen))
         except NotShown as error:
             if "all" not in chosen.films:
                 raise
             print(f"left out: {error}")
 
 
-def _made(film: str, shown: "Run | None", chosen: Namespace) -> str:
+def _made(film: str, chosen: Namespace) -> str:
     from animations.studio.render import preview, render_film
 
     scenes = chosen.scenes
     if chosen.preview:
-        return f"The contact sheet lies in {preview(film, shown, chosen.out, chosen.theme, scenes)}"
+        return f"The contact sheet lies in {preview(film, chosen.run, chosen.out, chosen.theme, scenes)}"
     out = chosen.out or Path("films") / f"{film}.{chosen.format}"
-    made = render_film(film, shown, out, quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=scenes)
+    made = render_film(
+        film, chosen.run, out, quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=scenes
+    )
     return f"The film lies in {made}, its captions in {made.with_suffix('.srt')}"
 
 

@@ -16,10 +16,9 @@ def options(parser: ArgumentParser) -> None:
 
 def run(chosen: Namespace) -> None:
     from animations.studio.slides import make_slides
-    from engine.run.run import Run
 
     made = make_slides(
-        chosen.film, Run.load(chosen.run) if chosen.run else None, chosen.out, beats=chosen.beats,
+        chosen.film, chosen.run, chosen.out, beats=chosen.beats,
         quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
     )  # fmt: skip
     print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")

@@ -4,7 +4,6 @@ The key of a scene is a digest of its own source and of all that it imports (not
 every file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -14,13 +13,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from animations.studio.code import ROOT, digest_of, reached, source_without
 from animations.studio.join import Rendered
 from engine.errors import InputError
 from engine.run.base import base_folder
 from engine.run.format import write_text
 from engine.run.run import Run
 
-OURS = ("animations", "engine", "visualize")
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
 
 
@@ -31,13 +30,9 @@ def folder() -> Path:
 def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], settings: dict[str, str]) -> str:
     """The digest of everything that a scene is made of. scenes: all of its film's, to leave the others out."""
     digest = hashlib.sha256(json.dumps([film, scene, settings, _versions()]).encode())
-    own = Path(__file__).parents[1] / f"{film}.py"
-    tree = ast.parse(own.read_bytes())
-    others = set(scenes) - {scene}
-    tree.body = [node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name in others)]
-    digest.update(ast.unparse(tree).encode())  # so comments and layout do not count
-    for file in sorted(drawn_with(film) - {own}):
-        digest.update(file.read_bytes())
+    own = ROOT / "animations" / f"{film}.py"
+    digest.update(source_without(own, set(scenes) - {scene}).encode())
+    digest.update(digest_of(drawn_with(film) - {own}))
     for name, run in sorted(runs.items()):
         digest.update(f"{name} {run.name}".encode())
         for file in _files(run):
@@ -53,37 +48,13 @@ def _content(file: Path, size: int, changed: int) -> bytes:
         return hashlib.file_digest(opened, "sha256").digest()
 
 
-def _file(module: str) -> Path | None:
-    """Where a module of ours lies; None for others' modules, and for names that are no module."""
-    path = Path(__file__).parents[2].joinpath(*module.split("."))
-    found = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
-    return found[0] if found and module.split(".")[0] in OURS else None
-
-
 def drawn_with(film: str) -> set[Path]:
-    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder."""
-    todo, found = [f"animations.{film}", "animations.studio.camera", "animations.studio.encode"], set[Path]()
-    while todo:
-        name = todo.pop()
-        file = _file(name)
-        # How the films' own runs are made is left out: what the run at hand holds, counts.
-        if file is None or file in found or name == "animations.studio.runs":
-            continue
-        found.add(file)
-        todo += _imported(file)
-    return found
+    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder.
 
-
-@cache
-def _imported(file: Path) -> list[str]:
-    """The modules that a file imports when it is loaded, and names that may be one."""
-    names = []
-    for node in ast.parse(file.read_bytes()).body:
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+    How the films' own runs are made is left out: what the run at hand holds, counts.
+    """
+    modules = [f"animations.{film}", "animations.studio.camera", "animations.studio.encode"]
+    return reached(modules, besides=frozenset({"animations.studio.runs"}))
 
 
 def _files(run: Run) -> list[Path]:

@@ -1,10 +1,14 @@
-"""Where does a film keep what it measured of its runs? Beside them, until a run or a question changes."""
+"""Where does a film keep what it measured of its runs? Beside them, until a run, a question or the code changes."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from animations.studio.code import digest_of, imported, reached, source_without
 from animations.studio.runs import alone, folder_of
 from engine.run.format import write_json
 from engine.run.run import Run
@@ -13,9 +17,12 @@ from engine.run.run import Run
 def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: Any) -> Any:
     """What `make()` gives, as plain JSON: measured once for these runs and these questions, then read.
 
+    Measured again when the code that measures has changed: what stands in `make`'s file beside the scenes, and all of
+    `engine` that this file loads.
     Of several processes that want it at once, one measures and the others wait.
     """
     digest = hashlib.sha256(json.dumps([name, asked], sort_keys=True).encode())
+    digest.update(_measured_with(Path(make.__code__.co_filename)))
     for run in runs:
         digest.update((run.path / "run.json").read_bytes())
     file = folder_of("measures") / f"{name}-{digest.hexdigest()[:16]}.json"
@@ -23,3 +30,11 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
         if not file.exists():
             write_json(file, make())
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+@cache
+def _measured_with(file: Path) -> bytes:
+    """A digest of the code behind a film's measurements."""
+    scenes = {node.name for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.ClassDef) and node.bases}
+    engine = reached((name for name in imported(file, lazily=True) if name.startswith("engine.")), lazily=True)
+    return hashlib.sha256(source_without(file, scenes).encode() + digest_of(engine)).digest()

@@ -12,15 +12,15 @@ from typing import Any
 
 from animations.studio.films import films
 from animations.studio.render import render_film
-from animations.studio.scenes import get_film, show_runs
+from animations.studio.runs import opened
+from animations.studio.scenes import Given, get_film, show_runs
 from engine.errors import InputError
-from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
 
 
 def show_film(
     film: str,
-    run: Run | None = None,
+    run: Given | None = None,
     *,
     quality: str = "720p30",
     theme: Theme = "dark",
@@ -30,21 +30,21 @@ def show_film(
 ) -> Any:
     """A film of `run` inside a notebook: rendered (or found in the cache), embedded, and kept in `films/`.
 
-    run: by default the film's own, made when first needed. width: in the page's pixels. options: others of
-    `render_film`. Raises InputError as that does, and where there is no IPython.
+    run: a Run or its folder; by default the film's own, made when first needed. width: in the page's pixels. options:
+    others of `render_film`. Raises InputError as that does, and where there is no IPython.
     """
     try:
         from IPython.display import Image, Video
     except ModuleNotFoundError:
         raise InputError("show_film is for notebooks; install them with: pip install -e '.[notebook]'") from None
-    out = Path(options.pop("out", None) or Path("films") / f"{film}{'-' + run.name if run else ''}.mp4")
+    out = Path(options.pop("out", None) or Path("films") / f"{film}{f'-{opened(run).name}' if run else ''}.mp4")
     made = render_film(film, run, out, quality=quality, theme=theme, scenes=scenes, **options)
     if made.suffix == ".gif":
         return Image(made.read_bytes(), format="gif", width=width)
     return Video(str(made), embed=True, mimetype=f"video/{made.suffix[1:]}", html_attributes=f"controls width={width}")
 
 
-def use_runs(theme: Theme = "dark", **runs: Run) -> None:
+def use_runs(theme: Theme = "dark", **runs: Given) -> None:
     """From now on, scenes that `%manim` renders show these runs, by the films' names for them, and are embedded.
 
     A film's own run stands for a name that is not given. Raises InputError for an unknown theme or without Manim.

@@ -6,10 +6,12 @@ from a cache. A scene that fails is named, and no half film is left.
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from animations.studio.scenes import (
+    Given,
     chosen_scenes,
     get_film,
     render_scenes,
@@ -17,7 +19,6 @@ from animations.studio.scenes import (
     showing,
 )
 from engine.errors import InputError
-from engine.run.run import Run
 from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
@@ -25,10 +26,10 @@ FORMATS = ("mp4", "webm", "gif")
 
 def render_film(
     film: str,
-    run: Run | None = None,
+    run: Given | None = None,
     out: str | Path | None = None,
     *,
-    others: dict[str, Run] | None = None,
+    others: Mapping[str, Given] | None = None,
     quality: str = "720p30",
     theme: Theme = "dark",
     jobs: int | None = None,
@@ -37,9 +38,9 @@ def render_film(
 ) -> Path:
     """Render a film of `run` to `out` (.mp4, .webm or .gif), captions and thumbnail beside it; returns the file's path.
 
-    run: by default the film's own, made when first needed. out: by default films/FILM.mp4. others: what it shows beside
-    it, by the film's names for them. scenes: only these, in the film's order. Raises InputError for unknown names,
-    where Manim is missing, or, naming the scene, when one fails; then nothing is left behind.
+    run: a Run or its folder; by default the film's own, made when first needed. out: by default films/FILM.mp4. others:
+    what it shows beside it, by the film's names for them. scenes: only these, in the film's order. Raises InputError
+    for unknown names, where Manim is missing, or, naming the scene, when one fails; then nothing is left behind.
     """
     get_film(film)  # an unknown name is said before a folder is made
     out = writable(Path(out or Path("films") / f"{film}.mp4"), FORMATS)
@@ -78,7 +79,7 @@ def _finish(parts: list[Any], out: Path, title: str, folder: str) -> None:
     write_thumbnail(video, parts, out.with_suffix(".png"))
 
 
-def preview(film: str, run: Run | None, out: Path | None, theme: Theme, scenes: list[str] | None) -> Path:
+def preview(film: str, run: Given | None, out: Path | None, theme: Theme, scenes: list[str] | None) -> Path:
     """A contact sheet of the film, or of some of its scenes: the end of every beat."""
     chosen = chosen_scenes(film, scenes)
     out = writable(out or Path("films") / f"{film}-preview.png", ("png",))

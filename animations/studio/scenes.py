@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from animations.studio.films import check_film, scene_names
-from animations.studio.runs import film_run
+from animations.studio.runs import film_run, opened
 from engine.errors import InputError
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
@@ -26,6 +26,9 @@ from visualize.theme import PALETTES, Theme
 SECONDS_A_SCENE = 900  # a worker that takes longer hangs
 SECONDS_GUESSED = 12.0  # a scene's length, for the time left, until it has once been rendered
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s of film [{elapsed}, {remaining} left]"
+
+
+Given = Run | str | Path  # a Run, or the folder that it lies in
 
 
 class NotShown(InputError):
@@ -66,13 +69,14 @@ def chosen_scenes(film: str, scenes: list[str] | None) -> list[str]:
     return [name for name in every if not scenes or name in scenes]
 
 
-def runs_of(film: str, run: Run | None, others: dict[str, Run] | None, chosen: list[str]) -> dict[str, Run]:
-    """The runs that these scenes show, by the names that the film has for them.
+def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, chosen: list[str]) -> dict[str, Run]:
+    """The runs that these scenes show, by the names that the film has for them. Each is given as a Run or its folder.
 
     What is not given is the film's own run, made now if need be; beside a run of another base model there is none.
     Raises NotShown for a run that the film cannot show.
     """
-    module, given = get_film(film), others or {}
+    module, given = get_film(film), {name: opened(other) for name, other in (others or {}).items()}
+    run = None if run is None else opened(run)
     scenes = [scene for scene in module.SCENES if scene.__name__ in chosen]
     shown: dict[str, Run] = {}
     for name in dict.fromkeys(scene.shows for scene in scenes):
@@ -90,7 +94,7 @@ def runs_of(film: str, run: Run | None, others: dict[str, Run] | None, chosen: l
 
 
 @contextmanager
-def showing(runs: Mapping[str, Run | str], theme: Theme | None = None) -> Iterator[None]:
+def showing(runs: Mapping[str, Given], theme: Theme | None = None) -> Iterator[None]:
     """Scenes show these runs (or the runs in these folders), by the films' names for them, in this theme."""
     before = {name: os.environ.get(name) for name in ("GLASSTUNE_FILM_RUNS", "GLASSTUNE_THEME")}
     show_runs(runs, theme)
@@ -101,9 +105,9 @@ def showing(runs: Mapping[str, Run | str], theme: Theme | None = None) -> Iterat
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def show_runs(runs: Mapping[str, Run | str], theme: Theme | None = None) -> None:
+def show_runs(runs: Mapping[str, Given], theme: Theme | None = None) -> None:
     """As `showing`, from now on."""
-    folders = {name: run if isinstance(run, str) else str(run.path.resolve()) for name, run in runs.items()}
+    folders = {name: str((run.path if isinstance(run, Run) else Path(run)).resolve()) for name, run in runs.items()}
     os.environ["GLASSTUNE_FILM_RUNS"] = json.dumps(folders)
     if theme:
         os.environ["GLASSTUNE_THEME"] = theme
@@ -139,11 +143,11 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
 
 def render_scenes(
     film: str,
-    run: Run | None,
+    run: Given | None,
     folder: Path,
     suffix: str = ".mp4",
     *,
-    others: dict[str, Run] | None = None,
+    others: Mapping[str, Given] | None = None,
     quality: str = "1080p30",
     theme: Theme = "dark",
     jobs: int | None = None,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from animations.studio.render import writable
-from animations.studio.scenes import get_film, render_scenes
+from animations.studio.scenes import Given, get_film, render_scenes
 from engine.run.format import write_text
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
@@ -23,12 +23,13 @@ FOLDER = Path(__file__).parent
 
 
 def make_slides(
-    film: str, run: Run | None = None, out: str | Path | None = None, *, beats: bool = False, **options: Any
+    film: str, run: Given | None = None, out: str | Path | None = None, *, beats: bool = False, **options: Any
 ) -> Path:
     """Write a film as slides, one a scene, to `out` (by default films/FILM.html); returns the file's path.
 
-    beats: wait for the speaker after every caption, not only after every scene. options: others, quality, theme, jobs,
-    scenes and progress, as `animations.studio.render.render_film` has them. Raises InputError as that does.
+    run: a Run or its folder. beats: wait for the speaker after every caption, not only after every scene. options:
+    others, quality, theme, jobs, scenes and progress, as `animations.studio.render.render_film` has them. Raises
+    InputError as that does.
     """
     module = get_film(film)
     out = writable(Path(out or Path("films") / f"{film}.html"), ("html",))

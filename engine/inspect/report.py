@@ -166,7 +166,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
 # --- two runs ----------------------------------------------------------------------------------------
 
 
-def compare(run: Run, other: Run) -> pd.DataFrame:
+def matrix_by_matrix(run: Run, other: Run) -> pd.DataFrame:
     """Do two runs change the same things, the same way? One row a module of both, the most alike first.
 
     overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1;
@@ -190,7 +190,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
 
 
 def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:
-    frame = compare(run, other)
+    frame = matrix_by_matrix(run, other)
     table = Table("", "overlap, in", "chance", "overlap, out", "cosine", title="Do they go the same way?",
                   title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
     for name, row in frame.head(top).iterrows():

@@ -71,7 +71,7 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
     }
 
 
-def compare(run: Run, again: Run) -> Agreement:
+def agreement(run: Run, again: Run) -> Agreement:
     """Every record and every capture of a run beside those of its repetition."""
     found = Agreement(changed=_changed(run.info))
     for name in RECORDS:
@@ -126,7 +126,7 @@ def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = T
     threads = torch.get_num_threads()
     torch.set_num_threads(run.info["host"]["threads"])
     try:
-        return compare(run, finetune(out=out, progress=progress, save=False, **told))
+        return agreement(run, finetune(out=out, progress=progress, save=False, **told))
     finally:
         torch.set_num_threads(threads)
 

@@ -164,15 +164,18 @@ class Walk:
         if cell.kind == "markdown":
             self.console.print(Markdown(cell.text), "")
             return
+        if HIDDEN in cell.tags:
+            with self.console.status("loading ..."):
+                self._run(cell)
+            return
         if cell.kind == "answer":
             ask_in_terminal(cell.text, self.namespace)
         else:
-            if HIDDEN not in cell.tags and (code := shown(cell.text)):
+            if code := shown(cell.text):
                 look: dict[str, Any] = {"theme": "ansi_dark", "background_color": "default", "padding": (0, 2)}
                 self.console.print(Syntax(code, "python", word_wrap=True, **look), "")
             self._run(cell)
-        if HIDDEN not in cell.tags:
-            self.console.print("")
+        self.console.print("")
 
     def _run(self, cell: Cell) -> None:
         code = compile("\n" * (cell.line - 1) + cell.text, str(self.path), "exec")

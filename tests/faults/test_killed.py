@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from engine.rerun import main
-from engine.training.rerun import compare, rerun, sentences
+from engine.training.rerun import agreement, rerun, sentences
 from glasstune import Full, InputError, LoRA, Run, finetune
 
 KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))
@@ -95,7 +95,7 @@ def test_killed_at_random_instants_it_opens_and_goes_on_to_the_same_weights(meth
             if kills >= KILLS // 2:
                 break
         finish(out, method)
-        found = compare(whole, Run.load(out))
+        found = agreement(whole, Run.load(out))
         assert not found.different, found
         assert not (out / "checkpoints").exists() and (out / ("adapter" if method == "lora" else "model")).is_dir()
         name = "adapter/adapter_model.safetensors" if method == "lora" else "model/model.safetensors"
@@ -153,7 +153,7 @@ def test_a_run_is_repeated_from_its_own_record(tmp_path, capsys):
     assert "It agrees" in capsys.readouterr().out
     other = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "other", steps=4, skills=1, batch_size=4,
                      every={0: 1, 2: 2}, seed=4, progress=False)  # fmt: skip
-    found = compare(run, other)
+    found = agreement(run, other)
     assert "captures/step-000004.safetensors" in found.different and found.furthest[0] > 0
     assert any("apart" in line for line in sentences(found))
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.inspect.__main__ import main
 from engine.inspect.diagnose import diagnose
-from engine.inspect.report import compare, modules_table, open_two, summary
+from engine.inspect.report import matrix_by_matrix, modules_table, open_two, summary
 from engine.measure import effective_rank, norm, relative_norm, singular_values
 from glasstune import InputError, Run
 from tests.engine.small import save_adapter, save_base, small_model
@@ -136,12 +136,12 @@ def test_the_summary_says_what_was_trained(adapter):
 
 def test_comparing_a_run_with_itself_and_with_another(adapter, base, tmp_path):
     run = Run.from_adapter(adapter)
-    same = compare(run, run)
+    same = matrix_by_matrix(run, run)
     np.testing.assert_allclose(same[["overlap_in", "overlap_out", "cosine"]], 1, atol=1e-3)
     shutil.copytree(adapter, tmp_path / "other")
     torch.manual_seed(9)
     change(tmp_path / "other", lambda name, value: torch.randn_like(value))
-    other = compare(run, Run.from_adapter(tmp_path / "other"))
+    other = matrix_by_matrix(run, Run.from_adapter(tmp_path / "other"))
     assert len(other) == 4 and list(other["chance"]) == [4 / 32] * 4
     assert other["overlap_in"].mean() == pytest.approx(4 / 32, abs=0.08), "strangers overlap as chance has it"
 
@@ -189,7 +189,7 @@ def test_a_whole_model_alone_asks_for_its_base(base, capsys):
 def test_two_that_share_nothing(adapter, tmp_path):
     bert = save_adapter(tmp_path / "b", save_base(tmp_path / "bert", "bert"), "bert", target_modules=["query"])[1]
     with pytest.raises(InputError, match="changed no matrix of the same name and size"):
-        compare(Run.from_adapter(adapter), Run.from_adapter(bert))
+        matrix_by_matrix(Run.from_adapter(adapter), Run.from_adapter(bert))
 
 
 def test_a_narrow_terminal_cuts_nothing_that_matters(adapter):
