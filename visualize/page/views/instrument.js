@@ -1,0 +1,91 @@
+// How is the adapter played? Its strength, its layers and modules one by one, and a second adapter mixed in.
+
+import { fill, h, number } from "../dom.js";
+import { layerOf, partOf } from "../layout.js";
+import { valueAt } from "../run.js";
+import { follow } from "./follow.js";
+
+/** @param {import("../app.js").Page} page */
+export function makeInstrument(page) {
+  const { state } = page;
+  const strength = h("input", { type: "range", id: "strength", min: -1, max: 2, step: 0.05, list: "strengths", oninput: () => state.set({ strength: Number(strength.value) }) });
+  const amount = h("output", { for: "strength" });
+  const mix = h("input", { type: "range", id: "mix", min: 0, max: 1, step: 0.05, oninput: () => setMix(Number(mix.value)) });
+  const share = h("output", { for: "mix" });
+  const mixing = h("label", { class: "dial", for: "mix" }, h("span", {}, "mix in "), h("b", {}), mix, share);
+  const grid = h("div", { class: "modules", role: "group", "aria-label": "Layers and modules, on or off" });
+  const reset = h("button", { type: "button", class: "quiet", onclick: () => state.set({ strength: 1, off: [], minus: {}, parts: [], mix: 0, other: -1 }) }, "all as trained");
+  const element = h(
+    "section",
+    { class: "panel instrument", "aria-label": "The change as an instrument" },
+    h("h2", {}, "Play it"),
+    h("p", { class: "what" }, page.live ? "Every answer on this page is computed again as you turn these." : "No model runs in this page: these change the pictures alone."),
+    h("label", { class: "dial", for: "strength" }, h("span", {}, "strength"), strength, amount),
+    h("div", { class: "dialmarks", "aria-hidden": "true" }, ["−1", "0 the base", "1 as trained", "2"].map((text) => h("span", {}, text))),
+    mixing,
+    h("h3", {}, "layers and modules"),
+    grid,
+    reset,
+  );
+
+  /** @param {number} value */
+  function setMix(value) {
+    const at = page.runs.indexOf(page.run);
+    state.set({ mix: value, other: page.runs.findIndex((_, index) => index !== at) });
+  }
+  /** @param {string[]} names @param {boolean} on */
+  function turn(names, on) {
+    const off = new Set(state.get("off"));
+    for (const name of names) on ? off.delete(name) : off.add(name);
+    state.set({ off: [...off] });
+  }
+  /** @param {string[]} names */
+  const toggle = (names) => turn(names, names.every((name) => state.get("off").includes(name)));
+
+  function build() {
+    const { run } = page;
+    const parts = [...new Set(run.modules.filter((one) => layerOf(one.name) !== null).map((one) => partOf(one.name)))];
+    const layers = [...new Set(run.modules.map((one) => layerOf(one.name)))].sort((a, b) => (a ?? 1e9) - (b ?? 1e9));
+    const named = (/** @type {(one: any) => boolean} */ which) => run.modules.filter(which).map((one) => one.name);
+    const cell = (/** @type {any} */ module) =>
+      h("td", {}, h("button", { type: "button", class: "cell", "data-module": module.name, onclick: () => toggle([module.name]), onfocus: () => state.set({ module: module.name }), onpointerenter: () => module.shape.length === 2 && state.set({ hovered: module.name }) })); // prettier-ignore
+    const head = h("tr", {}, h("td", {}), parts.map((part) => h("th", { scope: "col" }, h("button", { type: "button", class: "all", title: `every ${part}`, onclick: () => toggle(named((one) => layerOf(one.name) !== null && partOf(one.name) === part)) }, part)))); // prettier-ignore
+    const rows = layers.map((layer) => {
+      const inside = run.modules.filter((one) => layerOf(one.name) === layer);
+      const title = layer === null ? "outside" : `layer ${layer}`;
+      const cells = layer === null ? inside.map(cell) : parts.map((part) => { const one = inside.find((module) => partOf(module.name) === part); return one ? cell(one) : h("td", {}); }); // prettier-ignore
+      return h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "all", onclick: () => toggle(inside.map((one) => one.name)) }, title)), cells);
+    });
+    fill(grid, h("table", {}, h("thead", {}, head), h("tbody", {}, rows)));
+  }
+  function show() {
+    const { run } = page;
+    const off = new Set(state.get("off"));
+    const step = run.steps[page.at] ?? state.get("step");
+    const norms = run.told.norms;
+    const most = Math.max(...Object.values(norms.columns).map((/** @type {any} */ column) => Math.max(...column.map(Number))), 1e-12);
+    for (const button of grid.querySelectorAll("button.cell")) {
+      const name = /** @type {any} */ (button).dataset.module;
+      const norm = valueAt(norms, name, step) ?? 0;
+      const on = !off.has(name);
+      button.setAttribute("aria-pressed", String(on));
+      button.setAttribute("aria-label", `${name}: ${on ? "on" : "off"}, norm of its change ${number(norm)}`);
+      button.setAttribute("title", `${name}\nnorm of its change ${number(norm)}\n${on ? "on: press to switch it off" : "off: press to switch it on"}`);
+      button.style.setProperty("--heat", String(Math.min(1, norm / most)));
+      button.classList.toggle("chosen", name === state.get("module"));
+    }
+    strength.value = String(state.get("strength"));
+    fill(amount, number(state.get("strength"), 3));
+    strength.setAttribute("aria-valuetext", `${number(state.get("strength"))} times the change`);
+    mix.value = String(state.get("mix"));
+    const at = page.runs.indexOf(run);
+    const other = page.runs.find((_, index) => index !== at);
+    mixing.hidden = !other;
+    if (other) fill(mixing.querySelector("b"), other.told.what);
+    fill(share, `${Math.round(100 * state.get("mix"))} %`);
+    reset.disabled = page.pristine;
+  }
+  follow(page, element, ["run", "arrived"], build);
+  follow(page, element, ["run", "step", "strength", "off", "mix", "minus", "module", "runs", "arrived"], show);
+  return element;
+}

@@ -1,0 +1,329 @@
+// Where did it change? The whole model, a pixel a weight; to zoom into until the cells carry their numbers.
+
+import { choice, fill, h, number, table } from "../dom.js";
+import { glowColour, signedColour } from "../colours.js";
+import { layerOf, partOf, shortOf, weightAt } from "../layout.js";
+import { valueAt } from "../run.js";
+import { Raster } from "../raster.js";
+import { changeOf } from "../setting.js";
+import { follow, MODEL } from "./follow.js";
+import { gestures } from "./gestures.js";
+import { saveCanvas } from "./keep.js";
+
+/** @typedef {import("../layout.js").Tile} Tile */
+
+const NUMBERED = 34; // CSS pixels of a cell that has room for its number
+
+/** @param {import("../app.js").Page} page */
+export function makeMap(page) {
+  const { state } = page;
+  const raster = new Raster(page);
+  const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "map-reading" });
+  const tip = h("div", { class: "tip", hidden: true });
+  const reading = h("p", { id: "map-reading", class: "hidden", "aria-live": "polite" });
+  const views = choice("What the pixels show", /** @type {any} */ ([["glow", "what changed"], ["signed", "which way"], ["before", "before"], ["now", "now"]]), (view) => state.set({ view })); // prettier-ignore
+  const legend = h("span", { class: "legend" });
+  const tools = h(
+    "div",
+    { class: "maptools" },
+    views.element,
+    legend,
+    h("span", { class: "zooms" },
+      h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(2) }, "+"),
+      h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(0.5) }, "−"),
+      h("button", { type: "button", "aria-label": "The whole model", onclick: fit }, "⤢"),
+      h("button", { type: "button", "aria-label": "Save the map as a picture", onclick: () => saveCanvas(raster.canvas, `${page.run.told.name}-step-${state.get("step")}.png`) }, "PNG")),
+  ); // prettier-ignore
+  const data = h("div", {});
+  const element = h("div", { class: "map" }, h("div", { class: "canvasbox" }, canvas, tip), tools, reading, h("details", { class: "astable", ontoggle: () => showTable() }, h("summary", {}, "as a table"), data));
+  const camera = { x: 0, y: 0, scale: 1, fitted: true };
+  /** @type {{tile: Tile, row: number, column: number} | null} */
+  let cursor = null;
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+
+  /** The scale at which all is seen. */
+  const whole = () => Math.min(canvas.clientWidth / raster.width, canvas.clientHeight / raster.height);
+  function fit() {
+    camera.fitted = true;
+    redraw();
+  }
+  /** @param {number} by @param {number} [x] CSS pixels of the canvas, which stay where they are @param {number} [y] */
+  function zoom(by, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+    const scale = Math.min(Math.max(camera.scale * by, whole()), 90);
+    camera.fitted = scale <= whole() * 1.001;
+    camera.x += x / camera.scale - x / scale;
+    camera.y += y / camera.scale - y / scale;
+    camera.scale = scale;
+    redraw();
+  }
+  /** @param {number} dx @param {number} dy */
+  function pan(dx, dy) {
+    camera.x -= dx / camera.scale;
+    camera.y -= dy / camera.scale;
+    redraw();
+  }
+
+  function resize() {
+    const ratio = Math.min(globalThis.devicePixelRatio || 1, 2);
+    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+    if (width && height && (canvas.width !== width || canvas.height !== height)) [canvas.width, canvas.height] = [width, height];
+    return ratio;
+  }
+  function settle() {
+    if (camera.fitted) {
+      camera.scale = whole();
+      camera.x = (raster.width - canvas.clientWidth / camera.scale) / 2;
+      camera.y = (raster.height - canvas.clientHeight / camera.scale) / 2;
+    } else {
+      const keep = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ seen) => (seen >= size ? (size - seen) / 2 : Math.min(Math.max(at, 0), size - seen));
+      camera.x = keep(camera.x, raster.width, canvas.clientWidth / camera.scale);
+      camera.y = keep(camera.y, raster.height, canvas.clientHeight / camera.scale);
+    }
+    element.classList.toggle("zoomed", !camera.fitted);
+  }
+  /** Only where the picture lies; its pixels stay. */
+  function frame() {
+    const ratio = resize();
+    settle();
+    const { x, y, scale } = camera;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = page.palette.background;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingEnabled = scale * ratio < 1;
+    context.imageSmoothingQuality = "medium";
+    context.drawImage(raster.canvas, -x * scale * ratio, -y * scale * ratio, raster.width * scale * ratio, raster.height * scale * ratio);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    frames();
+    if (scale >= NUMBERED) numbers();
+  }
+  const toScreen = (/** @type {number} */ left, /** @type {number} */ top) => [(left - camera.x) * camera.scale, (top - camera.y) * camera.scale];
+
+  /** Outlines and names of the matrices; the chosen one in the colour of a change. */
+  function frames() {
+    const { palette } = page;
+    const off = new Set(state.get("off"));
+    context.lineWidth = 1;
+    for (const tile of raster.tiles) {
+      const [left, top] = toScreen(tile.left, tile.top);
+      const [width, height] = [tile.columns * camera.scale, tile.rows * camera.scale];
+      const chosen = tile.name === state.get("module");
+      context.strokeStyle = chosen ? palette.foreground : palette.grid;
+      context.globalAlpha = 1;
+      if (width > 6) context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
+      if (off.has(tile.name)) {
+        context.strokeStyle = palette.muted;
+        context.beginPath();
+        context.moveTo(left, top);
+        context.lineTo(left + width, top + height);
+        context.stroke();
+      }
+      if (width > 58 && height > 22) {
+        context.font = "12px system-ui, sans-serif";
+        const first = layerOf(tile.name) === null || tile.left < 12;
+        const text = first && width > 90 ? shortOf(tile.name) : partOf(tile.name);
+        const [room] = [context.measureText(text).width];
+        context.globalAlpha = 0.78;
+        context.fillStyle = palette.background;
+        context.fillRect(left, top, room + 9, 16);
+        context.globalAlpha = 1;
+        context.fillStyle = chosen ? palette.foreground : palette.muted;
+        context.fillText(text, left + 4, top + 12);
+      }
+    }
+    if (cursor) {
+      const { tile, row, column } = cursor;
+      const [px, py] = tile.shape.length === 1 ? [Math.floor(row / tile.rows), row % tile.rows] : tile.turned ? [row, column] : [column, row];
+      const [left, top] = toScreen(tile.left + px, tile.top + py);
+      const size = Math.max(camera.scale, 7);
+      context.strokeStyle = palette.foreground;
+      context.lineWidth = 2;
+      context.strokeRect(left - (size - camera.scale) / 2, top - (size - camera.scale) / 2, size, size);
+    }
+  }
+
+  /** In every cell that is seen, what it shows. */
+  function numbers() {
+    const { scale } = camera;
+    context.font = `${Math.min(13, scale / 4.2)}px ui-monospace, monospace`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const [right, bottom] = [camera.x + canvas.clientWidth / scale, camera.y + canvas.clientHeight / scale];
+    for (const tile of raster.tiles) {
+      const change = changed(tile.name);
+      for (let y = Math.max(tile.top, Math.floor(camera.y)); y < Math.min(tile.top + tile.rows, bottom); y++) {
+        for (let x = Math.max(tile.left, Math.floor(camera.x)); x < Math.min(tile.left + tile.columns, right); x++) {
+          const at = weightAt(tile, x - tile.left, y - tile.top);
+          if (!at) continue;
+          const value = valueOf(tile, at, change);
+          const [px, py] = toScreen(x + 0.5, y + 0.5);
+          const colour = raster.pixels?.[y * raster.width + x] ?? 0;
+          const light = 0.21 * (colour & 255) + 0.72 * ((colour >> 8) & 255) + 0.07 * ((colour >> 16) & 255);
+          context.fillStyle = light > 110 ? "#000" : "#fff";
+          context.fillText(short(value), px, py);
+        }
+      }
+    }
+    context.textAlign = "start";
+    context.textBaseline = "alphabetic";
+  }
+  const short = (/** @type {number | null} */ value) => (value === null ? "" : value === 0 ? "0" : value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2).replace("-", "−").replace("0.", "."));
+
+  /** What the reader's setting adds to a module. @param {string} name */
+  function changed(name) {
+    const runs = new Map(page.runs.map((run, at) => [String(at), run]));
+    return page.run.form === "pictures" ? page.run.delta(page.at, name) : changeOf(runs, page.setting(), name);
+  }
+  /** @param {Tile} tile @param {[number, number]} at @param {Float32Array | null} change */
+  function valueOf(tile, at, change) {
+    const place = at[1] < 0 ? at[0] : at[0] * tile.size[1] + at[1];
+    const base = baseOf(tile, place);
+    const view = state.get("view");
+    if (view === "before") return base;
+    const moved = change ? change[place] : 0;
+    return view === "now" && base !== null ? base + moved : moved;
+  }
+  /** @param {Tile} tile @param {number} place */
+  function baseOf(tile, place) {
+    if (page.run.form === "pictures") return null;
+    const weight = page.weights?.get(page.run.byName.get(tile.name)?.base_parameter ?? `${tile.name}.weight`);
+    return weight ? weight.data[place] : null;
+  }
+
+  /** @param {Tile} tile @param {number} row @param {number} column @returns {[string, string][]} */
+  function read(tile, row, column) {
+    const place = column < 0 ? row : row * tile.size[1] + column;
+    const base = baseOf(tile, place);
+    const change = changed(tile.name);
+    const moved = change ? change[place] : 0;
+    const where = page.run.form === "pictures" ? "a block's mean" : `[${column < 0 ? row : `${row}, ${column}`}]`;
+    return [
+      [`${shortOf(tile.name)} ${where}`, ""],
+      ["before", base === null ? "not in this page" : number(base, 4)],
+      ["change", (moved > 0 ? "+" : "") + number(moved, 4)],
+      ["now", base === null ? "–" : number(base + moved, 4)],
+    ];
+  }
+  /** @param {number} x @param {number} y CSS pixels of the canvas */
+  function point(x, y) {
+    const [mx, my] = [camera.x + x / camera.scale, camera.y + y / camera.scale];
+    const tile = raster.tileAt(mx, my);
+    const at = tile && weightAt(tile, Math.floor(mx - tile.left), Math.floor(my - tile.top));
+    cursor = tile && at ? { tile, row: at[0], column: at[1] } : null;
+    showTip(x, y);
+  }
+  /** @param {number} x @param {number} y */
+  function showTip(x, y) {
+    tip.hidden = !cursor;
+    if (cursor) {
+      const lines = read(cursor.tile, cursor.row, cursor.column);
+      fill(tip, h("b", {}, lines[0][0]), h("dl", {}, lines.slice(1).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+      tip.style.setProperty("left", `${Math.min(x + 16, canvas.clientWidth - tip.offsetWidth - 4)}px`);
+      tip.style.setProperty("top", `${y + 18 + tip.offsetHeight > canvas.clientHeight ? y - tip.offsetHeight - 10 : y + 18}px`);
+    }
+    frame();
+  }
+
+  gestures(canvas, {
+    zoomed: () => !camera.fitted, zoom, pan,
+    point, leave: () => ((cursor = null), (tip.hidden = true), frame()),
+    tap: (x, y) => {
+      point(x, y);
+      if (cursor && page.run.byName.has(cursor.tile.name)) state.set({ module: cursor.tile.name });
+    },
+  }); // prettier-ignore
+  canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = event.shiftKey ? 10 : 1;
+    const move = /** @type {any} */ ({ ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] })[event.key];
+    if (event.key === "+" || event.key === "=") zoom(2, ...place());
+    else if (event.key === "-") zoom(0.5, ...place());
+    else if (event.key === "Escape" || event.key === "0") fit();
+    else if (event.key === "Enter" && cursor && page.run.byName.has(cursor.tile.name)) state.set({ module: cursor.tile.name });
+    else if (move) step_(move);
+    else return;
+    event.preventDefault();
+  });
+  /** @returns {[number, number]} where the cursor is on the screen */
+  function place() {
+    if (!cursor) return [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const [dx, dy] = cursorPixel(cursor);
+    return /** @type {any} */ (toScreen(cursor.tile.left + dx + 0.5, cursor.tile.top + dy + 0.5));
+  }
+  /** @param {NonNullable<typeof cursor>} one @returns {[number, number]} */
+  function cursorPixel({ tile, row, column }) {
+    if (tile.shape.length === 1) return [Math.floor(row / tile.rows), row % tile.rows];
+    return tile.turned ? [row, column] : [column, row];
+  }
+  /** By a weight where weights are seen, else by a matrix. @param {[number, number]} by */
+  function step_(by) {
+    if (!cursor) {
+      const tile = raster.tiles.find((one) => one.name === state.get("module")) ?? raster.tiles[0];
+      if (tile) cursor = { tile, row: 0, column: tile.shape.length === 1 ? -1 : 0 };
+    } else if (camera.scale < 3) {
+      const at = raster.tiles.indexOf(cursor.tile) + Math.sign(by[0] + by[1]);
+      const tile = raster.tiles[(at + raster.tiles.length) % raster.tiles.length];
+      cursor = { tile, row: 0, column: tile.shape.length === 1 ? -1 : 0 };
+    } else {
+      const [x, y] = cursorPixel(cursor);
+      const { tile } = cursor;
+      const at = weightAt(tile, Math.min(Math.max(x + by[0], 0), tile.columns - 1), Math.min(Math.max(y + by[1], 0), tile.rows - 1));
+      if (at) cursor = { tile, row: at[0], column: at[1] };
+    }
+    if (!cursor) return;
+    let [x, y] = place();
+    if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) {
+      pan(canvas.clientWidth / 2 - x, canvas.clientHeight / 2 - y);
+      settle();
+      [x, y] = place();
+    }
+    showTip(x, y);
+    reading.textContent = read(cursor.tile, cursor.row, cursor.column).map((pair) => pair.join(" ")).join(", "); // prettier-ignore
+  }
+
+  function showLegend() {
+    const view = state.get("view");
+    const bar = h("span", { class: "ramp", "aria-hidden": "true" });
+    const glow = view === "glow";
+    const colours = Array.from({ length: 9 }, (_, at) => (glow ? glowColour(page.palette, (at / 8) ** 0.62) : signedColour(page.palette, at / 4 - 1)));
+    bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
+    const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
+    fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
+    views.show(view);
+  }
+  function showTable() {
+    const open = element.querySelector("details")?.open;
+    if (!open) return;
+    const step = state.get("step");
+    fill(data, table(`Every matrix at step ${step}`, ["module", "shape", "norm of its change"],
+      raster.tiles.map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
+  }
+
+  let idle = false;
+  function prepare() {
+    if (idle) return;
+    idle = true;
+    const later = /** @type {any} */ (globalThis).requestIdleCallback ?? ((/** @type {any} */ work) => setTimeout(work, 16));
+    later(function work() {
+      idle = false;
+      if (element.isConnected && raster.prepare()) prepare();
+    });
+  }
+  function repaint() {
+    const box = canvas.getBoundingClientRect();
+    if (!box.width) return;
+    if (raster.arrange(box.width / box.height)) {
+      const began = performance.now();
+      raster.paint();
+      frame();
+      element.dataset.painted = String(performance.now() - began);
+      prepare();
+    }
+    element.dataset.step = String(page.run.steps[page.at] ?? "");
+    canvas.setAttribute("aria-label", `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (state.get("view"))]}. Arrow keys move, plus and minus zoom.`);
+    showLegend();
+    showTable();
+  }
+  const redraw = follow(page, element, ["module"], () => raster.tiles.length && frame());
+  const again = follow(page, element, [...MODEL, "view", "ready"], repaint);
+  if (typeof ResizeObserver !== "undefined") new ResizeObserver(again).observe(canvas);
+  return element;
+}

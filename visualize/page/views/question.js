@@ -1,0 +1,92 @@
+// What does the model say? One question, large; the base's answer and the tuned one's, token by token.
+
+import { fill, h } from "../dom.js";
+import { newestOnly } from "../lab.js";
+import { bare } from "../setting.js";
+import { follow, MODEL, nameOfStep } from "./follow.js";
+import { makeTokens } from "./tokens.js";
+
+/** @param {import("../app.js").Page} page */
+export function makeQuestion(page) {
+  const { state } = page;
+  const input = h("input", {
+    id: "prompt", type: "text", autocomplete: "off", spellcheck: "false", maxlength: "400", "aria-label": "Ask the model anything",
+    readonly: !page.live, oninput: () => state.set({ prompt: input.value }),
+  }); // prettier-ignore
+  const before = h("div", { class: "said", "aria-live": "off" });
+  const now = h("div", { class: "said now", "aria-live": "polite" });
+  const nowName = h("h3", {});
+  const chips = h("div", { class: "chips", role: "group", "aria-label": "Questions to try" });
+  const element = h(
+    "div",
+    { class: "question" },
+    h("label", { class: "ask", for: "prompt" }, h("span", { class: "mark", "aria-hidden": "true" }, "›"), input),
+    h("div", { class: "answers2" }, h("div", { class: "side" }, h("h3", {}, "before"), before), h("div", { class: "arrow", "aria-hidden": "true" }, "→"), h("div", { class: "side" }, nowName, now)),
+    chips,
+  ); // prettier-ignore
+
+  const askBoth = newestOnly(async (/** @type {string} */ prompt) => {
+    const setting = page.setting();
+    const name = page.pristine ? nameOfStep(page, state.get("step")) : "now";
+    const [[first], [second]] = [await page.ask(bare(), [prompt]), await page.ask(setting, [prompt])];
+    if (state.get("prompt") !== prompt) return;
+    show(before, first, prompt);
+    show(now, second, prompt);
+    fill(nowName, name);
+    element.dataset.answered = JSON.stringify([prompt, second?.text ?? null]);
+  });
+
+  /** @param {any} place @param {any} answer @param {string} prompt */
+  function show(place, answer, prompt) {
+    const expected = expectedOf(page, prompt);
+    const right = expected === null || !answer ? null : answer.text === expected;
+    place.className = `said ${place === now ? "now" : ""} ${right === null ? "" : right ? "right" : "wrong"}`;
+    fill(place, answer ? makeTokens(answer) : "…", right !== null && h("span", { class: "verdict" }, right ? "✓" : "✗", h("span", { class: "hidden" }, right ? "right" : "wrong")));
+  }
+
+  /** Where no model runs: what was captured. @param {string} prompt */
+  function showCaptured(prompt) {
+    const rows = page.run.told.answers.filter((/** @type {any} */ row) => row.prompt === prompt);
+    const at = rows.filter((/** @type {any} */ row) => row.step <= state.get("step")).at(-1);
+    for (const [place, row] of [[before, rows[0]], [now, at]])
+      if (row) {
+        place.className = `said ${row.correct ? "right" : "wrong"}`;
+        fill(place, row.answer || "(nothing)", h("span", { class: "verdict" }, row.correct ? "✓" : "✗"));
+      } else fill(place, "–");
+    fill(nowName, at ? nameOfStep(page, at.step) : "after");
+  }
+
+  function showChips() {
+    const rows = page.run.told.answers.filter((/** @type {any} */ row, /** @type {number} */ _, /** @type {any[]} */ all) => row.step === all[0].step);
+    const seen = new Map(rows.map((/** @type {any} */ row) => [row.prompt, row]));
+    for (const probe of page.manifest.probes) if (!seen.has(probe.prompt)) seen.set(probe.prompt, probe);
+    fill(chips, [...seen.values()].map((/** @type {any} */ row) =>
+      h("button", { type: "button", title: row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, titleOf(page, row.skill)))); // prettier-ignore
+  }
+
+  follow(page, element, [...MODEL, "prompt", "ready"], () => {
+    const prompt = state.get("prompt");
+    if (input.value !== prompt) input.value = prompt;
+    if (page.live) askBoth(prompt);
+    else showCaptured(prompt);
+  });
+  follow(page, element, ["prompt", "run"], showChips);
+  return element;
+}
+
+/** The right answer, where it is known. @param {import("../app.js").Page} page @param {string} prompt @returns {string | null} */
+export function expectedOf(page, prompt) {
+  const rows = [...page.run.told.answers, ...page.manifest.probes];
+  const found = rows.find((row) => row.prompt === prompt);
+  if (found) return found.expected;
+  for (const { train, heldout } of Object.values(page.manifest.tasks)) {
+    const one = [...heldout, ...train].find((messages) => messages.length === 2 && messages[0].content === prompt);
+    if (one) return one[1].content;
+  }
+  return null;
+}
+
+/** A skill's name for people. @param {import("../app.js").Page} page @param {string} skill */
+export function titleOf(page, skill) {
+  return page.manifest.skills[skill]?.title ?? skill;
+}

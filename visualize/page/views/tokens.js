@@ -1,0 +1,28 @@
+// How sure was the model of each token? The answer in pieces; under each a bar, and on touch what else it might have said.
+
+import { h, percent } from "../dom.js";
+
+/** @param {any} answer of the worker's `ask` */
+export function makeTokens(answer) {
+  return h(
+    "span",
+    { class: "tokens" },
+    answer.tokens.map((/** @type {any} */ token, /** @type {number} */ at) => {
+      const text = token.end ? "⏎" : at === 0 ? token.text.replace(/^ /, "") : token.text;
+      const others = token.others.map((/** @type {any} */ other) => h("span", { class: "other" }, h("b", {}, shown(other.text)), ` ${percent(other.probability)}`));
+      const bar = h("span", { class: "sure", "aria-hidden": "true" });
+      bar.style.setProperty("--sure", String(token.probability));
+      return h(
+        "span",
+        { class: token.end ? "token end" : "token", tabindex: "0", role: "img", "aria-label": `${token.end ? "end of the answer" : text}, ${percent(token.probability)}; or ${token.others.map((/** @type {any} */ one) => `${shown(one.text)} ${percent(one.probability)}`).join(", ")}` },
+        h("span", { class: "text" }, text),
+        bar,
+        h("span", { class: "others", "aria-hidden": "true" }, h("span", { class: "other first" }, h("b", {}, shown(token.text)), ` ${percent(token.probability)}`), others),
+      ); // prettier-ignore
+    }),
+    answer.cut && h("span", { class: "cut" }, "…"),
+  );
+}
+
+/** @param {string} text */
+const shown = (text) => text.replaceAll(" ", "␣");

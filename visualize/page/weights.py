@@ -1,0 +1,160 @@
+"""Which of a run's weights fit into the page, and how are they written?
+
+Factors of LoRA go in as they are, in half precision. A change that was kept whole is written as the steps between one
+captured step and the next, each weight rounded to a grain that is a share of how far its matrix moved; what rounding
+left over at one step is in the next one, so errors do not add up. Of matrices too large for either, a small picture.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from visualize.page.pieces import Pieces
+
+GRAINS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of the root mean square of a matrix' last change
+SIDES = (128, 64, 32, 16, 8)
+_MOST_STEPS, _LEAST_STEPS = 60, 3
+_BASE64 = 4 / 3
+
+Read = Callable[[str, int], np.ndarray]
+
+
+class Packed(NamedTuple):
+    """steps: the captured steps that went in. form: "factors", "grains", "pictures" or "none". pieces: one a step.
+
+    scales: module -> what its int8 values are multiplied by. left_out: sentences for the reader.
+    """
+
+    form: str
+    steps: list[int]
+    pieces: list[dict[str, Any]]
+    scales: dict[str, float]
+    left_out: list[str]
+
+
+def spread(steps: Sequence[int], wanted: Sequence[int], count: int) -> list[int]:
+    """At most `count` of `steps`: the first and the last, then those in `wanted`, then evenly among the others."""
+    if len(steps) <= count:
+        return list(steps)
+    chosen = {steps[0], steps[-1]}
+    for pool in ([step for step in steps if step in set(wanted)], list(steps)):
+        room = count - len(chosen)
+        others = [step for step in pool if step not in chosen]
+        if room > 0 and others:
+            places = np.unique(np.linspace(0, len(others) - 1, min(room, len(others))).round().astype(int))
+            chosen |= {others[place] for place in places}
+    return sorted(chosen)
+
+
+def pack_factors(
+    pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int, wholes: Sequence[str] = ()
+) -> Packed | None:
+    """B and A of every module, at as many steps as fit into `room` bytes; None if not even the last one does."""
+
+    def at(step: int) -> dict[str, np.ndarray]:
+        found = {}
+        for module in modules:
+            factors = run.factors(module, step)
+            # The scaling goes into B: B A is delta-W then, whatever scaled it.
+            found[f"{module}#B"] = (factors.B * np.float32(factors.scaling)).astype(np.float16)
+            found[f"{module}#A"] = factors.A.astype(np.float16)
+        return found
+
+    trial = Pieces()
+    trial.add_tensors(at(run.steps[-1]))
+    count = min(room // max(1, trial.size), _MOST_STEPS)
+    if count < 1:
+        return None
+    steps = spread(run.steps, wanted, max(count, 2))[-count:] if count < 2 else spread(run.steps, wanted, count)
+    return Packed("factors", steps, [pieces.add_tensors(at(step)) for step in steps], {}, _fewer(run, steps))
+
+
+def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int) -> Packed | None:
+    """The whole change of every module, rounded as finely and at as many steps as fit into `room` bytes."""
+    size = {name: float(np.sqrt(np.mean(np.square(run.delta(name), dtype=np.float64)))) for name in modules}
+    count = min(len(run.steps), 24)
+    while count >= min(_LEAST_STEPS, len(run.steps)):
+        steps = spread(run.steps, wanted, count)
+        # A sample of matrices tells how large all will be, by the entropy of what is to be written.
+        for grain in GRAINS:
+            if _bytes_of(run, modules, steps, size, grain) * _BASE64 <= room:
+                coded, missed = _coded(run, modules, steps, size, grain)
+                note = (
+                    f"weights are rounded to {grain:g} of how far their matrix moved: "
+                    f"what is shown misses {100 * missed:.1f} % of the change at its last step"
+                )
+                scales = {name: grain * size[name] for name in modules}
+                return Packed("grains", steps, [pieces.add_tensors(one) for one in coded], scales,
+                              [*_fewer(run, steps), note])  # fmt: skip
+        count = count * 3 // 4
+    return None
+
+
+def _steps_of(run: Any, name: str, steps: list[int], scale: float) -> tuple[list[np.ndarray], float]:
+    """int8 differences between the steps' changes in units of `scale`, and the squared error at the last of them."""
+    reached, found = np.float32(0), []
+    delta = np.float32(0)
+    for step in steps:
+        delta = run.delta(name, step)
+        units = np.zeros(np.shape(delta), np.int8)
+        if scale > 0:
+            units = np.rint(np.clip((delta - reached) / np.float32(scale), -127, 127)).astype(np.int8)
+        reached = reached + units * np.float32(scale)
+        found.append(units)
+    return found, float(np.sum(np.square(delta - reached, dtype=np.float64)))
+
+
+def _bytes_of(run: Any, modules: list[str], steps: list[int], size: dict[str, float], grain: float) -> float:
+    sample = [name for at, name in enumerate(modules) if len(run.shape(name)) == 2 and at % 7 == 0] or modules
+    bits = values = 0.0
+    for name in sample:
+        for units in _steps_of(run, name, steps, grain * size[name])[0]:
+            counts = np.bincount(units.ravel().view(np.uint8), minlength=256)
+            share = counts[counts > 0] / units.size
+            # gzip spends at least a bit on a value, unless nearly all are zero
+            bits += units.size * max(float(-(share * np.log2(share)).sum()) * 1.08, 0.02)
+            values += units.size
+    return bits / 8 * sum(np.prod(run.shape(name)) for name in modules) / max(values, 1)
+
+
+def _coded(
+    run: Any, modules: list[str], steps: list[int], size: dict[str, float], grain: float
+) -> tuple[list[dict[str, np.ndarray]], float]:
+    coded: list[dict[str, np.ndarray]] = [{} for _ in steps]
+    missed = whole = 0.0
+    for name in modules:
+        units, error = _steps_of(run, name, steps, grain * size[name])
+        missed, whole = missed + error, whole + size[name] ** 2 * float(np.prod(run.shape(name)))
+        for at, one in enumerate(units):
+            coded[at][name] = one
+    return coded, float(np.sqrt(missed / whole)) if whole else 0.0
+
+
+def pack_pictures(
+    pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int,
+    picture: Callable[[str, int, int], np.ndarray],
+) -> Packed:  # fmt: skip
+    """A small picture of every module (means of blocks), as large and at as many steps as fit into `room` bytes."""
+    shapes = {name: run.shape(name) for name in modules}
+    for count in (24, 12, 6, 2, 1):
+        steps = spread(run.steps, wanted, max(2, count))[-count:] if count == 1 else spread(run.steps, wanted, count)
+        for side in SIDES:
+            values = sum(min(side, shape[0]) * min(side, shape[1]) for shape in shapes.values())
+            if values * len(steps) * _BASE64 > room:
+                continue
+            found = {name: [np.asarray(picture(name, step, side), np.float32) for step in steps] for name in modules}
+            limits = {name: max(float(np.abs(np.nan_to_num(one)).max(initial=0)) for one in found[name]) / 127
+                      for name in modules}  # fmt: skip
+            coded = [
+                {name: np.rint(np.nan_to_num(found[name][at]) / (limits[name] or 1)).astype(np.int8) for name in modules}
+                for at in range(len(steps))
+            ]
+            note = f"a matrix is shown as a picture of at most {side} x {side} blocks, each the mean of its weights"
+            return Packed("pictures", steps, [pieces.add_tensors(one) for one in coded], limits,
+                          [*_fewer(run, steps), note])  # fmt: skip
+    return Packed("none", [], [], {}, ["no weights: not even small pictures of them fit into the size that was chosen"])
+
+
+def _fewer(run: Any, steps: list[int]) -> list[str]:
+    return [] if len(steps) == len(run.steps) else [f"{len(steps)} of the {len(run.steps)} captured steps"]

@@ -1,0 +1,147 @@
+// What runs beside the page, so that it never stutters? The model itself: it answers and grades.
+//
+// A worker is this same script, started without a document. It holds the base and the runs, puts the weights that the
+// reader has set into the model, and asks it. `lab.js` is the other end.
+
+import { encodeChat, isRight, strip } from "./engine/grade.js";
+import { makeKernels } from "./engine/kernels.js";
+import { makeModel } from "./engine/llama.js";
+import { makeTokenizer } from "./engine/tokenizer.js";
+import { RunData } from "./run.js";
+import { bare, compose, keyOf } from "./setting.js";
+
+/** @typedef {import("./setting.js").Setting} Setting */
+/** @typedef {(progress: any) => void} Tell */
+
+/** @param {any} scope the worker's global object */
+export function serve(scope) {
+  const host = new Host();
+  scope.onmessage = async (/** @type {MessageEvent} */ event) => {
+    const { id, what, asked } = event.data;
+    try {
+      const act = /** @type {any} */ (host)[what];
+      const answer = await act.call(host, asked, (/** @type {any} */ progress) => scope.postMessage({ id, progress }));
+      scope.postMessage({ id, answer });
+    } catch (error) {
+      scope.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
+    }
+  };
+}
+
+class Host {
+  constructor() {
+    /** @type {Map<string, RunData>} */
+    this.runs = new Map();
+    this.set = "base";
+    this.stopped = 0;
+  }
+
+  /** @param {{base: any, wasm?: boolean}} asked */
+  start({ base, wasm = true }) {
+    this.base = base;
+    const kernels = makeKernels({ wasm });
+    this.tokenizer = makeTokenizer(base.tokenizer, base.config);
+    this.weights = new Map([...base.weights].map(([name, tensor]) => [name, { ...tensor }]));
+    this.model = makeModel(base.config, this.weights, kernels);
+    return { kernels: kernels.kind };
+  }
+
+  /** @param {{key: string, told: any}} asked */
+  run({ key, told }) {
+    this.runs.set(key, new RunData(told));
+  }
+
+  /** @param {{key: string, step: number, tensors: Map<string, any>}} asked */
+  step({ key, step, tensors }) {
+    this.runs.get(key)?.add(step, tensors);
+    this.set = "";
+  }
+
+  /** @param {Setting} setting */
+  put(setting) {
+    const key = keyOf(setting);
+    if (key === this.set) return;
+    compose(this.base.weights, /** @type {any} */ (this.weights), this.runs, setting);
+    this.set = key;
+  }
+
+  /** What does the model of a setting say to these prompts, and how sure is it of each token?
+   * @param {{setting: Setting, prompts: string[], most?: number}} asked */
+  ask({ setting, prompts, most = 40 }) {
+    this.put(setting);
+    const { tokenizer, model } = /** @type {any} */ (this);
+    const ids = prompts.map((content) => tokenizer.chat([{ role: "user", content }], { prompt: true }));
+    const end = tokenizer.ids.end;
+    const word = (/** @type {number} */ id) => (id === end ? "⏎" : tokenizer.piece(id));
+    return model.generateAll(ids, { most, others: 4 }).map((/** @type {any} */ answer) => ({
+      text: strip(tokenizer.decode(answer.ids)),
+      cut: answer.ids.at(-1) !== end,
+      tokens: answer.steps.map((/** @type {any} */ step) => ({
+        text: word(step.id),
+        end: step.id === end,
+        probability: step.probability,
+        others: step.others.map((/** @type {any} */ other) => ({ text: word(other.id), probability: other.probability })),
+      })),
+    }));
+  }
+
+  /** How well does it do on groups of conversations? name -> {right, count, loss}.
+   * @param {{setting: Setting, groups: Record<string, {closed: boolean, examples: any[]}>}} asked */
+  grade({ setting, groups }) {
+    this.put(setting);
+    /** @type {Record<string, {right: number, count: number, loss: number, each: boolean[]}>} */
+    const found = {};
+    for (const [name, { examples }] of Object.entries(groups)) {
+      const { losses, exact, counts } = /** @type {any} */ (this.model).score(this.rows(name, examples));
+      const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
+      found[name] = { right: exact.filter(Boolean).length, count: exact.length, loss: sum(losses) / sum(counts), each: exact };
+    }
+    return found;
+  }
+
+  /** @param {string} name @param {any[]} examples */
+  rows(name, examples) {
+    this.encoded ??= new Map();
+    const key = `${name}/${examples.length}`;
+    if (!this.encoded.has(key)) {
+      const longest = this.base.config.max_position_embeddings;
+      this.encoded.set(key, examples.map((one) => encodeChat(/** @type {any} */ (this.tokenizer), one, { last: true, longest })));
+    }
+    return this.encoded.get(key);
+  }
+
+  /** Each of many settings graded, one after the other; `tell` has each result. Another request may stop it.
+   * @param {{settings: Setting[], groups: Record<string, any>}} asked @param {Tell} tell */
+  async grades({ settings, groups }, tell) {
+    const mine = ++this.stopped;
+    for (const [at, setting] of settings.entries()) {
+      if (mine !== this.stopped) return false;
+      tell({ at, found: this.grade({ setting, groups }) });
+      await new Promise((done) => setTimeout(done, 0));
+    }
+    return true;
+  }
+
+  stop() {
+    this.stopped++;
+  }
+
+  /** How far is this browser from torch? Logits after each prompt, and greedy answers.
+   * @param {{setting: Setting, ids: number[][], logits: Float32Array[], answers: string[]}} asked */
+  parity({ setting, ids, logits, answers }) {
+    this.put(setting);
+    const { tokenizer, model } = /** @type {any} */ (this);
+    let furthest = 0;
+    let same = 0;
+    ids.forEach((row, at) => {
+      const { vocab } = model.sizes;
+      const own = model.logits(row).subarray((row.length - 1) * vocab, row.length * vocab);
+      own.forEach((/** @type {number} */ value, /** @type {number} */ i) => (furthest = Math.max(furthest, Math.abs(value - logits[at][i]))));
+    });
+    model.generateAll(ids, { most: 32 }).forEach((/** @type {any} */ answer, /** @type {number} */ at) => {
+      same += Number(isRight(answers[at], tokenizer.decode(answer.ids)));
+    });
+    this.put(bare());
+    return { furthest, same, count: ids.length };
+  }
+}

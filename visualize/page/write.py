@@ -1,0 +1,31 @@
+"""How does a Run become a page? It is packed (`pack`), and its pieces are put into one HTML file (`bundle`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from visualize.page.bundle import page_html
+from visualize.page.pack import pack
+
+BUDGET = 15_000_000
+
+
+def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDGET) -> Path:
+    """Write the page of one Run, or of several of one base model side by side, to `out`; returns its path.
+
+    budget: bytes that the file may take; what did not fit is said on the page. Raises InputError for runs of different
+    bases, a budget too small for anything, and a file that cannot be written.
+    """
+    runs = list(runs) if isinstance(runs, list | tuple) else [runs]
+    if not runs:
+        raise InputError("a page needs at least one run")
+    out = Path(out)
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder; make it, or write the page elsewhere")
+    pieces = pack(runs, budget)
+    title = " and ".join(run.what for run in runs)
+    beside = out.with_name(out.name + ".part")
+    beside.write_text(page_html(f"{title} – Glasstune", pieces.texts), encoding="utf-8")
+    beside.replace(out)
+    return out
