@@ -4,7 +4,7 @@ import argparse
 import re
 
 from engine.errors import InputError, command
-from engine.inspect import open_run, open_two
+from engine.inspect.report import open_run, open_two
 from visualize.page.write import BUDGET, write_page
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}

@@ -2,9 +2,9 @@
 
 /** @typedef {Record<string, any>} Palette */
 
-/** @param {string} hex @returns {[number, number, number]} */
+/** @param {string} hex @returns {number[]} */
 export function rgb(hex) {
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)) /** @type {any} */;
+  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
 /** @param {number[]} a @param {number[]} b @param {number} share of b */
@@ -22,7 +22,9 @@ const pack = (/** @type {number[]} */ colour) =>
 
 /** CSS of a signed value on the diverging map, centred on zero. @param {Palette} palette @param {number} share -1 to 1 */
 export function signedColour(palette, share) {
-  return `rgb(${along(palette.stops.map(rgb), (share + 1) / 2).map(Math.round).join(" ")})`;
+  return `rgb(${along(palette.stops.map(rgb), (share + 1) / 2)
+    .map(Math.round)
+    .join(" ")})`;
 }
 
 /** CSS of a magnitude: the ground, the colour of a change, then what stands out most. @param {Palette} palette @param {number} share */
@@ -75,7 +77,9 @@ export function lookup(palette, view, strength, ratio) {
   const moved = Array.from({ length: 256 }, (_, change) => changeOf(change) * strength);
   if (view === "glow") {
     const glow = [ground, rgb(palette.delta), rgb(palette.foreground)];
-    const grey = Array.from({ length: 256 }, (_, weight) => between(ground, rgb(palette.W), 0.34 * Math.abs(signedOf(weight)) ** 0.8));
+    const grey = Array.from({ length: 256 }, (_, weight) =>
+      between(ground, rgb(palette.W), 0.34 * Math.abs(signedOf(weight)) ** 0.8),
+    );
     const places = moved.map((one) => Math.min(1, Math.abs(one)) ** 0.62);
     const lit = places.map((place) => along(glow, place));
     const shares = places.map((place) => Math.min(1, place * 2.2));

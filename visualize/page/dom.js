@@ -24,13 +24,15 @@ function furnish(made, about, children) {
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value != null) made.setAttribute(name, String(value));
   }
-  return fill(made, children);
+  return fill(made, ...children);
 }
 
-/** Put these children in the place of those there are. @param {any} parent @param {any[]} children @returns {any} */
-export function fill(parent, children) {
+/** Put these children in the place of those there are. @param {any} parent @param {...any} children @returns {any} */
+export function fill(parent, ...children) {
   const flat = children.flat(4).filter((child) => child !== null && child !== undefined && child !== false);
-  parent.replaceChildren(...flat.map((child) => (child instanceof Node ? child : document.createTextNode(String(child)))));
+  parent.replaceChildren(
+    ...flat.map((child) => (child instanceof Node ? child : document.createTextNode(String(child)))),
+  );
   return parent;
 }
 
@@ -58,8 +60,26 @@ export function table(caption, heads, rows) {
       "table",
       {},
       h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, at) => h(at ? "td" : "th", at ? {} : { scope: "row" }, cell))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((head) => h("th", { scope: "col" }, head)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((cell, at) => h(at ? "td" : "th", at ? {} : { scope: "row" }, cell)),
+          ),
+        ),
+      ),
     ),
   );
 }

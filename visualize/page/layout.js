@@ -51,7 +51,15 @@ function blocks(modules) {
     return [...matrices, ...vectors].map(({ name, shape }) => {
       if (shape.length === 2) {
         const turned = shape[0] > shape[1];
-        return { name, shape, layer, turned, rows: Math.min(...shape), columns: Math.max(...shape), size: [shape[0], shape[1]] };
+        return {
+          name,
+          shape,
+          layer,
+          turned,
+          rows: Math.min(...shape),
+          columns: Math.max(...shape),
+          size: [shape[0], shape[1]],
+        };
       }
       const tall = Math.min(shape[0], matrices.length ? high : 128);
       return { name, shape, layer, turned: true, rows: tall, columns: Math.ceil(shape[0] / tall), size: [shape[0], 1] };
@@ -99,9 +107,11 @@ export function weightAt(tile, x, y) {
 export function place(tile, bytes, picture, width) {
   const [out, into] = tile.size;
   if (tile.shape.length === 1) {
-    for (let at = 0; at < out; at++) picture[(tile.top + (at % tile.rows)) * width + tile.left + Math.floor(at / tile.rows)] = bytes[at];
+    for (let at = 0; at < out; at++)
+      picture[(tile.top + (at % tile.rows)) * width + tile.left + Math.floor(at / tile.rows)] = bytes[at];
   } else if (!tile.turned) {
-    for (let row = 0; row < out; row++) picture.set(bytes.subarray(row * into, (row + 1) * into), (tile.top + row) * width + tile.left);
+    for (let row = 0; row < out; row++)
+      picture.set(bytes.subarray(row * into, (row + 1) * into), (tile.top + row) * width + tile.left);
   } else {
     for (let column = 0; column < into; column++) {
       const to = (tile.top + column) * width + tile.left;

@@ -1,7 +1,7 @@
 """What of a Run goes into its page? All that Glasstune knows of it and that fits: one manifest, and pieces of weights.
 
-Everything that the page's Python needs of the engine is imported here. The model itself goes in where it is small
-enough to be run by the browser; then so do the tasks and skills that it can be trained and graded on.
+The model itself goes in where it is small enough to be run by the browser; then so does what it can be trained and
+graded on (`model.py`, which alone loads torch).
 """
 
 import json
@@ -11,24 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from engine.capture.sketch import Level, block_means, sketch_factors
-from engine.curriculum import SKILLS, mixture
-from engine.data import load
-from engine.diagnose import diagnose, norms_of
 from engine.errors import InputError
-from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes
+from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure import singular_values
-from engine.run import Run
-from engine.sources.base import base_folder
-from engine.sources.tensors import Tensors
-from engine.tasks import TASKS
+from engine.run.base import base_folder
+from engine.run.run import Run
+from engine.run.sketch import Level, block_means, sketch_factors
+from engine.run.tensors import Tensors
 from visualize.page.pieces import Pieces
 from visualize.page.weights import Packed, pack_factors, pack_grains, pack_pictures
 from visualize.theme import PALETTES
 
 FORMAT, VERSION = "glasstune-page", 1
 WHOLE = 4_000_000  # weights: beyond it a matrix is shown as a picture, and the browser runs no model
-_GRADED, _REPLAY, _ROWS, _LETTERS = 20, 512, 4000, 400
+_ROWS, _ANSWERS, _LETTERS = 4000, 3000, 400
 
 
 def pack(runs: Sequence[Run], budget: int) -> Pieces:
@@ -41,13 +37,10 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
         raise InputError(f"the runs have different base models ({', '.join(map(str, sources))}); write a page for each")
     pieces = Pieces([""])  # the manifest's place
     base = _base(pieces, sources[0], runs, budget)
+    live = base is not None and base["live"]
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "base": base, "themes": {name: vars(one) for name, one in PALETTES.items()},
-        "skills": _skills() if base and base["live"] else {},
-        "tasks": _tasks(runs) if base and base["live"] else {},
-        "replay": _replay() if base and base["live"] else [],
-        "probes": [{"skill": p.skill, "prompt": p.prompt[-1]["content"], "expected": p.expected}
-                   for p in curriculum_probes()] if base and base["live"] else [],
+        **(_taught(runs) if live else {"skills": {}, "tasks": {}, "replay": [], "probes": []}),
     }  # fmt: skip
     told = [_told(run) for run in runs]
     texts = Pieces()
@@ -64,9 +57,9 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
         one["left_out"] = [*one["left_out"], *one.pop("cut")]
         if packed.form == "pictures":
             one["singular"] = _singular(run, packed.steps)
-        if base and base["live"]:
+        if live:
             one["parity"] = _parity(pieces, run, packed.steps)
-    if base and base["live"]:
+    if base is not None and live:
         base["parity"] = _parity(pieces, runs[0], [])
     pieces.texts[0] = _text(manifest | {"runs": told})
     return pieces
@@ -112,63 +105,23 @@ def _base(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int) 
     }  # fmt: skip
 
 
+def _taught(runs: Sequence[Run]) -> dict[str, Any]:
+    from visualize.page.model import taught  # loads torch
+
+    return taught(runs)
+
+
+def _parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
+    from visualize.page.model import parity
+
+    return parity(pieces, run, steps)
+
+
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _skills() -> dict[str, Any]:
-    """What the base was taught, to grade it on: name -> title, whether it has one right answer, conversations."""
-    return {
-        name: {"title": SKILLS[name].title, "closed": name not in OPEN_ENDED, "examples": group}
-        for name, group in curriculum_groups(_GRADED).items()
-    }
-
-
-def _replay() -> list[Any]:
-    drawn = mixture(seed=10_000)
-    return [next(drawn)[1].messages for _ in range(_REPLAY)]
-
-
-def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
-    """What can be trained on in the tab, the runs' own data first: name -> what it is, both parts."""
-    own = {run.task: run.info["data"].get("source") for run in runs if run.task and run.info.get("data")}
-    found = {}
-    for name, source in {**own, **{name: name for name in TASKS}}.items():
-        try:
-            data = load(source)
-        except (InputError, TypeError):
-            continue  # it was made in Python, or lies elsewhere
-        found[name] = {"about": TASKS.get(name, ""), "train": data.train[:2000], "heldout": data.heldout[:100]}
-    return found
-
-
-def _parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any] | None:
-    """What torch computes: logits and answers for a few questions, of the base, or of a run's last packed step."""
-    import torch
-
-    from engine.evaluate import generate_answers
-    from engine.models import load_model, load_tokenizer
-
-    source = run.info["model"]["source"]
-    model, tokenizer = load_model(source), load_tokenizer(source)
-    if steps:
-        weights = dict(model.named_parameters())
-        with torch.no_grad():
-            for module, about in run.info["modules"].items():
-                weights[about["base_parameter"]] += torch.from_numpy(run.delta(module, steps[-1]))
-    asked = list(dict.fromkeys(run.answers["prompt"]))[:4] or [probe.prompt[-1]["content"] for probe in curriculum_probes()[:4]]
-    chats = [[{"role": "user", "content": prompt}] for prompt in asked]
-    ids = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats]
-    with torch.inference_mode():
-        logits = [model(torch.tensor([row])).logits[0, -1].numpy().astype(np.float32) for row in ids]
-    answers = generate_answers(model, tokenizer, chats, max_new_tokens=32)
-    return {
-        "step": steps[-1] if steps else 0, "prompts": asked, "ids": ids, "answers": answers,
-        "logits": pieces.add_tensors({str(at): row for at, row in enumerate(logits)}), "torch": torch.__version__,
-    }  # fmt: skip
 
 
 # --- a run -------------------------------------------------------------------------------------------
@@ -216,11 +169,10 @@ def _short(value: float) -> float | None:
 
 def _answers(run: Run, cut: list[str]) -> list[dict[str, Any]]:
     found = [{str(key): value for key, value in row.items()} for row in run.answers.to_dict("records")]
-    most = 3000
-    if len(found) > most:
+    if len(found) > _ANSWERS:
         steps = sorted({row["step"] for row in found})
         kept = {steps[0], steps[-1]}
-        found = [row for row in found if row["step"] in kept][:most]
+        found = [row for row in found if row["step"] in kept][:_ANSWERS]
         cut.append(f"answers of {len(steps) - 2} steps between the first and the last")
     long = sum(len(str(row[key])) > _LETTERS for row in found for key in ("prompt", "expected", "answer"))
     if long:

@@ -35,6 +35,12 @@ class Pieces:
         listed = [[name, _NAMES[tensor.dtype], list(tensor.shape)] for name, tensor in tensors.items()]
         return {"piece": self._add(b"".join(planes)), "tensors": listed}
 
+    def join(self, others: "Pieces", listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Take in pieces that were made apart; returns what lists their tensors, with their numbers here."""
+        first = len(self.texts)
+        self.texts += others.texts
+        return [{**one, "piece": first + one["piece"]} for one in listed]
+
     def _add(self, content: bytes) -> int:
         self.texts.append(base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii"))
         return len(self.texts) - 1

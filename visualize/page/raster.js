@@ -2,12 +2,11 @@
 
 import { changeBytes, lookup, weightBytes, ZERO } from "./colours.js";
 import { layOut, place } from "./layout.js";
-import { changeOf } from "./setting.js";
 
 /** @typedef {import("./layout.js").Tile} Tile */
 
 export class Raster {
-  /** @param {import("./app.js").Page} page */
+  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     this.aspect = 2;
@@ -20,6 +19,9 @@ export class Raster {
     this.changes = new Map();
     this.ground = new Uint8Array(1);
     this.key = "";
+    this.stamp = "";
+    /** @type {import("./run.js").RunData | null} */
+    this.of = null;
     this.lutKey = "";
     this.lut = new Uint32Array(65536);
   }
@@ -30,11 +32,14 @@ export class Raster {
     /** @type {{name: string, shape: number[]}[]} */
     const found = [];
     for (const module of run.modules) {
-      const shape = run.drawn(module.name) ?? (weights?.get(module.base_parameter)?.shape || null);
+      const shape = /** @type {number[] | null} */ (
+        run.drawn(module.name) ?? weights?.get(module.base_parameter)?.shape ?? null
+      );
       if (shape && shape.every((side) => side > 0)) found.push({ name: module.name, shape });
     }
     const seen = new Set(run.modules.map((one) => one.base_parameter));
-    for (const [parameter, { shape }] of weights ?? []) if (!seen.has(parameter)) found.push({ name: parameter.replace(/\.weight$/, ""), shape });
+    for (const [parameter, { shape }] of weights ?? [])
+      if (!seen.has(parameter)) found.push({ name: parameter.replace(/\.weight$/, ""), shape });
     return found;
   }
 
@@ -48,7 +53,10 @@ export class Raster {
       Object.assign(this, layOut(modules, aspect));
       this.canvas.width = this.width;
       this.canvas.height = this.height;
-      this.image = /** @type {any} */ (this.canvas.getContext("2d", { alpha: false })).createImageData(this.width, this.height);
+      this.image = /** @type {any} */ (this.canvas.getContext("2d", { alpha: false })).createImageData(
+        this.width,
+        this.height,
+      );
       this.pixels = new Uint32Array(this.image.data.buffer);
       this.changes.clear();
       this.ground = this.weightPicture();
@@ -61,12 +69,14 @@ export class Raster {
   rescale() {
     const { run } = this.page;
     const last = run.steps.at(-1);
-    if (last === undefined || (run.told.steps?.length && last !== run.told.steps.at(-1) && run.form !== "grains")) return;
+    if (last === undefined || (run.told.steps?.length && last !== run.told.steps.at(-1) && run.form !== "grains"))
+      return;
     const stamp = `${this.key} ${run.steps.length} ${last}`;
     if (stamp === this.stamp) return;
     this.stamp = stamp;
     const wanted = run.scale();
-    if (this.of === run && this.changeLimit && wanted < this.changeLimit * 1.3 && wanted > this.changeLimit * 0.4) return;
+    if (this.of === run && this.changeLimit && wanted < this.changeLimit * 1.3 && wanted > this.changeLimit * 0.4)
+      return;
     this.of = run;
     this.changeLimit = wanted;
     this.changes.clear();
@@ -78,7 +88,8 @@ export class Raster {
     if (!weights || this.page.run.form === "pictures") return picture;
     /** @type {number[]} */
     const sample = [];
-    for (const { data } of weights.values()) for (let at = 0; at < data.length; at += 97) sample.push(Math.abs(data[at]));
+    for (const { data } of weights.values())
+      for (let at = 0; at < data.length; at += 97) sample.push(Math.abs(data[at]));
     sample.sort((a, b) => a - b);
     this.weightLimit = sample[Math.floor(sample.length * 0.995)] || 1;
     for (const tile of this.tiles) {
@@ -112,14 +123,16 @@ export class Raster {
   /** The changes of the model that the reader has set, but for its strength. */
   present() {
     const { page } = this;
-    const { off, minus } = page.setting();
+    const off = page.state.get("off");
     const whole = this.changePicture(page.at);
-    if (!off.length && !Object.keys(minus).length && !page.state.get("mix")) return whole;
+    const mixed = page.state.get("mix") > 0;
+    if (!off.length && !mixed) return whole;
     const setting = { ...page.setting(), strength: 1 };
-    const runs = new Map(page.runs.map((run, at) => [String(at), run]));
+    const touched = new Set(off.map((/** @type {string} */ name) => name.replace(/#\d+$/, "")));
     const picture = whole.slice();
     for (const tile of this.tiles) {
-      if (page.state.get("mix") || off.includes(tile.name) || minus[tile.name]) this.put(tile, changeOf(runs, setting, tile.name), picture);
+      if (touched.has(tile.name) || (mixed && page.run.byName.has(tile.name)))
+        this.put(tile, page.change(tile.name, setting), picture);
     }
     return picture;
   }
@@ -129,9 +142,20 @@ export class Raster {
     const { page } = this;
     if (!this.tiles.length || !this.pixels) return false;
     const { state } = page;
-    const key = [state.get("view"), state.get("theme"), state.get("strength"), this.changeLimit, this.weightLimit].join();
+    const key = [
+      state.get("view"),
+      state.get("theme"),
+      state.get("strength"),
+      this.changeLimit,
+      this.weightLimit,
+    ].join();
     if (key !== this.lutKey) {
-      this.lut = lookup(page.palette, state.get("view"), state.get("strength"), this.changeLimit / (this.weightLimit || this.changeLimit || 1));
+      this.lut = lookup(
+        page.palette,
+        state.get("view"),
+        state.get("strength"),
+        this.changeLimit / (this.weightLimit || this.changeLimit || 1),
+      );
       this.lutKey = key;
     }
     const { ground, lut, pixels } = this;
@@ -153,6 +177,8 @@ export class Raster {
 
   /** @param {number} x @param {number} y in pixels of the map @returns {Tile | undefined} */
   tileAt(x, y) {
-    return this.tiles.find((tile) => x >= tile.left && x < tile.left + tile.columns && y >= tile.top && y < tile.top + tile.rows);
+    return this.tiles.find(
+      (tile) => x >= tile.left && x < tile.left + tile.columns && y >= tile.top && y < tile.top + tile.rows,
+    );
   }
 }

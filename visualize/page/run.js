@@ -80,7 +80,15 @@ export class RunData {
   factors(at, name) {
     const B = this.tensors[at]?.get(`${name}#B`);
     const A = this.tensors[at]?.get(`${name}#A`);
-    return B && A ? { B: /** @type {Float32Array} */ (B.data), A: /** @type {Float32Array} */ (A.data), out: B.shape[0], r: B.shape[1], into: A.shape[1] } : null;
+    return B && A
+      ? {
+          B: /** @type {Float32Array} */ (B.data),
+          A: /** @type {Float32Array} */ (A.data),
+          out: B.shape[0],
+          r: B.shape[1],
+          into: A.shape[1],
+        }
+      : null;
   }
 
   /** delta-W of a module at a step's place: (out, in), or the picture of it. @param {number} at @param {string} name
@@ -147,6 +155,7 @@ export function valueAt(table, name, step) {
   const column = table?.columns?.[name];
   if (!column) return null;
   let found = null;
-  for (let at = 0; at < table.steps.length; at++) if (table.steps[at] <= step && column[at] !== null) found = column[at];
+  for (let at = 0; at < table.steps.length; at++)
+    if (table.steps[at] <= step && column[at] !== null) found = column[at];
   return found;
 }

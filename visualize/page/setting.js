@@ -1,67 +1,115 @@
-// Which model is it now? The base and as much of the changes as the reader has set.
+// Which model is it now? The base and as much of each run's change as the reader has set, for the model and the pictures.
+
+import { compose, makeComposer } from "./engine/compose.js";
+import { makeKernels } from "./engine/kernels.js";
+import { components } from "./engine/svd.js";
+import { strongestOf } from "./spectrum.js";
+
+/** @typedef {import("./run.js").RunData} RunData */
+/** @typedef {import("./engine/compose.js").Part} Part */
+/** @typedef {import("./engine/safetensors.js").Weights} Weights */
 
 /**
- * share: of two runs on one base, how much of each. strength: times every change. off: modules that keep W.
- * minus: module -> rank-one components of the first run's change that are taken out.
- * @typedef {object} Setting
- * @property {{run: string, step: number, share: number}[]} parts
- * @property {number} strength
- * @property {string[]} off
- * @property {Record<string, {u: Float32Array, s: number, v: Float32Array}[]>} minus
+ * Plain data, which a worker can be sent. share: of two runs on one base, how much of each. strength: times every
+ * change. off: modules that keep W, and single components, "module#3" (the fourth strongest of the first run's change).
+ * @typedef {{parts: {run: string, step: number, share: number}[], strength: number, off: string[]}} Setting
  */
 
 /** The base alone. @returns {Setting} */
-export const bare = () => ({ parts: [], strength: 0, off: [], minus: {} });
+export const bare = () => ({ parts: [], strength: 0, off: [] });
+
+/** @param {Setting} setting */
+const used = ({ parts, strength }) => (strength === 0 ? [] : parts.filter((part) => part.share !== 0));
 
 /** Two settings with the same key are the same model. @param {Setting} setting */
-export function keyOf({ parts, strength, off, minus }) {
-  const used = parts.filter((part) => part.share !== 0);
-  if (strength === 0 || !used.length) return "base";
-  const without = Object.entries(minus).map(([name, list]) => [name, list.map((one) => one.s)]);
-  return JSON.stringify([used, strength, [...off].sort(), without]);
-}
-
-/** What a setting adds to one module: (out, in), or null if nothing.
- * @param {Map<string, import("./run.js").RunData>} runs @param {Setting} setting @param {string} name @returns {Float32Array | null} */
-export function changeOf(runs, { parts, strength, off, minus }, name) {
-  if (strength === 0 || off.includes(name)) return null;
-  /** @type {Float32Array | null} */
-  let sum = null;
-  for (const { run, step, share } of parts) {
-    const data = runs.get(run);
-    if (!data || share === 0) continue;
-    const delta = data.delta(data.at(step), name);
-    if (!delta) continue;
-    const by = strength * share;
-    if (!sum) sum = by === 1 && data.form !== "deltas" ? delta : delta.map((value) => value * by);
-    else for (let at = 0; at < sum.length; at++) sum[at] += by * delta[at];
-  }
-  if (sum) {
-    for (const { u, s, v } of minus[name] ?? []) {
-      const by = s * strength * parts[0].share;
-      for (let row = 0, at = 0; row < u.length; row++) {
-        const one = by * u[row];
-        for (let column = 0; column < v.length; column++, at++) sum[at] -= one * v[column];
-      }
-    }
-  }
-  return sum;
+export function keyOf(setting) {
+  const parts = used(setting);
+  return parts.length ? JSON.stringify([parts, setting.strength, [...setting.off].sort()]) : "base";
 }
 
 /**
- * Put the model of a setting into `weights`; what does not change is the base's own array.
- * @param {Map<string, import("./run.js").Tensor>} base @param {Map<string, any>} weights
- * @param {Map<string, import("./run.js").RunData>} runs @param {Setting} setting
+ * What is added to the base, and how. Of a module with components off, the components stand alone, and what they do not
+ * hold of a change that was kept whole is a part of its own.
+ * @param {Map<string, RunData>} runs @param {Setting} setting @param {string[]} [only] these modules
+ * @returns {{parts: Part[], settings: import("./engine/compose.js").Setting[]}}
  */
-export function compose(base, weights, runs, setting) {
-  for (const [name, tensor] of base) /** @type {any} */ (weights.get(name)).data = tensor.data;
-  const changed = new Map();
-  for (const { run } of setting.parts) for (const one of runs.get(run)?.modules ?? []) changed.set(one.name, one.base_parameter);
-  for (const [name, parameter] of changed) {
-    const whole = base.get(parameter);
-    const change = whole ? changeOf(runs, setting, name) : null;
-    if (!whole || !change) continue;
-    for (let at = 0; at < change.length; at++) change[at] += whole.data[at];
-    /** @type {any} */ (weights.get(parameter)).data = change;
-  }
+function partsOf(runs, setting, only) {
+  /** @type {Part[]} */ const parts = [];
+  /** @type {import("./engine/compose.js").Setting[]} */ const settings = [];
+  const single = new Set(
+    setting.off.filter((one) => one.includes("#")).map((one) => one.slice(0, one.lastIndexOf("#"))),
+  );
+  used(setting).forEach(({ run, step, share }, order) => {
+    const data = runs.get(run);
+    if (!data || data.form === "pictures" || !data.steps.length) return;
+    const at = data.at(step);
+    /** @type {Part} */ const part = new Map();
+    /** @type {Part} */ const rest = new Map();
+    for (const { name } of data.modules) {
+      if (only && !only.includes(name)) continue;
+      const factors = order === 0 && single.has(name) ? data.factors(at, name) : null;
+      const delta = factors ? null : data.delta(at, name);
+      if (factors) part.set(name, components(factors.B, factors.A, factors.r));
+      else if (delta && order === 0 && single.has(name) && delta.length > 1) {
+        const shape = /** @type {import("./run.js").Module} */ (data.byName.get(name)).shape;
+        const strongest = strongestOf(delta, shape[0], shape[1]);
+        part.set(name, strongest);
+        rest.set(name, { delta: without(delta, strongest) });
+      } else if (delta) part.set(name, { delta });
+    }
+    for (const one of [part, rest]) {
+      if (!one.size) continue;
+      parts.push(one);
+      settings.push({
+        strength: setting.strength * share,
+        off: order === 0 ? setting.off : setting.off.filter((name) => !name.includes("#")),
+      });
+    }
+  });
+  return { parts, settings };
+}
+
+/** @param {Float32Array} delta @param {import("./engine/compose.js").Components} taken */
+function without(delta, { u, s, v }) {
+  const [out, into] = [u.length / (s.length || 1), v.length / (s.length || 1)];
+  const left = delta.slice();
+  s.forEach((size, k) => {
+    for (let row = 0; row < out; row++) {
+      const by = size * u[k * out + row];
+      for (let column = 0; column < into; column++) left[row * into + column] -= by * v[k * into + column];
+    }
+  });
+  return left;
+}
+
+/** @type {import("./engine/kernels.js").Kernels | undefined} */
+let kernels;
+
+/** What a setting adds to one module: (out, in), as it lies in the weights.
+ * @param {Map<string, RunData>} runs @param {Setting} setting @param {string} name @returns {Float32Array} */
+export function changeOf(runs, setting, name) {
+  const shape = [...runs.values()].map((run) => run.byName.get(name)?.shape).find(Boolean) ?? [0];
+  const zero = new Map([[`${name}.weight`, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) }]]);
+  const { parts, settings } = partsOf(runs, setting, [name]);
+  kernels ??= makeKernels();
+  return parts.length
+    ? /** @type {any} */ (compose(zero, parts, settings, kernels).get(`${name}.weight`)).data
+    : new Float32Array(/** @type {any} */ (zero.get(`${name}.weight`)).data.length);
+}
+
+/** A function from settings to the model's weights, which computes anew only what changed.
+ * @param {Weights} base @param {Map<string, RunData>} runs @param {import("./engine/kernels.js").Kernels} kernels
+ * @returns {(setting: Setting) => Weights} */
+export function makeSetter(base, runs, kernels) {
+  let made = "";
+  /** @type {ReturnType<typeof makeComposer>} */
+  let composer = makeComposer(base, [], kernels);
+  return (setting) => {
+    const { parts, settings } = partsOf(runs, setting);
+    const alone = setting.off.filter((one) => one.includes("#")).map((one) => one.slice(0, one.lastIndexOf("#")));
+    const key = JSON.stringify([used(setting).map(({ run, step }) => [run, step]), [...new Set(alone)].sort()]);
+    if (key !== made) composer = makeComposer(base, parts, kernels);
+    made = key;
+    return composer(settings);
+  };
 }

@@ -46,7 +46,10 @@ export function tensorsOf(bytes, listed) {
     const size = shape.reduce((product, one) => product * one, 1);
     const part = bytes.subarray(at, at + size * BYTES[type]);
     at += part.length;
-    found.set(name, { shape, data: type === "f32" ? singles(part, size) : type === "f16" ? halves(part, size) : new Int8Array(part) });
+    found.set(name, {
+      shape,
+      data: type === "f32" ? singles(part, size) : type === "f16" ? halves(part, size) : new Int8Array(part),
+    });
   }
   return found;
 }
@@ -82,7 +85,13 @@ function halfTable() {
     const exponent = (bits >> 10) & 31;
     const fraction = bits & 1023;
     const size =
-      exponent === 0 ? fraction * 2 ** -24 : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15);
+      exponent === 0
+        ? fraction * 2 ** -24
+        : exponent === 31
+          ? fraction
+            ? NaN
+            : Infinity
+          : (1 + fraction / 1024) * 2 ** (exponent - 15);
     found[bits] = bits & 0x8000 ? -size : size;
   }
   return found;

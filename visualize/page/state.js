@@ -52,17 +52,30 @@ export class State {
 
 // --- in the address -----------------------------------------------------------------------------------
 
-/** The keys that a teacher can link to, and how each is written.
- * @type {Record<string, {write: (value: any) => string, read: (text: string) => any}>} */
-const plain = { write: String, read: (text) => text };
-const numeric = { write: String, read: (/** @type {string} */ text) => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined) };
+/** How a value is written in the address, and read again. @typedef {{write: (value: any) => string, read: (text: string) => any}} Form */
+
+const plain = { write: String, read: (/** @type {string} */ text) => text };
+const numeric = {
+  write: String,
+  read: (/** @type {string} */ text) =>
+    text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined,
+};
 const list = {
   write: (/** @type {any[]} */ value) => value.join(","),
   read: (/** @type {string} */ text) => (text ? text.split(",").slice(0, 2000) : []),
 };
+/** What a teacher can link to. @type {Record<string, Form>} */
 export const SHARED = {
-  room: plain, run: numeric, step: numeric, module: plain, view: plain, strength: numeric, mix: numeric,
-  off: list, parts: list, prompt: plain, theme: plain,
+  room: plain,
+  run: numeric,
+  step: numeric,
+  module: plain,
+  view: plain,
+  strength: numeric,
+  mix: numeric,
+  off: list,
+  prompt: plain,
+  theme: plain,
 };
 
 /** "step=18&module=...": only what differs from where the page starts. @param {State} state */

@@ -80,13 +80,16 @@ def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[i
         for grain in GRAINS:
             if _bytes_of(run, modules, steps, size, grain) * _BASE64 <= room:
                 coded, missed = _coded(run, modules, steps, size, grain)
+                trial = Pieces()
+                listed = [trial.add_tensors(one) for one in coded]
+                if trial.size > room:
+                    continue
                 note = (
                     f"weights are rounded to {grain:g} of how far their matrix moved: "
                     f"what is shown misses {100 * missed:.1f} % of the change at its last step"
                 )
                 scales = {name: grain * size[name] for name in modules}
-                return Packed("grains", steps, [pieces.add_tensors(one) for one in coded], scales,
-                              [*_fewer(run, steps), note])  # fmt: skip
+                return Packed("grains", steps, pieces.join(trial, listed), scales, [*_fewer(run, steps), note])
         count = count * 3 // 4
     return None
 

@@ -8,7 +8,7 @@ import { makeKernels } from "./engine/kernels.js";
 import { makeModel } from "./engine/llama.js";
 import { makeTokenizer } from "./engine/tokenizer.js";
 import { RunData } from "./run.js";
-import { bare, compose, keyOf } from "./setting.js";
+import { bare, keyOf, makeSetter } from "./setting.js";
 
 /** @typedef {import("./setting.js").Setting} Setting */
 /** @typedef {(progress: any) => void} Tell */
@@ -32,8 +32,10 @@ class Host {
   constructor() {
     /** @type {Map<string, RunData>} */
     this.runs = new Map();
-    this.set = "base";
+    this.set = "";
     this.stopped = 0;
+    /** @type {Map<string, import("./engine/grade.js").Row[]>} */
+    this.encoded = new Map();
   }
 
   /** @param {{base: any, wasm?: boolean}} asked */
@@ -41,8 +43,9 @@ class Host {
     this.base = base;
     const kernels = makeKernels({ wasm });
     this.tokenizer = makeTokenizer(base.tokenizer, base.config);
-    this.weights = new Map([...base.weights].map(([name, tensor]) => [name, { ...tensor }]));
-    this.model = makeModel(base.config, this.weights, kernels);
+    this.kernels = kernels;
+    this.setter = makeSetter(base.weights, this.runs, kernels);
+    this.put(bare());
     return { kernels: kernels.kind };
   }
 
@@ -54,14 +57,15 @@ class Host {
   /** @param {{key: string, step: number, tensors: Map<string, any>}} asked */
   step({ key, step, tensors }) {
     this.runs.get(key)?.add(step, tensors);
-    this.set = "";
   }
 
   /** @param {Setting} setting */
   put(setting) {
     const key = keyOf(setting);
     if (key === this.set) return;
-    compose(this.base.weights, /** @type {any} */ (this.weights), this.runs, setting);
+    const weights = /** @type {any} */ (this.setter)(setting);
+    if (weights !== this.weights) this.model = makeModel(this.base.config, weights, /** @type {any} */ (this.kernels));
+    this.weights = weights;
     this.set = key;
   }
 
@@ -80,7 +84,10 @@ class Host {
         text: word(step.id),
         end: step.id === end,
         probability: step.probability,
-        others: step.others.map((/** @type {any} */ other) => ({ text: word(other.id), probability: other.probability })),
+        others: step.others.map((/** @type {any} */ other) => ({
+          text: word(other.id),
+          probability: other.probability,
+        })),
       })),
     }));
   }
@@ -94,18 +101,25 @@ class Host {
     for (const [name, { examples }] of Object.entries(groups)) {
       const { losses, exact, counts } = /** @type {any} */ (this.model).score(this.rows(name, examples));
       const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
-      found[name] = { right: exact.filter(Boolean).length, count: exact.length, loss: sum(losses) / sum(counts), each: exact };
+      found[name] = {
+        right: exact.filter(Boolean).length,
+        count: exact.length,
+        loss: sum(losses) / sum(counts),
+        each: exact,
+      };
     }
     return found;
   }
 
   /** @param {string} name @param {any[]} examples */
   rows(name, examples) {
-    this.encoded ??= new Map();
     const key = `${name}/${examples.length}`;
     if (!this.encoded.has(key)) {
       const longest = this.base.config.max_position_embeddings;
-      this.encoded.set(key, examples.map((one) => encodeChat(/** @type {any} */ (this.tokenizer), one, { last: true, longest })));
+      this.encoded.set(
+        key,
+        examples.map((one) => encodeChat(/** @type {any} */ (this.tokenizer), one, { last: true, longest })),
+      );
     }
     return this.encoded.get(key);
   }
@@ -136,7 +150,10 @@ class Host {
     ids.forEach((row, at) => {
       const { vocab } = model.sizes;
       const own = model.logits(row).subarray((row.length - 1) * vocab, row.length * vocab);
-      own.forEach((/** @type {number} */ value, /** @type {number} */ i) => (furthest = Math.max(furthest, Math.abs(value - logits[at][i]))));
+      own.forEach(
+        (/** @type {number} */ value, /** @type {number} */ i) =>
+          (furthest = Math.max(furthest, Math.abs(value - logits[at][i]))),
+      );
     });
     model.generateAll(ids, { most: 32 }).forEach((/** @type {any} */ answer, /** @type {number} */ at) => {
       same += Number(isRight(answers[at], tokenizer.decode(answer.ids)));

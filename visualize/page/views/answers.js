@@ -7,7 +7,7 @@ import { follow, MODEL, nameOfStep } from "./follow.js";
 import { saveTable } from "./keep.js";
 import { titleOf } from "./question.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeAnswers(page) {
   const { state } = page;
   const body = h("tbody", {});
@@ -16,7 +16,7 @@ export function makeAnswers(page) {
   let rows = [];
   const element = h(
     "section",
-    { class: "panel answers", "aria-label": "All questions" },
+    { class: "panel wide answers", "aria-label": "All questions" },
     h("h2", {}, "All questions"),
     h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Answers before and now" },
       h("table", {}, h("thead", {}, h("tr", {}, ["skill", "question", "before"].map((name) => h("th", { scope: "col" }, name)), when, h("th", { scope: "col" }, "expected"))), body)),
@@ -34,7 +34,11 @@ export function makeAnswers(page) {
     const all = page.run.told.answers;
     const steps = [...new Set(all.map((/** @type {any} */ row) => row.step))];
     const step = steps.filter((one) => /** @type {number} */ (one) <= state.get("step")).at(-1) ?? steps[0];
-    const now = new Map(all.filter((/** @type {any} */ row) => row.step === step).map((/** @type {any} */ row) => [row.prompt, row.answer]));
+    const now = new Map(
+      all
+        .filter((/** @type {any} */ row) => row.step === step)
+        .map((/** @type {any} */ row) => [row.prompt, row.answer]),
+    );
     show(probesOf(page).map((probe) => [probe, probe.answer, now.get(probe.prompt) ?? ""]));
   }
   /** @param {[any, string, string][]} found */
@@ -53,7 +57,7 @@ export function makeAnswers(page) {
   return element;
 }
 
-/** The run's own questions, or those that the page brings. @param {import("../app.js").Page} page @returns {any[]} */
+/** The run's own questions, or those that the page brings. @param {import("../page.js").Page} page @returns {any[]} */
 export function probesOf(page) {
   const rows = page.run.told.answers;
   return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
@@ -70,9 +74,10 @@ export function difference(before, now) {
   const [a, b] = [before, now].map((text) => (text.match(/\s+|[^\s]+/g) ?? []).slice(0, 200));
   const long = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i--)
-    for (let j = b.length - 1; j >= 0; j--) long[i][j] = a[i] === b[j] ? long[i + 1][j + 1] + 1 : Math.max(long[i + 1][j], long[i][j + 1]);
+    for (let j = b.length - 1; j >= 0; j--)
+      long[i][j] = a[i] === b[j] ? long[i + 1][j + 1] + 1 : Math.max(long[i + 1][j], long[i][j + 1]);
   const parts = [];
-  for (let i = 0, j = 0; j < b.length; ) {
+  for (let i = 0, j = 0; j < b.length;) {
     if (i < a.length && a[i] === b[j]) (parts.push(b[j]), i++, j++);
     else if (i < a.length && long[i + 1][j] >= long[i][j + 1]) i++;
     else parts.push(h("mark", {}, b[j++]));

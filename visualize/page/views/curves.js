@@ -2,7 +2,7 @@
 
 import { fill, h, number, svg, table } from "../dom.js";
 import { shortOf } from "../layout.js";
-import { componentsOf } from "../svd.js";
+import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
 import { titleOf } from "./question.js";
@@ -11,19 +11,26 @@ const [WIDE, HIGH, LEFT, RIGHT, TOP, BOTTOM] = [420, 220, 46, 12, 12, 28];
 
 /** @typedef {{name: string, points: [number, number][], strong?: boolean, kind?: string}} Line */
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeCurves(page) {
   const boxes = h("div", { class: "curves" });
   const element = h("section", { class: "panel wide", "aria-label": "Curves" }, h("h2", {}, "How it went"), boxes);
   const kinds = /** @type {[string, string, () => Line[]][]} */ ([
     ["training loss, nats a token (lower is better)", "step", () => linesOf(page.run.told.metrics, ["loss"])],
-    ["exact answers (higher is better)", "step", () => linesOf(page.run.told.skills, null, page.run.told.task, (name) => titleOf(page, name))],
+    [
+      "exact answers (higher is better)",
+      "step",
+      () => linesOf(page.run.told.skills, null, page.run.told.task, (name) => titleOf(page, name)),
+    ],
     ["forgetting: loss on each skill above its first, nats (higher is more forgotten)", "step", () => forgotten(page)],
     ["norm of each change", "step", () => linesOf(page.run.told.norms, null, page.state.get("module"), shortOf)],
     ["singular values of the chosen matrix' change", "component", () => spectrum(page)],
   ]);
   const charts = kinds.map(([title, axis, lines]) => makeChart(page, title, axis, lines));
-  fill(boxes, charts.map((chart) => chart.element));
+  fill(
+    boxes,
+    charts.map((chart) => chart.element),
+  );
   follow(page, element, ["run", "arrived", "module"], () => charts.forEach((chart) => chart.build()));
   follow(page, element, ["run", "step", "arrived", "module"], () => charts.forEach((chart) => chart.step()));
   return element;
@@ -38,22 +45,31 @@ export function linesOf(data, names, strong = null, title = (name) => name) {
   })); // prettier-ignore
 }
 
-/** @param {import("../app.js").Page} page @returns {Line[]} */
+/** @param {import("../page.js").Page} page @returns {Line[]} */
 function forgotten(page) {
   const { losses, task } = page.run.told;
   return linesOf(losses, Object.keys(losses.columns).filter((name) => name !== task), null, (name) => titleOf(page, name))
     .map((line) => ({ ...line, strong: false, points: /** @type {[number, number][]} */ (line.points.map(([step, value]) => [step, value - line.points[0][1]])) })); // prettier-ignore
 }
 
-/** @param {import("../app.js").Page} page @returns {Line[]} */
+/** @param {import("../page.js").Page} page @returns {Line[]} */
 function spectrum(page) {
   const { run, at } = page;
   const name = page.state.get("module");
-  const values = run.form === "pictures" || run.form === "none" ? (run.told.singular?.[name]?.[at] ?? []) : run.steps.length ? componentsOf(run, at, name).map((one) => one.s) : [];
-  return values.length ? [{ name: shortOf(name), strong: true, kind: "dots", points: values.map((/** @type {number} */ value, /** @type {number} */ place) => [place + 1, value]) }] : [];
+  const values = run.steps.length ? strengthsOf(run, at, name) : [];
+  return values.length
+    ? [
+        {
+          name: shortOf(name),
+          strong: true,
+          kind: "dots",
+          points: values.map((/** @type {number} */ value, /** @type {number} */ place) => [place + 1, value]),
+        },
+      ]
+    : [];
 }
 
-/** @param {import("../app.js").Page} page @param {string} title @param {string} axis @param {() => Line[]} source */
+/** @param {import("../page.js").Page} page @param {string} title @param {string} axis @param {() => Line[]} source */
 export function makeChart(page, title, axis, source) {
   const picture = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": title });
   const data = h("div", {});
@@ -64,7 +80,8 @@ export function makeChart(page, title, axis, source) {
   let lines = [];
   let most = 1, least = 0, last = 1, first = 0; // prettier-ignore
   const x = (/** @type {number} */ value) => LEFT + ((value - first) / (last - first || 1)) * (WIDE - LEFT - RIGHT);
-  const y = (/** @type {number} */ value) => HIGH - BOTTOM - ((value - least) / (most - least || 1)) * (HIGH - TOP - BOTTOM);
+  const y = (/** @type {number} */ value) =>
+    HIGH - BOTTOM - ((value - least) / (most - least || 1)) * (HIGH - TOP - BOTTOM);
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: HIGH - BOTTOM });
 
   function build() {
@@ -98,7 +115,10 @@ export function makeChart(page, title, axis, source) {
     const box = picture.getBoundingClientRect();
     const wanted = first + (((event.clientX - box.left) / box.width) * WIDE - LEFT) / (WIDE - LEFT - RIGHT) * (last - first); // prettier-ignore
     const steps = page.run.steps;
-    if (steps.length) page.state.set({ step: steps.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), steps[0]) });
+    if (steps.length)
+      page.state.set({
+        step: steps.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), steps[0]),
+      });
   }
   function step() {
     if (axis !== "step") return build();
@@ -106,7 +126,9 @@ export function makeChart(page, title, axis, source) {
     const place = String(x(Math.min(Math.max(now, first), last)));
     cursor.setAttribute("x1", place);
     cursor.setAttribute("x2", place);
-    const strong = lines.filter((line) => line.strong).map((line) => `${line.name} ${number(line.points.findLast((one) => one[0] <= now)?.[1])}`);
+    const strong = lines
+      .filter((line) => line.strong)
+      .map((line) => `${line.name} ${number(line.points.findLast((one) => one[0] <= now)?.[1])}`);
     fill(reading, strong.join(", "));
   }
   const rows = () => {
@@ -129,6 +151,7 @@ function nice(low, high) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const by = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) ?? rough;
   const found = [];
-  for (let value = Math.ceil(low / by) * by; value <= high + by * 1e-6; value += by) found.push(Math.abs(value) < by * 1e-6 ? 0 : value);
+  for (let value = Math.ceil(low / by) * by; value <= high + by * 1e-6; value += by)
+    found.push(Math.abs(value) < by * 1e-6 ? 0 : value);
   return found;
 }

@@ -4,7 +4,13 @@ import { fill, h, number } from "../dom.js";
 import { bare } from "../setting.js";
 import { follow } from "./follow.js";
 
-/** @param {import("../app.js").Page} page */
+const KINDS = {
+  relaxed: "WebAssembly with fused multiply-add",
+  simd: "WebAssembly",
+  plain: "plain JavaScript (slower)",
+};
+
+/** @param {import("../page.js").Page} page */
 export function makeFoot(page) {
   const parity = h("div", { class: "parity" });
   const left = h("div", {});
@@ -17,7 +23,12 @@ export function makeFoot(page) {
     const { base } = page.manifest;
     const tests = [["the base", base.parity, bare()]];
     page.runs.forEach((run, at) => {
-      if (run.told.parity) tests.push([run.told.what, run.told.parity, { parts: [{ run: String(at), step: run.told.parity.step, share: 1 }], strength: 1, off: [], minus: {} }]);
+      if (run.told.parity)
+        tests.push([
+          run.told.what,
+          run.told.parity,
+          { parts: [{ run: String(at), step: run.told.parity.step, share: 1 }], strength: 1, off: [] },
+        ]);
     });
     for (const [name, asked, setting] of tests) {
       if (!asked || checked.has(asked)) continue;
@@ -31,7 +42,7 @@ export function makeFoot(page) {
     }
     if (!element.dataset.kernels && page.kernels) {
       element.dataset.kernels = page.kernels;
-      parity.append(h("p", {}, `Matrix products: ${{ relaxed: "WebAssembly with fused multiply-add", simd: "WebAssembly", plain: "plain JavaScript (slower)" }[page.kernels] ?? page.kernels}.`));
+      parity.append(h("p", {}, `Matrix products: ${KINDS[page.kernels]}.`));
     }
   }
   function show() {
@@ -39,7 +50,11 @@ export function makeFoot(page) {
     fill(
       left,
       told.left_out.length > 0 && h("p", {}, "Not in this page, or not whole: ", told.left_out.join("; "), "."),
-      h("p", {}, `Made by Glasstune from a real training (${told.place}). Every pixel is a measured number. Nothing leaves this page.`),
+      h(
+        "p",
+        {},
+        `Made by Glasstune from a real training (${told.place}). Every pixel is a measured number. Nothing leaves this page.`,
+      ),
     );
   }
   follow(page, element, ["run", "ready", "arrived"], () => {

@@ -33,7 +33,11 @@ export function gestures(canvas, doing) {
     if (others.length) {
       const other = others[0][1];
       const far = Math.hypot(before.x - other.x, before.y - other.y);
-      doing.zoom(Math.hypot(now.x - other.x, now.y - other.y) / Math.max(far, 1), (now.x + other.x) / 2, (now.y + other.y) / 2);
+      doing.zoom(
+        Math.hypot(now.x - other.x, now.y - other.y) / Math.max(far, 1),
+        (now.x + other.x) / 2,
+        (now.y + other.y) / 2,
+      );
     } else if (doing.zoomed() && moved > 4) doing.pan(now.x - before.x, now.y - before.y);
     down.set(event.pointerId, now);
   });
@@ -49,5 +53,9 @@ export function gestures(canvas, doing) {
     doing.zoom(4, x, y);
   });
   // While a picture is zoomed its one finger moves it; else it scrolls the page.
-  canvas.addEventListener("touchmove", (event) => (doing.zoomed() || event.touches.length > 1) && event.preventDefault(), { passive: false });
+  canvas.addEventListener(
+    "touchmove",
+    (event) => (doing.zoomed() || event.touches.length > 1) && event.preventDefault(),
+    { passive: false },
+  );
 }

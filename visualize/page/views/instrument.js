@@ -5,23 +5,63 @@ import { layerOf, partOf } from "../layout.js";
 import { valueAt } from "../run.js";
 import { follow } from "./follow.js";
 
-/** @param {import("../app.js").Page} page */
+/** How much of the change is added: -1 to 2 times. @param {import("../page.js").Page} page @param {string} id */
+export function makeDial(page, id) {
+  const { state } = page;
+  const strength = h("input", {
+    type: "range",
+    id,
+    min: -1,
+    max: 2,
+    step: 0.05,
+    oninput: () => state.set({ strength: Number(strength.value) }),
+  });
+  const amount = h("output", { for: id });
+  const element = h("label", { class: "dial", for: id }, h("span", {}, "strength"), strength, amount);
+  follow(page, element, ["strength"], () => {
+    strength.value = String(state.get("strength"));
+    fill(amount, number(state.get("strength"), 3));
+    strength.setAttribute("aria-valuetext", `${number(state.get("strength"))} times the change`);
+  });
+  return element;
+}
+
+/** @param {import("../page.js").Page} page */
 export function makeInstrument(page) {
   const { state } = page;
-  const strength = h("input", { type: "range", id: "strength", min: -1, max: 2, step: 0.05, list: "strengths", oninput: () => state.set({ strength: Number(strength.value) }) });
-  const amount = h("output", { for: "strength" });
-  const mix = h("input", { type: "range", id: "mix", min: 0, max: 1, step: 0.05, oninput: () => setMix(Number(mix.value)) });
+  const mix = h("input", {
+    type: "range",
+    id: "mix",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    oninput: () => setMix(Number(mix.value)),
+  });
   const share = h("output", { for: "mix" });
   const mixing = h("label", { class: "dial", for: "mix" }, h("span", {}, "mix in "), h("b", {}), mix, share);
   const grid = h("div", { class: "modules", role: "group", "aria-label": "Layers and modules, on or off" });
-  const reset = h("button", { type: "button", class: "quiet", onclick: () => state.set({ strength: 1, off: [], minus: {}, parts: [], mix: 0, other: -1 }) }, "all as trained");
+  const reset = h(
+    "button",
+    { type: "button", class: "quiet", onclick: () => state.set({ strength: 1, off: [], mix: 0, other: -1 }) },
+    "all as trained",
+  );
   const element = h(
     "section",
     { class: "panel instrument", "aria-label": "The change as an instrument" },
     h("h2", {}, "Play it"),
-    h("p", { class: "what" }, page.live ? "Every answer on this page is computed again as you turn these." : "No model runs in this page: these change the pictures alone."),
-    h("label", { class: "dial", for: "strength" }, h("span", {}, "strength"), strength, amount),
-    h("div", { class: "dialmarks", "aria-hidden": "true" }, ["−1", "0 the base", "1 as trained", "2"].map((text) => h("span", {}, text))),
+    h(
+      "p",
+      { class: "what" },
+      page.live
+        ? "Every answer on this page is computed again as you turn these."
+        : "No model runs in this page: these change the pictures alone.",
+    ),
+    makeDial(page, "strength"),
+    h(
+      "div",
+      { class: "dialmarks", "aria-hidden": "true" },
+      ["−1", "0 the base", "1 as trained", "2"].map((text) => h("span", {}, text)),
+    ),
     mixing,
     h("h3", {}, "layers and modules"),
     grid,
@@ -40,7 +80,11 @@ export function makeInstrument(page) {
     state.set({ off: [...off] });
   }
   /** @param {string[]} names */
-  const toggle = (names) => turn(names, names.every((name) => state.get("off").includes(name)));
+  const toggle = (names) =>
+    turn(
+      names,
+      names.every((name) => state.get("off").includes(name)),
+    );
 
   function build() {
     const { run } = page;
@@ -54,7 +98,16 @@ export function makeInstrument(page) {
       const inside = run.modules.filter((one) => layerOf(one.name) === layer);
       const title = layer === null ? "outside" : `layer ${layer}`;
       const cells = layer === null ? inside.map(cell) : parts.map((part) => { const one = inside.find((module) => partOf(module.name) === part); return one ? cell(one) : h("td", {}); }); // prettier-ignore
-      return h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "all", onclick: () => toggle(inside.map((one) => one.name)) }, title)), cells);
+      return h(
+        "tr",
+        {},
+        h(
+          "th",
+          { scope: "row" },
+          h("button", { type: "button", class: "all", onclick: () => toggle(inside.map((one) => one.name)) }, title),
+        ),
+        cells,
+      );
     });
     fill(grid, h("table", {}, h("thead", {}, head), h("tbody", {}, rows)));
   }
@@ -63,20 +116,23 @@ export function makeInstrument(page) {
     const off = new Set(state.get("off"));
     const step = run.steps[page.at] ?? state.get("step");
     const norms = run.told.norms;
-    const most = Math.max(...Object.values(norms.columns).map((/** @type {any} */ column) => Math.max(...column.map(Number))), 1e-12);
+    const most = Math.max(
+      ...Object.values(norms.columns).map((/** @type {any} */ column) => Math.max(...column.map(Number))),
+      1e-12,
+    );
     for (const button of grid.querySelectorAll("button.cell")) {
       const name = /** @type {any} */ (button).dataset.module;
       const norm = valueAt(norms, name, step) ?? 0;
       const on = !off.has(name);
       button.setAttribute("aria-pressed", String(on));
       button.setAttribute("aria-label", `${name}: ${on ? "on" : "off"}, norm of its change ${number(norm)}`);
-      button.setAttribute("title", `${name}\nnorm of its change ${number(norm)}\n${on ? "on: press to switch it off" : "off: press to switch it on"}`);
+      button.setAttribute(
+        "title",
+        `${name}\nnorm of its change ${number(norm)}\n${on ? "on: press to switch it off" : "off: press to switch it on"}`,
+      );
       button.style.setProperty("--heat", String(Math.min(1, norm / most)));
       button.classList.toggle("chosen", name === state.get("module"));
     }
-    strength.value = String(state.get("strength"));
-    fill(amount, number(state.get("strength"), 3));
-    strength.setAttribute("aria-valuetext", `${number(state.get("strength"))} times the change`);
     mix.value = String(state.get("mix"));
     const at = page.runs.indexOf(run);
     const other = page.runs.find((_, index) => index !== at);
@@ -86,6 +142,6 @@ export function makeInstrument(page) {
     reset.disabled = page.pristine;
   }
   follow(page, element, ["run", "arrived"], build);
-  follow(page, element, ["run", "step", "strength", "off", "mix", "minus", "module", "runs", "arrived"], show);
+  follow(page, element, ["run", "step", "strength", "off", "mix", "module", "runs", "arrived"], show);
   return element;
 }

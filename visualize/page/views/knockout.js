@@ -1,23 +1,54 @@
 // Which component knows what? Each is taken out alone, and every skill is graded again, in a worker of its own.
 
-import { fill, h, percent, table } from "../dom.js";
+import { fill, h, percent } from "../dom.js";
 import { Remote, startWorker } from "../lab.js";
 import { signedColour } from "../colours.js";
 import { shortOf } from "../layout.js";
-import { componentsOf } from "../svd.js";
+import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
 import { titleOf } from "./question.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeKnockout(page) {
   const { state } = page;
-  const go = h("button", { type: "button", class: "main", onclick: () => (busy ? stop() : start()) }, "Take each out in turn");
-  const what = h("select", { "aria-label": "What is taken out" }, h("option", { value: "parts" }, "components of the chosen matrix"), h("option", { value: "modules" }, "every module"), h("option", { value: "layers" }, "every layer"));
-  const note = h("p", { class: "what", "aria-live": "polite" }, "Each is removed alone and every skill is graded again. What falls further than chance is what it knew.");
+  const go = h(
+    "button",
+    { type: "button", class: "main", onclick: () => (busy ? stop() : start()) },
+    "Take each out in turn",
+  );
+  const what = h(
+    "select",
+    { "aria-label": "What is taken out" },
+    h("option", { value: "parts" }, "components of the chosen matrix"),
+    h("option", { value: "modules" }, "every module"),
+    h("option", { value: "layers" }, "every layer"),
+  );
+  const note = h(
+    "p",
+    { class: "what", "aria-live": "polite" },
+    "Each is removed alone and every skill is graded again. What falls further than chance is what it knew.",
+  );
   const grid = h("div", { class: "knockouts" });
-  const keep = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => saveTable(rows, `${page.run.told.name}-knock-out.csv`) }, "CSV");
-  const element = h("section", { class: "panel wide knockout", "aria-label": "Knock-out map" }, h("h2", {}, "Who knows what?"), h("p", {}, what, " ", go), note, grid, keep);
+  const keep = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      onclick: () => saveTable(rows, `${page.run.told.name}-knock-out.csv`),
+    },
+    "CSV",
+  );
+  const element = h(
+    "section",
+    { class: "panel wide knockout", "aria-label": "Knock-out map" },
+    h("h2", {}, "Who knows what?"),
+    h("p", {}, what, " ", go),
+    note,
+    grid,
+    keep,
+  );
   /** @type {Remote | null} */
   let remote = null;
   let busy = false;
@@ -45,21 +76,21 @@ export function makeKnockout(page) {
 
   async function run() {
     const { run: data } = page;
-    const index = page.runs.indexOf(data);
-    const step = data.steps[page.at];
     const own = data.told.task && page.manifest.tasks[data.told.task];
     const groups = gradedGroups(page, own);
-    const wanted = targets(step);
+    const wanted = targets();
     const whole = page.setting();
     remote = new Remote(startWorker());
     const { weights: _, ...about } = page.manifest.base;
     await remote.call("start", { base: { ...about, weights: page.weights } });
     for (const part of whole.parts) {
       const other = page.runs[Number(part.run)];
-      await remote.call("run", { key: part.run, told: { form: other.form === "grains" ? "deltas" : other.form, modules: other.modules, scales: other.scales } });
+      await remote.call("run", {
+        key: part.run,
+        told: { form: other.form === "grains" ? "deltas" : other.form, modules: other.modules, scales: other.scales },
+      });
       await remote.call("step", { key: part.run, step: part.step, tensors: exactly(other, other.at(part.step)) });
     }
-    void index;
     const names = Object.keys(groups);
     const settings = [whole, ...wanted.map((one) => ({ ...whole, ...one.setting(whole) }))];
     /** @type {any} */
@@ -76,35 +107,55 @@ export function makeKnockout(page) {
     remote = null;
   }
 
-  /** @param {number} step @returns {{name: string, setting: (whole: any) => any, toggle: () => void}[]} */
-  function targets(step) {
+  /** @returns {{name: string, setting: (whole: any) => any, toggle: () => void}[]} */
+  function targets() {
     const { run } = page;
     const name = state.get("module");
-    void step;
     if (what.value === "parts")
-      return componentsOf(run, page.at, name).map((one, at) => ({
-        name: `component ${at + 1}`, setting: (whole) => ({ minus: { ...whole.minus, [name]: [...(whole.minus[name] ?? []), one] } }),
-        toggle: () => state.set({ parts: [`${name}:${at}`] }),
-      })); // prettier-ignore
+      return strengthsOf(run, page.at, name).map((_, at) => ({
+        name: `component ${at + 1}`,
+        setting: (whole) => ({ off: [...whole.off, `${name}#${at}`] }),
+        toggle: () => state.set({ off: [`${name}#${at}`] }),
+      }));
     const sets = what.value === "modules" ? run.modules.filter((one) => one.shape.length === 2).map((one) => [shortOf(one.name), [one.name]])
       : [...new Set(run.modules.map((one) => /\.\d+\./.exec(one.name)?.[0]))].map((key) => [key ? `layer ${key.slice(1, -1)}` : "outside the layers", run.modules.filter((one) => /\.\d+\./.exec(one.name)?.[0] === key).map((one) => one.name)]); // prettier-ignore
-    return sets.map(([title, off]) => ({ name: String(title), setting: (whole) => ({ off: [...whole.off, .../** @type {string[]} */ (off)] }), toggle: () => state.set({ off: /** @type {string[]} */ (off) }) }));
+    return sets.map(([title, off]) => ({
+      name: String(title),
+      setting: (whole) => ({ off: [...whole.off, .../** @type {string[]} */ (off)] }),
+      toggle: () => state.set({ off: /** @type {string[]} */ (off) }),
+    }));
   }
 
   /** @param {string[]} names @param {any} all @param {any[]} found @param {number} of */
   function draw(names, all, found, of) {
     const closed = names.filter((name) => all[name] && page.manifest.skills[name]?.closed !== false);
     const band = Object.fromEntries(closed.map((name) => [name, chance(all[name])]));
-    fill(note, found.length < of ? `${found.length} of ${of} taken out…` : `Done: ${of} taken out. A cell with a frame moved further than chance (95 %, on the same questions). Press a row to hear it without that part.`);
+    fill(
+      note,
+      found.length < of
+        ? `${found.length} of ${of} taken out…`
+        : `Done: ${of} taken out. A cell with a frame moved further than chance (95 %, on the same questions). Press a row to hear it without that part.`,
+    );
     const cell = (/** @type {string} */ name, /** @type {any} */ graded) => {
       const change = (graded[name].right - all[name].right) / all[name].count;
       const [plus, minus] = flips(all[name].each, graded[name].each);
       const sure = unlikely(plus, minus);
-      const made = h("td", { class: sure ? "sure" : "", title: `${percent(graded[name].right / graded[name].count)}: ${minus} lost, ${plus} gained` }, change === 0 ? "" : `${change > 0 ? "+" : "−"}${Math.round(100 * Math.abs(change))}`);
+      const made = h(
+        "td",
+        {
+          class: sure ? "sure" : "",
+          title: `${percent(graded[name].right / graded[name].count)}: ${minus} lost, ${plus} gained`,
+        },
+        change === 0 ? "" : `${change > 0 ? "+" : "−"}${Math.round(100 * Math.abs(change))}`,
+      );
       made.style.setProperty("background", signedColour(page.palette, Math.max(-1, Math.min(1, -change)) * 0.85));
       return made;
     };
-    rows = [["taken out", ...closed.map((name) => titleOf(page, name))], ["nothing", ...closed.map((name) => all[name].right / all[name].count)], ...found.map(([one, graded]) => [one.name, ...closed.map((name) => graded[name].right / graded[name].count)])];
+    rows = [
+      ["taken out", ...closed.map((name) => titleOf(page, name))],
+      ["nothing", ...closed.map((name) => all[name].right / all[name].count)],
+      ...found.map(([one, graded]) => [one.name, ...closed.map((name) => graded[name].right / graded[name].count)]),
+    ];
     keep.hidden = !found.length;
     fill(
       grid,
@@ -122,12 +173,15 @@ export function makeKnockout(page) {
   return element;
 }
 
-/** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../app.js").Page} page @param {any} own */
+/** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../page.js").Page} page @param {any} own */
 export function gradedGroups(page, own) {
   const { skills } = page.manifest;
   const { task } = page.run.told;
   const closed = Object.entries(skills).filter(([, skill]) => skill.closed);
-  return { ...(own?.heldout?.length ? { [task]: { closed: true, examples: own.heldout } } : {}), ...Object.fromEntries(closed) };
+  return {
+    ...(own?.heldout?.length ? { [task]: { closed: true, examples: own.heldout } } : {}),
+    ...Object.fromEntries(closed),
+  };
 }
 
 /** The weights of one step as they stand, whatever they are a difference to. @param {import("../run.js").RunData} run @param {number} at */

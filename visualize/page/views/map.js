@@ -5,7 +5,6 @@ import { glowColour, signedColour } from "../colours.js";
 import { layerOf, partOf, shortOf, weightAt } from "../layout.js";
 import { valueAt } from "../run.js";
 import { Raster } from "../raster.js";
-import { changeOf } from "../setting.js";
 import { follow, MODEL } from "./follow.js";
 import { gestures } from "./gestures.js";
 import { saveCanvas } from "./keep.js";
@@ -14,7 +13,7 @@ import { saveCanvas } from "./keep.js";
 
 const NUMBERED = 34; // CSS pixels of a cell that has room for its number
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeMap(page) {
   const { state } = page;
   const raster = new Raster(page);
@@ -35,7 +34,9 @@ export function makeMap(page) {
       h("button", { type: "button", "aria-label": "Save the map as a picture", onclick: () => saveCanvas(raster.canvas, `${page.run.told.name}-step-${state.get("step")}.png`) }, "PNG")),
   ); // prettier-ignore
   const data = h("div", {});
-  const element = h("div", { class: "map" }, h("div", { class: "canvasbox" }, canvas, tip), tools, reading, h("details", { class: "astable", ontoggle: () => showTable() }, h("summary", {}, "as a table"), data));
+  const details = h("details", { class: "astable", ontoggle: () => showTable() }, h("summary", {}, "as a table"), data);
+  tools.append(details);
+  const element = h("div", { class: "map" }, h("div", { class: "canvasbox" }, canvas, tip), tools, reading);
   const camera = { x: 0, y: 0, scale: 1, fitted: true };
   /** @type {{tile: Tile, row: number, column: number} | null} */
   let cursor = null;
@@ -66,7 +67,8 @@ export function makeMap(page) {
   function resize() {
     const ratio = Math.min(globalThis.devicePixelRatio || 1, 2);
     const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
-    if (width && height && (canvas.width !== width || canvas.height !== height)) [canvas.width, canvas.height] = [width, height];
+    if (width && height && (canvas.width !== width || canvas.height !== height))
+      [canvas.width, canvas.height] = [width, height];
     return ratio;
   }
   function settle() {
@@ -75,7 +77,8 @@ export function makeMap(page) {
       camera.x = (raster.width - canvas.clientWidth / camera.scale) / 2;
       camera.y = (raster.height - canvas.clientHeight / camera.scale) / 2;
     } else {
-      const keep = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ seen) => (seen >= size ? (size - seen) / 2 : Math.min(Math.max(at, 0), size - seen));
+      const keep = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ seen) =>
+        seen >= size ? (size - seen) / 2 : Math.min(Math.max(at, 0), size - seen);
       camera.x = keep(camera.x, raster.width, canvas.clientWidth / camera.scale);
       camera.y = keep(camera.y, raster.height, canvas.clientHeight / camera.scale);
     }
@@ -91,12 +94,21 @@ export function makeMap(page) {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = scale * ratio < 1;
     context.imageSmoothingQuality = "medium";
-    context.drawImage(raster.canvas, -x * scale * ratio, -y * scale * ratio, raster.width * scale * ratio, raster.height * scale * ratio);
+    context.drawImage(
+      raster.canvas,
+      -x * scale * ratio,
+      -y * scale * ratio,
+      raster.width * scale * ratio,
+      raster.height * scale * ratio,
+    );
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     frames();
     if (scale >= NUMBERED) numbers();
   }
-  const toScreen = (/** @type {number} */ left, /** @type {number} */ top) => [(left - camera.x) * camera.scale, (top - camera.y) * camera.scale];
+  const toScreen = (/** @type {number} */ left, /** @type {number} */ top) => [
+    (left - camera.x) * camera.scale,
+    (top - camera.y) * camera.scale,
+  ];
 
   /** Outlines and names of the matrices; the chosen one in the colour of a change. */
   function frames() {
@@ -132,7 +144,12 @@ export function makeMap(page) {
     }
     if (cursor) {
       const { tile, row, column } = cursor;
-      const [px, py] = tile.shape.length === 1 ? [Math.floor(row / tile.rows), row % tile.rows] : tile.turned ? [row, column] : [column, row];
+      const [px, py] =
+        tile.shape.length === 1
+          ? [Math.floor(row / tile.rows), row % tile.rows]
+          : tile.turned
+            ? [row, column]
+            : [column, row];
       const [left, top] = toScreen(tile.left + px, tile.top + py);
       const size = Math.max(camera.scale, 7);
       context.strokeStyle = palette.foreground;
@@ -166,13 +183,18 @@ export function makeMap(page) {
     context.textAlign = "start";
     context.textBaseline = "alphabetic";
   }
-  const short = (/** @type {number | null} */ value) => (value === null ? "" : value === 0 ? "0" : value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2).replace("-", "−").replace("0.", "."));
+  const short = (/** @type {number | null} */ value) =>
+    value === null
+      ? ""
+      : value === 0
+        ? "0"
+        : value
+            .toFixed(Math.abs(value) < 0.0995 ? 3 : 2)
+            .replace("-", "−")
+            .replace("0.", ".");
 
-  /** What the reader's setting adds to a module. @param {string} name */
-  function changed(name) {
-    const runs = new Map(page.runs.map((run, at) => [String(at), run]));
-    return page.run.form === "pictures" ? page.run.delta(page.at, name) : changeOf(runs, page.setting(), name);
-  }
+  /** @param {string} name */
+  const changed = (name) => (page.run.byName.has(name) ? page.change(name) : null);
   /** @param {Tile} tile @param {[number, number]} at @param {Float32Array | null} change */
   function valueOf(tile, at, change) {
     const place = at[1] < 0 ? at[0] : at[0] * tile.size[1] + at[1];
@@ -216,9 +238,20 @@ export function makeMap(page) {
     tip.hidden = !cursor;
     if (cursor) {
       const lines = read(cursor.tile, cursor.row, cursor.column);
-      fill(tip, h("b", {}, lines[0][0]), h("dl", {}, lines.slice(1).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+      fill(
+        tip,
+        h("b", {}, lines[0][0]),
+        h(
+          "dl",
+          {},
+          lines.slice(1).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+        ),
+      );
       tip.style.setProperty("left", `${Math.min(x + 16, canvas.clientWidth - tip.offsetWidth - 4)}px`);
-      tip.style.setProperty("top", `${y + 18 + tip.offsetHeight > canvas.clientHeight ? y - tip.offsetHeight - 10 : y + 18}px`);
+      tip.style.setProperty(
+        "top",
+        `${y + 18 + tip.offsetHeight > canvas.clientHeight ? y - tip.offsetHeight - 10 : y + 18}px`,
+      );
     }
     frame();
   }
@@ -233,11 +266,17 @@ export function makeMap(page) {
   }); // prettier-ignore
   canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const step = event.shiftKey ? 10 : 1;
-    const move = /** @type {any} */ ({ ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] })[event.key];
+    const move = /** @type {any} */ ({
+      ArrowLeft: [-step, 0],
+      ArrowRight: [step, 0],
+      ArrowUp: [0, -step],
+      ArrowDown: [0, step],
+    })[event.key];
     if (event.key === "+" || event.key === "=") zoom(2, ...place());
     else if (event.key === "-") zoom(0.5, ...place());
     else if (event.key === "Escape" || event.key === "0") fit();
-    else if (event.key === "Enter" && cursor && page.run.byName.has(cursor.tile.name)) state.set({ module: cursor.tile.name });
+    else if (event.key === "Enter" && cursor && page.run.byName.has(cursor.tile.name))
+      state.set({ module: cursor.tile.name });
     else if (move) step_(move);
     else return;
     event.preventDefault();
@@ -265,7 +304,11 @@ export function makeMap(page) {
     } else {
       const [x, y] = cursorPixel(cursor);
       const { tile } = cursor;
-      const at = weightAt(tile, Math.min(Math.max(x + by[0], 0), tile.columns - 1), Math.min(Math.max(y + by[1], 0), tile.rows - 1));
+      const at = weightAt(
+        tile,
+        Math.min(Math.max(x + by[0], 0), tile.columns - 1),
+        Math.min(Math.max(y + by[1], 0), tile.rows - 1),
+      );
       if (at) cursor = { tile, row: at[0], column: at[1] };
     }
     if (!cursor) return;
@@ -283,15 +326,16 @@ export function makeMap(page) {
     const view = state.get("view");
     const bar = h("span", { class: "ramp", "aria-hidden": "true" });
     const glow = view === "glow";
-    const colours = Array.from({ length: 9 }, (_, at) => (glow ? glowColour(page.palette, (at / 8) ** 0.62) : signedColour(page.palette, at / 4 - 1)));
+    const colours = Array.from({ length: 9 }, (_, at) =>
+      glow ? glowColour(page.palette, (at / 8) ** 0.62) : signedColour(page.palette, at / 4 - 1),
+    );
     bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
     const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
     fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
     views.show(view);
   }
   function showTable() {
-    const open = element.querySelector("details")?.open;
-    if (!open) return;
+    if (!details.open) return;
     const step = state.get("step");
     fill(data, table(`Every matrix at step ${step}`, ["module", "shape", "norm of its change"],
       raster.tiles.map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
@@ -301,7 +345,8 @@ export function makeMap(page) {
   function prepare() {
     if (idle) return;
     idle = true;
-    const later = /** @type {any} */ (globalThis).requestIdleCallback ?? ((/** @type {any} */ work) => setTimeout(work, 16));
+    const later =
+      /** @type {any} */ (globalThis).requestIdleCallback ?? ((/** @type {any} */ work) => setTimeout(work, 16));
     later(function work() {
       idle = false;
       if (element.isConnected && raster.prepare()) prepare();
@@ -318,7 +363,10 @@ export function makeMap(page) {
       prepare();
     }
     element.dataset.step = String(page.run.steps[page.at] ?? "");
-    canvas.setAttribute("aria-label", `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (state.get("view"))]}. Arrow keys move, plus and minus zoom.`);
+    canvas.setAttribute(
+      "aria-label",
+      `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (state.get("view"))]}. Arrow keys move, plus and minus zoom.`,
+    );
     showLegend();
     showTable();
   }

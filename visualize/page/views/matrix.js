@@ -3,22 +3,34 @@
 import { fill, h, number } from "../dom.js";
 import { signedColour } from "../colours.js";
 import { shortOf } from "../layout.js";
-import { componentsOf } from "../svd.js";
-import { changeOf } from "../setting.js";
+import { strengthsOf } from "../spectrum.js";
 import { follow, MODEL } from "./follow.js";
 import { saveCanvas } from "./keep.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeMatrix(page) {
   const { state } = page;
   const choose = h("select", { "aria-label": "Matrix", onchange: () => state.set({ module: choose.value }) });
   const pictures = h("div", { class: "pictures" });
   const list = h("div", { class: "components", role: "group", "aria-label": "Rank-one components, strongest first" });
   const about = h("p", { class: "what" });
-  const element = h("section", { class: "panel matrix", "aria-label": "One matrix" }, h("h2", {}, "One matrix ", choose), about, pictures, h("h3", {}, "its components, strongest first"), list);
+  const element = h(
+    "section",
+    { class: "panel matrix", "aria-label": "One matrix" },
+    h("h2", {}, "One matrix ", choose),
+    about,
+    pictures,
+    h("h3", {}, "its components, strongest first"),
+    list,
+  );
 
   function build() {
-    fill(choose, page.run.modules.filter((one) => one.shape.length === 2).map((one) => h("option", { value: one.name }, shortOf(one.name))));
+    fill(
+      choose,
+      page.run.modules
+        .filter((one) => one.shape.length === 2)
+        .map((one) => h("option", { value: one.name }, shortOf(one.name))),
+    );
   }
   function show() {
     const { run } = page;
@@ -28,20 +40,26 @@ export function makeMatrix(page) {
     if (!module || module.shape.length !== 2) return;
     const [out, into] = module.shape;
     const factors = run.factors(page.at, name);
-    const runs = new Map(page.runs.map((one, at) => [String(at), one]));
-    const change = run.form === "pictures" ? run.delta(page.at, name) : changeOf(runs, page.setting(), name);
+    const change = page.change(name);
     const shape = run.drawn(name) ?? [out, into];
     const weight = run.form === "pictures" ? null : page.weights?.get(module.base_parameter);
     const shown = change ?? new Float32Array(shape[0] * shape[1]);
     fill(
       pictures,
       weight && figure("W", "before", weight.data, out, into),
-      factors && [figure("B", `${factors.out} × ${factors.r}`, factors.B, factors.out, factors.r), figure("A", `${factors.r} × ${factors.into}`, factors.A, factors.r, factors.into)],
+      factors && [
+        figure("B", `${factors.out} × ${factors.r}`, factors.B, factors.out, factors.r),
+        figure("A", `${factors.r} × ${factors.into}`, factors.A, factors.r, factors.into),
+      ],
       figure(factors ? "B A" : "ΔW", "the change", shown, shape[0], shape[1]),
     );
     let sum = 0;
     for (const value of shown) sum += value * value;
-    fill(about, `${out} × ${into} weights. `, run.form === "pictures" ? "" : `Norm of the change now: ${number(Math.sqrt(sum))}.`);
+    fill(
+      about,
+      `${out} × ${into} weights. `,
+      run.form === "pictures" ? "" : `Norm of the change now: ${number(Math.sqrt(sum))}.`,
+    );
   }
 
   /** One matrix as a picture, centred on zero. @param {string} symbol @param {string} words @param {ArrayLike<number>} values @param {number} rows @param {number} columns */
@@ -52,7 +70,9 @@ export function makeMatrix(page) {
     const limit = strongest(values);
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     const image = context.createImageData(columns, rows);
-    const ramp = Array.from({ length: 513 }, (_, at) => (signedColour(page.palette, at / 256 - 1).match(/\d+/g) ?? []).map(Number));
+    const ramp = Array.from({ length: 513 }, (_, at) =>
+      (signedColour(page.palette, at / 256 - 1).match(/\d+/g) ?? []).map(Number),
+    );
     for (let at = 0; at < rows * columns; at++) {
       const share = limit ? Math.max(-1, Math.min(1, values[at] / limit)) : 0;
       const colour = ramp[Math.round(256 + 256 * Math.sign(share) * Math.abs(share) ** 0.75)];
@@ -69,7 +89,10 @@ export function makeMatrix(page) {
     canvas.addEventListener("pointermove", locate);
     canvas.addEventListener("pointerdown", locate);
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${symbol}, ${words}: ${rows} rows, ${columns} columns, largest magnitudes near ${number(limit)}`);
+    canvas.setAttribute(
+      "aria-label",
+      `${symbol}, ${words}: ${rows} rows, ${columns} columns, largest magnitudes near ${number(limit)}`,
+    );
     const kind = { W: "W", B: "B", A: "A" }[symbol] ?? "delta";
     const made = h("figure", { class: `thin-${Math.min(rows, columns) < 40 ? (rows < columns ? "wide" : "tall") : "no"}` }, canvas,
       h("figcaption", {}, h("b", { class: `ink-${kind}` }, symbol), ` ${words} `, h("span", { class: "range" }, `±${number(limit, 2)}`), reading,
@@ -83,65 +106,50 @@ export function makeMatrix(page) {
   function showComponents() {
     const { run } = page;
     const name = state.get("module");
-    const step = run.steps[page.at];
-    if (run.form === "pictures" || step === undefined) {
-      const kept = run.told.singular?.[name]?.[page.at];
-      fill(list, kept ? kept.map((/** @type {number} */ s) => row(s, kept[0], null)) : h("p", { class: "what" }, "not in this page"));
-      return;
-    }
-    const found = componentsOf(run, page.at, name);
-    const off = new Set(state.get("parts"));
-    if (!found.length) fill(list, h("p", { class: "what" }, "Nothing has moved yet."));
-    else fill(list, found.map((one, at) => row(one.s, found[0].s, { on: !off.has(partKey(name, at)), at })));
+    const sizes = strengthsOf(run, page.at, name);
+    const off = new Set(state.get("off"));
+    if (!sizes.length)
+      fill(
+        list,
+        h(
+          "p",
+          { class: "what" },
+          run.form === "none" || run.form === "pictures" ? "Not in this page." : "Nothing has moved yet.",
+        ),
+      );
+    else
+      fill(
+        list,
+        sizes.map((size, at) =>
+          row(size, sizes[0], run.form === "pictures" ? null : { on: !off.has(`${name}#${at}`), at }),
+        ),
+      );
   }
   /** @param {number} s @param {number} most @param {{on: boolean, at: number} | null} turn */
   function row(s, most, turn) {
     const bar = h("span", { class: "bar" });
     bar.style.setProperty("--share", String(most ? s / most : 0));
     if (!turn) return h("div", { class: "component" }, bar, h("span", { class: "value" }, number(s)));
-    const about = { type: "button", class: "component", "aria-pressed": String(turn.on), "aria-label": `component ${turn.at + 1}, strength ${number(s)}, ${turn.on ? "on" : "off"}`, onclick: () => togglePart(page, state.get("module"), turn.at) };
+    const about = {
+      type: "button",
+      class: "component",
+      "aria-pressed": String(turn.on),
+      "aria-label": `component ${turn.at + 1}, strength ${number(s)}, ${turn.on ? "on" : "off"}`,
+      onclick: () => toggle(`${state.get("module")}#${turn.at}`),
+    };
     return h("button", about, h("span", { class: "nth" }, turn.at + 1), bar, h("span", { class: "value" }, number(s)));
   }
 
   follow(page, element, ["run", "arrived"], build);
   follow(page, element, [...MODEL, "module"], show);
-  follow(page, element, ["run", "step", "module", "parts", "arrived"], showComponents);
-  // What is switched off is a place in an order: at another step it is another direction.
-  state.watch(["step", "run", "parts", "arrived"], () => takeOut(page));
+  /** A component is a place in the order of strength: at another step it is another direction. @param {string} key */
+  function toggle(key) {
+    const off = new Set(state.get("off"));
+    if (!off.delete(key)) off.add(key);
+    state.set({ off: [...off] });
+  }
+  follow(page, element, ["run", "step", "module", "off", "arrived"], showComponents);
   return element;
-}
-
-/** How the address writes a component. @param {string} name @param {number} at */
-const partKey = (name, at) => `${name}:${at}`;
-
-/** @param {import("../app.js").Page} page @param {string} name @param {number} at */
-export function togglePart(page, name, at) {
-  const key = partKey(name, at);
-  const parts = new Set(page.state.get("parts"));
-  if (!parts.delete(key)) parts.add(key);
-  page.state.set({ parts: [...parts] });
-}
-
-/** Find the directions of the components that are off, at this step. @param {import("../app.js").Page} page */
-function takeOut(page) {
-  const { run, state } = page;
-  const parts = state.get("parts");
-  if (!parts.length) {
-    if (Object.keys(state.get("minus")).length) state.set({ minus: {} });
-    return;
-  }
-  if (run.form === "pictures" || run.form === "none") return;
-  /** @type {Record<string, any[]>} */
-  const minus = {};
-  for (const key of parts) {
-    const [name, at] = key.split(":");
-    if (!run.byName.has(name) || name in minus) continue;
-    const found = componentsOf(run, page.at, name);
-    const chosen = parts.filter((/** @type {string} */ one) => one.startsWith(`${name}:`)).map((/** @type {string} */ one) => found[Number(one.split(":")[1])]);
-    minus[name] = chosen.filter(Boolean);
-    if (!at) delete minus[name];
-  }
-  state.set({ minus });
 }
 
 /** All but a thousandth of the magnitudes stay below it. @param {ArrayLike<number>} values */

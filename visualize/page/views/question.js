@@ -6,7 +6,7 @@ import { bare } from "../setting.js";
 import { follow, MODEL, nameOfStep } from "./follow.js";
 import { makeTokens } from "./tokens.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeQuestion(page) {
   const { state } = page;
   const input = h("input", {
@@ -41,14 +41,22 @@ export function makeQuestion(page) {
     const expected = expectedOf(page, prompt);
     const right = expected === null || !answer ? null : answer.text === expected;
     place.className = `said ${place === now ? "now" : ""} ${right === null ? "" : right ? "right" : "wrong"}`;
-    fill(place, answer ? makeTokens(answer) : "…", right !== null && h("span", { class: "verdict" }, right ? "✓" : "✗", h("span", { class: "hidden" }, right ? "right" : "wrong")));
+    fill(
+      place,
+      answer ? makeTokens(answer) : "…",
+      right !== null &&
+        h("span", { class: "verdict" }, right ? "✓" : "✗", h("span", { class: "hidden" }, right ? "right" : "wrong")),
+    );
   }
 
   /** Where no model runs: what was captured. @param {string} prompt */
   function showCaptured(prompt) {
     const rows = page.run.told.answers.filter((/** @type {any} */ row) => row.prompt === prompt);
     const at = rows.filter((/** @type {any} */ row) => row.step <= state.get("step")).at(-1);
-    for (const [place, row] of [[before, rows[0]], [now, at]])
+    for (const [place, row] of [
+      [before, rows[0]],
+      [now, at],
+    ])
       if (row) {
         place.className = `said ${row.correct ? "right" : "wrong"}`;
         fill(place, row.answer || "(nothing)", h("span", { class: "verdict" }, row.correct ? "✓" : "✗"));
@@ -57,11 +65,13 @@ export function makeQuestion(page) {
   }
 
   function showChips() {
-    const rows = page.run.told.answers.filter((/** @type {any} */ row, /** @type {number} */ _, /** @type {any[]} */ all) => row.step === all[0].step);
+    const rows = page.run.told.answers.filter(
+      (/** @type {any} */ row, /** @type {number} */ _, /** @type {any[]} */ all) => row.step === all[0].step,
+    );
     const seen = new Map(rows.map((/** @type {any} */ row) => [row.prompt, row]));
     for (const probe of page.manifest.probes) if (!seen.has(probe.prompt)) seen.set(probe.prompt, probe);
     fill(chips, [...seen.values()].map((/** @type {any} */ row) =>
-      h("button", { type: "button", title: row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, titleOf(page, row.skill)))); // prettier-ignore
+      h("button", { type: "button", title: row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, row.prompt.length > 34 ? `${row.prompt.slice(0, 32)}…` : row.prompt))); // prettier-ignore
   }
 
   follow(page, element, [...MODEL, "prompt", "ready"], () => {
@@ -74,7 +84,7 @@ export function makeQuestion(page) {
   return element;
 }
 
-/** The right answer, where it is known. @param {import("../app.js").Page} page @param {string} prompt @returns {string | null} */
+/** The right answer, where it is known. @param {import("../page.js").Page} page @param {string} prompt @returns {string | null} */
 export function expectedOf(page, prompt) {
   const rows = [...page.run.told.answers, ...page.manifest.probes];
   const found = rows.find((row) => row.prompt === prompt);
@@ -86,7 +96,7 @@ export function expectedOf(page, prompt) {
   return null;
 }
 
-/** A skill's name for people. @param {import("../app.js").Page} page @param {string} skill */
+/** A skill's name for people. @param {import("../page.js").Page} page @param {string} skill */
 export function titleOf(page, skill) {
   return page.manifest.skills[skill]?.title ?? skill;
 }

@@ -2,18 +2,30 @@
 
 import { fill, h, number, percent, table } from "../dom.js";
 import { valueAt } from "../run.js";
-import { follow } from "./follow.js";
+import { keyOf } from "../setting.js";
+import { follow, MODEL } from "./follow.js";
+import { gradedGroups } from "./knockout.js";
 import { titleOf } from "./question.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeSkills(page) {
   const { state } = page;
   const list = h("ul", {});
   const data = h("div", {});
   const caption = h("h3", {});
-  const element = h("div", { class: "skills" }, caption, list, h("details", { class: "astable" }, h("summary", {}, "as a table"), data));
+  const element = h(
+    "div",
+    { class: "skills" },
+    caption,
+    list,
+    h("details", { class: "astable" }, h("summary", {}, "as a table"), data),
+  );
   /** @type {Map<string, {row: any, bar: any, value: any}>} */
   let rows = new Map();
+  /** @type {Map<string, any>} */
+  const graded = new Map();
+  /** @type {any} */
+  let timer;
 
   function build() {
     const { skills, losses, task } = page.run.told;
@@ -23,26 +35,62 @@ export function makeSkills(page) {
     for (const name of names) {
       const bar = h("span", { class: "bar" });
       const value = h("span", { class: "value" });
-      rows.set(name, { row: h("li", { class: name === task ? "task" : "" }, h("span", { class: "name" }, titleOf(page, name)), bar, value), bar, value });
+      rows.set(name, {
+        row: h(
+          "li",
+          { class: name === task ? "task" : "" },
+          h("span", { class: "name" }, titleOf(page, name)),
+          bar,
+          value,
+        ),
+        bar,
+        value,
+      });
     }
     element.classList.toggle("none", !names.length);
-    fill(caption, "what it can do");
-    fill(list, [...rows.values()].map((one) => one.row));
+    fill(
+      list,
+      [...rows.values()].map((one) => one.row),
+    );
     fill(data, table("Share of exact answers (0 to 1), and loss in nats a token, at every evaluated step", ["step", ...names.flatMap((name) => [`${titleOf(page, name)}, exact`, "loss"])],
       skills.steps.map((/** @type {number} */ step, /** @type {number} */ at) => [step, ...names.flatMap((name) => [number(skills.columns[name][at]), number(losses.columns[name]?.[at])])]))); // prettier-ignore
   }
+  /** @param {string} name @param {number | null} share */
+  function showOne(name, share) {
+    const one = rows.get(name);
+    if (!one) return;
+    const first = page.run.told.skills.columns[name][0];
+    one.bar.style.setProperty("--share", String(share ?? 0));
+    one.bar.style.setProperty("--first", String(first ?? 0));
+    fill(one.value, share === null ? "…" : percent(share));
+    one.row.classList.toggle("lost", share !== null && first !== null && share < first - 0.15);
+  }
   function show() {
     const { skills } = page.run.told;
-    for (const [name, { row, bar, value }] of rows) {
-      const share = valueAt(skills, name, state.get("step"));
-      const first = skills.columns[name][0];
-      bar.style.setProperty("--share", String(share ?? 0));
-      bar.style.setProperty("--first", String(first ?? 0));
-      fill(value, share === null ? "" : percent(share));
-      row.classList.toggle("lost", share !== null && first !== null && share < first - 0.15);
-    }
+    fill(caption, page.pristine || !page.live ? "what it can do" : "what it can do, as you set it");
+    if (page.pristine || !page.live)
+      for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")));
+    else gradeSoon();
+  }
+  /** What the reader has set was never graded: it is now, a skill after the other, until it is set anew. */
+  function gradeSoon() {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      const setting = page.setting();
+      const key = keyOf(setting);
+      const own = page.run.told.task && page.manifest.tasks[page.run.told.task];
+      for (const name of rows.keys()) showOne(name, null);
+      for (const [name, group] of Object.entries(gradedGroups(page, own))) {
+        const known =
+          graded.get(`${key} ${name}`) ??
+          (await page.lab?.call("grade", { setting, groups: { [name]: group } }))?.[name];
+        if (!known || keyOf(page.setting()) !== key || page.pristine) return;
+        graded.set(`${key} ${name}`, known);
+        showOne(name, known.right / known.count);
+      }
+    }, 250);
   }
   follow(page, element, ["run", "arrived"], build);
-  follow(page, element, ["run", "step", "arrived"], show);
+  follow(page, element, [...MODEL, "ready"], show);
   return element;
 }

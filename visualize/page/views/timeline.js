@@ -2,21 +2,32 @@
 
 import { fill, h, number, svg } from "../dom.js";
 import { follow, nameOfStep } from "./follow.js";
+import { makeDial } from "./instrument.js";
 
 const WIDE = 1000;
 const HIGH = 64;
 const SECONDS = 7; // a whole run, played
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeTimeline(page) {
   const { state } = page;
   const range = h("input", { type: "range", min: 0, step: 1, id: "scrub", "aria-label": "Step", oninput: () => { pause(); toStep(Number(range.value)); }, onkeydown: keys }); // prettier-ignore
-  const play = h("button", { type: "button", class: "play", onclick: () => (state.get("playing") ? pause() : start()) });
+  const play = h("button", {
+    type: "button",
+    class: "play",
+    onclick: () => (state.get("playing") ? pause() : start()),
+  });
   const label = h("output", { class: "when", for: "scrub" });
   const loss = h("span", { class: "loss" });
   const chart = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const track = h("div", { class: "track" }, chart, range);
-  const element = h("div", { class: "timeline" }, play, track, h("div", { class: "where" }, label, loss));
+  const strength = makeDial(page, "hero-strength");
+  const element = h(
+    "div",
+    { class: "timeline" },
+    h("div", { class: "scrubber" }, play, track),
+    h("div", { class: "where" }, h("div", {}, label, loss), strength),
+  );
   let began = 0;
 
   const steps = () => (page.run.steps.length ? page.run.steps : page.run.told.captured);
@@ -24,7 +35,11 @@ export function makeTimeline(page) {
   function toStep(wanted) {
     const all = steps();
     if (!all.length) return;
-    const nearest = all.reduce((/** @type {number} */ best, /** @type {number} */ one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), all[0]);
+    const nearest = all.reduce(
+      (/** @type {number} */ best, /** @type {number} */ one) =>
+        Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best,
+      all[0],
+    );
     state.set({ step: nearest });
   }
   /** Arrow keys go from capture to capture, not from number to number. @param {KeyboardEvent} event */
@@ -69,9 +84,21 @@ export function makeTimeline(page) {
     const points = metrics.steps
       .map((/** @type {number} */ step, /** @type {number} */ at) => [step, values[at]])
       .filter((/** @type {any[]} */ one) => one[1] !== null && one[1] !== undefined)
-      .map((/** @type {number[]} */ [step, value]) => `${((step / last) * WIDE).toFixed(1)},${(HIGH - 4 - (value / most) * (HIGH - 10)).toFixed(1)}`);
-    const ticks = all.map((/** @type {number} */ step) => svg("line", { x1: (step / last) * WIDE, x2: (step / last) * WIDE, y1: HIGH - 3, y2: HIGH, class: "tick" }));
-    fill(chart, points.length > 1 && [svg("polygon", { class: "under", points: `0,${HIGH} ${points.join(" ")} ${WIDE},${HIGH}` }), svg("polyline", { class: "line", points: points.join(" ") })], ticks);
+      .map(
+        (/** @type {number[]} */ [step, value]) =>
+          `${((step / last) * WIDE).toFixed(1)},${(HIGH - 4 - (value / most) * (HIGH - 10)).toFixed(1)}`,
+      );
+    const ticks = all.map((/** @type {number} */ step) =>
+      svg("line", { x1: (step / last) * WIDE, x2: (step / last) * WIDE, y1: HIGH - 3, y2: HIGH, class: "tick" }),
+    );
+    fill(
+      chart,
+      points.length > 1 && [
+        svg("polygon", { class: "under", points: `0,${HIGH} ${points.join(" ")} ${WIDE},${HIGH}` }),
+        svg("polyline", { class: "line", points: points.join(" ") }),
+      ],
+      ticks,
+    );
   }
   function showStep() {
     const step = state.get("step");
@@ -83,7 +110,10 @@ export function makeTimeline(page) {
     const value = metrics.columns.loss?.[at];
     fill(label, nameOfStep(page, step));
     fill(loss, value === undefined || value === null ? "" : `loss ${number(value)}`);
-    range.setAttribute("aria-valuetext", `${nameOfStep(page, step)}${value ? `, loss ${number(value)} nats a token` : ""}`);
+    range.setAttribute(
+      "aria-valuetext",
+      `${nameOfStep(page, step)}${value ? `, loss ${number(value)} nats a token` : ""}`,
+    );
     const playing = state.get("playing");
     fill(play, h("span", { class: playing ? "pauseicon" : "playicon", "aria-hidden": "true" }));
     play.setAttribute("aria-label", playing ? "Pause" : "Play the training");
@@ -91,12 +121,12 @@ export function makeTimeline(page) {
 
   follow(page, element, ["run", "arrived"], drawCurve);
   follow(page, element, ["run", "step", "playing", "arrived"], showStep);
-  state.watch(["ready"], () => {
+  state.watch(["whole"], () => {
     // It plays once by itself, unless the reader came with a link or wants no motion.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (!still && !location.hash && state.get("room") === "touch" && state.get("step") === state.initial.step) {
       state.set({ step: steps()[0] ?? 0 });
-      setTimeout(start, 900);
+      setTimeout(start, 700);
     }
   });
   return element;

@@ -9,7 +9,9 @@ export function makeTokens(answer) {
     { class: "tokens" },
     answer.tokens.map((/** @type {any} */ token, /** @type {number} */ at) => {
       const text = token.end ? "⏎" : at === 0 ? token.text.replace(/^ /, "") : token.text;
-      const others = token.others.map((/** @type {any} */ other) => h("span", { class: "other" }, h("b", {}, shown(other.text)), ` ${percent(other.probability)}`));
+      const others = token.others.map((/** @type {any} */ other) =>
+        h("span", { class: "other" }, h("b", {}, shown(other.text)), ` ${percent(other.probability)}`),
+      );
       const bar = h("span", { class: "sure", "aria-hidden": "true" });
       bar.style.setProperty("--sure", String(token.probability));
       return h(

@@ -12,13 +12,28 @@ import { makeQuestion } from "./question.js";
 import { makeSkills } from "./skills.js";
 import { makeTimeline } from "./timeline.js";
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function makeTouchRoom(page) {
   const room = h(
     "div",
     { class: "touch" },
-    h("section", { class: "hero", "aria-label": "The run" }, makeQuestion(page), makeMap(page), makeSkills(page), makeTimeline(page)),
-    h("div", { class: "panels" }, makeInstrument(page), makeMatrix(page), makeAnswers(page), page.live && makeKnockout(page), makeCurves(page)),
+    h(
+      "section",
+      { class: "hero", "aria-label": "The run" },
+      makeQuestion(page),
+      makeMap(page),
+      makeSkills(page),
+      makeTimeline(page),
+    ),
+    h(
+      "div",
+      { class: "panels" },
+      makeInstrument(page),
+      makeMatrix(page),
+      makeAnswers(page),
+      page.live ? makeKnockout(page) : "",
+      makeCurves(page),
+    ),
     makeFoot(page),
   );
   return room;

@@ -1,3 +1,5 @@
 import { h } from "../dom.js";
 /** @param {any} page */
-export function makeTrainRoom(page) { return h("div", {}, page.manifest.format); }
+export function makeTrainRoom(page) {
+  return h("div", {}, page.manifest.format);
+}

@@ -1,0 +1,70 @@
+"""What can the page's own model be asked, taught and checked with? Its curriculum, the tasks, and torch's numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.data import load
+from engine.errors import InputError
+from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes, generate_answers
+from engine.models import load_model, load_tokenizer
+from engine.run.run import Run
+from engine.school.curriculum import SKILLS, mixture
+from engine.school.tasks import TASKS
+from visualize.page.pieces import Pieces
+
+_GRADED, _REPLAY, _TRAINED, _HELD_OUT, _CHECKED = 20, 512, 2000, 100, 4
+
+
+def taught(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the base knows, what it can be trained on in the tab, what is mixed in against forgetting, and questions."""
+    drawn = mixture(seed=10_000)
+    return {
+        "skills": {
+            name: {"title": SKILLS[name].title, "closed": name not in OPEN_ENDED, "examples": group}
+            for name, group in curriculum_groups(_GRADED).items()
+        },
+        "tasks": _tasks(runs),
+        "replay": [next(drawn)[1].messages for _ in range(_REPLAY)],
+        "probes": [
+            {"skill": probe.skill, "prompt": probe.prompt[-1]["content"], "expected": probe.expected}
+            for probe in curriculum_probes()
+        ],
+    }
+
+
+def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
+    """The runs' own data first: name -> what it is, both parts."""
+    own = {run.task: run.info["data"].get("source") for run in runs if run.task and run.info.get("data")}
+    found = {}
+    for name, source in {**own, **{name: name for name in TASKS}}.items():
+        try:
+            data = load(source)
+        except (InputError, TypeError):
+            continue  # it was made in Python, or lies elsewhere
+        found[name] = {"about": TASKS.get(name, ""), "train": data.train[:_TRAINED], "heldout": data.heldout[:_HELD_OUT]}
+    return found
+
+
+def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
+    """What torch computes: logits and answers to a few questions, of a run's last packed step; no steps: of its base."""
+    source = run.info["model"]["source"]
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    if steps:
+        weights = dict(model.named_parameters())
+        with torch.no_grad():
+            for module, about in run.info["modules"].items():
+                weights[about["base_parameter"]] += torch.from_numpy(run.delta(module, steps[-1]))
+    asked = list(dict.fromkeys(run.answers["prompt"])) or [probe.prompt[-1]["content"] for probe in curriculum_probes()]
+    asked = asked[:_CHECKED]
+    chats = [[{"role": "user", "content": prompt}] for prompt in asked]
+    ids = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats]
+    with torch.inference_mode():
+        logits = [model(torch.tensor([row])).logits[0, -1].numpy().astype(np.float32) for row in ids]
+    return {
+        "step": steps[-1] if steps else 0, "prompts": asked, "ids": ids,
+        "answers": generate_answers(model, tokenizer, chats, max_new_tokens=32),
+        "logits": pieces.add_tensors({str(at): row for at, row in enumerate(logits)}), "torch": torch.__version__,
+    }  # fmt: skip

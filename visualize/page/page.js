@@ -1,0 +1,162 @@
+// What does the page know, and what does the reader look at? Runs, the model, one state; views and workers share it.
+
+import { RunData } from "./run.js";
+import { changeOf, keyOf } from "./setting.js";
+
+/** @typedef {import("./setting.js").Setting} Setting */
+
+export const ROOMS = { touch: "Touch it", train: "Train it", overview: "Overview" };
+
+export class Page {
+  /** @param {any} manifest @param {any} source @param {import("./state.js").State} state */
+  constructor(manifest, source, state) {
+    this.manifest = manifest;
+    this.source = source;
+    this.state = state;
+    /** @type {RunData[]} */
+    this.runs = manifest.runs.map((/** @type {any} */ told) => new RunData(told));
+    /** @type {Map<string, any> | null} */
+    this.weights = null;
+    this.live = Boolean(manifest.base?.live);
+    /** @type {import("./lab.js").Remote | null} */
+    this.lab = null;
+    /** @type {Map<string, any>} */
+    this.answers = new Map();
+    this.arrived = 0;
+    /** How matrices are multiplied here, once that is known. @type {"relaxed" | "simd" | "plain" | null} */
+    this.kernels = null;
+  }
+
+  /** The run that is looked at. */
+  get run() {
+    return this.runs[this.state.get("run")] ?? this.runs[0];
+  }
+
+  get palette() {
+    return this.manifest.themes[this.state.get("theme")] ?? this.manifest.themes.dark;
+  }
+
+  /** The place of the present step among those whose weights are here. */
+  get at() {
+    return this.run.at(this.state.get("step"));
+  }
+
+  /** The model that the reader has set; at another step, if one is given. @param {number} [step] @returns {Setting} */
+  setting(step = this.state.get("step")) {
+    const mix = this.state.get("mix");
+    const index = this.runs.indexOf(this.run);
+    const parts = [{ run: String(index), step, share: 1 - mix }];
+    const other = this.runs[this.state.get("other")];
+    if (mix && other)
+      parts.push({ run: String(this.state.get("other")), step: other.steps[other.steps.length - 1] ?? 0, share: mix });
+    return { parts, strength: this.state.get("strength"), off: this.state.get("off") };
+  }
+
+  /** Whether the reader has changed anything of the run's own model. */
+  get pristine() {
+    const { state } = this;
+    return state.get("strength") === 1 && !state.get("mix") && !state.get("off").length;
+  }
+
+  /** What the reader's setting adds to a module: (out, in), or a picture of it. @param {string} name @param {Setting} [setting] */
+  change(name, setting = this.setting()) {
+    if (this.run.form === "pictures")
+      return this.run.delta(this.at, name)?.map((value) => value * setting.strength) ?? null;
+    return changeOf(new Map(this.runs.map((run, at) => [String(at), run])), setting, name);
+  }
+
+  /** What a model says; each is asked once. @param {Setting} setting @param {string[]} prompts @returns {Promise<any[]>} */
+  async ask(setting, prompts) {
+    const key = (/** @type {string} */ prompt) => `${keyOf(setting)}\n${prompt}`;
+    const missing = prompts.filter((prompt) => !this.answers.has(key(prompt)));
+    if (missing.length && this.lab) {
+      const found = await this.lab.call("ask", { setting, prompts: missing });
+      if (this.answers.size > 20000) this.answers.clear();
+      missing.forEach((prompt, at) => this.answers.set(key(prompt), found[at]));
+    }
+    return prompts.map((prompt) => this.answers.get(key(prompt)));
+  }
+
+  /** A new run, from a training in this page or elsewhere. @param {any} told @returns {number} its place */
+  addRun(told) {
+    this.runs.push(new RunData(told));
+    this.lab?.call("run", { key: String(this.runs.length - 1), told });
+    this.state.set({ runs: this.runs.length });
+    return this.runs.length - 1;
+  }
+
+  /** A piece of a run: weights of a step, or lines of its log. Every view that shows it is told.
+   * @param {number} index @param {{step?: number, tensors?: Map<string, any>, told?: any}} piece */
+  receive(index, { step, tensors, told }) {
+    const run = this.runs[index];
+    if (told) Object.assign(run.told, told);
+    if (step !== undefined && tensors) {
+      run.add(step, tensors);
+      this.lab?.call("step", { key: String(index), step, tensors });
+    }
+    this.state.set({ arrived: ++this.arrived });
+  }
+
+  /** Look at another run: its own steps and modules. @param {number} index */
+  choose(index) {
+    const run = this.runs[index];
+    if (!run) return;
+    const { state } = this;
+    const module = run.byName.has(state.get("module"))
+      ? state.get("module")
+      : (run.modules.find((one) => one.shape.length === 2)?.name ?? "");
+    const last = run.steps.at(-1) ?? run.told.captured.at(-1) ?? 0;
+    state.set({ run: index, module, step: Math.min(state.get("step"), last), off: [], mix: 0, other: -1 });
+  }
+}
+
+/** @param {any} manifest */
+export function firstState(manifest) {
+  const run = manifest.runs[0];
+  const steps = run.steps.length ? run.steps : run.captured;
+  const dark = typeof matchMedia === "undefined" || !matchMedia("(prefers-color-scheme: light)").matches;
+  const moved = run.norms.columns;
+  const most = Object.keys(moved).sort((a, b) => (moved[b].at(-1) ?? 0) - (moved[a].at(-1) ?? 0));
+  const matrices = run.modules
+    .filter((/** @type {any} */ one) => one.shape.length === 2)
+    .map((/** @type {any} */ one) => one.name);
+  return {
+    room: "touch", run: 0, step: steps.at(-1) ?? 0, module: most.find((name) => matrices.includes(name)) ?? matrices[0] ?? "",
+    view: "glow", strength: 1, mix: 0, other: -1, off: [], prompt: firstPrompt(run), theme: dark ? "dark" : "light",
+    playing: false, arrived: 0, runs: manifest.runs.length, ready: false, whole: false,
+  }; // prettier-ignore
+}
+
+/** The question whose answer changed for the better, else one that changed, else the first. @param {any} run */
+function firstPrompt(run) {
+  const rows = run.answers;
+  const steps = [...new Set(rows.map((/** @type {any} */ row) => row.step))];
+  const first = rows.filter((/** @type {any} */ row) => row.step === steps[0]);
+  const last = new Map(
+    rows
+      .filter((/** @type {any} */ row) => row.step === steps.at(-1))
+      .map((/** @type {any} */ row) => [row.prompt, row]),
+  );
+  const learned = first.filter((/** @type {any} */ row) => !row.correct && last.get(row.prompt)?.correct);
+  // A question that can be read across a hall says more than a long one.
+  learned.sort((/** @type {any} */ a, /** @type {any} */ b) => b.prompt.split(" ").length - a.prompt.split(" ").length);
+  return learned.find((/** @type {any} */ row) => row.prompt.length < 60)?.prompt ?? first[0]?.prompt ?? "";
+}
+
+/** What an address may set: only what there is. @param {Page} page @param {Record<string, any>} found */
+export function checked(page, found) {
+  const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) =>
+    Math.min(Math.max(value, low), high);
+  const good = { ...found };
+  if (!(found.room in ROOMS)) delete good.room;
+  if (!page.runs[found.run]) delete good.run;
+  const run = page.runs[good.run ?? 0];
+  if (!run.byName.has(found.module)) delete good.module;
+  if (!["glow", "signed", "before", "now"].includes(found.view)) delete good.view;
+  if (!page.manifest.themes[found.theme]) delete good.theme;
+  if (found.strength !== undefined) good.strength = clamp(found.strength, -1, 2);
+  if (found.mix !== undefined) good.mix = clamp(found.mix, 0, 1);
+  if (found.off) good.off = found.off.filter((/** @type {string} */ name) => run.byName.has(name.replace(/#\d+$/, "")));
+  if (good.mix && page.runs.length > 1) good.other = good.run === 1 ? 0 : 1;
+  return good;
+}
