@@ -16,6 +16,9 @@ command -v "$PYTHON" >/dev/null || stop "there is no $PYTHON; install Python 3.1
 install_debian() {
     wanted="gcc libc6-dev pkg-config python3-dev libcairo2-dev libpango1.0-dev"
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || wanted="$wanted python3-venv"
+    # The run page is tested in a browser, and its modules in Node.
+    command -v chromium >/dev/null || wanted="$wanted chromium"
+    command -v node >/dev/null || wanted="$wanted nodejs"
     missing=""
     for package in $wanted; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -1,4 +1,4 @@
-"""How is a fine-tuning touched? `write_page(runs, "run.html")`: one file that runs the model in any browser, offline."""
+"""How is a fine-tuning touched? `write_page(runs, "run.html")`: one file, with the model in it, for any browser."""
 
 from visualize.page.write import write_page
 

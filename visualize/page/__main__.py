@@ -21,7 +21,7 @@ def size_of(text: str) -> int:
 @command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m visualize.page", description=__doc__.split("\n")[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a Run, an adapter, a Trainer's output; or base and tuned")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a Run, an adapter, ...; or base and tuned")
     parser.add_argument("-o", "--out", default="run.html", help="the file to write (default run.html)")
     parser.add_argument("--budget", default=str(BUDGET), help="how large it may be, as 20MB (default 15MB)")
     given = parser.parse_args(arguments)

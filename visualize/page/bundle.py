@@ -67,12 +67,15 @@ def page_html(title: str, pieces: list[str]) -> str:
         f'<script type="text/plain" class="glasstune-piece" id="piece-{at}">{text}</script>'
         for at, text in enumerate(pieces)
     )
-    template = (FOLDER / "page.html").read_text(encoding="utf-8")
     parts = {
-        "policy": html.escape(policy, quote=False), "title": html.escape(title), "style": style, "data": data,
-        "script": script,
-    }  # fmt: skip
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+        "policy": f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=False)}">',
+        "title": f"<title>{html.escape(title)}</title>",
+        "style": f"<style>{style}</style>",
+        "data": data,
+        "script": f'<script id="glasstune-script">{script}</script>',
+    }
+    template = (FOLDER / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], template)
 
 
 def _hash(text: str) -> str:

@@ -44,12 +44,16 @@ def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
             data = load(source)
         except (InputError, TypeError):
             continue  # it was made in Python, or lies elsewhere
-        found[name] = {"about": TASKS.get(name, ""), "train": data.train[:_TRAINED], "heldout": data.heldout[:_HELD_OUT]}
+        found[name] = {
+            "about": TASKS.get(name, ""),
+            "train": data.train[:_TRAINED],
+            "heldout": data.heldout[:_HELD_OUT],
+        }
     return found
 
 
 def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
-    """What torch computes: logits and answers to a few questions, of a run's last packed step; no steps: of its base."""
+    """What torch computes: logits and answers to a few questions, of a run's last packed step or of its base."""
     source = run.info["model"]["source"]
     model, tokenizer = load_model(source), load_tokenizer(source)
     if steps:

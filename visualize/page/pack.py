@@ -39,7 +39,8 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
     base = _base(pieces, sources[0], runs, budget)
     live = base is not None and base["live"]
     manifest: dict[str, Any] = {
-        "format": FORMAT, "version": VERSION, "base": base, "themes": {name: vars(one) for name, one in PALETTES.items()},
+        "format": FORMAT, "version": VERSION, "base": base,
+        "themes": {name: vars(one) for name, one in PALETTES.items()},
         **(_taught(runs) if live else {"skills": {}, "tasks": {}, "replay": [], "probes": []}),
     }  # fmt: skip
     told = [_told(run) for run in runs]
@@ -97,7 +98,9 @@ def _base(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int) 
     pieces.texts += trial.texts
     files = {name: _json(folder / f"{name}.json") for name in ("config", "tokenizer", "tokenizer_config")}
     template = folder / "chat_template.jinja"
-    live = files["config"] is not None and files["config"].get("model_type") == "llama" and files["tokenizer"] is not None
+    live = (
+        files["config"] is not None and files["config"].get("model_type") == "llama" and files["tokenizer"] is not None
+    )
     return {
         "source": source, "name": runs[0].info["model"].get("name"), **files, "live": live,
         "chat_template": template.read_text(encoding="utf-8") if template.is_file() else None,
@@ -213,7 +216,9 @@ def _weights(pieces: Pieces, run: Run, room: int, whole: bool) -> Packed:
         matrices = [name for name in run.modules if name not in lost]
         packed = pack_pictures(pieces, run, matrices, wanted, room, lambda *asked: _picture(run, *asked))
         if not whole:
-            packed.left_out.append("the model itself, which is too large to run in a page: its answers are those captured")
+            packed.left_out.append(
+                "the model itself, which is too large to run in a page: its answers are those captured"
+            )
     packed.left_out.extend(missing)
     return packed
 

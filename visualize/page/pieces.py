@@ -27,7 +27,9 @@ class Pieces:
 
     def add_json(self, value: Any) -> int:
         """A piece that holds a JSON value; numbers that are none (NaN, infinity) are null."""
-        return self._add(json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        return self._add(
+            json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        )
 
     def add_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
         """A piece of tensors (float32, float16 or int8): {"piece": number, "tensors": [[name, type, shape], ...]}."""
@@ -42,7 +44,7 @@ class Pieces:
         return [{**one, "piece": first + one["piece"]} for one in listed]
 
     def _add(self, content: bytes) -> int:
-        self.texts.append(base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii"))
+        self.texts.append(base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii"))
         return len(self.texts) - 1
 
 

@@ -96,8 +96,8 @@ def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[i
 
 def _steps_of(run: Any, name: str, steps: list[int], scale: float) -> tuple[list[np.ndarray], float]:
     """int8 differences between the steps' changes in units of `scale`, and the squared error at the last of them."""
-    reached, found = np.float32(0), []
-    delta = np.float32(0)
+    found, reached = list[np.ndarray](), np.zeros((), np.float32)
+    delta: np.ndarray = np.zeros((), np.float32)
     for step in steps:
         delta = run.delta(name, step)
         units = np.zeros(np.shape(delta), np.int8)
@@ -150,7 +150,10 @@ def pack_pictures(
             limits = {name: max(float(np.abs(np.nan_to_num(one)).max(initial=0)) for one in found[name]) / 127
                       for name in modules}  # fmt: skip
             coded = [
-                {name: np.rint(np.nan_to_num(found[name][at]) / (limits[name] or 1)).astype(np.int8) for name in modules}
+                {
+                    name: np.rint(np.nan_to_num(found[name][at]) / (limits[name] or 1)).astype(np.int8)
+                    for name in modules
+                }
                 for at in range(len(steps))
             ]
             note = f"a matrix is shown as a picture of at most {side} x {side} blocks, each the mean of its weights"
