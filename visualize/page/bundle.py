@@ -16,7 +16,9 @@ from engine.errors import InputError
 
 FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"(\.[^"]+)";\n?', re.MULTILINE)
-_EXPORT = re.compile(r"^export\s+((?:async\s+)?(?:function\*?|class|const|let)\s+([\w$]+))", re.MULTILINE)
+_EXPORT = re.compile(
+    r"^export\s+((?:async\s+)?(?:function\*?|class|const|let)\s+([\w$]+|\[[\w$,\s]*\]|\{[\w$,\s]*\}))", re.MULTILINE
+)
 _OTHER = re.compile(r"^(?:import|export)\b.*$", re.MULTILINE)
 
 
@@ -41,7 +43,7 @@ def _visit(path: Path, order: dict[Path, str], above: tuple[Path, ...]) -> None:
         return f"const {{ {wanted} }} = made[{_name(other)}];\n"
 
     def exported(match: re.Match[str]) -> str:
-        names.append(match[2])
+        names.extend(re.findall(r"[\w$]+", match[2]))
         return match[1]
 
     text = _EXPORT.sub(exported, _IMPORT.sub(imported, text))
