@@ -12,6 +12,7 @@ def options(parser: ArgumentParser) -> None:
         "--out", type=Path, help="the folder (default: ./notebooks, in the project itself lessons/notebooks)"
     )
     parser.add_argument("--quick", action="store_true", help="less training")
+    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a cell (default: 600)")
     parser.add_argument("--no-run", action="store_true", help="leave the outputs empty, for students to fill")
 
 
@@ -19,11 +20,13 @@ def run(chosen: Namespace) -> None:
     from tqdm import tqdm
 
     from lessons.teaching.course import FOLDER, in_checkout, lessons
-    from lessons.teaching.notebooks import make_notebook, trust
+    from lessons.teaching.notebooks import CELL_LIMIT, make_notebook, trust
 
     out = chosen.out or (FOLDER / "notebooks" if in_checkout() else Path("notebooks"))
     for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
-        made = make_notebook(lesson, out, execute=not chosen.no_run, quick=chosen.quick)
+        made = make_notebook(
+            lesson, out, execute=not chosen.no_run, quick=chosen.quick, limit=chosen.timeout or CELL_LIMIT
+        )
         if not chosen.no_run:
             trust(made)
         tqdm.write(str(made))

@@ -19,22 +19,26 @@ from lessons.teaching.coding import shown, without_answers
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN
 
+CELL_LIMIT = 600  # seconds, on a machine that is not very busy
 _INSTALL = """\
 # In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
-import importlib.util
-
-if importlib.util.find_spec("lessons") is None:
+try:
+    import lessons.teaching.stage
+except ImportError:
     %pip install --quiet "{source}"
 """
 
 
-def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool = False) -> Path:
+def make_notebook(
+    lesson: str, out: Path, *, execute: bool = True, quick: bool = False, limit: int = CELL_LIMIT
+) -> Path:
     """Write a lesson's notebook to `out`, run from top to bottom unless `execute` is False; returns its path.
 
     lesson: the name of one of the course, or the path of one's own; the notebook is called like its file. quick: with
-    less training, as in tests. Runs and pictures go to `runs/` in the current folder, or where the environment
-    variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where Jupyter is missing, or,
-    with the lesson's own message, when a cell fails; then no notebook is left.
+    less training, as in tests. limit: the seconds that a cell may take. Runs and pictures go to `runs/` in the current
+    folder, or where the environment variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where
+    Jupyter is missing, or, with the lesson's own message, when a cell fails or takes too long; then no notebook is
+    left.
     """
     source = file_of(lesson)
     try:
@@ -57,7 +61,7 @@ def make_notebook(lesson: str, out: Path, *, execute: bool = True, quick: bool =
     install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
-        _execute(lesson, notebook, quick)
+        _execute(lesson, notebook, quick, limit)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{source.stem}.ipynb"
     beside = path.with_name(path.name + ".part")
@@ -78,10 +82,10 @@ def _source() -> str:
     return f"glasstune[notebook] @ git+{url}" if url else "glasstune[notebook]"
 
 
-def _execute(lesson: str, notebook: Any, quick: bool) -> None:
+def _execute(lesson: str, notebook: Any, quick: bool, limit: int) -> None:
     """Run a notebook's cells in place, in a kernel of this Python."""
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     before = os.environ.copy()
     with tempfile.TemporaryDirectory() as home:
@@ -91,7 +95,7 @@ def _execute(lesson: str, notebook: Any, quick: bool) -> None:
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
         client = NotebookClient(
             notebook,
-            timeout=600,
+            timeout=limit,
             kernel_name="python3",
             resources={"metadata": {"path": "."}},
             coalesce_streams=True,  # of a progress bar keep the last state: as a page it would be a line a step
@@ -101,6 +105,10 @@ def _execute(lesson: str, notebook: Any, quick: bool) -> None:
         except CellExecutionError as error:
             said = f"{error.ename}: {error.evalue}"
             raise InputError(f"lesson {lesson}: a cell failed with {said}") from error
+        except CellTimeoutError:
+            raise InputError(
+                f"lesson {lesson}: a cell took longer than {limit} s; give it more time with --timeout"
+            ) from None
         finally:
             os.environ.clear()
             os.environ.update(before)
