@@ -19,6 +19,12 @@ from engine.run.base import EMBEDDED, EMBEDDED_FOLDER
 from engine.run.run import Run
 
 
+def canonical(source: str | Path) -> str:
+    """One name for one model: the embedded model's own folder, however it is written, is "embedded"."""
+    path = Path(source).expanduser()
+    return EMBEDDED if path.is_dir() and path.resolve() == EMBEDDED_FOLDER.resolve() else str(source)
+
+
 def resolve(source: str | Path) -> str:
     """What transformers is asked for: a folder's path or a Hub id. Raises InputError for a folder that is no model."""
     if source == EMBEDDED:

@@ -39,7 +39,7 @@ from engine.measure import energy_rank, norm, numerical_rank, relative_norm, sin
 from engine.models import load_model, load_tokenizer, without_bars
 from engine.recording.callback import CaptureCallback
 from engine.run.run import Run
-from engine.training.finetune import make_evaluator
+from engine.training.prepare import make_evaluator
 from lessons.teaching.stage import (
     current,
     data,

@@ -1,49 +1,89 @@
-"""How is a model fine-tuned from a terminal? `glasstune finetune --method lora --data spanish --out runs/mine`."""
+"""How is a model fine-tuned from a terminal? `glasstune finetune --method lora --data spanish --out runs/mine`.
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+Its options are made from the fields of `Request` and of the methods, so it knows what Python knows.
+"""
+
+import json
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any
 
 from engine.commands import Command
-from engine.errors import InputError
+from engine.errors import InputError, printable
+from engine.training.methods import get_method, method_options
+from engine.training.request import Request
+
+_FIRST = ("model", "data", "method", "out")
 
 
 def options(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", default="embedded", help="'embedded', a folder or a Hub id")
-    parser.add_argument("--data", default="spanish", help="a task's name, a file or a Hub id")
-    parser.add_argument("--method", default="lora", help="full, lora (the default) or qlora")
-    parser.add_argument("--out", required=True, help="the run's folder, which must not exist yet")
-    parser.add_argument("--every", default="auto", type=_every, help="capture each n-th step, or auto")
-    for name, kind in (("steps", int), ("epochs", float), ("learning-rate", float), ("batch-size", int)):
-        parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (("accumulation", int), ("warmup", float), ("weight-decay", float), ("max-length", int)):
-        parser.add_argument(f"--{name}", type=kind)
+    """An option for every field of `Request`, then one for every field of a method."""
+    for about in sorted(fields(Request), key=lambda about: about.name not in _FIRST):
+        shown = "" if about.default in (None, MISSING, True, False) else f" (default: {about.default})"
+        _add(parser, about, about.metadata["help"] + shown)
+    for about, methods in method_options().values():
+        _add(parser, about, f"{about.metadata.get('help', '')} ({', '.join(methods)})")
     parser.add_argument(
-        "--mix", type=float, help="share of the examples that comes from --mix-with, against forgetting"
+        "--dry-run", action="store_true", help="say memory, time and disk, measured over two steps; keep nothing"
     )
-    parser.add_argument("--mix-with", help="'curriculum' (the default), or any other data")
-    parser.add_argument("--mask-prompts", action=BooleanOptionalAction, help="learn the answers alone (the default)")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, if it was stopped")
-    parser.add_argument("--r", type=int, help="rank, for lora and qlora")
-    parser.add_argument("--alpha", type=int, help="strength, for lora and qlora")
-    parser.add_argument("--dropout", type=float, help="dropout before A, for lora and qlora")
 
 
-def _every(text: str) -> str | int:
-    return text if text == "auto" else int(text)
+def _add(parser: ArgumentParser, about: "Field[Any]", said: str) -> Action:
+    """One option, read as the field's type wants it. What is not given is left out, and Python's default holds."""
+    more: dict[str, Any] = {"default": SUPPRESS, "help": said.replace("%", "%%").strip()}
+    kinds = {kind for kind in (int, float, bool, str) if about.type == kind or about.type == kind | None}
+    if "read" in about.metadata:
+        more |= {"type": about.metadata["read"], "metavar": about.name.upper()}
+    elif about.metadata.get("pairs"):
+        more |= {"type": _pair, "action": "append", "metavar": "KEY=VALUE"}
+    elif "choices" in about.metadata:
+        more["choices"] = about.metadata["choices"]
+    elif bool in kinds:
+        more["action"] = BooleanOptionalAction
+    elif kinds - {str}:
+        (more["type"],) = kinds
+    elif "list[str]" in str(about.type):
+        more["nargs"] = "+"
+    return parser.add_argument(f"--{about.name.replace('_', '-')}", required=about.name == "out", **more)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """lr_scheduler_type=cosine -> ("lr_scheduler_type", "cosine"); a value is read as JSON where it is some."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ArgumentTypeError(f"{text!r} is no KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, {"True": True, "False": False, "None": None}.get(value, value)
+
+
+def told(chosen: Namespace) -> dict[str, Any]:
+    """finetune()'s keywords. Raises InputError for an option of another method."""
+    given = {name: value for name, value in vars(chosen).items() if name in Request.__dataclass_fields__}
+    if "trainer" in given:
+        given["trainer"] = dict(given["trainer"])
+    method, shape = get_method(given.pop("method", Request.method)), {}
+    for name, (_, methods) in method_options().items():
+        if hasattr(chosen, name):
+            if method.name not in methods:
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} is for {' and '.join(methods)}; {method.name} fine-tuning has none")
+            value = getattr(chosen, name)
+            shape[name] = value[0] if name == "target_modules" and len(value) == 1 else value
+    return {**given, "method": replace(method, **shape)}  # type: ignore[type-var]
 
 
 def run(chosen: Namespace) -> None:
-    from dataclasses import replace
+    given = told(chosen)
+    if chosen.dry_run:
+        from engine.planning.plan import plan_finetuning
 
+        print(printable("\n".join(plan_finetuning(**given).sentences()), keep="\n"))
+        return
     from engine.training.finetune import finetune
-    from engine.training.methods import LoRA, get_method
 
-    given = {name: value for name, value in vars(chosen).items() if value is not None}
-    method = get_method(given.pop("method"))
-    shape = {name: given.pop(name) for name in ("r", "alpha", "dropout") if name in given}
-    if shape and not isinstance(method, LoRA):
-        raise InputError(f"--{min(shape)} is for lora and qlora; {method.name} fine-tuning has none")
-    made = finetune(method=replace(method, **shape), **given)
+    made = finetune(**given)
     print(f"{made}\nIt lies in {made.path}")
 
 

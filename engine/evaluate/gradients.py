@@ -42,13 +42,11 @@ def layer_gradients(run: Run, module: str, conversation: "Sequence[Message]", st
     from engine.data import collate, encode
     from engine.evaluate.compare import tokenizer_of
     from engine.recording.trained import clean
-    from engine.training.methods import METHODS, LoRA
+    from engine.training.methods import method_of
 
-    described = dict(run.info.get("method", {}))
-    method = METHODS.get(described.pop("name", ""))
-    if method is None or not issubclass(method, LoRA):
+    if run.method not in ("lora", "qlora"):
         raise InputError(f"run {run.name} is {run.method}; gradients of a layer are measured for lora and qlora")
-    model: Any = method(**described).prepare(run.info["model"]["source"])
+    model: Any = method_of(run.info["method"]).prepare(run.info["model"]["source"])
     layers = {clean(path): layer for path, layer in model.named_modules() if hasattr(layer, "lora_A")}
     for name in run.modules:
         factors, (adapter,) = run.factors(name, step), layers[name].active_adapters

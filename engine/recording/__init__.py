@@ -1,3 +1,1 @@
 """Capturing: from the weights of a model in training to the files of a Run."""
-
-import engine.quietly  # noqa: F401

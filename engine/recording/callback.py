@@ -4,69 +4,47 @@ Both drive one `engine.recording.recorder.Recorder`, which writes the Run (see `
 change of every trained weight since step 0, at every captured step.
 """
 
+import inspect
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from engine.evaluate import Evaluator
+from engine.recording.options import CaptureOptions
 from engine.recording.recorder import Recorder
-from engine.recording.schedule import DEFAULT_BUDGET, EvaluateAt, Every
 from engine.run.run import Run
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-class CaptureCallback(TrainerCallback):
+
+@dataclass(eq=False, repr=False)
+class CaptureCallback(CaptureOptions, TrainerCallback):
     """What did my fine-tuning do to the weights? In any Trainer's `callbacks`, this writes it down as a Run.
 
         trainer = Trainer(model, args, train_dataset=data, callbacks=[CaptureCallback("runs/mine")])
 
-    out: the Run's folder. every: capture each n-th optimizer step; {0: 1, 100: 10}, each at first and from step 100
-    each tenth; a list of steps; a function of the step; or "auto", all at first and then sparser, some 150 MB in all.
-    modules: patterns of the names to capture ("*.q_proj"), default all that is trained. budget: the Run's size at
-    most ("200MB"; None for no limit): matrices that do not fit are summarised, see `Run.sketch`.
-    evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes; evaluate_at: how many times about,
-    or a function of the step.
-    source: where the base model's files are (default: what the model says). info: more for run.json. say: print,
-    once, what is kept. stop_if_diverged: end training, as "stopped", at the first logged loss that is no number.
+    out: the Run's folder. stop_if_diverged: end training, as "stopped", at the first logged loss that is no number.
+    All else as `CaptureOptions` says.
 
     A Trainer that resumes from a checkpoint goes on with the Run that `out` holds; of what was captured after that
     checkpoint nothing stays. With several processes, the first writes. Raises InputError when training begins if
     `out` holds something already, or for an adapter whose change is no delta-W.
     """
 
-    def __init__(
-        self,
-        out: str | Path,
-        *,
-        every: Every = "auto",
-        modules: str | list[str] | None = None,
-        budget: str | int | None = DEFAULT_BUDGET,
-        evaluator: Evaluator | None = None,
-        evaluate_at: EvaluateAt = 12,
-        source: str | None = None,
-        info: dict[str, Any] | None = None,
-        say: bool = True,
-        stop_if_diverged: bool = False,
-    ) -> None:
-        self.out, self.info, self.stop_if_diverged = out, info, stop_if_diverged
-        self.options: dict[str, Any] = {
-            "every": every,
-            "modules": modules,
-            "budget": budget,
-            "evaluator": evaluator,
-            "evaluate_at": evaluate_at,
-            "source": source,
-            "say": say,
-        }
-        self.recorder: Recorder | None = None
-        self.diverged = False
-        self.run: Run | None = None
+    out: str | Path
+    _: KW_ONLY
+    stop_if_diverged: bool = False
+    recorder: Recorder | None = field(default=None, init=False)
+    diverged: bool = field(default=False, init=False)
+    run: Run | None = field(default=None, init=False)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,8 +57,7 @@ class CaptureCallback(TrainerCallback):
             self.out,
             total=state.max_steps,
             resumed=state.global_step,
-            info={"seed": args.seed, **(self.info or {})},
-            **self.options,
+            **{**self.options(), "info": {"seed": args.seed, **(self.info or {})}},
         )
         self.recorder.start()
 
@@ -173,8 +150,23 @@ class LoopRecorder:
         self.run = self._recorder.finish(self.steps, status)
 
 
+def _takes(recorder: Callable[P, Recorder]) -> Callable[[Callable[[Recorder], R]], Callable[P, R]]:
+    """Makes a function of a Recorder one that takes what makes it, so that an editor completes the names."""
+
+    def decorate(function: Callable[[Recorder], R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(recorder(*args, **kwargs))
+
+        called.__signature__ = inspect.signature(recorder)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+@_takes(Recorder)
 @contextmanager
-def capture(model: nn.Module, out: str | Path, *, every: Every = "auto", **options: Any) -> Iterator[LoopRecorder]:
+def capture(recorder: Recorder) -> Iterator[LoopRecorder]:
     """What does my training loop do to the weights? It writes a Run, which is finished when the block ends, however.
 
         with capture(model, "runs/mine", total=len(loader)) as recorder:
@@ -183,11 +175,10 @@ def capture(model: nn.Module, out: str | Path, *, every: Every = "auto", **optio
                 optimizer.step()
                 recorder.step(loss=loss)
 
-    every and options as `CaptureCallback`'s; besides, total: the number of the last step, if it is known; and
-    resumed: the steps done before, when a checkpoint of one's own was loaded, to go on with the Run that `out` holds.
+    Options as `CaptureOptions` says; besides, total: the number of the last step, if it is known; and resumed: the
+    steps done before, when a checkpoint of one's own was loaded, to go on with the Run that `out` holds.
     Call it after the model is on its device, wrapped and sharded. `recorder.run` is the Run, after the block.
     """
-    recorder = Recorder(model, out, every=every, **options)
     recorder.start()
     loop = LoopRecorder(recorder)
     try:

@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,13 +19,11 @@ import torch
 from torch import nn
 
 from engine.errors import InputError
-from engine.evaluate import Evaluator
+from engine.models import canonical
 from engine.recording.lock import lock, unlock
-from engine.recording.resume import RECORDS, adopt, holds_run, rewind
+from engine.recording.options import CaptureOptions
+from engine.recording.resume import RECORDS, adopt, check_ours, holds_run, remove_run, rewind
 from engine.recording.schedule import (
-    DEFAULT_BUDGET,
-    EvaluateAt,
-    Every,
     allot,
     capture_schedule,
     count_captures,
@@ -40,21 +39,27 @@ from engine.run.run import Run
 from engine.run.sketch import Level
 
 
-def check_free(out: str | Path) -> Path:
-    """The folder `out`, not there yet or empty. Raises InputError if it holds anything or cannot be written."""
+def check_free(out: str | Path, overwrite: bool = False) -> Path:
+    """The folder `out`, not there yet or empty, or a Run that may be overwritten. Raises InputError if it holds
+    anything else or cannot be written."""
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        holds = "another run" if holds_run(out) else "other files"
-        raise InputError(f"{out} already holds {holds}; give another folder, or delete it first")
+    if overwrite and holds_run(out):
+        check_ours(out)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if holds_run(out):
+            raise InputError(f"{out} already holds another run; give another folder, or overwrite=True to delete that")
+        raise InputError(f"{out} already holds other files; give another folder, or delete it first")
     there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"{out} cannot be written: {there} is not a folder that you may write to; give another folder")
     return out
 
 
-def claim_folder(out: str | Path) -> Path:
+def claim_folder(out: str | Path, overwrite: bool = False) -> Path:
     """Make the folder of a run. Raises InputError as `check_free` does."""
-    out = check_free(out)
+    out = check_free(out, overwrite)
+    if overwrite and holds_run(out):
+        remove_run(out)
     try:
         (out / "captures").mkdir(parents=True)
     except OSError as error:
@@ -101,80 +106,75 @@ def agreed(value: Any, sharded: bool) -> Any:
     return box[0]
 
 
-class Recorder:
-    """Writes one Run. `start`, then `step` after every optimizer step, then `finish`.
+@dataclass(eq=False, repr=False)
+class Recorder(CaptureOptions):
+    """Writes one Run. `start`, then `step` after every optimizer step, then `finish`. See also `CaptureOptions`.
 
-    every, budget: see the schedule. modules: patterns of the names to capture. evaluator: graded at the steps
-    of `evaluate_at`, see `evaluation_schedule`. total: the number of the last step, if known. resumed: the steps that
-    were done before; the Run that `out` then holds goes on from there. source: where the base model's files are
-    (default: what the model says). info: what else run.json shall hold (method, data, settings, ...). say: print what
-    is kept, once.
-    Raises InputError, before training begins, for whatever cannot be captured.
+    total: the number of the last step, if known. resumed: the steps that were done before; the Run that `out` then
+    holds goes on from there. Raises InputError, before training begins, for whatever cannot be captured.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        out: str | Path,
-        *,
-        every: Every = "auto",
-        modules: str | list[str] | None = None,
-        budget: str | int | None = DEFAULT_BUDGET,
-        evaluator: Evaluator | None = None,
-        evaluate_at: EvaluateAt = 12,
-        total: int | None = None,
-        resumed: int = 0,
-        source: str | None = None,
-        info: dict[str, Any] | None = None,
-        say: bool = True,
-    ) -> None:
+    model: nn.Module
+    out: str | Path
+    _: KW_ONLY
+    total: int | None = None
+    resumed: int = 0
+
+    def __post_init__(self) -> None:
         began = time.perf_counter()
-        self.model, self.evaluator, self.folder, self.resumed = model, evaluator, Path(out), resumed
-        everything = find_trained(model)
-        self.trained = find_trained(model, modules) if modules else everything
+        self.folder, total, resumed = Path(self.out), self.total, self.resumed
+        everything = find_trained(self.model)
+        self.trained = find_trained(self.model, self.modules) if self.modules else everything
         self.writes, sharded = process_number() == 0, is_sharded(self.trained)
-        if evaluator and sharded:
+        if self.evaluator and sharded:
             raise InputError(
                 "the model is sharded over processes; capture it without an evaluator, and grade its result"
             )
-        self.budget = None if budget is None else parse_bytes(budget)
+        self.limit = None if self.budget is None else parse_bytes(self.budget)
         goes_on = agreed(self.writes and resumed > 0 and holds_run(self.folder), sharded)
         sizes = {name: size_of(part) for name, part in self.trained.items()}
-        self._captured_at = capture_schedule(every, sum(size.exact for size in sizes.values()), total)
-        self._evaluated_at = evaluation_schedule(evaluate_at, total)
+        self._captured_at = capture_schedule(self.every, sum(size.exact for size in sizes.values()), total)
+        self._evaluated_at = evaluation_schedule(self.evaluate_at, total)
         if goes_on and self.writes:
             adopt(self.folder, self.trained, resumed)
             self._lock = lock(self.folder)
         elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
-            for name, level in allot(sizes, captures, self.budget).items():
+            for name, level in allot(sizes, captures, self.limit).items():
                 if level is not None:
                     self.trained[name].about["sketch"] = list(level)
         levels = {name: part.about["sketch"] for name, part in self.trained.items() if "sketch" in part.about}
         for name, sketched in agreed(levels, sharded).items():
             self.trained[name].about["sketch"] = sketched
-        kept = self._kept(everything, every, total)
-        self.info = {"format": FORMAT, "version": VERSION, **self._describe(source), **(info or {}), "capture": kept}
+        kept = self._kept(everything)
+        told = self.info or {}
+        self.record: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            **self._describe(),
+            **told,
+            "capture": kept,
+        }
         if self.writes:
-            self.info = self._open(rewind(self.folder, resumed) if goes_on else None)
+            self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         if sharded or self.writes:
             if not goes_on:
                 save_start(self.folder, self.trained, self.writes)
-            self.writer: Writer | None = Writer(self.folder, self.trained, self.writes, self._note, self.budget)
+            self.writer: Writer | None = Writer(self.folder, self.trained, self.writes, self._note, self.limit)
             self.writer.kept = agreed(self.writer.kept, sharded)
         else:
             self.writer = None
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
         self._seconds = {"capture": time.perf_counter() - began, "evaluation": 0.0}
         self._began = began
-        if say and self.writes:
+        if self.say and self.writes:
             print(self._opening(goes_on), file=sys.stderr)
 
     def _open(self, before: dict[str, Any] | None) -> dict[str, Any]:
         """Make or take over the folder, open its files, and give what run.json says now."""
-        info = self.info
+        info = self.record
         if before is None:
-            claim_folder(self.folder)
+            claim_folder(self.folder, self.overwrite)
             self._lock = lock(self.folder)
             if self.resumed:
                 info["began_at"] = self.resumed
@@ -186,9 +186,9 @@ class Recorder:
         write_json(self.folder / "run.json", info)
         return info
 
-    def _describe(self, source: str | None) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         model = unwrapped(self.model)
-        source = source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown"
+        source = canonical(self.source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown")
         adapted = any(part.about["kind"] != "delta" for part in self.trained.values())
         total = trainable = 0
         for name, parameter in self.model.named_parameters():
@@ -210,14 +210,14 @@ class Recorder:
             **provenance(),
         }
 
-    def _kept(self, everything: dict[str, Part], every: Every, total: int | None) -> dict[str, Any]:
+    def _kept(self, everything: dict[str, Part]) -> dict[str, Any]:
         """What run.json says about the choice: counts of trained matrices and vectors, how they are kept."""
         matrices = [part for part in self.trained.values() if len(part.about["shape"]) == 2]
         sketched = [part for part in matrices if "sketch" in part.about]
         return {
-            "every": named(every),
-            "budget": self.budget,
-            "steps": total,
+            "every": named(self.every),
+            "budget": self.limit,
+            "steps": self.total,
             "exact_matrices": len(matrices) - len(sketched),
             "sketched_matrices": len(sketched),
             "sketch": max((part.about["sketch"] for part in sketched), default=None),
@@ -226,14 +226,14 @@ class Recorder:
         }
 
     def _opening(self, goes_on: bool) -> str:
-        kept = self.info["capture"]
+        kept = self.record["capture"]
         words = [f"{kept['exact_matrices']} matrices and {kept['vectors']} vectors exactly"]
         if kept["sketched_matrices"]:
             level = Level(*kept["sketch"])
             parts = ["exact norm"]
             parts += [f"{level.triplets} singular directions"] if level.triplets else []
             parts += [f"a picture of at most {level.side} x {level.side}"] if level.side else []
-            words.append(f"{kept['sketched_matrices']} matrices too large for budget={readable(self.budget or 0)} as a "
+            words.append(f"{kept['sketched_matrices']} matrices too large for budget={readable(self.limit or 0)} as a "
                          f"summary ({', '.join(parts)})")  # fmt: skip
         left = f"leaves out {kept['left_out']} others by modules=" if kept["left_out"] else "leaves nothing out"
         assert self.writer is not None
@@ -242,7 +242,7 @@ class Recorder:
         size = f"about {readable(self.writer.once + captures * self.writer.each)}"
         if kept["steps"] is None:
             size = f"{readable(self.writer.each)} a capture" + (
-                f", thinned to stay within {readable(self.budget)}" if self.budget else ""
+                f", thinned to stay within {readable(self.limit)}" if self.limit else ""
             )
         begins = f"goes on from step {self.resumed}" if goes_on else "keeps"
         return (
@@ -311,9 +311,9 @@ class Recorder:
         if status == "finished":  # a stopped run may go on, and then needs what its summaries are measured from
             (self.folder / START_SCRATCH).unlink(missing_ok=True)
         seconds = {"total": time.perf_counter() - self._began, **self._seconds}
-        before = self.info.get("seconds", {})
-        self.info["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
-        self.info |= {"status": status, "steps": step}
-        write_json(self.folder / "run.json", self.info)
+        before = self.record.get("seconds", {})
+        self.record["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
+        self.record |= {"status": status, "steps": step}
+        write_json(self.folder / "run.json", self.record)
         unlock(self.folder, self._lock)
         return Run.load(self.folder)

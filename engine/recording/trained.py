@@ -4,6 +4,9 @@
 captured step, the tensors of the start to compare with, and what run.json says about it.
 """
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field

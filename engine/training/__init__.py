@@ -1,3 +1,1 @@
 """Fine-tuning: a model, data and a method in, a Run out."""
-
-import engine.quietly  # noqa: F401

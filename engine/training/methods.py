@@ -1,48 +1,64 @@
-"""How is the model made trainable? `Full`, `LoRA` or `QLoRA`: a model's name in, a trainable model out."""
+"""How is the model made trainable? A `Method`: a model's name in, a trainable model out. `Full`, `LoRA`, `QLoRA`, or
+whatever a `peft.LoraConfig` says.
 
-from dataclasses import asdict, dataclass
+Their numbers are options of the command line, so torch and PEFT are loaded only when a model is prepared.
+"""
+
+import json
+from copy import deepcopy
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
-
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from engine.errors import InputError
-from engine.models import load_model, without_peft_warnings
+from engine.training.settings import option
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftConfig
+    from transformers import PreTrainedModel
 
 Targets = str | list[str]
 
 
+@runtime_checkable
+class Method(Protocol):
+    """A frozen dataclass with a name and `prepare`; its fields are recorded in the Run, and are options on the command
+    line. What it prepares decides what is saved: PEFT's wrapper an adapter, anything else a model."""
+
+    name: ClassVar[str]
+
+    def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
+        """The model, trainable. dtype: "float32" or "bfloat16", of the base's weights."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What run.json says of it; `method_of` makes the method of this again."""
+        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True)
-class Full:
+class Full(Method):
     """Every weight is trained. The most capable, and the most memory: weights, gradients, two optimizer moments."""
 
     name: ClassVar[str] = "full"
 
-    def prepare(self, source: str | Path) -> PreTrainedModel:
-        """The model in float32, every weight trainable."""
-        return load_model(source)
+    def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
+        """The model, every weight trainable."""
+        from engine.models import load_model
 
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self)}
+        return load_model(source, dtype=dtype)
 
 
 @dataclass(frozen=True)
-class LoRA(Full):
-    """W stays frozen; a product of two thin matrices is trained beside it: W' = W + (alpha/r) B A (Hu et al. 2021).
-
-    r: rank of B A. alpha: strength; the product is scaled by alpha / r. dropout: on the input of A.
-    target_modules: names of layers, or "all-linear": every linear layer but the output head.
-    rslora: scale by alpha / sqrt(r) instead (Kalajdzievski 2023).
-    """
+class LoRA(Method):
+    """W stays frozen; a product of two thin matrices is trained beside it: W' = W + (alpha/r) B A (Hu et al. 2021)."""
 
     name: ClassVar[str] = "lora"
-    r: int = 8
-    alpha: int = 16
-    target_modules: Targets = "all-linear"
-    dropout: float = 0.0
-    rslora: bool = False
+    r: int = option(8, "rank of B A")
+    alpha: int = option(16, "strength; the product is scaled by alpha / r")
+    target_modules: Targets = option("all-linear", "names of layers; all-linear: each linear one but the output head")
+    dropout: float = option(0.0, "on the input of A")
+    rslora: bool = option(False, "scale by alpha / sqrt(r) instead (Kalajdzievski 2023)")
 
     def __post_init__(self) -> None:
         if self.r < 1:
@@ -50,11 +66,15 @@ class LoRA(Full):
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}; it is a probability, from 0 to below 1")
 
-    def prepare(self, source: str | Path) -> PreTrainedModel:
-        """The base, frozen, in PEFT's wrapper. Raises InputError if no layer matches `target_modules`."""
-        return self._adapt(load_model(source))
+    def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
+        """The base, frozen, in PEFT's wrapper; A and B in float32. Raises InputError if no layer matches."""
+        from engine.models import load_model
 
-    def _adapt(self, model: PreTrainedModel, **options: Any) -> PreTrainedModel:
+        return self._adapt(load_model(source, dtype=dtype))
+
+    def _adapt(self, model: "PreTrainedModel") -> "PreTrainedModel":
+        from peft import LoraConfig
+
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
@@ -63,11 +83,7 @@ class LoRA(Full):
             use_rslora=self.rslora,
             task_type="CAUSAL_LM",
         )
-        try:
-            with without_peft_warnings():
-                return get_peft_model(model, config, **options)
-        except ValueError as error:
-            raise InputError(f"LoRA found nothing to adapt: {error}") from None
+        return _wrapped(model, config)
 
 
 @dataclass(frozen=True)
@@ -75,28 +91,35 @@ class QLoRA(LoRA):
     """LoRA over a base kept in four bits (Dettmers et al. 2023): NF4, double quantisation, bfloat16 adapters.
 
     The base is quantised block by block by bitsandbytes, on the CPU too, and dequantised layer by layer to compute.
-    quant_type: "nf4" or "fp4". double_quant: quantise the blocks' scales as well.
     """
 
     name: ClassVar[str] = "qlora"
-    quant_type: str = "nf4"
-    double_quant: bool = True
+    quant_type: str = option("nf4", "nf4 or fp4")
+    double_quant: bool = option(True, "quantise the blocks' scales as well")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.quant_type not in ("nf4", "fp4"):
             raise InputError(f"quant_type is {self.quant_type!r}; bitsandbytes knows 'nf4' and 'fp4'")
 
-    def prepare(self, source: str | Path) -> PreTrainedModel:
-        """The base in 4-bit, frozen, with bfloat16 adapters; other weights (embedding, norms) stay float32."""
+    def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
+        """The base in 4-bit, frozen, with bfloat16 adapters; other weights (embedding, norms) are in `dtype`."""
+        import torch
+
+        from engine.models import load_model  # before transformers' bitsandbytes: see engine.quietly
+
+        # isort: split
+        from transformers import BitsAndBytesConfig
+
+        half = torch.cuda.is_available() or dtype == "bfloat16"
         config = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=self.quant_type,
             bnb_4bit_use_double_quant=self.double_quant,
-            bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            bnb_4bit_compute_dtype=torch.bfloat16 if half else torch.float32,
         )
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = load_model(source, quantization_config=config, device_map={"": device})
+        model = load_model(source, dtype=dtype, quantization_config=config, device_map={"": device})
         for layer in model.modules():
             # On processors with AVX512-BF16 an evaluation would pack W for a kernel that has no gradient, for good.
             if hasattr(layer, "support_avx512bf16_for_cpu"):
@@ -108,13 +131,93 @@ class QLoRA(LoRA):
         return model
 
 
-METHODS: dict[str, type[Full]] = {method.name: method for method in (Full, LoRA, QLoRA)}
+@dataclass(frozen=True)
+class FromConfig(Method):
+    """LoRA as a `peft.LoraConfig` says, with whatever PEFT offers there (DoRA, PiSSA, ranks by layer, ...)."""
+
+    name: ClassVar[str] = "lora"
+    config: "LoraConfig"
+
+    def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
+        """The base, in PEFT's wrapper. Raises InputError if PEFT finds nothing to adapt."""
+        from engine.models import load_model
+
+        config = deepcopy(self.config)  # PEFT fills some of it in
+        config.task_type = config.task_type or "CAUSAL_LM"
+        return _wrapped(load_model(source, dtype=dtype), config)
+
+    def describe(self) -> dict[str, Any]:
+        """r, alpha, and what of the config is not PEFT's default. Raises InputError for what JSON cannot hold."""
+        usual, given = type(self.config)().to_dict(), self.config.to_dict()
+        told = {key: value for key, value in given.items() if value != usual[key] and key != "task_type"}
+        told = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
+        try:
+            json.dumps(told)
+        except TypeError as error:
+            raise InputError(f"the LoraConfig cannot be recorded ({error}); give it plain values") from None
+        return {"name": self.name, "r": self.config.r, "alpha": self.config.lora_alpha, "config": told}
 
 
-def get_method(method: str | Full) -> Full:
-    """A method, or the one called `method` with its defaults. Raises InputError for an unknown name."""
-    if isinstance(method, Full):
+def _wrapped(model: "PreTrainedModel", config: "PeftConfig") -> "PreTrainedModel":
+    from engine.models import without_peft_warnings
+
+    # isort: split
+    from peft import get_peft_model
+
+    try:
+        with without_peft_warnings():
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise InputError(f"LoRA found nothing to adapt: {error}") from None
+
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Full, LoRA, QLoRA)}
+
+
+def get_method(method: "str | Method | PeftConfig") -> Method:
+    """A method as it is, the one called `method` with its defaults, or the one that a PEFT config describes.
+
+    Raises InputError for an unknown name, and for a config of what cannot be captured.
+    """
+    if isinstance(method, str):
+        return _called(method)()
+    if isinstance(method, type):
+        raise InputError(f"method is the class {method.__name__}; give one made of it: {method.__name__}(...)")
+    if isinstance(method, Method):
         return method
-    if method not in METHODS:
-        raise InputError(f"no method called {method!r}; there are {', '.join(METHODS)}")
-    return METHODS[method]()
+    kind = type(method).__name__
+    if not hasattr(method, "peft_type"):
+        raise InputError(f"method is {method!r}; give {', '.join(METHODS)}, LoRA(r=16) or a peft.LoraConfig")
+    if kind != "LoraConfig":
+        raise InputError(f"method is PEFT's {kind}, which cannot be captured yet; give a LoraConfig, or LoRA(r=16)")
+    return FromConfig(method)
+
+
+def method_of(described: dict[str, Any]) -> Method:
+    """The method that a Run describes: its "method" of run.json. Raises InputError for one that is not known here."""
+    options = dict(described)
+    kind = _called(str(options.pop("name", "")))
+    if "config" in options:
+        from engine import quietly  # noqa: F401
+
+        # isort: split
+        from peft import LoraConfig
+
+        return FromConfig(LoraConfig(**options["config"]))
+    return kind(**options)
+
+
+def method_options() -> dict[str, tuple[Any, list[str]]]:
+    """Every option of any method: its field, and the methods that have it. What has no default is for Python alone."""
+    found: dict[str, tuple[Any, list[str]]] = {}
+    for name, kind in METHODS.items():
+        for about in fields(kind):  # type: ignore[arg-type]
+            if about.default is not MISSING:
+                found.setdefault(about.name, (about, []))[1].append(name)
+    return found
+
+
+def _called(name: str) -> type[Method]:
+    if name not in METHODS:
+        raise InputError(f"no method called {name!r}; there are {', '.join(METHODS)}")
+    return METHODS[name]

@@ -21,6 +21,7 @@ from engine.recording.schedule import FUNCTION
 from engine.run.format import capture_path
 from engine.run.run import Run
 from engine.run.tensors import Tensors
+from engine.training.methods import method_of
 
 
 @dataclass
@@ -54,14 +55,11 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
         raise InputError(
             f"{run.path} was captured or evaluated at {FUNCTION}, which it cannot hold; repeat it in Python"
         )
-    from engine.training.methods import get_method
-
-    about, every = dict(info["method"]), info["capture"]["every"]
-    method = get_method(about.pop("name"))
+    every = info["capture"]["every"]
     return {
         "model": info["model"]["source"],
         "data": data,
-        "method": type(method)(**about),
+        "method": method_of(info["method"]),
         "skills": info["evaluated"]["skills"],
         "evaluate_at": info["evaluated"]["at"],
         "answers": info["evaluated"].get("answers", True),
@@ -116,7 +114,8 @@ def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = T
     data is not what it was."""
     import torch
 
-    from engine.training.finetune import digest, finetune
+    from engine.training.finetune import finetune
+    from engine.training.prepare import digest
 
     told = arguments_of(run, data)
     if digest(hold_out(load(told["data"]), told["seed"])) != run.info["data"]["digest"]:

@@ -1,42 +1,61 @@
-"""What is a fine-tuning told besides model, data and method? Its settings, checked, and as the Trainer wants them."""
+"""What is a fine-tuning told besides model, data and method? Its settings, each with its default and what it is for.
 
-from dataclasses import dataclass, replace
-from typing import Any
+Nothing heavy is imported here: the command line (`engine.training.command`) makes its options from these fields.
+"""
 
-from transformers import TrainingArguments
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
+from typing import Any, Literal
 
 from engine.errors import InputError
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+Precision = Literal["float32", "bfloat16-autocast", "bfloat16"]
+PRECISIONS = ("float32", "bfloat16-autocast", "bfloat16")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a fine-tuning is told besides model, data and method.
+def option(default: Any, text: str, **more: Any) -> Any:
+    """A field of this default; `text` says what it is for, in `help(finetune)` and on the command line alike.
 
-    steps: optimizer steps; or epochs: passes over the training data (one of the two; default 200 steps).
-    learning_rate: the peak; None takes the method's default. warmup: share of the steps that it rises; it then
-    falls in a line to zero. batch_size: examples a forward pass; accumulation: passes a step.
-    mix: share of the examples that comes from `mix_with`, against forgetting. mask_prompts: learn the answers alone;
-    False learns to write the questions, too.
+    more: what the command line needs besides, e.g. read=, which turns a word into the value.
     """
+    return field(default=default, metadata={"help": text, **more})
 
-    steps: int | None = None
-    epochs: float | None = None
-    learning_rate: float | None = None
-    batch_size: int = 32
-    accumulation: int = 1
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 512
-    mix: float = 0.0
-    mask_prompts: bool = True
-    seed: int = 0
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides the weights that come out, besides model, data and method. Recorded in the Run as "settings"."""
+
+    steps: int | None = option(None, "optimizer steps (default 200, unless epochs are given)")
+    epochs: float | None = option(None, "passes over the training data, instead of steps")
+    learning_rate: float | None = option(None, "its peak (default: what is usual for the method)")
+    batch_size: int = option(32, "examples a forward pass")
+    accumulation: int = option(1, "forward passes a step")
+    warmup: float = option(0.05, "share of the steps in which the rate rises; then it falls in a line to zero")
+    weight_decay: float = option(0.0, "AdamW's")
+    max_grad_norm: float = option(1.0, "longer gradients are cut to this length")
+    max_length: int = option(512, "tokens of an example at most; the rest is cut")
+    mix: float = option(0.0, "share of the examples that comes from mix_with, against forgetting")
+    mask_prompts: bool = option(True, "learn the answers alone, not to write the questions too")
+    seed: int = option(0, "of the held-out split, A's first values, dropout and the order of the data")
+    dtype: Precision = option(
+        "float32",
+        "float32: weights and arithmetic; bfloat16-autocast: float32 weights, products in bfloat16; bfloat16: the "
+        "weights too are kept in it (LoRA's A and B stay float32; in full fine-tuning small updates are rounded away)",
+        choices=PRECISIONS,
+    )
+    gradient_checkpointing: bool = option(
+        False, "keep only what enters each layer, compute the rest again: less memory"
+    )
+    trainer: dict[str, Any] | None = option(
+        None, "anything else that TrainingArguments takes, e.g. lr_scheduler_type or optim", pairs=True
+    )
 
     def __post_init__(self) -> None:
+        for about in fields(Settings):
+            _check_kind(about.name, about.type, getattr(self, about.name))
         if self.steps is not None and self.epochs is not None:
             raise InputError("give steps or epochs, not both")
         for name, least in (("steps", 1), ("batch_size", 1), ("accumulation", 1), ("max_length", 2)):
@@ -51,44 +70,27 @@ class Settings:
             raise InputError(f"mix is {self.mix}; it is a share of the examples, from 0 to below 1")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to below 1")
-
-    @classmethod
-    def of(cls, given: dict[str, Any]) -> "Settings":
-        """The settings of these names. Raises InputError for a name that is none, or a value that cannot be."""
-        unknown = given.keys() - cls.__dataclass_fields__.keys()
-        if unknown:
-            raise InputError(f"no setting called {min(unknown)!r}; there are {', '.join(cls.__dataclass_fields__)}")
-        return cls(**given)
+        if self.dtype not in PRECISIONS:
+            raise InputError(f"dtype is {self.dtype!r}; there are {', '.join(PRECISIONS)}")
 
     def completed(self, method: str, embedded: bool) -> "Settings":
-        """With a method's usual rate where none was given, and 200 steps where neither steps nor epochs were."""
-        usual = (LEARNING_RATES if embedded else LEARNING_RATES_LARGE)[method]
+        """With a method's usual rate where none was given (full fine-tuning's for a method of one's own), and 200
+        steps where neither steps nor epochs were."""
+        usual = LEARNING_RATES if embedded else LEARNING_RATES_LARGE
         return replace(
             self,
-            learning_rate=self.learning_rate or usual,
+            learning_rate=self.learning_rate or usual.get(method, usual["full"]),
             steps=self.steps or (None if self.epochs else 200),
         )
 
 
-def training_arguments(settings: Settings, folder: str, checkpoint: int | None) -> TrainingArguments:
-    """The Trainer's own form of them. folder: its output; checkpoint: steps between two, None for none."""
-    return TrainingArguments(
-        output_dir=folder,
-        max_steps=settings.steps or -1,
-        num_train_epochs=settings.epochs or 1,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
-        learning_rate=settings.learning_rate or 0.0,
-        warmup_steps=settings.warmup,
-        lr_scheduler_type="linear",
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would write the mean of the losses before in the place of a NaN
-        save_strategy="steps" if checkpoint else "no",
-        save_steps=checkpoint or 500,
-        report_to=[],
-        seed=settings.seed,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+def _check_kind(name: str, kind: Any, value: Any) -> None:
+    """Raises InputError for text where a number belongs, and the like."""
+    kinds = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "True or False")}
+    for plain, (wanted, said) in kinds.items():
+        if kind == plain or kind == plain | None:
+            fits = isinstance(value, wanted) and isinstance(value, bool) == (plain is bool)
+            if not fits and not (value is None and kind != plain):
+                raise InputError(f"{name} is {value!r}; it must be {said}")
+    if name == "trainer" and not (value is None or isinstance(value, dict)):
+        raise InputError(f"trainer is {value!r}; give a dictionary of TrainingArguments' names, or leave it out")

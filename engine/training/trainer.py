@@ -5,6 +5,9 @@ rest as JSON: the Trainer's state, the scheduler's, the random generators'. It i
 then is the one before deleted, so that a kill at any instant leaves a whole one.
 """
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import json
 import random
 import shutil
@@ -18,13 +21,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedModel, SchedulerType, Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from engine.data import Encoded, collate
 from engine.errors import InputError, first_line
 from engine.recording.lock import lock, unlock
 from engine.recording.resume import holds_run
 from engine.run.run import Run
+from engine.training.arguments import training_arguments
+from engine.training.settings import Settings
 
 CHECKPOINTS = "checkpoints"  # in the run's folder, until it is finished
 WEIGHTS, OPTIMIZER, REST = "weights.safetensors", "optimizer.safetensors", "rest.json"
@@ -105,6 +112,32 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
+def make_trainer(
+    model: PreTrainedModel,
+    rows: list[Encoded],
+    pad_id: int,
+    settings: Settings,
+    scratch: str,
+    callbacks: list[TrainerCallback],
+    checkpoint: int | None = None,
+) -> "ListTrainer":
+    """What `finetune` trains with, without its capture: transformers' Trainer over encoded conversations, silent.
+
+    The settings must name a learning rate, and steps or epochs. scratch: the folder that the Trainer wants.
+    checkpoint: steps between two, None for none.
+    """
+    trainer = ListTrainer(
+        model,
+        training_arguments(settings, scratch, checkpoint),
+        train_dataset=rows,
+        data_collator=lambda batch: collate(batch, pad_id),
+        callbacks=callbacks,
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer
+
+
 class ListTrainer(Trainer):
     """The Trainer, over a plain list of encoded conversations, with a warm-up whose first step counts.
 
@@ -120,6 +153,8 @@ class ListTrainer(Trainer):
         self._folder, self._after = folder, after
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        if self.args.lr_scheduler_type != SchedulerType.LINEAR:  # the user's own, as transformers makes it
+            return super().create_scheduler(num_training_steps, optimizer)
         warm = self.args.get_warmup_steps(num_training_steps)
 
         def factor(done: int) -> float:
@@ -153,7 +188,12 @@ class ListTrainer(Trainer):
         save_file(_trained(self.model), beside / WEIGHTS)
         state = self.optimizer.state_dict()["state"]
         save_file(
-            {f"{at}.{name}": torch.as_tensor(value) for at, about in state.items() for name, value in about.items()},
+            {
+                f"{at}.{name}": torch.as_tensor(value)
+                for at, about in state.items()
+                for name, value in about.items()
+                if value is not None  # SGD's momentum, where it has none
+            },
             beside / OPTIMIZER,
         )
         scheduler = {key: value for key, value in self.lr_scheduler.state_dict().items() if key != "lr_lambdas"}

@@ -22,9 +22,9 @@ from engine.messages import Message
 from engine.models import load_model, load_tokenizer
 from engine.school.curriculum import SKILLS, heldout_examples, mixture
 from engine.school.curriculum.facts import WORDS
-from engine.training.finetune import make_trainer
-from engine.training.methods import Full, LoRA, QLoRA
+from engine.training.methods import Full, LoRA, Method, QLoRA
 from engine.training.settings import Settings
+from engine.training.trainer import make_trainer
 from lessons.claims.trials import Result, Trial
 
 PER_SKILL = 5  # old questions graded of each skill, other ones with each seed
@@ -77,7 +77,7 @@ class Training(Trial):
             result["changes"] = changes(model)
         return result
 
-    def trained(self) -> Full:
+    def trained(self) -> Method:
         if self.method == "full":
             return Full()
         return {"lora": LoRA, "qlora": QLoRA}[self.method](r=self.rank, alpha=2 * self.rank, dropout=self.dropout)

@@ -126,7 +126,7 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
 
 
 def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
-    from engine.training.finetune import _mixed_in
+    from engine.training.prepare import _mixed_in
     from engine.training.settings import Settings
 
     other = [pair(f"Other {n}", "no") for n in range(7)]

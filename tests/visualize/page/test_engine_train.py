@@ -6,9 +6,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
 from engine.data import collate, encode_all, load
-from engine.training.finetune import make_trainer
 from engine.training.methods import Full, LoRA
 from engine.training.settings import Settings
+from engine.training.trainer import make_trainer
 from tests.visualize.page.node import ask
 from tests.visualize.page.test_engine_forward import weights_of
 

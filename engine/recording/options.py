@@ -1,0 +1,39 @@
+"""What can capturing be told? One list, which `CaptureCallback`, `capture()` and the `Recorder` behind both take."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.recording.schedule import DEFAULT_BUDGET, EvaluateAt, Every
+
+if TYPE_CHECKING:
+    from engine.evaluate import Evaluator
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CaptureOptions:
+    """every: capture each n-th optimizer step; {0: 1, 100: 10}, each at first and from step 100 each tenth; a list of
+    steps; a function of the step; or "auto", all at first and then sparser, some 150 MB in all.
+    modules: patterns of the names to capture ("*.q_proj"), default all that is trained. budget: the Run's size at
+    most ("200MB"; None for no limit): matrices that do not fit are summarised, see `Run.sketch`.
+    evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes; evaluate_at: how many times about,
+    or a function of the step.
+    source: where the base model's files are (default: what the model says). info: more for run.json (method, data,
+    settings, ...). say: print, once, what is kept. overwrite: delete the Run in `out`, if that holds nothing else.
+    must_capture: what cannot be written ends the training with an InputError. By default it ends the capture alone.
+    """
+
+    every: Every = "auto"
+    modules: str | list[str] | None = None
+    budget: str | int | None = DEFAULT_BUDGET
+    evaluator: "Evaluator | None" = None
+    evaluate_at: EvaluateAt = 12
+    source: str | Path | None = None
+    info: dict[str, Any] | None = None
+    say: bool = True
+    overwrite: bool = False
+    must_capture: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """These, to hand on."""
+        return {about.name: getattr(self, about.name) for about in fields(CaptureOptions)}

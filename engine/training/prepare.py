@@ -1,0 +1,176 @@
+"""What is needed before training, and can it be had? Data, tokens, graders and settings, read and checked; no weights.
+
+`prepare` makes of a `Request` what `engine.training.finetune.train` trains; `describe` says it for run.json.
+"""
+
+import hashlib
+import json
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
+from engine.errors import InputError
+from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
+from engine.messages import Message
+from engine.models import canonical, load_tokenizer
+from engine.recording.schedule import named
+from engine.run.base import EMBEDDED
+from engine.school.curriculum import mixture
+from engine.training.arguments import training_arguments
+from engine.training.methods import Method, get_method
+from engine.training.request import Request
+from engine.training.settings import Settings
+
+CURRICULUM = "curriculum"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be carried out. source: the model's name, one for one model. rows: what is trained on, of
+    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length."""
+
+    told: Request
+    source: str
+    method: Method
+    settings: Settings
+    tokenizer: PreTrainedTokenizerBase
+    conversations: Conversations
+    rows: list[Encoded]
+    mixed: int
+    mixed_name: str
+    dropped: int
+    cut: int
+    skills: int
+    evaluator: Evaluator | None
+
+    def model(self) -> PreTrainedModel:
+        """The model, loaded and made trainable, A drawn as the seed says."""
+        torch.manual_seed(self.settings.seed)
+        if self.settings.dtype == "bfloat16":
+            return self.method.prepare(self.source, dtype="bfloat16")
+        return self.method.prepare(self.source)
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps there will be, for plans made before the Trainer counts them."""
+        each = self.settings.batch_size * self.settings.accumulation
+        return self.settings.steps or max(1, round((self.settings.epochs or 1) * max(1, len(self.rows) / each)))
+
+    @property
+    def pad_id(self) -> int:
+        return self.tokenizer.pad_token_id
+
+
+def prepare(told: Request) -> Prepared:
+    """Everything but the model. Raises InputError for anything wrong with what was told; nothing is written."""
+    method, source, chosen = get_method(told.method), canonical(told.model), told.settings
+    method.describe()  # what cannot be recorded is said now
+    conversations = hold_out(load(told.data), chosen.seed)
+    mixed_in, mixed_name = _mixed_in(told.mix_with, len(conversations.train), chosen)
+    tokenizer = load_tokenizer(source)
+    every = [*conversations.train, *mixed_in]
+    rows = encode_all(tokenizer, every, chosen.max_length, chosen.mask_prompts)
+    skills = (20 if source == EMBEDDED else 0) if told.skills is None else told.skills
+    prepared = Prepared(
+        told=told,
+        source=source,
+        method=method,
+        settings=chosen.completed(method.name, embedded=source == EMBEDDED),
+        tokenizer=tokenizer,
+        conversations=conversations,
+        rows=rows,
+        mixed=len(mixed_in),
+        mixed_name=mixed_name,
+        dropped=len(every) - len(rows),
+        cut=sum(row.cut > 0 for row in rows),
+        skills=skills,
+        evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers),
+    )
+    training_arguments(prepared.settings, "unused", None)  # what the Trainer would refuse is said now
+    return prepared
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """What run.json says of a fine-tuning: its method, data, settings and evaluations."""
+    told, conversations = prepared.told, prepared.conversations
+    mixed = {"name": prepared.mixed_name, "source": _named(told.mix_with or CURRICULUM), "examples": prepared.mixed}
+    return {
+        "method": prepared.method.describe(),
+        "data": {
+            "name": conversations.name,
+            "source": _named(told.data),
+            "digest": digest(conversations),
+            "train": len(conversations.train),
+            "heldout": len(conversations.heldout),
+            "mixed_in": mixed if prepared.mixed else None,
+            "dropped": prepared.dropped,
+            "cut": prepared.cut,
+            "marking": marking(prepared.tokenizer),
+        },
+        "settings": asdict(prepared.settings),
+        "evaluated": {"skills": prepared.skills, "at": named(told.evaluate_at), "answers": told.answers},
+    }
+
+
+def left_out(prepared: Prepared) -> list[str]:
+    """What of the data is not learned, said before training rather than found out after it."""
+    said = []
+    if "cannot mark" in marking(prepared.tokenizer):
+        said.append(f"note: {marking(prepared.tokenizer)}")
+    if prepared.dropped or prepared.cut:
+        said.append(
+            f"note: of {len(prepared.rows) + prepared.dropped} examples {prepared.dropped} have no answer to learn "
+            f"from and are left out, and {prepared.cut} are cut at {prepared.settings.max_length} tokens; "
+            "python -m engine.data shows more"
+        )
+    return said
+
+
+def _named(data: Any) -> str | None:
+    """How the same data can be asked for again; None for what was made in Python."""
+    return str(data) if isinstance(data, str | Path) else None
+
+
+def digest(conversations: Conversations) -> str:
+    """What was trained and graded on, in sixteen digits: other data gives others."""
+    text = json.dumps([conversations.train, conversations.heldout], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:
+    """As many other conversations as make them `mix` of the whole, and what they are called. All of other data is
+    drawn on before any of it twice."""
+    if source is not None and not settings.mix:
+        raise InputError("mix_with does nothing without its share; give mix too, e.g. mix=0.3")
+    count = round(train * settings.mix / (1 - settings.mix))
+    if source is None or (isinstance(source, str) and source == CURRICULUM):
+        drawn = mixture(seed=10_000 + settings.seed)
+        return [next(drawn)[1].messages for _ in range(count)], CURRICULUM
+    other, rng = load(source), random.Random(settings.seed)
+    chosen: list[list[Message]] = []
+    while len(chosen) < count:
+        chosen += rng.sample(other.train, min(len(other.train), count - len(chosen)))
+    return chosen, other.name
+
+
+def make_evaluator(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Conversations,
+    skills: int,
+    max_length: int = 512,
+    most: int = 100,
+    answers: bool = True,
+) -> Evaluator | None:
+    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum;
+    answers: asks the probes as well."""
+    groups = curriculum_groups(skills) if skills else {}
+    probes = curriculum_probes() if skills else []
+    if task.heldout:
+        groups[task.name] = task.heldout[:most]
+        probes = task_probes(task.name, task.heldout) + probes
+    return Evaluator(tokenizer, groups, probes if answers else [], OPEN_ENDED, max_length) if groups else None

@@ -1,0 +1,123 @@
+"""What finetune is told: anything of the Trainer's, the precision, one model under two names, a run made anew."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from engine.run.base import EMBEDDED_FOLDER
+from engine.training.arguments import OURS, training_arguments
+from engine.training.prepare import prepare
+from engine.training.request import Request
+from engine.training.settings import Settings
+from glasstune import Full, InputError, LoRA, Run, capture, finetune
+
+SHORT = {"skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "save": False}
+
+
+@pytest.mark.parametrize(
+    "trainer, said",
+    [
+        ({"max_steps": 5}, r"trainer=\{'max_steps': 5\} contradicts what finetune sets itself; give steps="),
+        ({"bf16": True}, "give dtype="),
+        ({"eval_strategy": "steps"}, "give evaluate_at="),
+        ({"lr_schedular_type": "cosine"}, r"is no argument of TrainingArguments; did you mean lr_scheduler_type\?"),
+        ({"lr_scheduler_type": "cosinus"}, "TrainingArguments refuses this"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "which finetune does not make"),
+        ({"adam_beta1": {1}}, "cannot be recorded"),
+    ],
+)
+def test_what_the_trainer_cannot_take_is_one_sentence(trainer, said, tmp_path):
+    with pytest.raises(InputError, match=said) as caught:
+        finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=1, trainer=trainer, **SHORT)
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_what_does_not_contradict_is_passed_on(tmp_path):
+    given = {"seed": 3, "adam_beta2": 0.9, "optim": "sgd", "logging_steps": 2}
+    arguments = training_arguments(Settings(seed=3, learning_rate=1.0, steps=1, trainer=given), str(tmp_path), None)
+    assert all(getattr(arguments, name) == value for name, value in given.items())
+    assert set(OURS.values()) <= set(Request.__dataclass_fields__)
+
+
+def test_a_scheduler_and_an_optimizer_of_ones_own_checkpoints_too(tmp_path):
+    run = finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=5, warmup=0.0, checkpoint=2, learning_rate=1e-2,
+                   trainer={"lr_scheduler_type": "cosine", "optim": "sgd"}, **SHORT)  # fmt: skip
+    cosine = [1e-2 * (1 + np.cos(np.pi * step / 5)) / 2 for step in range(5)]
+    np.testing.assert_allclose(run.metrics.learning_rate, cosine, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, weights", [("bfloat16", torch.bfloat16), ("bfloat16-autocast", torch.float32)])
+def test_the_precision_is_the_one_asked_for(dtype, weights, tmp_path):
+    told = Request("embedded", "spanish", Full(), out=tmp_path / "run", steps=1, dtype=dtype, **SHORT)
+    assert {p.dtype for p in prepare(told).model().parameters()} == {weights}
+    lora = prepare(Request("embedded", "spanish", "lora", out=tmp_path / "run", dtype=dtype, **SHORT)).model()
+    assert {p.dtype for p in lora.parameters() if p.requires_grad} == {torch.float32}
+    plain = finetune("embedded", "spanish", "lora", out=tmp_path / "plain", steps=1, **SHORT)
+    run = finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=1, dtype=dtype, **SHORT)
+    first, other = plain.metrics.loss.iloc[0], run.metrics.loss.iloc[0]
+    assert first != other and first == pytest.approx(other, rel=0.02) and run.info["settings"]["dtype"] == dtype
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path):
+    runs = [
+        finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / str(on), steps=2, gradient_checkpointing=on, **SHORT)
+        for on in (False, True)
+    ]
+    for module in runs[0].modules:
+        np.testing.assert_allclose(runs[1].delta(module), runs[0].delta(module), atol=1e-6)
+    settings = Settings(learning_rate=1.0, steps=1, gradient_checkpointing=True)
+    assert training_arguments(settings, str(tmp_path), None).gradient_checkpointing is True
+    assert isinstance(TrainingArguments(str(tmp_path)).gradient_checkpointing, bool)
+
+
+def test_embedded_and_its_folder_are_one_model(tmp_path, base):
+    by_name, by_path = (
+        prepare(Request(name, "spanish", "lora", out=tmp_path / "run")) for name in ("embedded", EMBEDDED_FOLDER)
+    )
+    assert by_name.settings == by_path.settings and by_name.skills == by_path.skills == 20
+    assert by_path.source == "embedded"
+    with capture(base, tmp_path / "loop", say=False) as recorder:
+        recorder.step()
+    assert recorder.run is not None and recorder.run.info["model"]["source"] == "embedded"
+
+
+def test_a_cell_run_twice_overwrites_what_is_ours_and_nothing_else(tmp_path):
+    def cell(**options) -> Run:
+        return finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "run", steps=1, **SHORT, **options)
+
+    first = cell(overwrite=True).info["created"]
+    with pytest.raises(InputError, match=r"already holds another run; .*overwrite=True"):
+        cell()
+    assert cell(overwrite=True).steps == [0, 1] and first
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    kept = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="no task and no file"):  # a mistake costs nothing
+        finetune("embedded", "klingon", out=tmp_path / "run", overwrite=True)
+    with pytest.raises(InputError, match="LoRA found nothing to adapt"):
+        finetune("embedded", "spanish", LoRA(target_modules=["nope"]), out=tmp_path / "run", overwrite=True, **SHORT)
+    with pytest.raises(InputError, match="resume or overwrite, not both"):
+        cell(overwrite=True, resume=True)
+    assert sorted(tmp_path.rglob("*")) == kept
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"is not overwritten: notes.txt in it is not a run's"):
+        cell(overwrite=True)
+    (tmp_path / "run" / "notes.txt").unlink()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="was not written by Glasstune"):
+        cell(overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="already holds other files"):
+        finetune("embedded", "spanish", out=tmp_path / "other", overwrite=True, steps=1, **SHORT)
+    assert (tmp_path / "other" / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("wrong, said", [
+    ({"steps": "10"}, "steps is '10'; it must be a whole number"), ({"learning_rate": "1e-3"}, "it must be a number"),
+    ({"dtype": "int8"}, "dtype is 'int8'; there are float32"), ({"mask_prompts": "no"}, "it must be True or False"),
+    ({"trainer": [1]}, "give a dictionary"), ({"stepz": 3}, r"no setting called 'stepz'; did you mean steps\?"),
+])  # fmt: skip
+def test_what_is_of_the_wrong_kind_is_one_sentence(wrong, said, tmp_path):
+    with pytest.raises(InputError, match=said):
+        finetune("embedded", "spanish", "lora", out=tmp_path / "run", **wrong)
