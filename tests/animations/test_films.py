@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from animations.qlora import gradients_of
 from animations.studio.films import films
+from animations.studio.fourbits import gradients_of
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
 from engine.measure.quantize import quantize
