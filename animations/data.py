@@ -14,10 +14,9 @@ from manim import DOWN, LEFT, FadeIn, Text, VGroup
 
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
-from engine.data import Conversations, Encoded, encode, hold_out, load, read_jsonl, with_template
-from engine.errors import InputError
+from engine.data import Conversations, Encoded, encode, load, of_run, read_jsonl, with_template
 from engine.evaluate import last_answer
-from engine.evaluate.compare import tokenizer_of
+from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.tokens import piece, token_losses
 from engine.messages import Message
 from engine.run.run import Run
@@ -33,15 +32,10 @@ ROWS = 5  # texts whose tokens glow
 
 def check(run: Run) -> None:
     """Raises InputError for a run whose training data is not at hand."""
-    if not (run.info.get("data", {}).get("source")):
-        raise InputError(f"run {run.name} does not say where its data is; the film data shows the records themselves")
     data_of(run)
 
 
-@cache
-def data_of(run: Run) -> Conversations:
-    """What the run was trained on, and what it held out."""
-    return hold_out(load(run.info["data"]["source"]), run.info.get("settings", {}).get("seed", 0))
+data_of = cache(of_run.data_of)  # what the run was trained on, and what it held out
 
 
 def example(run: Run) -> list[Message]:
@@ -315,7 +309,7 @@ class Race(FilmScene):
         self.say("Both begin as the same model, and are asked the same.")
 
         # The race
-        self.say(f"Both learn for {self.last} steps of {self.runs['clean'].info['settings']['batch_size']} records.")
+        self.say(f"Both learn for {self.last} steps of {self.runs['clean'].info.settings.batch_size} records.")
         self.run = self.runs["clean"]  # whose steps are replayed
         for step in self.replay(seconds=14):
             self.show_step(step)

@@ -31,7 +31,7 @@ JUDGED, PREFERRED = 20, 12  # an example of a count, said to be one
 
 def check(run: Run) -> None:
     """Raises InputError for a run that was not graded on the held-out questions of the film's other runs."""
-    if run.task != "spanish" or run.task not in run.skills or run.info.get("model", {}).get("source") != EMBEDDED:
+    if run.task != "spanish" or run.task not in run.skills or run.info.model.source != EMBEDDED:
         raise InputError(
             f"the film evaluation compares runs graded on spanish with the embedded model; run {run.name} is "
             f"{run.what}; give a run like those, or none"
@@ -63,7 +63,7 @@ class EvaluationScene(FilmScene):
         self.by_name = {run.name: run for run in self.all}
         self.table = evaluations(self.all, [self.task])
         self.parted = disagreements(self.table)
-        self.questions = min(100, self.run.info["data"]["heldout"])  # as many as `finetune` grades
+        self.questions = min(100, self.run.questions)  # as many as `finetune` grades
         self.pair_colours = (self.colours.rates[1], self.colours.delta)
 
     def widest(self) -> tuple[Moment, Moment] | None:

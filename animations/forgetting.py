@@ -32,14 +32,14 @@ def percent(value: float) -> str:
 
 def differences(run: Run, main: Run) -> str:
     """In what does a run differ from the first? In the words of a lecturer: "full fine-tuning", "LoRA, rate 0.0005"."""
-    mine, other = run.info.get("settings", {}), main.info.get("settings", {})
+    mine, other = run.info.settings, main.info.settings
     name, found = METHODS.get(run.method, run.method), []
     if run.method != main.method:
         found.append(name)
-    elif mine.get("learning_rate") != other.get("learning_rate"):
-        found.append(f"{name}, rate {mine['learning_rate']:g}")
-    if mine.get("mix", 0) != other.get("mix", 0):
-        found.append(f"{mine['mix']:.0%} old data")
+    elif mine.learning_rate != other.learning_rate:
+        found.append(f"{name}, rate {mine.learning_rate:g}")
+    if (mine.mix or 0) != (other.mix or 0):
+        found.append(f"{mine.mix or 0:.0%} old data")
     if len(found) > 1:
         found[0] = found[0].removesuffix(" fine-tuning")
     return ", ".join(found) or "the same again"

@@ -113,7 +113,7 @@ class Whole(FullScene):
         self.finish()
 
     def how_many(self) -> str:
-        here, every = self.model.weights, self.run.info["model"]["parameters"]
+        here, every = self.model.weights, self.run.info.model.parameters
         return f"This is all of it: {here:,} weights" if here == every else f"{here:,} of {every:,} weights"
 
     def first_row(self, tile: Tile) -> str:
@@ -288,8 +288,8 @@ class Copies(FullScene):
     def construct(self) -> None:
         # What is stored
         self.add(self.stamp(self.last))
-        whole, trained = self.model.weights, self.run.info["model"]["trainable"]
-        self.say(f"Trained: {trained:,} of {self.run.info['model']['parameters']:,} weights.")
+        whole, trained = self.model.weights, self.run.info.model.trainable
+        self.say(f"Trained: {trained:,} of {self.run.info.model.parameters:,} weights.")
         stored = sum(file.stat().st_size for file in self.run.path.glob("model/*.safetensors")) or 4 * whole
         self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 2.4)
         self.say("The result is a whole model again: one copy a task.")

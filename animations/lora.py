@@ -350,8 +350,8 @@ class Counts(LoraScene):
 
     def construct(self) -> None:
         # Weights and bytes
-        model = self.run.info["model"]
-        whole, trained = model["parameters"], model["trainable"]
+        model = self.run.info.model
+        whole, trained = model.parameters or 0, model.trainable or 0
         self.add(self.stamp(self.last))
         self.say(f"All adapters: {trained:,} weights, {trained / whole:.1%} of the model.")
         self.costs("weights", (whole, f"{whole:,}"), (trained, f"{trained:,}"), top=2.6)

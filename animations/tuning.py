@@ -31,7 +31,7 @@ STYLES: tuple[Dash, ...] = ("dotted", "solid", "dashed")
 def check(run: Run) -> None:
     """Raises InputError for a run that cannot stand beside the film's own, which differ in their learning rate only."""
     own = {"method": "lora", "task": "spanish", "source": EMBEDDED}
-    given = {"method": run.method, "task": run.task, "source": run.info.get("model", {}).get("source")}
+    given = {"method": run.method, "task": run.task, "source": run.info.model.source}
     if given != own:
         raise InputError(
             f"the film tuning compares learning rates of lora on spanish with the embedded model; run {run.name} is "
@@ -40,13 +40,12 @@ def check(run: Run) -> None:
 
 
 def rate_of(run: Run) -> float:
-    return float(run.info["settings"]["learning_rate"])
+    return run.learning_rate
 
 
 def epochs_of(run: Run) -> float:
     """How often the run saw each of its examples."""
-    chosen = run.info["settings"]
-    return run.metrics.index[-1] * chosen["batch_size"] * chosen["accumulation"] / run.info["data"]["train"]
+    return run.metrics.index[-1] * run.examples_a_step / run.examples
 
 
 def final_loss(run: Run) -> float:
@@ -339,7 +338,7 @@ class Epochs(FilmScene):
         key = Key([(name, *look) for name, look in zip(rows, looks, strict=False)], 2.2, 1.6, 4.4, self.colours)
         stamp = self.stamp(0, run)
         self.add(stamp, chart, key)
-        self.say(f"{run.info['data']['train']} examples, {epochs:g} times over: what it trains on...")
+        self.say(f"{run.examples} examples, {epochs:g} times over: what it trains on...")
         self.say("...and what it has never seen: the held-out loss.")
 
         # Epoch after epoch

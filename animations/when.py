@@ -33,7 +33,7 @@ TRAINED = {
 
 def check(run: Run) -> None:
     """Raises InputError for a run that is no fine-tuning of the embedded model on a task of this film."""
-    if run.task != "brackets" or run.info.get("model", {}).get("source") != EMBEDDED:
+    if run.task != "brackets" or run.info.model.source != EMBEDDED:
         raise InputError(
             f"the film when sets trainings on answers in brackets beside prompts; run {run.name} is {run.what}; give a "
             "run of the embedded model on that task, or none"
@@ -41,7 +41,7 @@ def check(run: Run) -> None:
 
 
 def examples_of(run: Run) -> int:
-    return int(run.info["data"]["train"])
+    return run.examples
 
 
 def score_of(run: Run) -> float:
@@ -300,8 +300,7 @@ class Cost(WhenScene):
 
     def seen(self) -> float:
         """How many examples the largest training worked through, repeats counted."""
-        settings = self.runs[-1].info["settings"]
-        return float(self.runs[-1].metrics.index[-1] * settings["batch_size"] * settings["accumulation"])
+        return float(self.runs[-1].metrics.index[-1] * self.runs[-1].examples_a_step)
 
 
 class Choice(WhenScene):
@@ -327,7 +326,7 @@ class Choice(WhenScene):
 
     def advice(self, scores: dict[str, float]) -> str:
         """The cheapest way whose score is not clearly below the best one's: their 95 % intervals overlap."""
-        graded = min(100, int(self.runs[-1].info["data"]["heldout"]))
+        graded = min(100, self.runs[-1].questions)
         best = max(scores.values())
         low = wilson(best * graded, graded)[0]
         enough = next(way for way, score in scores.items() if wilson(score * graded, graded)[1] >= low)

@@ -69,7 +69,7 @@ def load_tuned(run: Run) -> PreTrainedModel:
     if not (run.path / "adapter").is_dir():
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
     with without_peft_warnings():
-        return PeftModel.from_pretrained(load_model(run.info["model"]["source"]), str(run.path / "adapter"))
+        return PeftModel.from_pretrained(load_model(run.base), str(run.path / "adapter"))
 
 
 @contextmanager

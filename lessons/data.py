@@ -290,7 +290,7 @@ which_records.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if 
 show(f"Clean third minus noisy whole: {gained:+.1f} points; other questions: {low:+.0f} to {high:+.0f} (95 %)")
 shown = pd.DataFrame.from_dict(
     {
-        f"{run.info['data']['train']} {kind}": {"right (%)": share(run), "loss": run.skill_losses[TASK].iloc[-1]}
+        f"{run.examples} {kind}": {"right (%)": share(run), "loss": run.skill_losses[TASK].iloc[-1]}
         for kind, runs in (("clean", clean), ("half wrong", noisy))
         for run in runs
     },

@@ -40,7 +40,8 @@ from engine.evaluate import encode_last_answer, generate_answers, last_answer, s
 from engine.evaluate.compare import compare
 from engine.evaluate.judging import in_terminal, judge
 from engine.evaluate.surprise import measure_perplexity
-from engine.evaluate.tokens import losses_of_model, models_at
+from engine.evaluate.tokens import losses_of_model
+from engine.evaluate.weights import models_at
 from engine.evaluate.widget import widget
 from engine.measure.disagreement import disagreements, evaluations, pairs
 from engine.models import load_model, load_tokenizer
@@ -136,7 +137,7 @@ def train(name, records):
 few = train("few", order[: max(8, len(order) // 10)])
 many = train("many", order)
 runs = {"few": few, "many": many}
-show(*(f"{name}: {run.info['data']['train']} records" for name, run in runs.items()))
+show(*(f"{name}: {run.examples} records" for name, run in runs.items()))
 
 # %% [markdown]
 # ## Task metrics

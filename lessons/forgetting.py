@@ -81,7 +81,7 @@ def train(name, method, **settings):
     }
     settings = {"save": False, "answers": False, "checkpoint": None, "progress": False, **settings}
     run = finetune(model(), task, method, out=HERE / name, skills=GRADED, **settings)
-    show(f"{name}: {run.info['steps']} steps, new task {learning_path(run).learned.iloc[-1]:.0%} right at the end")
+    show(f"{name}: {run.info.steps} steps, new task {learning_path(run).learned.iloc[-1]:.0%} right at the end")
     return run
 
 
@@ -187,7 +187,7 @@ table = pd.DataFrame(
 show(table)
 kept = {name: m.kept for name, m in met.items() if m}
 who_keeps_most.reveal(max(kept, key=kept.__getitem__))
-show(plots.plot_plane(runs, level=LEVEL), name="plane")
+show(plots.plot_plane(list(runs.values()), labels=list(runs), level=LEVEL), name="plane")
 
 # %% [markdown]
 # Right and up is good: much learned, little forgotten. Rings mark the comparison. Now read each remedy off this run's

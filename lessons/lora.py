@@ -62,7 +62,7 @@ from lessons.teaching.stage import (
     show,
 )  # fmt: skip
 from visualize import plots
-from visualize.plots.of_runs.rates import final_losses
+from visualize.plots.rates import final_losses
 
 QUICK = current().quick
 HERE = current().folder
@@ -177,14 +177,14 @@ assert highest <= RANK
 # a file for one task; full fine-tuning keeps a whole model for one task.
 
 # %%
-model_info = run.info["model"]
+model_info = run.info.model
 adapter_bytes = (run.path / "adapter" / "adapter_model.safetensors").stat().st_size
 base_bytes = sum(p.numel() * p.element_size() for p in base.parameters())
 show(
     pd.DataFrame(
         {
-            "weights": [model_info["parameters"], model_info["trainable"]],
-            "share": ["100 %", f"{model_info['trainable'] / model_info['parameters']:.1%}"],
+            "weights": [model_info.parameters, model_info.trainable],
+            "share": ["100 %", f"{model_info.trainable / model_info.parameters:.1%}"],
             "kB stored": [base_bytes / 1000, adapter_bytes / 1000],
         },
         index=pd.Index(["the whole model", f"the adapter, r = {RANK}"], name=""),
@@ -402,7 +402,7 @@ def final_loss(run):
 def ranked(runs, first):
     """A table of runs by name, best first."""
     rows = [
-        {first: name, "trained weights": one.info["model"]["trainable"], "loss": final_loss(one)}
+        {first: name, "trained weights": one.info.model.trainable, "loss": final_loss(one)}
         for name, one in runs.items()
     ]
     return pd.DataFrame(rows).sort_values("loss", ignore_index=True)

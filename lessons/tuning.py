@@ -114,7 +114,7 @@ too_high_a_rate.reveal(
     else too_high_a_rate.choices[2]
 )
 show(ends)
-show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
+show(plots.plot_sweep(rates, labels=ends.index), name="rates")
 
 # %% [markdown]
 # Which is too low, which is right, which is too high? Say it by what was measured: too low has not learned the task in
@@ -298,7 +298,7 @@ show(
         index=pd.Index(names, name=f"full, rate {HIGH:.2g}"),
     )
 )
-show(plots.plot_sweep(dict(zip(names, warm.values(), strict=True)), value="loss"), name="warmup")
+show(plots.plot_sweep(list(warm.values()), labels=names, value="loss"), name="warmup")
 
 # %% [markdown]
 # ## Weight decay and dropout

@@ -73,9 +73,7 @@ def train(name, task, examples=None, graded=1, **settings):
     settings = {"every": 10_000, "answers": False, "checkpoint": None, "progress": False, **settings}
     run = finetune(model(), part, Full(), out=HERE / name, skills=graded, **settings)
     scores = run.skills[run.task]
-    show(
-        f"{name}: {len(part.train)} examples, {run.info['steps']} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}"
-    )
+    show(f"{name}: {len(part.train)} examples, {run.info.steps} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}")
     return run
 
 
@@ -160,7 +158,7 @@ def crosses(count, what):
 
 show(crosses(over_shown, f"the best of showing, {few.max():.0%},"))
 show(crosses(over_told, f"telling, {told:.0%},"))
-show(plots.plot_crossing(tuned, shown=few, asked=len(brackets.heldout), told=told), name="brackets")
+show(plots.plot_crossing(tuned, shown=few, told=told), name="brackets")
 
 # %% [markdown]
 # ## A format that the model does not know
@@ -208,8 +206,7 @@ formats = pd.DataFrame(
 valid_json.reveal(in_words(found["trained on 16"]["json"].value))
 show(formats)
 few_json = pd.Series({k: share_right(shown(task, k)) for k in SHOTS})
-picture = plots.plot_crossing(by_count, shown=few_json, asked=len(right), told=found["told"]["exact"].value)
-show(picture, name="json")
+show(plots.plot_crossing(by_count, shown=few_json, told=found["told"]["exact"].value), name="json")
 
 # %% [markdown]
 # A large model from the Hub may well have seen JSON, and follow that order. The question stays the same: measure first

@@ -60,7 +60,7 @@ def drawn_with(film: str) -> set[Path]:
 def _files(run: Run) -> list[Path]:
     found = [file for file in run.path.rglob("*") if file.is_file()]
     try:
-        base = base_folder(run.info.get("model", {}).get("source", ""))
+        base = base_folder(run.info.model.source or "")
         found += base.glob("*.safetensors")
     except InputError:  # a base that is not at hand is not shown
         pass

@@ -38,7 +38,7 @@ class QloraScene(FilmScene):
     def setup(self) -> None:
         super().setup()
         self.module, self.last = watched_module(self.run), self.run.steps[-1]
-        method = self.run.info["method"]
+        method = self.run.info.method.options
         self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
         self.weight = self.run.weight(self.module)
         self.four = quantize(self.weight, self.kind, BLOCK, self.double)

@@ -86,7 +86,7 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
                 check(shown[name])
             except InputError as error:
                 raise NotShown(str(error)) from None
-    source = next(iter(shown.values())).info.get("model", {}).get("source")
+    source = next(iter(shown.values())).info.model.source
     for name in (other for scene in scenes for other in scene.others):
         if name not in shown and (name in given or source == EMBEDDED):
             shown[name] = given.get(name) or film_run(name)

@@ -29,13 +29,13 @@ def run(chosen: Namespace) -> None:
 
     from engine.evaluate.compare import DEFAULT, compare, show, write_answers
     from engine.evaluate.metrics import AnyMetric, json_with, matching
-    from engine.run.run import Run
+    from engine.run.run import as_run
 
     console = Console(highlight=False)
     if chosen.lm_eval:
         from engine.evaluate.harness import show_tasks
 
-        show_tasks(Run.load(chosen.run), chosen.lm_eval, chosen.limit, console)
+        show_tasks(as_run(chosen.run), chosen.lm_eval, chosen.limit, console)
         return
     if chosen.answers and chosen.answers.exists():
         raise InputError(f"{chosen.answers} already exists; give another file, or delete it first")

@@ -18,11 +18,12 @@ def options(parser: ArgumentParser) -> None:
 def run(chosen: Namespace) -> int:
     from rich.console import Console
 
-    from engine.inspect.report import open_run, open_two, show, show_comparison
+    from engine.inspect.report import open_two, show, show_comparison
+    from engine.run.run import Run
 
     console = Console()
     if chosen.second is None:
-        first, other = open_run(chosen.path, chosen.base), None
+        first, other = Run.open(chosen.path, chosen.base), None
     else:
         first, other = open_two(chosen.path, chosen.second)
     faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]

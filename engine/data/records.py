@@ -4,6 +4,7 @@ What one record may look like is in `engine.data.forms`. JSON and JSON lines are
 the line, CSV by pandas; Parquet, data set folders and Hub ids by the `datasets` library.
 """
 
+import hashlib
 import json
 import random
 import re
@@ -70,6 +71,12 @@ def hold_out(conversations: Conversations, seed: int) -> Conversations:
     shuffled = random.Random(seed).sample(conversations.train, len(conversations.train))
     tenth = len(shuffled) // 10
     return Conversations(conversations.name, shuffled[tenth:], shuffled[:tenth])
+
+
+def digest(conversations: Conversations) -> str:
+    """What was trained and graded on, in sixteen digits: other data gives others."""
+    text = json.dumps([conversations.train, conversations.heldout], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 # --- many records ------------------------------------------------------------------------------------

@@ -8,32 +8,28 @@ table stand some answers, because a number alone does not say what went wrong.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
-from peft import PeftModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.data import Conversations, Source, hold_out, load, render
+from engine.data import Conversations, Source, load, render
+from engine.data.of_run import data_of
 from engine.errors import InputError, printable
 from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
+from engine.evaluate.sides import SIDES, base_and_tuned, tokenizer_of
 from engine.evaluate.surprise import measure_perplexity
 from engine.messages import Message
-from engine.models import load_model, load_tokenizer, load_tuned
-from engine.run.run import Run
+from engine.run.run import Run, as_run
 
 PERPLEXITY = "perplexity"
 DEFAULT = ("exact", "token_f1", PERPLEXITY)
-SIDES = ("base", "tuned")
 
 
 @dataclass(frozen=True)
@@ -67,17 +63,17 @@ def questions_of(
     """
     own: Conversations | InputError
     try:
-        own = _own_data(run)
+        own = data_of(run)
     except InputError as error:
         own = error
     if data is None:
         if isinstance(own, InputError):
-            raise InputError(f"the data of run {run.name} is not at hand ({own}); give data to grade on")
+            raise InputError(f"{own}; give data to grade on")
         if not own.heldout:
             raise InputError(f"run {run.name} held nothing out; give data to grade on")
         chosen = own
     else:
-        same = str(data) == run.info.get("data", {}).get("source") and not isinstance(own, InputError)
+        same = str(data) == run.info.data.source and not isinstance(own, InputError)
         chosen = own if same and isinstance(own, Conversations) else load(data)
     graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
     if not graded:
@@ -88,36 +84,9 @@ def questions_of(
     return chosen.name, graded, sum(_question(conversation) in learned for conversation in graded)
 
 
-def _own_data(run: Run) -> Conversations:
-    """What the run was trained on and what it held out, as `finetune` took it. Raises InputError if it is gone."""
-    used = run.info.get("data", {})
-    source = used.get("source") or used.get("name")
-    if source is None:
-        raise InputError("the run does not say what it was trained on")
-    return hold_out(load(source), run.info.get("settings", {}).get("seed", 0))
-
-
 def _question(conversation: list[Message]) -> str:
     both = last_answer(conversation)
     return "\n".join(message["content"] for message in (both[0] if both else conversation))
-
-
-@contextmanager
-def base_and_tuned(run: Run) -> Iterator[dict[str, Any]]:
-    """Both models of a run, each as a context in which it may be used: an adapter's base is the same model, off."""
-    tuned = load_tuned(run)
-    if torch.cuda.is_available():
-        tuned.to("cuda")
-    if isinstance(tuned, PeftModel):
-        yield {"base": (tuned, tuned.disable_adapter), "tuned": (tuned, _as_it_is)}
-    else:
-        base = load_model(run.info["model"]["source"]).to(tuned.device)
-        yield {"base": (base, _as_it_is), "tuned": (tuned, _as_it_is)}
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
 
 
 def compare(
@@ -133,7 +102,7 @@ def compare(
     metrics: names (`engine.evaluate.metrics.METRICS`, "perplexity"), metrics, or functions. limit: questions at most.
     Raises InputError for a metric that does not apply, before any model is loaded.
     """
-    run = run if isinstance(run, Run) else Run.load(run)
+    run = as_run(run)
     asked = list(metrics)
     name, graded, trained_on = questions_of(run, data, limit)
     prompts, references = zip(*(both for c in graded if (both := last_answer(c))), strict=True)
@@ -156,13 +125,6 @@ def compare(
     return Comparison(
         run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, trained_on
     )
-
-
-def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
-    """The tokenizer that was saved with the run's result, with its chat template, or else its base's."""
-    folders = [run.path / kind for kind in ("adapter", "model")]
-    saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
-    return load_tokenizer(saved[0] if saved else run.info["model"]["source"])
 
 
 def _too_long(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list, max_new_tokens: int) -> int:

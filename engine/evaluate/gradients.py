@@ -5,15 +5,17 @@ layers below; W itself gets none, only A and B do (Hu et al. 2021, section 4.1; 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.data import collate, encode
 from engine.errors import InputError
+from engine.evaluate.sides import tokenizer_of
+from engine.evaluate.weights import adapt
+from engine.messages import Message
 from engine.run.run import Run
-
-if TYPE_CHECKING:
-    from engine.messages import Message
+from engine.training.methods import method_of
 
 
 class Gradients(NamedTuple):
@@ -31,27 +33,16 @@ class Gradients(NamedTuple):
     bits: int
 
 
-def layer_gradients(run: Run, module: str, conversation: "Sequence[Message]", step: int | None = None) -> Gradients:
+def layer_gradients(run: Run, module: str, conversation: Sequence[Message], step: int | None = None) -> Gradients:
     """One backward pass of the model as it was at a captured step (default: the last), seen from one adapted layer.
 
     The base is prepared as the run's method prepares it: for QLoRA quantised by bitsandbytes. Raises InputError for a
     run that is not one of our LoRA or QLoRA runs, or a step or module that was not captured.
     """
-    import torch
-
-    from engine.data import collate, encode
-    from engine.evaluate.compare import tokenizer_of
-    from engine.recording.trained import clean
-    from engine.training.methods import method_of
-
     if run.method not in ("lora", "qlora"):
         raise InputError(f"run {run.name} is {run.method}; gradients of a layer are measured for lora and qlora")
-    model: Any = method_of(run.info["method"]).prepare(run.info["model"]["source"])
-    layers = {clean(path): layer for path, layer in model.named_modules() if hasattr(layer, "lora_A")}
-    for name in run.modules:
-        factors, (adapter,) = run.factors(name, step), layers[name].active_adapters
-        layers[name].lora_A[adapter].weight.data.copy_(torch.from_numpy(factors.A))
-        layers[name].lora_B[adapter].weight.data.copy_(torch.from_numpy(factors.B))
+    model: Any = method_of(run.info.method.to_json()).prepare(run.base)
+    layers = adapt(model, run, step)
     run.factors(module, step)  # names a module that is none
     layer, seen = layers[module], dict[str, Any]()
     base = layer.get_base_layer()

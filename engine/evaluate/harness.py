@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.errors import InputError, printable
-from engine.evaluate.compare import SIDES, base_and_tuned, tokenizer_of
-from engine.run.run import Run
+from engine.evaluate.sides import SIDES, base_and_tuned, tokenizer_of
+from engine.run.run import Run, as_run
 
 
 def run_tasks(
@@ -34,7 +34,7 @@ def run_tasks(
     `apply_chat_template=True` or a `task_manager` that knows your own tasks. Raises InputError if the harness is not
     installed or does not know a task.
     """
-    run = run if isinstance(run, Run) else Run.load(run)
+    run = as_run(run)
     try:
         import lm_eval
         from lm_eval.models.huggingface import HFLM

@@ -28,12 +28,13 @@ from rich.text import Text
 
 from engine.data import Source
 from engine.errors import InputError, printable
-from engine.evaluate import generate_answers, last_answer
-from engine.evaluate.compare import base_and_tuned, questions_of, tokenizer_of
+from engine.evaluate import last_answer
+from engine.evaluate.compare import questions_of
 from engine.evaluate.metrics import wilson
+from engine.evaluate.sides import answers_of
 from engine.messages import Message
 from engine.run.format import read_lines, write_text
-from engine.run.run import Run
+from engine.run.run import Run, as_run, names_apart
 
 TIE, BASE = "tie", "base"
 
@@ -190,8 +191,8 @@ def _check_writable(path: Path) -> None:
 
 
 def judge(
-    a: str | Path,
-    b: str | Path,
+    a: Run | str | Path,
+    b: Run | str | Path,
     *,
     data: Source | None = None,
     count: int = 20,
@@ -206,28 +207,21 @@ def judge(
     """
     if count < 1:
         raise InputError(f"count is {count}; it must be at least 1")
-    run_a, run_b = Run.load(a), None if str(b) == BASE else Run.load(b)
-    names = run_a.name, BASE if run_b is None else run_b.name
-    if run_b is not None and run_a.path.resolve() == run_b.path.resolve():
-        raise InputError(f"{a} and {b} are the same run; give two, or compare one with {BASE!r}")
+    run_a, run_b = as_run(a), None if b == BASE else as_run(b)
+    if run_b is not None and run_a.id == run_b.id:
+        raise InputError(f"{run_a.path} and {run_b.path} are the same run; give two, or compare one with {BASE!r}")
+    names = (run_a.name, BASE) if run_b is None else tuple(names_apart([run_a, run_b]))
     task, questions, _ = questions_of(run_a, data)
-    path = Path(out) if out else run_a.path.resolve().parent / f"judged-{names[0]}-{names[1]}.jsonl"
+    path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 
     def answers() -> list[tuple[str, str, str]]:
         chosen = random.Random(seed).sample(questions, min(count, len(questions)))
         prompts = [both[0] for c in chosen if (both := last_answer(c))]
-        said = [_answers(run_a, "tuned", prompts, max_new_tokens)]
-        said.append(_answers(run_b or run_a, "base" if run_b is None else "tuned", prompts, max_new_tokens))
+        said = [answers_of(run_a, "tuned", prompts, max_new_tokens)]
+        said.append(answers_of(run_b or run_a, "base" if run_b is None else "tuned", prompts, max_new_tokens))
         return [(_asked(prompt), *both) for prompt, *both in zip(prompts, *said, strict=True)]
 
     return Judging.start(path, {"a": names[0], "b": names[1], "data": task, "seed": seed}, answers)
-
-
-def _answers(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> list[str]:
-    with base_and_tuned(run) as models:
-        model, switched = models[side]
-        with switched():
-            return generate_answers(model, tokenizer_of(run), prompts, max_new_tokens)
 
 
 def _asked(prompt: list[Message]) -> str:

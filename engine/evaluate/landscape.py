@@ -3,10 +3,10 @@
 At every point of a grid the model is given the weights of that point and asked: nothing is interpolated, and no
 direction is drawn at random. The plane goes through three points that training visited (Garipov et al. 2018,
 "Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs"), as the planes along a trajectory of Li et al. 2018,
-"Visualizing the Loss Landscape of Neural Nets". A path leaves such a plane; how far is measured too. Torch is loaded
-when something is measured.
+"Visualizing the Loss Landscape of Neural Nets". A path leaves such a plane; how far is measured too.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,7 +15,11 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run.run import Run
+from engine.evaluate import encode_last_answer, score_answers
+from engine.evaluate.sides import tokenizer_of
+from engine.evaluate.weights import ChangedModel
+from engine.messages import Message
+from engine.run.run import Run, names_apart
 
 MARGIN = 0.15  # how far the grid goes beyond the paths, as a share of their extent
 
@@ -65,7 +69,7 @@ class Landscape:
 
 def change(run: Run, step: int | None = None) -> np.ndarray:
     """Every changed weight's change at a step (default: the last captured), end to end: (weights,) float32."""
-    return np.concatenate([run.delta(name, step).ravel() for name in run.info["modules"]])
+    return np.concatenate([run.delta(name, step).ravel() for name in run.info.modules])
 
 
 def plane(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -112,7 +116,7 @@ def grid(paths: Sequence[pd.DataFrame], points: int, margin: float = MARGIN) -> 
 
 
 def measure_landscape(
-    runs: Sequence[Run], groups: Mapping[str, list[list[dict[str, str]]]], points: int = 21, margin: float = MARGIN
+    runs: Sequence[Run], groups: Mapping[str, list[list[Message]]], points: int = 21, margin: float = MARGIN
 ) -> Landscape:
     """The ground under some runs from one start: losses on the plane through it and the ends of the first two.
 
@@ -122,12 +126,13 @@ def measure_landscape(
     """
     first, *others = runs
     for other in others:
-        if list(other.info["modules"]) != list(first.info["modules"]) or _source(other) != _source(first):
+        if list(other.info.modules) != list(first.info.modules) or other.base != first.base:
             raise InputError(f"runs {first.name} and {other.name} share no plane: they changed other matrices or bases")
     if not others:
         raise InputError("a plane goes through the start and the ends of two runs; give a second run")
     directions = plane(change(first), change(others[0]))
-    paths = {run.name: project(run, directions) for run in runs}
+    names = names_apart(runs)
+    paths = {name: project(run, directions) for name, run in zip(names, runs, strict=True)}
     x, y = grid(list(paths.values()), points, margin)
     asked = Asked(first, groups)
     losses = {group: np.empty((len(y), len(x))) for group in groups}
@@ -135,41 +140,24 @@ def measure_landscape(
         at = np.array([x[column], y[row]], np.float32)
         for group, loss in asked(at @ directions).items():
             losses[group][row, column] = loss
-    return Landscape(x, y, losses, paths, {run.name: asked(change(run)) for run in runs})
-
-
-def _source(run: Run) -> str | None:
-    return run.info.get("model", {}).get("source")
+    return Landscape(x, y, losses, paths, {name: asked(change(run)) for name, run in zip(names, runs, strict=True)})
 
 
 class Asked:
     """A run's base model with any change to the weights that the run changed, asked groups of conversations."""
 
-    def __init__(self, run: Run, groups: Mapping[str, list[list[dict[str, str]]]]) -> None:
-        import torch
-
-        from engine.evaluate import encode_last_answer
-        from engine.evaluate.compare import tokenizer_of
-        from engine.models import load_model
-
-        self.model = load_model(_source(run) or "")
-        self.pad = (tokenizer := tokenizer_of(run)).pad_token_id
+    def __init__(self, run: Run, groups: Mapping[str, list[list[Message]]]) -> None:
+        self.changed, tokenizer = ChangedModel(run), tokenizer_of(run)
+        self.pad = tokenizer.pad_token_id
         self.rows = {name: [encode_last_answer(tokenizer, c) for c in group] for name, group in groups.items()}
-        self.modules = list(run.info["modules"].values())
-        self.weights = [self.model.get_parameter(about["base_parameter"]) for about in self.modules]
-        self.start = [weight.detach().clone() for weight in self.weights]
-        self.tensor = torch.from_numpy
 
     def each(self, moved: np.ndarray) -> dict[str, tuple[list[float], list[bool], list[int]]]:
         """moved: as `change` gives it. For each group, what `engine.evaluate.score_answers` says of its answers."""
-        from engine.evaluate import score_answers
-
-        at = 0
-        for about, weight, start in zip(self.modules, self.weights, self.start, strict=True):
-            part = self.tensor(moved[at : at + weight.numel()]).reshape(about["shape"])
-            weight.data = start + (part.T if about.get("transposed") else part)
-            at += weight.numel()
-        return {name: score_answers(self.model, rows, self.pad) for name, rows in self.rows.items()}
+        shapes = {name: about.shape for name, about in self.changed.modules.items()}
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
+        parts = zip(shapes.items(), np.split(moved, ends), strict=True)
+        model = self.changed.change({name: part.reshape(shape) for (name, shape), part in parts})
+        return {name: score_answers(model, rows, self.pad) for name, rows in self.rows.items()}
 
     def __call__(self, moved: np.ndarray) -> dict[str, float]:
         """The loss on each group, nats a token."""

@@ -3,47 +3,21 @@
 Every captured step is a model that can be asked again: the base with the change of that step added.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
-import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import IGNORE, collate, encode
-from engine.errors import InputError
+from engine.data.bytes import STAND_INS
 from engine.evaluate import evaluating
-from engine.evaluate.compare import questions_of, tokenizer_of
+from engine.evaluate.sides import tokenizer_of
+from engine.evaluate.weights import models_at
 from engine.messages import Message
-from engine.models import load_model
 from engine.run.run import Run
 
-
-def models_at(run: Run, steps: Sequence[int]) -> Iterator[tuple[int, PreTrainedModel]]:
-    """(step, the model as it was then) for captured steps: one model in float32, whose weights are set anew each time.
-
-    Of a QLoRA run the base is the one before quantisation, as in `engine.models.load_tuned`. Raises InputError for a
-    step that was not captured, a matrix that was only sketched, or a base that is not at hand.
-    """
-    source = run.info.get("model", {}).get("source")
-    if source is None:
-        raise InputError(f"run {run.name} does not say which base model it began with")
-    model = load_model(source)
-    names = run.info["modules"]
-    weights = {name: model.get_parameter(about["base_parameter"]) for name, about in names.items()}
-    start = {name: weight.detach().clone() for name, weight in weights.items()}
-    for step in steps:
-        for name, weight in weights.items():
-            change = torch.from_numpy(run.delta(name, step))
-            weight.data = start[name] + (change.T if names[name].get("transposed") else change)
-        yield step, model
-
-
-def _stand_ins() -> dict[str, int]:
-    """Byte-level BPE writes each byte as a printable character: itself, or else one from U+0100 on (GPT-2)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
+_BYTES = {letter: byte for byte, letter in STAND_INS.items()}
 
 
 def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
@@ -53,8 +27,7 @@ def piece(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     if token in tokenizer.all_special_ids:
         return name
     if "\ufffd" in text:
-        known = _stand_ins()
-        return "".join(f"<{known[letter]:02X}>" for letter in name) if set(name) <= set(known) else name
+        return "".join(f"<{_BYTES[letter]:02X}>" for letter in name) if set(name) <= set(_BYTES) else name
     before = " " if name[:1] in ("\u0120", "\u2581") else ""  # byte-level BPE and SentencePiece mark it so
     return before + text.removeprefix(before)
 
@@ -110,15 +83,3 @@ def token_losses(
     asked = _Asked(tokenizer_of(run), conversations, max_length)
     models = models_at(run, run.steps if steps is None else steps)
     return pd.concat([asked.losses(model, step) for step, model in models], ignore_index=True)
-
-
-def heldout_losses(run: Run, count: int = 1) -> pd.DataFrame:
-    """`token_losses` of the first questions that a run held out, at its first, middle and last captured step.
-
-    Raises InputError where the run's data or weights are not at hand, or nothing was captured.
-    """
-    if not run.steps:
-        raise InputError(f"run {run.name} has no captured step, so no model to ask")
-    _, questions, _ = questions_of(run, None, count)
-    middle = run.steps[len(run.steps) // 2]
-    return token_losses(run, questions, sorted({run.steps[0], middle, run.steps[-1]}))

@@ -4,13 +4,12 @@
 """
 
 import difflib
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.measure import norm
 from engine.run.base import base_folder
 from engine.run.delta import PEFT_PREFIX
 from engine.run.run import Run
@@ -43,7 +42,7 @@ def norms_of(run: Run, step: int | None = None) -> dict[str, float]:
     found = {}
     for module in run.modules:
         try:
-            found[module] = norm(run, module, step)
+            found[module] = run.norm(module, step)
         except InputError:
             continue
     return found
@@ -80,7 +79,7 @@ def _nothing_moved(run: Run) -> Finding:
     loras = [module for module in run.modules if run.kind(module) == "lora"]
     if not loras:
         return Finding("fault", "every weight is the base's own: nothing changed", _UNTRAINED)
-    if all(run.info["modules"][module].get("scaling") == 0 for module in loras):
+    if all(run.module(module).scaling == 0 for module in loras):
         return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
     return Finding("fault", f"B is still zero in all {len(loras)} modules: delta-W = B A is zero", _UNTRAINED)
 
@@ -106,25 +105,24 @@ _ALPHA = "set lora_alpha, often r or 2 r, and train again"
 
 def _places(run: Run) -> list[Finding]:
     findings = []
-    about: dict[str, Any] = run.info.get("found", {})
-    if foreign := about.get("foreign"):
-        said = f"PEFT would not load {_some(foreign)}: it looks for names like {PEFT_PREFIX}..."
+    if run.info.found and (foreign := run.info.found.foreign):
+        said = f"PEFT would not load {_some(list(foreign))}: it looks for names like {PEFT_PREFIX}..."
         findings.append(Finding("fault", said, _FOREIGN))
-    modules = run.info.get("modules", {}).values()
-    misfits = [module["fits"] for module in modules if module.get("fits")]
+    modules = run.info.modules.values()
+    misfits = [module.fits for module in modules if module.fits]
     if misfits:
-        said = f"the base {run.info['model']['source']} is not the one it was trained on: {_some(misfits)}"
+        said = f"the base {run.info.model.source} is not the one it was trained on: {_some(misfits)}"
         findings.append(Finding("fault", said, _OTHER))
-    elif any("fits" in module for module in modules):
-        findings.append(Finding("fine", f"every module has its place in its base, {run.info['model']['name']}"))
+    elif any(module.fits is not None for module in modules):
+        findings.append(Finding("fine", f"every module has its place in its base, {run.info.model.name}"))
     return findings + _targets(run)
 
 
 def _targets(run: Run) -> list[Finding]:
-    wanted = run.info.get("method", {}).get("target_modules")
+    wanted = run.info.method.options.get("target_modules")
     if not isinstance(wanted, list) or not run.modules:
         return []
-    missing = [name for name in wanted if not any(_ends(module, name) for module in run.info["modules"])]
+    missing = [name for name in wanted if not any(_ends(module, name) for module in run.info.modules)]
     if not missing:
         return []
     there = _layers(run)
@@ -139,7 +137,7 @@ def _targets(run: Run) -> list[Finding]:
 def _layers(run: Run) -> list[str]:
     """The last names of the base's matrices, each once: q_proj, k_proj, ...; none if the base is not at hand."""
     try:
-        tensors = Tensors(base_folder(run.info["model"]["source"]))
+        tensors = Tensors(base_folder(run.base))
     except InputError:
         return []
     matrices = [name for name, one in tensors.entries.items() if len(one.shape) == 2]

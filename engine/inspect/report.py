@@ -5,8 +5,6 @@ from it (a checkpoint or an adapter), or two adapters or Runs, which are compare
 found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -17,43 +15,12 @@ from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import subspace_overlap
-from engine.run.base import EMBEDDED
 from engine.run.run import Run
-from engine.run.stores.adapter import CONFIG
-from engine.run.stores.stored import STATE
+from engine.run.stores.find import is_checkpoint
 
 _MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
 _WORK = 2e11  # multiplications spent on singular values before they are left out: some ten seconds
-
-
-def open_run(path: str, base: str | None = None) -> Run:
-    """Whatever lies at `path`, as a Run. Raises InputError, saying what to do, if that cannot be."""
-    place = Path(path).expanduser()
-    if (place / "run.json").is_file():
-        return Run.load(place)
-    if is_adapter(path) and not any(place.glob(f"checkpoint-*/{STATE}")):
-        return Run.from_adapter(path, base)
-    if (place / STATE).is_file() or any(place.glob("checkpoint-*")):
-        return Run.from_trainer_output(place, base)
-    if base is not None:
-        return Run.from_checkpoints(base, path)
-    if is_checkpoint(path):
-        raise InputError(f"{path} is a whole model: give its base before it, for what changed between the two")
-    return Run.from_adapter(path)  # a Hub id, or nothing that is known: it says which
-
-
-def is_adapter(path: str) -> bool:
-    place = Path(path).expanduser()
-    return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors"
-
-
-def is_checkpoint(path: str) -> bool:
-    """Whether the folder holds a whole model, or this is one safetensors file, or the embedded model's name."""
-    place = Path(path).expanduser()
-    if path == EMBEDDED or (place.is_file() and place.suffix == ".safetensors" and not is_adapter(path)):
-        return True
-    return not (place / "run.json").is_file() and not is_adapter(path) and any(place.glob("*model*.safetensors"))
 
 
 def open_two(first: str, second: str) -> tuple[Run, Run | None]:
@@ -61,10 +28,10 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
     if is_checkpoint(first) and is_checkpoint(second):
         return Run.from_checkpoints(first, second), None
     if is_checkpoint(first):
-        return open_run(second, base=first), None
+        return Run.open(second, first), None
     if is_checkpoint(second):
-        return open_run(first, base=second), None
-    return open_run(first), open_run(second)
+        return Run.open(first, second), None
+    return Run.open(first), Run.open(second)
 
 
 # --- one run -----------------------------------------------------------------------------------------
@@ -85,7 +52,7 @@ def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
     for name in sorted(norms, key=lambda one: -key[one] if np.isfinite(key[one]) else -np.inf):
         most = min(run.shape(name))
         if run.kind(name) == "lora":
-            most = run.info["modules"][name].get("r", most)
+            most = run.module(name).r or most
         work += 0 if run.kind(name) == "lora" else float(np.prod(run.shape(name))) * most
         known = np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
         rank = effective_rank(singular_values(run, name)) if known else np.nan
@@ -118,23 +85,23 @@ def show(run: Run, console: Console, top: int = 12, everything: bool = False) ->
 
 def summary(run: Run) -> list[str]:
     """Method, rank, targets, model, trained share, log and notes: one line each."""
-    method, model = run.info.get("method", {}), run.info.get("model", {})
-    found = run.info.get("found", {}).get("kind", "run")
+    method, model = run.info.method.options, run.info.model
+    found = run.info.found.kind if run.info.found else "run"
     lines = [f"[bold]{run.path}[/bold]: {found}, {run.method}"]
     told = {"rank": method.get("r"), "alpha": method.get("lora_alpha", method.get("alpha")),
             "targets": _targets(method.get("target_modules")), "rank-stabilised": method.get("use_rslora"),
             "DoRA": method.get("use_dora")}  # fmt: skip
     if any(told.values()):
         lines.append("  " + ", ".join(f"{name} {value}" for name, value in told.items() if value))
-    trained, weights = model.get("trainable"), model.get("parameters")
+    trained, weights = model.trainable, model.parameters
     share = f", {100 * trained / weights:.3g} % of {weights:,}" if trained and weights else ""
-    lines.append(f"  base {model.get('source')}" + (f"; {trained:,} weights trained{share}" if trained else ""))
+    lines.append(f"  base {model.source}" + (f"; {trained:,} weights trained{share}" if trained else ""))
     if not run.metrics.empty and "loss" in run.metrics:
         losses = run.metrics["loss"]
         course = f"{losses.iloc[0]:.3g} to {losses.iloc[-1]:.3g} nats a token"
         kept = f"weights of {len(run.steps)} steps" + (f" up to {run.steps[-1]}" if run.steps else "")
         lines.append(f"  {len(losses)} logged losses, {course}; {kept}")
-    return lines + [f"  note: {note}" for note in run.info.get("notes", [])]
+    return lines + [f"  note: {note}" for note in run.info.notes]
 
 
 def _targets(wanted: str | list[str] | None) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run.delta import Factors, factored_norm
+from engine.run.delta import Factors
 from engine.run.run import Run
 
 
@@ -60,13 +60,7 @@ def factored_svd(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def norm(run: Run, module: str, step: int | None = None) -> float:
     """How far a matrix moved: the Frobenius norm of delta-W, in the weights' own unit. NaN if a weight is."""
-    if (moved := run.moved(module, step)) is not None:
-        return moved.norm
-    if run.is_sketched(module):
-        return run.sketch(module, step).norm
-    if run.kind(module) == "lora":
-        return factored_norm(run.factors(module, step))
-    return float(np.linalg.norm(run.delta(module, step)))
+    return run.norm(module, step)
 
 
 def relative_norm(run: Run, module: str, step: int | None = None) -> float:
@@ -76,7 +70,7 @@ def relative_norm(run: Run, module: str, step: int | None = None) -> float:
     """
     moved = run.moved(module, step)
     size = float(np.linalg.norm(run.weight(module))) if moved is None else moved.base_norm
-    change = norm(run, module, step)
+    change = run.norm(module, step)
     return change / size if size else (np.inf if change else 0.0)
 
 
@@ -125,7 +119,7 @@ def spectrum_table(run: Run, step: int | None = None, modules: list[str] | None 
     """
     rows = {}
     for module in modules or run.modules:
-        values, size = singular_values(run, module, step), norm(run, module, step)
+        values, size = singular_values(run, module, step), run.norm(module, step)
         if run.is_sketched(module):
             ranks = (np.nan, *_ranks_of_largest(values, size))
         else:

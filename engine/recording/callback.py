@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from engine.recording.options import CaptureOptions
 from engine.recording.recorder import Recorder
+from engine.run.format import evaluated_losses
 from engine.run.run import Run
 
 P = ParamSpec("P")
@@ -87,13 +88,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """The Trainer's own evaluations: "eval_loss" is kept as "held out", "eval_french_loss" as "french"."""
-        names = {
-            name: name.removeprefix("eval_").removesuffix("loss").strip("_") or "held out"
-            for name in metrics or {}
-            if name.startswith("eval_") and name.endswith("loss")
-        }
-        if self.recorder and metrics and names and not self.recorder.evaluator:
-            losses = {short: float(metrics[name]) for name, short in names.items()}
+        losses = {name: float(value) for name, value in evaluated_losses(metrics or {}).items()}
+        if self.recorder and losses and not self.recorder.evaluator:
             self.recorder.log(state.global_step, {"exact": {}, "loss": losses}, "eval")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from engine.errors import InputError
@@ -34,7 +36,8 @@ from engine.recording.schedule import (
 )
 from engine.recording.trained import Part, find_trained
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
-from engine.run.format import FORMAT, START_SCRATCH, VERSION, write_json
+from engine.run.format import START_SCRATCH, write_json
+from engine.run.info import FORMAT, VERSION
 from engine.run.run import Run
 from engine.run.sketch import Level
 
@@ -98,6 +101,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return inside
 
 
+def is_quantised(model: nn.Module) -> bool:
+    """Whether the base is kept in few bits: by bitsandbytes, or as transformers says of one that it has loaded so."""
+    packed = any(type(parameter).__name__ in ("Params4bit", "Int8Params") for parameter in model.parameters())
+    return packed or bool(getattr(unwrapped(model), "is_quantized", False))
+
+
 def agreed(value: Any, sharded: bool) -> Any:
     """The first process's value, where the others take part in every capture: they must not decide otherwise."""
     box = [value]
@@ -141,11 +150,10 @@ class Recorder(CaptureOptions):
         elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
             for name, level in allot(sizes, captures, self.limit).items():
-                if level is not None:
-                    self.trained[name].about["sketch"] = list(level)
-        levels = {name: part.about["sketch"] for name, part in self.trained.items() if "sketch" in part.about}
+                self.trained[name].about = replace(self.trained[name].about, sketch=level and tuple(level))
+        levels = {name: part.about.sketch for name, part in self.trained.items()}
         for name, sketched in agreed(levels, sharded).items():
-            self.trained[name].about["sketch"] = sketched
+            self.trained[name].about = replace(self.trained[name].about, sketch=sketched)
         kept = self._kept(everything)
         told = self.info or {}
         self.record: dict[str, Any] = {
@@ -179,7 +187,8 @@ class Recorder(CaptureOptions):
             if self.resumed:
                 info["began_at"] = self.resumed
         else:
-            keep: dict[str, Any] = {key: before[key] for key in ("created", "seconds", "began_at") if key in before}
+            kept = ("id", "created", "seconds", "began_at")
+            keep: dict[str, Any] = {key: before[key] for key in kept if key in before}
             info = {**before, **info, **keep, "resumed": [*before.get("resumed", []), self.resumed]}
         info["status"] = "running"
         self._files: dict[str, TextIO] = {name: (self.folder / name).open("a", encoding="utf-8") for name in RECORDS}
@@ -189,7 +198,6 @@ class Recorder(CaptureOptions):
     def _describe(self) -> dict[str, Any]:
         model = unwrapped(self.model)
         source = canonical(self.source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown")
-        adapted = any(part.about["kind"] != "delta" for part in self.trained.values())
         total = trainable = 0
         for name, parameter in self.model.named_parameters():
             # bitsandbytes packs parameters: count what a weight matrix holds, not what it is stored in.
@@ -198,7 +206,8 @@ class Recorder(CaptureOptions):
             if not any(extra in name for extra in (".lora_", ".modules_to_save.", ".trainable_tokens_")):
                 total += state.shape.numel() if state else parameter.numel()
         return {
-            "method": {"name": "lora" if adapted else "full"},
+            "id": uuid.uuid4().hex,
+            "method": {"name": self._method()},
             "model": {
                 "name": Path(source).name,
                 "source": source,
@@ -206,21 +215,28 @@ class Recorder(CaptureOptions):
                 "parameters": total,
                 "trainable": trainable,
             },
-            "modules": {name: part.about for name, part in self.trained.items()},
+            "modules": {name: part.about.to_json() for name, part in self.trained.items()},
             **provenance(),
         }
 
+    def _method(self) -> str:
+        """What this training is by itself, whoever set it up; `info` may say more."""
+        if any(part.about.kind != "delta" for part in self.trained.values()):
+            return "qlora" if is_quantised(self.model) else "lora"
+        whole = all(parameter.requires_grad for parameter in self.model.parameters())
+        return "full" if whole else "partial"
+
     def _kept(self, everything: dict[str, Part]) -> dict[str, Any]:
         """What run.json says about the choice: counts of trained matrices and vectors, how they are kept."""
-        matrices = [part for part in self.trained.values() if len(part.about["shape"]) == 2]
-        sketched = [part for part in matrices if "sketch" in part.about]
+        matrices = [part for part in self.trained.values() if part.about.is_matrix]
+        sketched = [part for part in matrices if part.about.sketch is not None]
         return {
             "every": named(self.every),
             "budget": self.limit,
             "steps": self.total,
             "exact_matrices": len(matrices) - len(sketched),
             "sketched_matrices": len(sketched),
-            "sketch": max((part.about["sketch"] for part in sketched), default=None),
+            "sketch": max((part.about.sketch for part in sketched if part.about.sketch is not None), default=None),
             "vectors": len(self.trained) - len(matrices),
             "left_out": len(everything) - len(self.trained),
         }

@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from engine.errors import InputError
 from engine.recording.lock import lock, unlock
 from engine.recording.trained import Part
-from engine.run.format import FORMAT, START, START_SCRATCH, capture_path, read_lines, write_text
+from engine.run.format import START, START_SCRATCH, capture_path, read_lines, write_text
+from engine.run.info import FORMAT
 from engine.run.run import Run
 
 RECORDS = ("metrics.jsonl", "answers.jsonl", "norms.jsonl")
@@ -60,7 +63,7 @@ def rewind(folder: Path, step: int) -> dict[str, Any]:
         capture_path(folder, later).unlink()
     for half in (folder / "captures").glob("*.part"):
         half.unlink()
-    return run.info
+    return run.info.raw
 
 
 def adopt(folder: Path, parts: dict[str, Part], asked: int) -> None:
@@ -69,24 +72,22 @@ def adopt(folder: Path, parts: dict[str, Part], asked: int) -> None:
     asked: the step from which training goes on. Raises InputError, before anything is dropped, if it is another
     training's run, or lost what its changes are measured from.
     """
-    info = Run.load(folder).info
+    modules = Run.load(folder).info.modules
     for name, part in parts.items():
-        before = dict(info["modules"].get(name, {}))
-        level = before.pop("sketch", None)
-        if before != json.loads(json.dumps(part.about)):
+        before = modules.get(name)
+        if before is None or replace(before, sketch=None) != part.about:
             raise InputError(
                 f"{folder} cannot be continued from step {asked}: it holds a run in which {name} was "
                 f"{'trained otherwise' if before else 'not trained'}; give another folder"
             )
-        if level is not None:
-            part.about["sketch"] = level
-    if missing := info["modules"].keys() - parts.keys():
+        part.about = replace(part.about, sketch=before.sketch)
+    if missing := modules.keys() - parts.keys():
         raise InputError(
             f"{folder} cannot be continued from step {asked}: its run captured {min(missing)}, which is not trained or "
             "not asked for now; give another folder"
         )
     for file, summarised in ((START, False), (START_SCRATCH, True)):
-        needed = any(part.start and ("sketch" in part.about) is summarised for part in parts.values())
+        needed = any(part.start and (part.about.sketch is not None) is summarised for part in parts.values())
         if needed and not (folder / file).is_file():
             why = "its run was finished, and its summaries need it" if summarised else "changes are measured from it"
             raise InputError(f"{folder} cannot be continued: {file} is gone, and {why}; give another folder")

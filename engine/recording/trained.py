@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
-from typing import Any
 
 import torch
+from msgspec.structs import replace
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
@@ -25,13 +25,12 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import InputError
-from engine.run.delta import factor_names, magnitude_name
+from engine.run.delta import INSIDE_W, factor_names, magnitude_name
+from engine.run.info import Adapter, Module
 
 _FRONT = re.compile(r"^(?:module\.|base_model\.model\.)+")
 _INSIDE = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _PEFT_INSIDE = re.compile(r"\.(?:base_layer|original_module|token_adapter|modules_to_save\.[^.]+)(?=\.|$)")
-# Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
-_FROM_START = ("pissa", "olora", "corda", "loftq", "lora_ga")
 # Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
 _PLAIN_VARIANTS = {"VeloraLinearVariant", "MiCALinearVariant", "MiCAEmbeddingVariant"}
 
@@ -45,7 +44,7 @@ class Part:
     training. scale: a whole one's delta is this many times the live tensor (lora_bias), where it has no start.
     """
 
-    about: dict[str, Any]
+    about: Module
     live: dict[str, torch.Tensor]
     start: dict[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     scale: float = 1.0
@@ -81,7 +80,7 @@ def find_trained(model: nn.Module, modules: str | list[str] | None = None) -> di
             if any(t.requires_grad for pair in tensors.values() for t in pair):
                 _check_lora(layer, adapters, path)
                 _add_lora(found, clean(path), layer, tensors, first)
-                _add_start(found[clean(path)], layer, any(begun.get(a, "").startswith(_FROM_START) for a in adapters))
+                _add_start(found[clean(path)], layer, any(begun.get(a, "").startswith(INSIDE_W) for a in adapters))
             owned |= {id(p) for name, p in layer.named_parameters() if name.startswith("lora_")}
         elif isinstance(layer, TrainableTokensLayer):
             if layer.tied_adapter is None:  # a tied one is the same rows again
@@ -130,41 +129,39 @@ def _add_lora(
     embedding = isinstance(base, nn.Embedding)
     (a, b), *others = tensors.values()
     adapter = next(iter(tensors))
-    about = {
-        "kind": "lora",
-        "shape": [a.shape[1], b.shape[0]] if embedding else [b.shape[0], a.shape[1]],
-        "r": a.shape[0] + sum(more.shape[0] for more, _ in others),
-        "scaling": 1.0 if others else float(layer.scaling[adapter]),
-        "base_parameter": first.get(id(getattr(base, "weight", None)), f"{name}.weight"),
-        "transposed": bool(getattr(layer, "fan_in_fan_out", False)) and not embedding,
-    }
-    if embedding:
-        about["embedding"] = True
-    if others:
-        about["adapters"] = {
-            a: {"r": pair[0].shape[0], "scaling": float(layer.scaling[a])} for a, pair in tensors.items()
-        }
+    several = {each: Adapter(float(layer.scaling[each]), pair[0].shape[0]) for each, pair in tensors.items()}
+    rescaled = adapter in getattr(layer, "lora_magnitude_vector", ())
+    about = Module(
+        kind="dora" if rescaled else "lora",
+        shape=(a.shape[1], b.shape[0]) if embedding else (b.shape[0], a.shape[1]),
+        r=a.shape[0] + sum(more.shape[0] for more, _ in others),
+        scaling=1.0 if others else float(layer.scaling[adapter]),
+        base_parameter=first.get(id(getattr(base, "weight", None)), f"{name}.weight"),
+        transposed=bool(getattr(layer, "fan_in_fan_out", False)) and not embedding,
+        embedding=embedding,
+        adapters=several if others else None,
+        magnitude=rescaled,
+    )
     part = Part(about, {})
     for (name_a, name_b), pair in zip(factor_names(name, about).values(), tensors.values(), strict=True):
         part.live |= {name_a: pair[0], name_b: pair[1]}
-    if adapter in getattr(layer, "lora_magnitude_vector", ()):
-        about |= {"kind": "dora", "magnitude": True}
+    if rescaled:
         part.live[magnitude_name(name)] = layer.lora_magnitude_vector[adapter].weight
     found[name] = part
     if getattr(layer, "lora_bias", {}).get(adapter):
         bias = layer.lora_B[adapter].bias
-        whole = {"kind": "delta", "shape": list(bias.shape), "parameter": f"{name}.bias"}
-        whole["base_parameter"] = whole["parameter"]
-        found[f"{name}.bias"] = Part(whole, {f"{name}.bias": bias}, scale=float(layer.scaling[adapter]))
+        key = f"{name}.bias"
+        whole = Module(kind="delta", shape=tuple(bias.shape), parameter=key, base_parameter=key)
+        found[key] = Part(whole, {key: bias}, scale=float(layer.scaling[adapter]))
 
 
 def _add_start(part: Part, layer: LoraLayer, inside_w: bool) -> None:
     """What the change is measured from: for DoRA the W that it rescales, for PiSSA and its like B0 and A0."""
     if inside_w:
-        part.about["from_start"] = True
+        part.about = replace(part.about, from_start=True)
         part.start = {name: partial(_itself, tensor) for name, tensor in part.live.items()}
-    if part.about["kind"] == "dora":
-        part.start[part.about["base_parameter"]] = lambda: dequantize_module_weight(layer.get_base_layer())
+    if part.about.kind == "dora":
+        part.start[part.about.in_base] = lambda: dequantize_module_weight(layer.get_base_layer())
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:
@@ -180,13 +177,13 @@ def _add_tokens(found: dict[str, Part], name: str, layer: TrainableTokensLayer) 
         if name in found:
             raise InputError(f"{name} has several adapters with trained tokens at once; activate one of them")
         parameter = f"{name}.weight"
-        about = {
-            "kind": "delta",
-            "shape": list(layer.get_base_layer().weight.shape),
-            "parameter": parameter,
-            "base_parameter": parameter,
-            "rows": [int(index) for index in layer.token_indices[adapter]],
-        }
+        about = Module(
+            kind="delta",
+            shape=tuple(layer.get_base_layer().weight.shape),
+            parameter=parameter,
+            base_parameter=parameter,
+            rows=tuple(int(index) for index in layer.token_indices[adapter]),
+        )
         found[name] = Part(
             about, {parameter: values}, {parameter: partial(_itself, layer.trainable_tokens_original[adapter])}
         )
@@ -210,8 +207,8 @@ def _add_whole(
     name = clean(path)
     owner, _, leaf = path.rpartition(".")
     transposed = isinstance(layers[owner], Conv1D) and leaf == "weight"  # GPT-2 stores (in, out)
-    shape = list(reversed(parameter.shape)) if transposed else list(parameter.shape)
-    about = {"kind": "delta", "shape": shape, "parameter": name, "base_parameter": name, "transposed": transposed}
+    shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
+    about = Module(kind="delta", shape=shape, parameter=name, base_parameter=name, transposed=transposed)
     found[name.removesuffix(".weight")] = Part(about, {name: parameter}, {name: partial(_itself, before)})
 
 

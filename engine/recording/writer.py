@@ -32,8 +32,8 @@ def size_of(part: Part) -> Size:
     """What a part costs in the Run if it is kept whole, float32, and what shape a sketch of it would have."""
     once = Layout(start_layout({"": part}, None)).nbytes
     exact = sum(4 * tensor.numel() + HEADER for tensor in part.live.values())
-    matrix = len(part.about["shape"]) == 2 and "rows" not in part.about
-    return Size(once, exact, tuple(part.about["shape"]) if matrix else None)
+    matrix = part.about.is_matrix and part.about.rows is None
+    return Size(once, exact, part.about.shape if matrix else None)
 
 
 def start_layout(parts: dict[str, Part], scratch: bool | None) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -41,7 +41,7 @@ def start_layout(parts: dict[str, Part], scratch: bool | None) -> dict[str, tupl
     return {
         key: (_DTYPES[dtype], shape)
         for part in parts.values()
-        if scratch is None or ("sketch" in part.about) is scratch
+        if scratch is None or (part.about.sketch is not None) is scratch
         for key, (dtype, shape) in part.start_like.items()
     }
 
@@ -230,16 +230,16 @@ class Writer:
     def _pieces(self, name: str, part: Part, norms: dict[str, float]) -> Iterator[np.ndarray]:
         """What is written of a part, in the order of its outputs; its norm goes into `norms`."""
         about, read = part.about, self.snapshot.read
-        factored = about["kind"] != "delta" and not about.get("magnitude")
-        if "sketch" in about:
-            level = Level(*about["sketch"])
+        factored = about.kind != "delta" and not about.magnitude
+        if about.sketch is not None:
+            level = Level(*about.sketch)
             if factored:
                 found = sketch_factors(delta.factors(name, about, read, self._started), level)
             else:
                 found = sketch(self._whole(name, part), level)
             norms[name] = found.norm
             yield from (np.asarray(value) for value in found)
-        elif about["kind"] == "delta":
+        elif about.kind == "delta":
             yield from self._difference(name, part, norms)
         else:
             if factored:
@@ -249,22 +249,22 @@ class Writer:
             yield from (read(key) for key in part.live)
 
     def _whole(self, name: str, part: Part) -> np.ndarray:
-        if part.about["kind"] != "delta":
+        if part.about.kind != "delta":
             return delta.whole_delta(name, part.about, self.snapshot.read, self._started)
         now = self.snapshot.read(next(iter(part.live)))
         for _ in self._subtracting(part, now):
             pass
-        return now.T if part.about.get("transposed") else now
+        return now.T if part.about.transposed else now
 
     def _difference(self, name: str, part: Part, norms: dict[str, float]) -> Iterator[np.ndarray]:
         now = self.snapshot.read(next(iter(part.live)))
         square = 0.0
         for chunk in self._subtracting(part, now):
             square += delta.norm(chunk) ** 2
-            if not part.about.get("transposed"):
+            if not part.about.transposed:
                 yield chunk
         norms[name] = math.sqrt(square)
-        if part.about.get("transposed"):  # GPT-2 stores (in, out)
+        if part.about.transposed:  # GPT-2 stores (in, out)
             yield now.T
 
     def _subtracting(self, part: Part, now: np.ndarray) -> Iterator[np.ndarray]:
@@ -282,9 +282,9 @@ class Writer:
 
 def outputs(module: str, part: Part) -> dict[str, tuple[int, ...]]:
     """The tensors that a capture holds of a part, with their shapes: it whole, or the fields of its sketch."""
-    if "sketch" in part.about:
-        shapes = Level(*part.about["sketch"]).shapes(tuple(part.about["shape"]))
+    if part.about.sketch is not None:
+        shapes = Level(*part.about.sketch).shapes(part.about.shape)
         return {f"{module}{SKETCH_MARK}{field}": shapes[field] for field in FIELDS}
-    if part.about["kind"] == "delta" and "rows" not in part.about:
-        return {part.about["parameter"]: tuple(part.about["shape"])}
+    if part.about.kind == "delta" and part.about.parameter and part.about.rows is None:
+        return {part.about.parameter: part.about.shape}
     return {name: tuple(tensor.shape) for name, tensor in part.live.items()}

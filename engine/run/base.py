@@ -38,7 +38,11 @@ def base_folder(source: str) -> Path:
 
 def base_weight(source: str, parameter: str) -> np.ndarray:
     """One parameter of a base model, from its safetensors files, in float32. Raises InputError if it is not there."""
-    tensors = Tensors(base_folder(source))
+    return weight_of(Tensors(base_folder(source)), parameter)
+
+
+def weight_of(tensors: Tensors, parameter: str) -> np.ndarray:
+    """The same where the files are open already."""
     name = find_name(parameter, tensors)
     if name is None:
         raise InputError(f"{tensors.path} holds no {parameter}; is it the base that this run began with?")

@@ -5,10 +5,14 @@ computed. `about` is a module's entry in run.json.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from engine.run.info import Module
+
+# Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
+INSIDE_W = ("pissa", "olora", "corda", "loftq", "lora_ga")
 PEFT_PREFIX = "base_model.model."
 Read = Callable[[str], np.ndarray]
 
@@ -28,13 +32,13 @@ class Factors(NamedTuple):
         return np.float32(self.scaling) * (self.B @ self.A)
 
 
-def factor_names(module: str, about: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def factor_names(module: str, about: Module) -> dict[str, tuple[str, str]]:
     """The tensors A and B of each adapter, by PEFT's names: its saved ones, or with the adapter's if there are several.
 
     An embedding's factors lie the other way round: lora_embedding_A is (r, tokens), lora_embedding_B (width, r).
     """
-    kind, leaf = ("lora_embedding", "") if about.get("embedding") else ("lora", ".weight")
-    several = about.get("adapters")
+    kind, leaf = ("lora_embedding", "") if about.embedding else ("lora", ".weight")
+    several = about.adapters
     return {
         adapter: (
             f"{PEFT_PREFIX}{module}.{kind}_A{'.' + adapter if several else ''}{leaf}",
@@ -44,11 +48,18 @@ def factor_names(module: str, about: dict[str, Any]) -> dict[str, tuple[str, str
     }
 
 
+def scaling_of(about: Module, adapter: str = "default") -> float:
+    """What B A is multiplied by: of the module's one adapter, or of one of several."""
+    scaling = about.adapters[adapter].scaling if about.adapters else about.scaling
+    assert scaling is not None  # `Module` has checked it
+    return scaling
+
+
 def magnitude_name(module: str) -> str:
     return f"{PEFT_PREFIX}{module}.lora_magnitude_vector"
 
 
-def factors(module: str, about: dict[str, Any], read: Read, start: Read, adapter: str | None = None) -> Factors:
+def factors(module: str, about: Module, read: Read, start: Read, adapter: str | None = None) -> Factors:
     """B (out, r), A (r, in) and scaling, whose product is LoRA's delta-W exactly.
 
     Several adapters add up: their factors stand side by side, each B times its scaling. Where the initialisation took
@@ -59,12 +70,12 @@ def factors(module: str, about: dict[str, Any], read: Read, start: Read, adapter
     for name, pair in factor_names(module, about).items():
         if adapter in (None, name):
             a, b = read(pair[0]), read(pair[1])
-            if about.get("from_start"):
+            if about.from_start:
                 a0, b0 = start(pair[0]), start(pair[1])
                 a, b = np.concatenate([a, a - a0]), np.concatenate([b - b0, b0], axis=1)
-            if about.get("embedding"):
+            if about.embedding:
                 a, b = b.T, a.T
-            found.append(Factors(b, a, about["adapters"][name]["scaling"] if "adapters" in about else about["scaling"]))
+            found.append(Factors(b, a, scaling_of(about, name)))
     if len(found) == 1:
         return found[0]
     return Factors(
@@ -85,14 +96,14 @@ def dora(weight: np.ndarray, product: np.ndarray, magnitude: np.ndarray, embeddi
         return moved * (magnitude.reshape(norm.shape) / norm) - weight
 
 
-def whole_delta(module: str, about: dict[str, Any], read: Read, start: Read) -> np.ndarray:
+def whole_delta(module: str, about: Module, read: Read, start: Read) -> np.ndarray:
     """delta-W of a module that is kept as factors, DoRA's too: (out, in), float32."""
     product = factors(module, about, read, start).product()
-    if not about.get("magnitude"):
+    if not about.magnitude:
         return product
-    weight = start(about["base_parameter"])
-    weight = weight.T if about.get("transposed") else weight
-    return dora(weight, product, read(magnitude_name(module)), bool(about.get("embedding")))
+    weight = start(about.in_base)
+    weight = weight.T if about.transposed else weight
+    return dora(weight, product, read(magnitude_name(module)), about.embedding)
 
 
 def factored_norm(of: Factors) -> float:

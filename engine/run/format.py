@@ -29,18 +29,18 @@ Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as 
 """
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.run.form import capture_step
 
-FORMAT = "glasstune-run"
-VERSION = 2
 START = "start.safetensors"
 START_SCRATCH = "start-scratch.safetensors"
 SKETCH_MARK = "#"
 HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
+_CAPTURE_NAME = re.compile(r"step-(\d{6,12})\.safetensors")
 
 
 def capture_path(folder: Path, step: int) -> Path:
@@ -48,8 +48,15 @@ def capture_path(folder: Path, step: int) -> Path:
 
 
 def captured_steps(folder: Path) -> list[int]:
-    steps = (capture_step(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
-    return sorted(step for step in steps if step is not None)
+    names = (_CAPTURE_NAME.fullmatch(file.name) for file in (folder / "captures").glob("step-*.safetensors"))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def evaluated_losses(logged: Mapping[str, Any]) -> dict[str, Any]:
+    """The losses in what a Trainer logged of its own evaluation: "eval_loss" is "held out", "eval_french_loss" is
+    "french"."""
+    losses = {name: value for name, value in logged.items() if name.startswith("eval_") and name.endswith("loss")}
+    return {name.removeprefix("eval_").removesuffix("loss").strip("_") or HELD_OUT: v for name, v in losses.items()}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ any floating type to float32, and never more in memory than what was asked for. 
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,9 @@ _BYTES = {
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
+FLOATING = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+_CONV1D = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"}  # these keep some weights as (in, out)
+_CONV1D_LEAVES = re.compile(r"\.(?:c_attn|c_proj|c_fc|q_attn)\.weight$")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
 _CONVERT = {
     "adapter_model.bin": "safetensors.torch.save_file(torch.load('adapter_model.bin', weights_only=True), "
@@ -199,15 +203,23 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object. Raises InputError, naming the file, if it is anything else."""
+def read_json(path: Path, remedy: str = "copy or download it again") -> dict[str, Any]:
+    """One JSON object. Raises InputError, naming the file, if it is anything else, or nested beyond all reason."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); copy or download it again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; copy or download it again")
+        raise InputError(f"{path} holds no JSON object; {remedy}")
     return value
+
+
+def is_conv1d(parameter: str, checkpoint: Tensors) -> bool:
+    """Is this weight stored (in, out), as GPT-2's Conv1D does? The model type in config.json beside it tells."""
+    if not _CONV1D_LEAVES.search(parameter):
+        return False
+    config = (checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent) / "config.json"
+    return config.is_file() and read_json(config).get("model_type") in _CONV1D
 
 
 def read_header(path: Path) -> dict[str, Entry]:

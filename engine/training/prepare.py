@@ -3,8 +3,6 @@
 `prepare` makes of a `Request` what `engine.training.finetune.train` trains; `describe` says it for run.json.
 """
 
-import hashlib
-import json
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
+from engine.data.records import digest
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
 from engine.messages import Message
@@ -134,12 +133,6 @@ def left_out(prepared: Prepared) -> list[str]:
 def _named(data: Any) -> str | None:
     """How the same data can be asked for again; None for what was made in Python."""
     return str(data) if isinstance(data, str | Path) else None
-
-
-def digest(conversations: Conversations) -> str:
-    """What was trained and graded on, in sixteen digits: other data gives others."""
-    text = json.dumps([conversations.train, conversations.heldout], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.data import hold_out, load
+from engine.data.of_run import data_of
 from engine.errors import InputError
 from engine.recording.recorder import provenance
 from engine.recording.resume import RECORDS
@@ -41,37 +41,37 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
     Raises InputError for a run that `finetune` did not make, did not finish, or whose data came from Python.
     """
     info = run.info
-    if not {"evaluated", "settings", "data", "capture"} <= info.keys():
+    if info.evaluated is None or not {"settings", "data", "capture"} <= info.raw.keys():
         raise InputError(f"{run.path} does not hold all that it was told: only runs of finetune() can be repeated")
     if run.status != "finished":
         raise InputError(f"{run.path} is {run.status}, not finished; finish it with resume=True, then repeat it")
-    data = data or info["data"]["source"]
-    mixed = info["data"]["mixed_in"]
-    if data is None or (mixed and mixed["source"] is None):
+    data = data or info.data.source
+    mixed = info.data.mixed_in
+    if data is None or (mixed and mixed.source is None):
         raise InputError(
             f"{run.path} was trained on data that came from Python; write that to a file, and give it: --data FILE"
         )
-    if FUNCTION in (info["capture"]["every"], info["evaluated"]["at"]):
+    if FUNCTION in (info.capture.every, info.evaluated.at):
         raise InputError(
             f"{run.path} was captured or evaluated at {FUNCTION}, which it cannot hold; repeat it in Python"
         )
-    every = info["capture"]["every"]
+    every = info.capture.every
     return {
-        "model": info["model"]["source"],
+        "model": run.base,
         "data": data,
-        "method": method_of(info["method"]),
-        "skills": info["evaluated"]["skills"],
-        "evaluate_at": info["evaluated"]["at"],
-        "answers": info["evaluated"].get("answers", True),
-        "mix_with": mixed["source"] if mixed else None,
+        "method": method_of(info.method.to_json()),
+        "skills": info.evaluated.skills,
+        "evaluate_at": info.evaluated.at,
+        "answers": info.evaluated.answers,
+        "mix_with": mixed.source if mixed else None,
         "every": {int(step): n for step, n in every.items()} if isinstance(every, dict) else every,
-        **info["settings"],
+        **info.raw["settings"],
     }
 
 
 def agreement(run: Run, again: Run) -> Agreement:
     """Every record and every capture of a run beside those of its repetition."""
-    found = Agreement(changed=_changed(run.info))
+    found = Agreement(changed=_changed(run.info.raw))
     for name in RECORDS:
         first, second = ((one.path / name) for one in (run, again))
         _sort(found, name, first.read_bytes() == second.read_bytes())
@@ -115,15 +115,11 @@ def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = T
     import torch
 
     from engine.training.finetune import finetune
-    from engine.training.prepare import digest
 
     told = arguments_of(run, data)
-    if digest(hold_out(load(told["data"]), told["seed"])) != run.info["data"]["digest"]:
-        raise InputError(
-            f"{told['data']} is not what {run.path} was trained on: it has changed since; give --data FILE"
-        )
+    data_of(run, told["data"])
     threads = torch.get_num_threads()
-    torch.set_num_threads(run.info["host"]["threads"])
+    torch.set_num_threads(run.info.host["threads"])
     try:
         return agreement(run, finetune(out=out, progress=progress, save=False, **told))
     finally:

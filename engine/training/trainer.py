@@ -42,7 +42,7 @@ def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
     if not (out / "run.json").exists():
         return False
     run = Run.load(out)
-    before = {**run.info, "model": run.info.get("model", {}).get("source")}
+    before = {**run.info.raw, "model": run.info.model.source}
     asked: dict[str, Any] = json.loads(json.dumps({**info, "model": source}))
     for group, wanted in asked.items():
         had = before.get(group)
@@ -68,7 +68,7 @@ def where_it_stopped(out: Path) -> Path | None:
     checkpoint = newest_checkpoint(out / CHECKPOINTS)
     if checkpoint is None and holds_run(out):
         run = Run.load(out)
-        if not run.info.get("checkpoint") and not run.metrics.empty:
+        if not run.info.checkpoint and not run.metrics.empty:
             raise InputError(
                 f"{out} cannot be resumed: it was made without checkpoints; give another folder, or delete it to "
                 "begin again"

@@ -7,10 +7,13 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
+from msgspec.structs import replace
+
 from animations import data
 from animations.studio.runs import RECIPES, training_data
 from engine.data import encode, load
 from engine.models import load_tokenizer
+from engine.run.info import Data
 from glasstune import InputError
 from visualize.mobjects.tokens import TokenBoxes
 from visualize.theme import glow_rgba
@@ -72,6 +75,6 @@ def test_clean_and_noisy_data_are_what_the_film_says():
 
 def test_a_run_without_its_data_is_refused(pirate_run):
     run = type(pirate_run).load(pirate_run.path)
-    run.info = {**run.info, "data": {"name": "mine", "source": None}}
+    run.info = replace(run.info, data=Data(name="mine"))
     with pytest.raises(InputError, match="does not say where its data is"):
         data.check(run)

@@ -126,7 +126,7 @@ TRUTH = {
 
 
 def in_four_bits(run, module):
-    method = run.info["method"]
+    method = run.info.method.options
     return quantize(run.weight(module), method["quant_type"], 64, method["double_quant"]).values()
 
 

@@ -103,7 +103,7 @@ def test_no_run_here(tmp_path):
 
 def test_a_run_json_that_is_broken_or_foreign(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(InputError, match="is not JSON"):
+    with pytest.raises(InputError, match="cannot be read as JSON"):
         Run.load(tmp_path)
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match="not written by Glasstune"):

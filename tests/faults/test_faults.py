@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_back_changes_no_record(tmp_path, monkeypatch):
     monkeypatch.undo()
     steady = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "steady", **OPTIONS)
     assert (run.path / "metrics.jsonl").read_bytes() == (steady.path / "metrics.jsonl").read_bytes()
-    assert all(seconds >= 0 for seconds in run.info["seconds"].values())
+    assert all(seconds >= 0 for seconds in run.info.raw["seconds"].values())
 
 
 @pytest.mark.parametrize("stop", [False, True])

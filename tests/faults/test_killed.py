@@ -139,7 +139,7 @@ def test_killed_between_the_last_capture_and_the_saved_result_it_is_not_finished
 def test_a_stopped_run_without_checkpoints_is_not_deleted(tmp_path):
     options = {**OPTIONS, "steps": 4, "out": tmp_path / "run", "checkpoint": None}
     run = finetune("embedded", "spanish", LoRA(r=2), **options)
-    (run.path / "run.json").write_text(json.dumps({**run.info, "status": "stopped"}))
+    (run.path / "run.json").write_text(json.dumps({**run.info.raw, "status": "stopped"}))
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match="made without checkpoints"):
         finetune("embedded", "spanish", LoRA(r=2), **options, resume=True)

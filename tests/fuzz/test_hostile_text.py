@@ -19,11 +19,12 @@ from engine.data import encode, load
 from engine.errors import printable
 from engine.models import load_tokenizer
 from engine.run.form import check_record, is_text
+from engine.run.info import Data, Method, Model, RunInfo
 from glasstune import InputError, Run
 from lessons.teaching.showing import show, table
 from lessons.teaching.stage import Session, configure, current
 from visualize import plots
-from visualize.plots.of_run.answers import shorten
+from visualize.plots.answers import shorten
 from visualize.theme import theme
 
 WORST = [
@@ -70,8 +71,8 @@ def test_a_lesson_prints_it_as_it_is(name, text):
 def test_a_notebook_shows_a_runs_words_as_text(text):
     class Named(Run):
         def __init__(self):
-            self.info = {"method": {text or "x": text}, "model": {"name": text}, "data": {"name": text}, "modules": {},
-                         "status": text}  # fmt: skip
+            method = Method(options={text or "x": text})
+            self.info = RunInfo(method=method, model=Model(name=text), data=Data(name=text), status=text)
             self.steps = []
 
         name = text
@@ -89,7 +90,7 @@ WHOLE = ANY.filter(is_text)  # a run that holds half a character is refused
 def test_a_plot_draws_it_as_text(prompt, answer):
     class Said(Run):
         def __init__(self):
-            self.info = {"method": {"name": "lora"}, "data": {"name": prompt}, "modules": {}}
+            self.info = RunInfo(method=Method(name="lora"), data=Data(name=prompt))
             self.answers = pd.DataFrame(
                 [{"step": at, "skill": "a", "prompt": prompt, "expected": answer, "answer": answer, "correct": bool(at)}
                  for at in (0, 5)]

@@ -194,7 +194,7 @@ def test_a_whole_model_has_a_pixel_for_every_weight(full_run):
     for tile in model.tiles.values():
         claimed[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns] += 1
     assert claimed.max() == 1, "no two tiles overlap"
-    assert claimed.sum() == model.weights == full_run.info["model"]["parameters"]
+    assert claimed.sum() == model.weights == full_run.info.model.parameters
     frame = drawn(RegionCamera, model.move_to([0, 0, 0]).settle())
     name = "model.layers.2.mlp.up_proj"
     tile, corner = model.tiles[name], model.image.get_corner(np.array([-1, 1, 0]))

@@ -6,15 +6,13 @@ import pandas as pd
 import pytest
 
 from engine.data import load
-from engine.evaluate.tokens import heldout_losses, token_losses
+from engine.evaluate.tokens import token_losses
 from engine.measure.disagreement import disagreements, evaluations
 from engine.measure.quantize import KINDS, levels, quantization_error, quantize
-from engine.planning.memory import training_memory
-from engine.planning.sizes import GIB, memory_of_model
 from engine.school.curriculum import SKILLS
 from glasstune import InputError
 from visualize import plots
-from visualize.plots.of_table.tokens import as_shown
+from visualize.plots.tokens import as_shown
 
 MODULE = "model.layers.1.mlp.up_proj"
 
@@ -88,24 +86,6 @@ def test_losses_of_tokens_are_the_tables(lora_run):
     assert f"{one.learned.sum()} of {len(one)} tokens are learned" in ax.get_title(loc="left")
 
 
-def test_a_row_that_is_not_there_is_refused_and_a_runs_own_question_is_measured(lora_run):
-    table = heldout_losses(lora_run)
-    middle = lora_run.steps[len(lora_run.steps) // 2]
-    assert list(table.step.unique()) == [lora_run.steps[0], middle, lora_run.steps[-1]]
-    asked = load("spanish").heldout[:1]
-    pd.testing.assert_frame_equal(table, token_losses(lora_run, asked, [lora_run.steps[0], middle, lora_run.steps[-1]]))
-    with pytest.raises(InputError, match="row is 3"):
-        plots.plot_tokens(table, row=3)
-
-
-def test_the_memory_of_a_model_of_your_own_is_the_same_table():
-    table = memory_of_model("embedded", batch=4, length=32)
-    assert list(table.index) == [("embedded", method) for method in ("full", "lora", "qlora")]
-    assert table.total["embedded", "lora"] == training_memory("embedded", "lora", batch=4, length=32).total / GIB
-    heights = {bars.get_label(): bars[0].get_height() for bars in plots.plot_memory(table).containers}
-    assert heights["full"] == table.total["embedded", "full"]
-
-
 @pytest.mark.parametrize(
     "text, shown",
     [(" cat", "\u00b7cat"), ("<|end|>", "end"), ("\n", "\u21b5"), ("unbelievable!", "unbelievab\u2026"), ("?", "?")],
@@ -151,6 +131,6 @@ def test_a_learning_curve_is_the_runs(lora_run, full_run):
     ax = plots.plot_learning_curve({"a": [lora_run], "b": [full_run]})
     for bars, run in zip(ax.containers, (lora_run, full_run), strict=True):
         point = bars.lines[0]
-        assert list(point.get_xdata()) == [run.info["data"]["train"]]
+        assert list(point.get_xdata()) == [run.info.data.train]
         assert list(point.get_ydata()) == [100 * run.skills["spanish"].iloc[-1]]
         assert bars.get_label() in [text.get_text() for text in ax.get_legend().get_texts()]

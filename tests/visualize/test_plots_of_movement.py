@@ -64,6 +64,6 @@ def test_energy_is_the_share_of_the_first_directions(lora_run, full_run):
 def test_rates_are_the_runs(lora_run, full_run):
     ax = plots.plot_rates([lora_run, full_run])
     for line, run in zip(ax.lines[::2], (lora_run, full_run), strict=True):
-        assert line.get_xdata()[0] == run.info["settings"]["learning_rate"]
+        assert line.get_xdata()[0] == run.info.settings.learning_rate
         assert line.get_ydata()[0] == run.skill_losses["spanish"].iloc[-1]
     assert "held-out" in ax.get_ylabel()

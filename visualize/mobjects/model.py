@@ -50,7 +50,7 @@ class Tile:
 
 def lay_out(run: Run, gap: int = GAP) -> list[Tile]:
     """A place for every parameter that the run captured: first what is outside of the layers, then a row a layer."""
-    modules = {name: run.shape(name) for name in run.info["modules"]}
+    modules = {name: run.shape(name) for name in run.info.modules}
     tiles, top = list[Tile](), gap
     for row, layer in enumerate(
         sorted({layer_of(name) for name in modules}, key=lambda layer: -1 if layer is None else layer)

@@ -4,7 +4,8 @@ import argparse
 import re
 
 from engine.errors import InputError, command
-from engine.inspect.report import open_run, open_two
+from engine.inspect.report import open_two
+from engine.run.run import as_run
 from visualize.page.write import BUDGET, write_page
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given.runs) == 2:
         runs = [run for run in open_two(*given.runs) if run is not None]
     else:
-        runs = [open_run(path) for path in given.runs]
+        runs = [as_run(path) for path in given.runs]
     out = write_page(runs, given.out, budget=size_of(given.budget))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB. Open it in a browser; it needs no network.")
     return 0

@@ -1,12 +1,14 @@
 """What can the page's own model be asked, taught and checked with? Its curriculum, the tasks, and torch's numbers."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine.data import load
+from engine.data.of_run import data_of
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes, generate_answers
 from engine.models import load_model, load_tokenizer
@@ -36,14 +38,14 @@ def taught(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
-    """The runs' own data first: name -> what it is, both parts."""
-    own = {run.task: run.info["data"].get("source") for run in runs if run.task and run.info.get("data")}
+    """The built-in tasks and the runs' own data, which comes before a task of the same name: what it is, both parts."""
+    parts = {run.task: partial(data_of, run) for run in runs if run.task}
     found = {}
-    for name, source in {**own, **{name: name for name in TASKS}}.items():
+    for name, get in {**{name: partial(load, name) for name in TASKS}, **parts}.items():
         try:
-            data = load(source)
-        except (InputError, TypeError):
-            continue  # it was made in Python, or lies elsewhere
+            data = get()
+        except InputError:
+            continue  # it was made in Python, lies elsewhere, or has changed since
         found[name] = {
             "about": TASKS.get(name, ""),
             "train": data.train[:_TRAINED],
@@ -54,13 +56,13 @@ def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
 
 def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
     """What torch computes: logits and answers to a few questions, of a run's last packed step or of its base."""
-    source = run.info["model"]["source"]
+    source = run.base
     model, tokenizer = load_model(source), load_tokenizer(source)
     if steps:
         weights = dict(model.named_parameters())
         with torch.no_grad():
-            for module, about in run.info["modules"].items():
-                weights[about["base_parameter"]] += torch.from_numpy(run.delta(module, steps[-1]))
+            for module, about in run.info.modules.items():
+                weights[about.in_base] += torch.from_numpy(run.delta(module, steps[-1]))
     asked = list(dict.fromkeys(run.answers["prompt"])) or [probe.prompt[-1]["content"] for probe in curriculum_probes()]
     asked = asked[:_CHECKED]
     chats = [[{"role": "user", "content": prompt}] for prompt in asked]

@@ -32,7 +32,7 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
 
     Raises InputError for runs of different base models, which cannot share a page, and for a budget too small.
     """
-    sources = list(dict.fromkeys(run.info.get("model", {}).get("source") for run in runs))
+    sources = list(dict.fromkeys(run.info.model.source for run in runs))
     if len(sources) > 1:
         raise InputError(f"the runs have different base models ({', '.join(map(str, sources))}); write a page for each")
     pieces = Pieces([""])  # the manifest's place
@@ -73,7 +73,7 @@ def _text(value: Any) -> str:
 
 
 def _size(run: Run) -> int:
-    return sum(int(np.prod(about["shape"])) for about in run.info["modules"].values())
+    return sum(int(np.prod(about.shape)) for about in run.info.modules.values())
 
 
 # --- the model ---------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def _base(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int) 
         files["config"] is not None and files["config"].get("model_type") == "llama" and files["tokenizer"] is not None
     )
     return {
-        "source": source, "name": runs[0].info["model"].get("name"), **files, "live": live,
+        "source": source, "name": runs[0].info.model.name, **files, "live": live,
         "chat_template": template.read_text(encoding="utf-8") if template.is_file() else None,
         "weights": {**listed, "piece": len(pieces.texts) - 1},
     }  # fmt: skip
@@ -132,11 +132,11 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _told(run: Run) -> dict[str, Any]:
     """All that is no weight: facts, log, skills, answers, norms, the diagnosis."""
-    info = run.info
+    info = run.info.to_json()
     cut: list[str] = []
     modules = [
-        {"name": name, **{key: about.get(key) for key in ("shape", "kind", "r", "base_parameter", "transposed")}}
-        for name, about in info["modules"].items()
+        {"name": name, **{key: getattr(about, key) for key in ("shape", "kind", "r", "base_parameter", "transposed")}}
+        for name, about in run.info.modules.items()
     ]
     kept = ("method", "model", "settings", "data", "seed", "versions", "host", "created", "command", "seconds",
             "capture", "differences", "evaluated")  # fmt: skip
@@ -149,7 +149,7 @@ def _told(run: Run) -> dict[str, Any]:
         "losses": _table(losses, cut), "answers": _answers(run, cut), "norms": _norms(run),
         "findings": [list(finding) for finding in diagnose(run)],
         "bytes": sum(path.stat().st_size for path in files), "place": str(run.path), "cut": cut,
-        "unknown_steps": not info.get("step_known", True),
+        "unknown_steps": not run.info.step_known,
     }  # fmt: skip
 
 
@@ -201,14 +201,14 @@ def _norms(run: Run) -> dict[str, Any]:
 
 def _weights(pieces: Pieces, run: Run, room: int, whole: bool) -> Packed:
     """What fits of the changes: exactly, rounded, as pictures, or nothing; and what is left out, in sentences."""
-    modules = [name for name in run.info["modules"] if not run.is_sketched(name) and _readable(run, name)]
-    lost = [name for name in run.info["modules"] if name not in modules and not run.is_sketched(name)]
+    modules = [name for name in run.info.modules if not run.is_sketched(name) and _readable(run, name)]
+    lost = [name for name in run.info.modules if name not in modules and not run.is_sketched(name)]
     wanted = sorted(set(run.answers["step"])) if len(run.answers) else []
     missing = [f"the change of {len(lost)} matrices, which cannot be computed without the base model"] if lost else []
-    if not run.steps or not run.info["modules"]:
+    if not run.steps or not run.info.modules:
         return Packed("none", [], [], {}, ["weights: the run kept none"])
     packed = None
-    if whole and modules and len(modules) + len(lost) == len(run.info["modules"]):
+    if whole and modules and len(modules) + len(lost) == len(run.info.modules):
         if all(run.kind(name) == "lora" for name in modules):
             packed = pack_factors(pieces, run, modules, wanted, room)
         packed = packed or pack_grains(pieces, run, modules, wanted, room)

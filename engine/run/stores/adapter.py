@@ -8,22 +8,25 @@ Run of it.
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from engine.errors import InputError, understood
-from engine.run.base import base_folder, base_weight
-from engine.run.delta import PEFT_PREFIX, Factors
-from engine.run.stores.stored import FLOATING, is_conv1d, make_info, read_state, records_of, step_of
-from engine.run.tensors import Tensors, find_name, read_json
+from engine.run.base import base_folder, weight_of
+from engine.run.delta import INSIDE_W, PEFT_PREFIX, Factors, dora, scaling_of
+from engine.run.info import Found, Model, Module, RunInfo, read_method
+from engine.run.store import Store
+from engine.run.stores.state import read_state, records_of, step_of
+from engine.run.tensors import FLOATING, Tensors, find_name, is_conv1d, read_json
 
 CONFIG = "adapter_config.json"
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
 _VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _WRAPPERS = re.compile(r"^(?:base_model\.model\.|_orig_mod\.|module\.)+")
 _PART = re.compile(
     r"(?P<module>.+)\.(?P<part>lora_(?:A|B|embedding_A|embedding_B|magnitude_vector))"
@@ -35,15 +38,14 @@ _PART = re.compile(
 class Adapter:
     """One adapter: `modules` as run.json describes them, `names` of the tensors in the file, and what is to be said.
 
-    modules: module -> {"kind": "lora" | "dora" | "delta", "shape", "r", "scaling", ...}. names: module -> {"A": tensor,
-    "B": tensor, "magnitude": tensor} or {"whole": tensor}. left_out: tensor -> why it is not shown.
-    foreign: tensors whose names PEFT would not find when it loads the adapter.
+    names: module -> {"A": tensor, "B": tensor, "magnitude_vector": tensor} or {"whole": tensor}. left_out: tensor ->
+    why it is not shown. foreign: tensors whose names PEFT would not find when it loads the adapter.
     """
 
     folder: Path
     config: dict[str, Any]
     tensors: Tensors
-    modules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    modules: dict[str, Module] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
@@ -126,13 +128,7 @@ def _is_foreign(name: str, match: re.Match[str] | None) -> bool:
 
 def _add_whole(adapter: Adapter, short: str, name: str) -> None:
     module, shape = short.removesuffix(".weight"), adapter.tensors.shape(name)
-    adapter.modules[module] = {
-        "kind": "delta",
-        "shape": list(shape),
-        "parameter": short,
-        "base_parameter": short,
-        "transposed": False,
-    }
+    adapter.modules[module] = Module(kind="delta", shape=shape, parameter=short, base_parameter=short)
     adapter.names[module] = {"whole": name}
 
 
@@ -151,17 +147,17 @@ def _add_factors(adapter: Adapter, module: str, found: dict[str, str]) -> None:
         return
     embedding = "lora_embedding_" in found["A"]
     # An embedding's delta is (B A)' (vocabulary, width): A' then has the part of B, and is zero at the start as B is.
-    shape = [shapes[0][1], shapes[1][0]] if embedding else [shapes[1][0], shapes[0][1]]
-    adapter.modules[module] = {
-        "kind": "dora" if "magnitude_vector" in found else "lora",
-        "shape": shape,
-        "r": rank,
-        "scaling": alpha / (math.sqrt(rank) if adapter.config.get("use_rslora") else rank),
-        "parameter": f"{module}.weight",
-        "base_parameter": f"{module}.weight",
-        "transposed": bool(adapter.config.get("fan_in_fan_out")) and not embedding,
-        "embedding": embedding,
-    }
+    shape = (shapes[0][1], shapes[1][0]) if embedding else (shapes[1][0], shapes[0][1])
+    adapter.modules[module] = Module(
+        kind="dora" if "magnitude_vector" in found else "lora",
+        shape=shape,
+        r=rank,
+        scaling=alpha / (math.sqrt(rank) if adapter.config.get("use_rslora") else rank),
+        parameter=f"{module}.weight",
+        base_parameter=f"{module}.weight",
+        transposed=bool(adapter.config.get("fan_in_fan_out")) and not embedding,
+        embedding=embedding,
+    )
     adapter.names[module] = found
 
 
@@ -177,7 +173,7 @@ def settings_of(config: dict[str, Any], module: str) -> tuple[int, float]:
 
 
 def _note(adapter: Adapter) -> None:
-    config, kinds = adapter.config, [about["kind"] for about in adapter.modules.values()]
+    config, kinds = adapter.config, [about.kind for about in adapter.modules.values()]
     if "dora" in kinds:
         adapter.notes.append(
             f"{kinds.count('dora')} modules use DoRA, which also rescales every row of W: their change needs the base"
@@ -188,7 +184,7 @@ def _note(adapter: Adapter) -> None:
             "their change needs the base"
         )
     start = config.get("init_lora_weights")
-    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
+    if isinstance(start, str) and start.lower().startswith(INSIDE_W):
         adapter.notes.append(
             f"it began with init_lora_weights={start!r}, which takes B A out of the base first: B A is the change "
             "against that remainder, not against the published weights"
@@ -204,94 +200,106 @@ def _note(adapter: Adapter) -> None:
         adapter.notes.append(f"not shown, because {why}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1))
 
 
-class AdapterStore:
+class AdapterStore(Store):
     """A PEFT LoRA folder. The base's files are opened only for W, DoRA, or weights that were trained whole."""
 
     def __init__(self, path: str | Path, base: str | Path | None = None) -> None:
         self.adapter = read_adapter(path)
-        with understood(self.adapter.folder / CONFIG):
+        self.path = self.adapter.folder
+        with understood(self.path / CONFIG):
             self._open(base)
 
     def _open(self, base: str | Path | None) -> None:
-        self.path, config = self.adapter.folder, self.adapter.config
+        config, modules = self.adapter.config, self.adapter.modules
         self.source = str(base or config.get("base_model_name_or_path") or "unknown")
-        state = read_state(self.path)
-        self.step, known = step_of(self.path, state)
-        self.steps, self.records = [self.step], records_of(state)
+        self.state = read_state(self.path)
+        self.step, known = step_of(self.path, self.state)
         tensors = open_base(self.source, must=base is not None)
         if tensors:
-            for about in self.adapter.modules.values():
-                about["base_parameter"] = find_name(about["base_parameter"], tensors) or about["base_parameter"]
-                about["fits"] = fits(about, tensors)
-                if about["kind"] == "delta" and is_conv1d(about["parameter"], tensors):
-                    about |= {"transposed": True, "shape": about["shape"][::-1]}
-            misfits = [module for module, about in self.adapter.modules.items() if about["fits"]]
+            for name, about in modules.items():
+                modules[name] = _in_base(about, tensors)
+            misfits = [module for module, about in modules.items() if about.fits]
             if misfits and base is not None:
                 raise InputError(self._misfit(misfits))
         kept = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-        self.info = make_info(
-            {"name": "lora", **{key: config[key] for key in kept if config.get(key)}},
-            {
-                "name": Path(self.source).name,
-                "source": self.source,
-                "parameters": count_parameters(tensors),
-                "trainable": self.adapter.tensors.parameters,
-            },
-            self.adapter.modules,
-            notes=self.adapter.notes,
+        self.info = RunInfo(
+            status="saved",
+            method=read_method({"name": "lora", **{key: config[key] for key in kept if config.get(key)}}, self.path),
+            model=Model(
+                name=Path(self.source).name,
+                source=self.source,
+                parameters=count_parameters(tensors),
+                trainable=self.adapter.tensors.parameters,
+            ),
+            modules=modules,
+            notes=tuple(self.adapter.notes),
             step_known=known,
-            found={
-                "kind": "adapter",
-                "path": str(self.path),
-                "foreign": self.adapter.foreign,
-                "init": config.get("init_lora_weights", True),
-            },
+            found=Found(
+                kind="adapter",
+                path=str(self.path),
+                foreign=tuple(self.adapter.foreign),
+                init=config.get("init_lora_weights", True),
+            ),
         )
 
     def _misfit(self, misfits: list[str]) -> str:
         first, count = misfits[0], len(self.adapter.modules)
         return (
-            f"the adapter {self.path} does not fit the base {self.source}: {self.adapter.modules[first]['fits']} "
+            f"the adapter {self.path} does not fit the base {self.source}: {self.adapter.modules[first].fits} "
             f"({len(misfits)} of {count} modules do not fit); give the base that it was trained on, "
             f"{self.adapter.config.get('base_model_name_or_path')!r} by its own word"
         )
 
-    def factors(self, step: int, module: str) -> Factors:
+    @cached_property
+    def _base(self) -> Tensors:
+        return Tensors(base_folder(self.source))
+
+    def steps(self) -> list[int]:
+        return [self.step]
+
+    def records(self) -> list[dict[str, Any]]:
+        return records_of(self.state)
+
+    def factors(self, step: int, module: str, adapter: str | None = None) -> Factors:
         about, names = self.adapter.modules[module], self.adapter.names[module]
         a, b = self.adapter.tensors.read(names["A"]), self.adapter.tensors.read(names["B"])
-        if about["embedding"]:  # delta = (B A)' = A' B'
+        if about.embedding:  # delta = (B A)' = A' B'
             a, b = np.ascontiguousarray(b.T), np.ascontiguousarray(a.T)
-        return Factors(B=b, A=a, scaling=about["scaling"])
+        return Factors(B=b, A=a, scaling=scaling_of(about))
 
     def delta(self, step: int, module: str) -> np.ndarray:
-        return self._dora(module) if self.adapter.modules[module]["kind"] == "dora" else self._whole(module)
-
-    def _base(self, about: dict[str, Any]) -> np.ndarray:
-        if about.get("fits"):
-            raise InputError(self._misfit([name for name, other in self.adapter.modules.items() if other.get("fits")]))
-        try:
-            weight = base_weight(self.source, about["base_parameter"])
-        except InputError as error:
-            raise InputError(f"the change of {about['parameter']} can only be told beside the base: {error}") from None
-        return weight.T if about["transposed"] else weight
-
-    def _dora(self, module: str) -> np.ndarray:
-        """DoRA (Liu et al. 2024): W' = m (W + s B A) / ||W + s B A||, row by row (out); minus W."""
         about, names = self.adapter.modules[module], self.adapter.names[module]
-        weight = self._base(about)
-        sum_ = weight + self.factors(self.step, module).product()
+        if about.kind == "delta":
+            saved = self.adapter.tensors.read(names["whole"])
+            return (saved.T if about.transposed else saved) - self._beside(about)
+        product = self.factors(step, module).product()
+        if about.kind == "lora":
+            return product
         magnitude = self.adapter.tensors.read(names["magnitude_vector"])
-        # An embedding's magnitudes are one a column (its width), a linear layer's one a row (its outputs).
-        axis = 0 if about["embedding"] else 1
-        return sum_ * (magnitude / np.linalg.norm(sum_, axis=axis)).reshape((1, -1) if axis == 0 else (-1, 1)) - weight
+        return dora(self._beside(about), product, magnitude, about.embedding)
 
-    def _whole(self, module: str) -> np.ndarray:
+    def _beside(self, about: Module) -> np.ndarray:
+        if about.fits:
+            raise InputError(self._misfit([name for name, other in self.adapter.modules.items() if other.fits]))
+        try:
+            weight = weight_of(self._base, about.in_base)
+        except InputError as error:
+            raise InputError(f"the change of {about.parameter} can only be told beside the base: {error}") from None
+        return weight.T if about.transposed else weight
+
+    def weight(self, module: str) -> np.ndarray:
         about = self.adapter.modules[module]
-        saved = self.adapter.tensors.read(self.adapter.names[module]["whole"])
-        return (saved.T if about["transposed"] else saved) - self._base(about)
+        weight = weight_of(self._base, about.in_base)
+        return weight.T.copy() if about.transposed else weight
 
-    def moved(self, step: int, module: str) -> None:
-        return None
+
+def _in_base(about: Module, base: Tensors) -> Module:
+    """The same module, by the name and in the form that the base has, and whether it fits there."""
+    found = replace(about, base_parameter=find_name(about.in_base, base) or about.in_base)
+    found = replace(found, fits=fits(found, base))
+    if found.kind == "delta" and is_conv1d(found.parameter or "", base):
+        found = replace(found, transposed=True, shape=found.shape[::-1])
+    return found
 
 
 def open_base(source: str, must: bool) -> Tensors | None:
@@ -311,13 +319,14 @@ def count_parameters(tensors: Tensors | None) -> int | None:
     return tensors.parameters
 
 
-def fits(about: dict[str, Any], base: Tensors) -> str:
+def fits(about: Module, base: Tensors) -> str:
     """ "" if the base has this parameter, of this shape; else what is wrong."""
-    if about["base_parameter"] not in base:
-        return f"the base has no {about['base_parameter']}"
-    shape = list(base.shape(about["base_parameter"]))
-    packed = base.entries[about["base_parameter"]].dtype not in FLOATING
-    expected = about["shape"][::-1] if about["transposed"] else about["shape"]
+    name = about.in_base
+    if name not in base:
+        return f"the base has no {name}"
+    shape = base.shape(name)
+    packed = base.entries[name].dtype not in FLOATING
+    expected = about.shape[::-1] if about.transposed else about.shape
     if packed or shape == expected:
         return ""
-    return f"{about['base_parameter']} is {tuple(shape)} in the base and {tuple(expected)} in the adapter"
+    return f"{name} is {shape} in the base and {expected} in the adapter"

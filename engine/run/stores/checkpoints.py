@@ -10,14 +10,15 @@ from tqdm import tqdm
 
 from engine.errors import InputError
 from engine.run.base import EMBEDDED, base_folder
-from engine.run.delta import Factors
-from engine.run.stores.stored import FLOATING, Movement, is_conv1d, make_info, read_state, records_of, step_of
-from engine.run.tensors import Tensors, find_name
+from engine.run.info import Found, Model, Module, RunInfo
+from engine.run.store import Movement, Store
+from engine.run.stores.state import read_state, records_of, step_of
+from engine.run.tensors import FLOATING, Tensors, find_name, is_conv1d
 
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
-class CheckpointStore:
+class CheckpointStore(Store):
     """Two whole models: delta = tuned - base, by parameter, streamed from their files."""
 
     def __init__(self, base: str | Path, tuned: str | Path) -> None:
@@ -25,9 +26,8 @@ class CheckpointStore:
         self.base = Tensors(base if Path(source).is_file() else _folder(source))
         self.tuned = Tensors(_folder(str(tuned)))
         self.path = Path(tuned) if str(tuned) != EMBEDDED else self.tuned.path
-        state = read_state(self.tuned.path)
-        self.step, known = step_of(self.tuned.path, state)
-        self.steps, self.records = [self.step], records_of(state)
+        self.state = read_state(self.tuned.path)
+        self.step, known = step_of(self.tuned.path, self.state)
         self.names, differences = pair(self.base, self.tuned)
         if not self.names:
             raise InputError(
@@ -37,45 +37,47 @@ class CheckpointStore:
         self.modules = {name.removesuffix(".weight"): self._about(name) for name in self.names}
         notes = [f"{what}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1)
                  for what, names in differences.items() if names]  # fmt: skip
-        self.info = make_info(
-            {"name": "unknown"},
-            {"name": Path(source).name, "source": source, "parameters": self.base.parameters},
-            self.modules,
-            notes=notes,
+        self.info = RunInfo(
+            status="saved",
+            model=Model(name=Path(source).name, source=source, parameters=self.base.parameters),
+            modules=self.modules,
+            notes=tuple(notes),
             differences=differences,
             step_known=known,
-            found={"kind": "checkpoints", "path": str(self.path)},
+            found=Found(kind="checkpoints", path=str(self.path)),
         )
         self._moved: dict[str, Movement] = {}
 
-    def _about(self, name: str) -> dict[str, Any]:
+    def _about(self, name: str) -> Module:
         transposed = is_conv1d(name, self.tuned) or is_conv1d(name, self.base)
-        shape = list(self.tuned.shape(name))
-        return {
-            "kind": "delta",
-            "shape": shape[::-1] if transposed else shape,
-            "parameter": name,
-            "base_parameter": self.names[name],
-            "transposed": transposed,
-        }
+        return whole_module(name, self.tuned, transposed, self.names[name])
 
-    def factors(self, step: int, module: str) -> Factors:
-        raise InputError(f"two checkpoints give the whole change of {module}, not factors of it")
+    def steps(self) -> list[int]:
+        return [self.step]
+
+    def records(self) -> list[dict[str, Any]]:
+        return records_of(self.state)
 
     def delta(self, step: int, module: str) -> np.ndarray:
         """One delta: the tuned tensor, from which the base is taken piece by piece, so that only one is held."""
-        key, transposed = self.modules[module]["parameter"], self.modules[module]["transposed"]
+        about = self.modules[module]
+        key = about.parameter or ""
         delta = self.tuned.read(key)
         flat = delta.reshape(-1)
         for at, piece in self.base.pieces(self.names[key]):
             flat[at : at + piece.size] -= piece
-        return np.ascontiguousarray(delta.T) if transposed else delta
+        return np.ascontiguousarray(delta.T) if about.transposed else delta
 
     def moved(self, step: int, module: str) -> Movement:
-        key = self.modules[module]["parameter"]
+        key = self.modules[module].parameter or ""
         if key not in self._moved:
             self._moved[key] = self._measure(key)
         return self._moved[key]
+
+    def weight(self, module: str) -> np.ndarray:
+        about = self.modules[module]
+        weight = self.base.read(about.in_base)
+        return weight.T.copy() if about.transposed else weight
 
     @np.errstate(invalid="ignore", over="ignore")  # a weight that is no number gives a norm that is none
     def _measure(self, key: str) -> Movement:
@@ -103,6 +105,13 @@ class CheckpointStore:
             for key, movement in zip(sizes, pool.map(self._measure, sizes), strict=True):
                 self._moved[key] = movement
                 bar.update(sizes[key])
+
+
+def whole_module(name: str, tuned: Tensors, transposed: bool, base_name: str) -> Module:
+    """A parameter that was trained whole."""
+    shape = tuned.shape(name)
+    return Module(kind="delta", shape=shape[::-1] if transposed else shape, parameter=name, base_parameter=base_name,
+                  transposed=transposed)  # fmt: skip
 
 
 def _folder(source: str) -> Path:

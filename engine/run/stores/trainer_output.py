@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from engine.errors import InputError
 from engine.run.delta import Factors
+from engine.run.info import Found, Method, Model, Module, RunInfo
+from engine.run.store import Movement, Store
 from engine.run.stores.adapter import CONFIG, AdapterStore
-from engine.run.stores.checkpoints import CheckpointStore
-from engine.run.stores.stored import STATE, Movement, is_conv1d, make_info, read_state, records_of
-from engine.run.tensors import Tensors
+from engine.run.stores.checkpoints import CheckpointStore, whole_module
+from engine.run.stores.state import STATE, read_state, records_of
+from engine.run.tensors import Tensors, is_conv1d
 
 
-class TrainerStore:
+class TrainerStore(Store):
     """What transformers' Trainer leaves behind: trainer_state.json, `checkpoint-N` folders, and often the result."""
 
     def __init__(self, folder: str | Path, base: str | Path | None = None) -> None:
@@ -32,21 +35,36 @@ class TrainerStore:
         if _holds_weights(self.path):
             folders.setdefault(int(state["global_step"]), self.path)
         self.folders = dict(sorted((step, place) for step, place in folders.items() if _holds_weights(place)))
-        self.steps, self.records = list(self.folders), records_of(state)
-        self._stores: dict[int, AdapterStore | CheckpointStore] = {}
-        whole = bool(self.folders) and not (self.folders[self.steps[-1]] / CONFIG).is_file()
-        self.info = (
-            make_info({"name": "full" if whole else "unknown"}, {"name": str(base), "source": str(base)}, {}, notes=[])
-            if not self.folders or (whole and base is None)
-            else {**self._store(self.steps[-1]).info}
+        self.state, self._stores = state, dict[int, AdapterStore | CheckpointStore]()
+        self.info = replace(
+            self._describe(),
+            steps=int(state["global_step"]),
+            step_known=True,
+            found=Found(kind="trainer output", path=str(self.path)),
         )
-        if whole:
-            self.info["method"] = {"name": "full"}
-            if base is None:
-                self.info["modules"] = _whole_modules(self.folders[self.steps[-1]])
-                self.info["notes"] = ["its checkpoints are whole models: give base=... to see what changed in them"]
-        self.info |= {"steps": int(state["global_step"]), "step_known": True,
-                      "found": {"kind": "trainer output", "path": str(self.path)}}  # fmt: skip
+
+    def _describe(self) -> RunInfo:
+        """What the last weights say: an adapter says all, a whole model what it is made of."""
+        if not self.folders:
+            return RunInfo(status="saved", model=_named(self.base))
+        last = self.steps()[-1]
+        if (self.folders[last] / CONFIG).is_file():
+            return self._store(last).info
+        if self.base is not None:
+            return replace(self._store(last).info, method=Method(name="full"))
+        return RunInfo(
+            status="saved",
+            method=Method(name="full"),
+            model=_named(self.base),
+            modules=_whole_modules(self.folders[last]),
+            notes=("its checkpoints are whole models: give base=... to see what changed in them",),
+        )
+
+    def steps(self) -> list[int]:
+        return list(self.folders)
+
+    def records(self) -> list[dict[str, Any]]:
+        return records_of(self.state)
 
     def _store(self, step: int) -> AdapterStore | CheckpointStore:
         if step not in self._stores:
@@ -61,7 +79,7 @@ class TrainerStore:
                 self._stores[step] = CheckpointStore(self.base, place)
         return self._stores[step]
 
-    def factors(self, step: int, module: str) -> Factors:
+    def factors(self, step: int, module: str, adapter: str | None = None) -> Factors:
         return self._store(step).factors(step, module)
 
     def delta(self, step: int, module: str) -> np.ndarray:
@@ -69,6 +87,9 @@ class TrainerStore:
 
     def moved(self, step: int, module: str) -> Movement | None:
         return self._store(step).moved(step, module)
+
+    def weight(self, module: str) -> np.ndarray:
+        return self._store(self.steps()[-1]).weight(module)
 
 
 def _checkpoints(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -82,12 +103,13 @@ def _holds_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, "model.safetensors", "model.safetensors.index.json"))
 
 
-def _whole_modules(folder: Path) -> dict[str, Any]:
+def _named(base: str | Path | None) -> Model:
+    return Model() if base is None else Model(name=Path(base).name, source=str(base))
+
+
+def _whole_modules(folder: Path) -> dict[str, Module]:
     tensors = Tensors(folder)
-    modules = {}
-    for name, entry in tensors.entries.items():
-        transposed, shape = is_conv1d(name, tensors), list(entry.shape)
-        shape = shape[::-1] if transposed else shape
-        modules[name.removesuffix(".weight")] = {"kind": "delta", "shape": shape, "parameter": name,
-                                                 "base_parameter": name, "transposed": transposed}  # fmt: skip
-    return modules
+    return {
+        name.removesuffix(".weight"): whole_module(name, tensors, is_conv1d(name, tensors), name)
+        for name in tensors.entries
+    }

@@ -10,6 +10,7 @@ from rich.console import Console
 from engine.data import IGNORE, encode, load
 from engine.data.__main__ import main
 from engine.data.report import histogram, marked_example, normalised, report, show
+from engine.run.info import MixedIn
 from glasstune import Full, InputError, finetune
 
 
@@ -114,10 +115,10 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
     mine, other = [pair(f"Ask {n}", "yes") for n in range(10)], [pair(f"Other {n}", "no") for n in range(3)]
     options = {"steps": 1, "skills": 0, "save": False, "progress": False, "batch_size": 4}
     run = finetune("embedded", mine, Full(), out=tmp_path / "a", mix=0.5, mix_with=other, **options)
-    assert run.info["data"]["mixed_in"] == {"name": "dataset", "source": None, "examples": 10}
-    assert run.info["data"]["train"] == 10
+    assert run.info.data.mixed_in == MixedIn(name="dataset", source=None, examples=10)
+    assert run.info.data.train == 10
     run = finetune("embedded", mine, Full(), out=tmp_path / "b", mix=0.2, mix_with="curriculum", **options)
-    assert run.info["data"]["mixed_in"] == {"name": "curriculum", "source": "curriculum", "examples": 2}
+    assert run.info.data.mixed_in == MixedIn(name="curriculum", source="curriculum", examples=2)
     with pytest.raises(InputError, match="mix_with does nothing without its share"):
         finetune("embedded", mine, Full(), out=tmp_path / "c", mix_with="spanish", **options)
     with pytest.raises(InputError, match="no task and no file called 'nope'"):
@@ -138,5 +139,5 @@ def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
 
 def test_finetune_says_what_it_leaves_out(tmp_path, capsys):
     run = finetune("embedded", MESSY, Full(), out=tmp_path / "a", steps=1, skills=0, save=False, max_length=40)
-    assert (run.info["data"]["dropped"], run.info["data"]["cut"]) == (2, 1)
+    assert (run.info.data.dropped, run.info.data.cut) == (2, 1)
     assert "of 9 examples 2 have no answer to learn from" in "".join(capsys.readouterr())

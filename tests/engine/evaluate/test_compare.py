@@ -70,7 +70,7 @@ def test_the_questions_are_those_that_the_run_did_not_train_on(tmp_path):
 
 
 def test_a_metric_that_does_not_apply_is_said_before_anything_is_computed(lora_run, monkeypatch, capsys):
-    monkeypatch.setattr("engine.evaluate.compare.load_tuned", lambda run: pytest.fail("too late"))
+    monkeypatch.setattr("engine.evaluate.sides.load_tuned", lambda run: pytest.fail("too late"))
     assert main([str(lora_run.path), "--metrics", "accuracy"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: metric 'accuracy' does not apply") and said.count("\n") == 1

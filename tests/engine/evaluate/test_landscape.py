@@ -9,6 +9,7 @@ import pytest
 
 from engine.evaluate import encode_last_answer, score_answers
 from engine.evaluate.landscape import Landscape, change, grid, measure_landscape, plane, project
+from engine.run.info import Model, Module, RunInfo
 from glasstune import InputError
 
 QUESTIONS = [
@@ -24,12 +25,12 @@ class Walk:
     def __init__(self, name, base, target, steps=(0, 1, 2)):
         self.name, self.path, self.target, self.steps = name, Path(name), target, list(steps)
         shapes = {key: tuple(base.get_parameter(key).shape) for key in (NORM, MATRIX)}
-        modules = {key: {"base_parameter": key, "shape": shape} for key, shape in shapes.items()}
-        self.info = {"model": {"source": "embedded"}, "modules": modules}
+        modules = {key: Module(kind="delta", parameter=key, shape=shape) for key, shape in shapes.items()}
+        self.info, self.base = RunInfo(model=Model(source="embedded"), modules=modules), "embedded"
 
     def delta(self, key, step=None):
         share = np.float32((self.steps[-1] if step is None else step) / self.steps[-1])
-        return share * self.target.get(key, np.zeros(self.info["modules"][key]["shape"], np.float32))
+        return share * self.target.get(key, np.zeros(self.info.modules[key].shape, np.float32))
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_it_comes_back_from_json(walks):
 def test_what_spans_no_plane_is_refused(second, walks, base):
     mute, _ = walks
     other = Walk("other", base, {})
-    other.info["modules"].pop(MATRIX)
+    other.info.modules.pop(MATRIX)
     found = {"itself": mute, "still": Walk("still", base, {}), "other": other}
     with pytest.raises(InputError, match="plane"):
         measure_landscape([mute, *(found[name] for name in second)], {"facts": QUESTIONS}, points=3)

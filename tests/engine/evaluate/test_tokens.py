@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from msgspec.structs import replace
 
 from engine.data import load
-from engine.evaluate.tokens import losses_of_model, models_at, piece, token_losses
+from engine.evaluate.tokens import losses_of_model, piece, token_losses
+from engine.evaluate.weights import models_at
 from engine.models import load_model, load_tokenizer, load_tuned
+from engine.run.info import Model
 from engine.run.run import Run
 from glasstune import InputError
 
@@ -20,7 +23,7 @@ HELDOUT = load("spanish").heldout
 def test_a_captured_step_is_the_model_as_it_was(name, request):
     run = request.getfixturevalue(name)
     ids = torch.arange(10, 40)[None]
-    expected = {0: load_model(run.info["model"]["source"]), run.steps[-1]: load_tuned(run)}
+    expected = {0: load_model(run.info.model.source), run.steps[-1]: load_tuned(run)}
     with torch.inference_mode():
         for step, model in models_at(run, list(expected)):
             torch.testing.assert_close(model(ids).logits, expected[step](ids).logits, atol=1e-3, rtol=1e-3)
@@ -62,6 +65,6 @@ def test_a_step_that_was_not_captured_is_refused(lora_run, tmp_path):
     with pytest.raises(InputError, match="captured no step 9999"):
         token_losses(lora_run, HELDOUT[:1], [9999])
     nameless = Run.load(lora_run.path)
-    nameless.info = {**nameless.info, "model": {}}
+    nameless.info = replace(nameless.info, model=Model())
     with pytest.raises(InputError, match="does not say which base model"):
         token_losses(nameless, HELDOUT[:1])

@@ -1,5 +1,7 @@
 """Measures: each one on matrices whose answer is known, and the same whichever way it is computed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,40 +16,47 @@ from engine.measure.subspaces import (
     subspace_overlap,
 )
 from engine.run.delta import Factors, factored_norm
+from engine.run.info import Module, RunInfo
+from engine.run.run import Run
+from engine.run.store import Store
 from glasstune import InputError
 
 RANDOM = np.random.default_rng(0)
 
 
-class Fake:
-    """A Run of one matrix: what the measures ask of one."""
+class OneMatrix(Store):
+    """What a Run of one matrix is read from."""
 
-    name, steps, path = "fake", [1], "fake"
+    path = Path("fake")
 
     def __init__(self, delta=None, factors=None, weight=None):
         self._delta, self._factors, self._weight = delta, factors, weight
-        self.modules = ["x"]
+        kind = "delta" if factors is None else "lora"
+        shape = self.delta(1, "x").shape
+        self.info = RunInfo(modules={"x": Module(kind=kind, shape=shape, parameter="x", scaling=1.0)})
 
-    def kind(self, module):
-        return "delta" if self._factors is None else "lora"
+    def steps(self):
+        return [1]
 
-    def factors(self, module, step=None):
+    def records(self):
+        return []
+
+    def factors(self, step, module, adapter=None):
         return self._factors
 
-    def delta(self, module, step=None):
+    def delta(self, step, module):
         return self._delta if self._factors is None else self._factors.product()
 
     def weight(self, module):
         return self._weight
 
-    def moved(self, module, step=None):
-        return None
 
-    def is_sketched(self, module):
-        return False
+class Fake(Run):
+    """A Run of one matrix, x, of which a test says what it is."""
 
-    def shape(self, module):
-        return self.delta(module).shape
+    def __init__(self, delta=None, factors=None, weight=None):
+        super().__init__(OneMatrix(delta, factors, weight))
+        self._factors = factors
 
 
 def orthonormal(rows, columns, seed=0):

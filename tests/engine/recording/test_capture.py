@@ -42,8 +42,8 @@ def trainer_of(out, model, callback, kind=Trainer, steps: int = 4, more=(), **ar
 def check(run: Run, before: dict[str, np.ndarray], model: nn.Module) -> None:
     """The last capture is the difference that training made."""
     after = weights(model)
-    for module, about in run.info["modules"].items():
-        name = about["parameter"]
+    for module, about in run.info.modules.items():
+        name = about.parameter
         np.testing.assert_allclose(run.delta(module), after[name] - before[name], atol=1e-7)
         assert run.norms.loc[run.steps[-1], module] == pytest.approx(
             np.linalg.norm(after[name] - before[name]), rel=1e-4
@@ -72,9 +72,13 @@ def test_every_way_of_training_gives_the_same_kind_of_run(way, tmp_path):
     trainer_of(tmp_path / "t", model, callback, **WAYS[way]).train()
     run = callback.run
     assert run is not None and run.steps == [0, 1, 2, 3, 4] and list(run.metrics.index) == [1, 2, 3, 4]
-    assert next(iter(run.info["modules"])) == "model.embed_tokens"  # the model's own names, whatever wraps it
+    assert next(iter(run.info.modules)) == "model.embed_tokens"  # the model's own names, whatever wraps it
     check(run, before, model)
-    assert run.status == "finished" and {"total", "capture", "beside"} <= run.info["seconds"].keys()
+    assert run.status == "finished" and None not in (
+        run.info.seconds.total,
+        run.info.seconds.capture,
+        run.info.seconds.beside,
+    )
 
 
 def test_capturing_changes_nothing_of_the_training(tmp_path):
@@ -129,9 +133,9 @@ def test_early_stopping_ends_the_run_where_training_ended(when, tmp_path):
     stop.on_step_end = lambda args, state, control, **rest: held.update(weights(rest["model"]))
     trainer.train()
     run = callback.run
-    assert run is not None and run.steps == [0, run.info["steps"]] and run.status == "finished"
+    assert run is not None and run.steps == [0, run.info.steps] and run.status == "finished"
     # The Trainer has put the best step's weights back; the run's last step is still what training came to.
-    name = run.info["modules"][run.modules[0]]["parameter"]
+    name = run.info.modules[run.modules[0]].parameter
     np.testing.assert_allclose(run.delta(run.modules[0]), held[name] - before[name], atol=1e-7)
     assert np.abs(weights(model)[name] - held[name]).max() > 1e-6
 
@@ -159,7 +163,7 @@ def test_a_resumed_training_is_one_continuous_run(lora, tmp_path):
             file.write('{"step": 6, "ev')
     (run.path / "captures" / "step-000007.safetensors.part").write_bytes(b"half")
     run = go("cut", resume_from_checkpoint=str(tmp_path / "cut-t" / "checkpoint-4"))
-    assert run.info["resumed"] == [4] and run.steps == whole.steps == [0, 1, 2, 3, 4, 5, 6]
+    assert run.info.resumed == (4,) and run.steps == whole.steps == [0, 1, 2, 3, 4, 5, 6]
     assert list(run.metrics.index) == [1, 2, 3, 4, 5, 6] and list(run.norms.index) == run.steps
     lines = [json.loads(line)["step"] for line in (run.path / "norms.jsonl").read_text().splitlines()]
     assert lines == sorted(set(lines)) and not list(run.path.glob("captures/*.part"))
@@ -173,7 +177,7 @@ def test_resuming_without_a_run_begins_one_there(tmp_path):
     trainer_of(tmp_path / "t", make(), callback, save_strategy="steps", save_steps=2).train()
     later = CaptureCallback(tmp_path / "b", every=1, say=False)
     trainer_of(tmp_path / "t", make(), later).train(resume_from_checkpoint=str(tmp_path / "t" / "checkpoint-2"))
-    assert later.run is not None and later.run.steps == [2, 3, 4] and later.run.info["began_at"] == 2
+    assert later.run is not None and later.run.steps == [2, 3, 4] and later.run.info.began_at == 2
     assert not later.run.delta(later.run.modules[0], 2).any()
 
 
@@ -245,7 +249,7 @@ def test_a_capture_is_an_ordinary_safetensors_file(tmp_path):
     run = loop(make(), tmp_path / "run", 2)
     held = load_file(capture_path(run.path, 2))
     assert {value.dtype for value in held.values()} == {np.dtype("float32")}
-    assert set(held) == {about["parameter"] for about in run.info["modules"].values()}
+    assert set(held) == {about.parameter for about in run.info.modules.values()}
 
 
 @pytest.mark.cuda
@@ -267,6 +271,6 @@ def test_a_model_on_a_gpu(tmp_path):
     run = recorder.run
     assert run is not None and list(run.metrics.index) == [1, 2, 3, 4, 5]
     for step, values in held.items():
-        for module, about in run.info["modules"].items():
-            true = values[about["parameter"]].cpu().numpy() - before[about["parameter"]]
+        for module, about in run.info.modules.items():
+            true = values[about.parameter].cpu().numpy() - before[about.parameter]
             np.testing.assert_allclose(run.delta(module, step), true, atol=1e-7)

@@ -89,7 +89,7 @@ def check(run: Run, before: dict[str, np.ndarray], model, tolerance: float = 2e-
     merged = copy.deepcopy(model)
     after = matrices(merged.merge_and_unload() if hasattr(merged, "merge_and_unload") else merged)
     moved = {name for name in after if name in before and np.abs(after[name] - before[name]).max() > 1e-6}
-    captured = {about["base_parameter"]: name for name, about in run.info["modules"].items()}
+    captured = {about.base_parameter: name for name, about in run.info.modules.items()}
     assert moved and moved <= captured.keys()
     for parameter, module in captured.items():
         true = after[parameter] - before[parameter]
@@ -111,7 +111,7 @@ def test_lora_of_every_model(name, tmp_path):
         if run.kind(module) == "lora":
             layer = model.base_model.model.get_submodule(module)
             true = layer.get_delta_weight("default").detach().numpy()
-            true = true.T if run.info["modules"][module]["transposed"] else true
+            true = true.T if run.info.modules[module].transposed else true
             np.testing.assert_allclose(run.delta(module), true, atol=1e-6)
             assert run.factors(module).A.shape[0] == 3
 
@@ -122,10 +122,10 @@ def test_full_fine_tuning_of_every_model_tied_weights_once(name, tmp_path):
     before = matrices(model)
     run = run_of(model, tmp_path / "run")
     check(run, before, model)
-    assert sum(np.prod(run.shape(m)) for m in run.info["modules"]) == sum(p.numel() for p in model.parameters())
-    assert run.info["model"]["parameters"] == run.info["model"]["trainable"] == model.num_parameters()
+    assert sum(np.prod(run.shape(m)) for m in run.info.modules) == sum(p.numel() for p in model.parameters())
+    assert run.info.model.parameters == run.info.model.trainable == model.num_parameters()
     for module in run.modules[:3]:  # W needs no file of the base: the run holds what it began with
-        np.testing.assert_array_equal(run.weight(module), before[run.info["modules"][module]["base_parameter"]])
+        np.testing.assert_array_equal(run.weight(module), before[run.info.modules[module].base_parameter])
 
 
 VARIANTS = {
@@ -235,7 +235,8 @@ def test_a_quantised_base(bits, dora, tmp_path):
             np.testing.assert_allclose(run.delta(module), true.detach().numpy(), atol=1e-5)
             assert np.abs(run.delta(module)).max() > 1e-4
     shapes = sum(int(np.prod(run.shape(m))) for m in run.modules)
-    assert run.info["model"]["parameters"] > shapes  # what W holds, not what it is packed into
+    assert run.method == "qlora"  # nobody said so
+    assert run.info.model.parameters > shapes  # what W holds, not what it is packed into
 
 
 REFUSED = {

@@ -229,7 +229,7 @@ def test_allotting_keeps_within_the_budget_and_is_never_better_with_less():
 def test_modules_are_chosen_by_patterns(tmp_path, capsys):
     with capture(big(8, 7, 6, 5), tmp_path / "run", modules=["0", "2*"]) as recorder:
         recorder.step()
-    assert recorder.run is not None and list(recorder.run.info["modules"]) == ["0", "2", "2.bias"]
+    assert recorder.run is not None and list(recorder.run.info.modules) == ["0", "2", "2.bias"]
     assert "leaves out 3 others by modules=" in capsys.readouterr().err
     with (
         pytest.raises(InputError, match=r"modules='\*.q_proj' matches nothing that is trained; there are, for example"),

@@ -45,9 +45,9 @@ def alone(worker, tmp_path_factory) -> Run:
 def test_two_processes_write_the_run_of_one(kind, folder, alone):
     run = Run.load(folder / kind)
     assert run.steps == alone.steps == [0, 1, 2, 3] and run.status == "finished"
-    assert run.info["modules"] == alone.info["modules"] and run.info["model"] == alone.info["model"]
+    assert run.info.modules == alone.info.modules and run.info.model == alone.info.model
     assert len(run.metrics) == 3 and run.metrics.index.is_unique
-    for module in run.info["modules"]:
+    for module in run.info.modules:
         assert np.abs(run.delta(module)).max() > 1e-5
         for step in run.steps:
             np.testing.assert_allclose(run.delta(module, step), alone.delta(module, step), atol=2e-6)
@@ -56,9 +56,9 @@ def test_two_processes_write_the_run_of_one(kind, folder, alone):
 def test_the_trainer_in_two_processes_writes_the_run_of_one(folder, worker, tmp_path):
     worker.train_with_trainer(tmp_path, 1)
     run, alone = Run.load(folder / "trainer" / "run"), Run.load(tmp_path / "run")
-    assert run.steps == alone.steps == [0, 1, 2, 3] and run.info["modules"] == alone.info["modules"]
+    assert run.steps == alone.steps == [0, 1, 2, 3] and run.info.modules == alone.info.modules
     assert list(run.metrics.index) == [1, 2, 3]
-    for module in run.info["modules"]:
+    for module in run.info.modules:
         np.testing.assert_allclose(run.delta(module), alone.delta(module), atol=2e-6)
 
 

@@ -60,15 +60,15 @@ def test_delta_is_the_difference_of_the_merged_weights(variant, bases, tmp_path)
     before = load_file(bases[kind] / "model.safetensors")
     merged = model.merge_and_unload().state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, merged[name])}
-    assert {run.info["modules"][module]["parameter"] for module in run.info["modules"]} == moved
-    for module, about in run.info["modules"].items():
-        difference = (merged[about["parameter"]] - before[about["parameter"]]).numpy()
-        difference = difference.T if about["transposed"] else difference
-        assert tuple(about["shape"]) == difference.shape == run.shape(module)
+    assert {run.info.modules[module].parameter for module in run.info.modules} == moved
+    for module, about in run.info.modules.items():
+        difference = (merged[about.parameter] - before[about.parameter]).numpy()
+        difference = difference.T if about.transposed else difference
+        assert tuple(about.shape) == difference.shape == run.shape(module)
         np.testing.assert_allclose(run.delta(module), difference, atol=2e-6)
         assert norm(run, module) == pytest.approx(np.linalg.norm(difference), rel=1e-4)
-        weight = before[about["parameter"]].numpy()
-        np.testing.assert_array_equal(run.weight(module), weight.T if about["transposed"] else weight)
+        weight = before[about.parameter].numpy()
+        np.testing.assert_array_equal(run.weight(module), weight.T if about.transposed else weight)
     assert run.method == "lora" and run.status == "saved" and run.steps == [1]
     assert repr(run).startswith("Run(adapter: lora,") and "adapter" in run._repr_html_()
 
@@ -88,7 +88,7 @@ def test_dora_without_its_base_says_so(bases, tmp_path):
     _, folder = save_adapter(tmp_path / "adapter", bases["llama"], target_modules=LINEAR, use_dora=True)
     edit(folder, base_model_name_or_path="nobody/nothing")
     run = Run.from_adapter(folder)
-    assert any("DoRA" in note and "needs the base" in note for note in run.info["notes"])
+    assert any("DoRA" in note and "needs the base" in note for note in run.info.notes)
     with pytest.raises(InputError, match="can only be told beside the base"):
         run.delta(run.modules[0])
 
@@ -119,7 +119,7 @@ def test_names_that_peft_would_not_find_are_read_and_marked(adapter, wrapper):
     run = Run.from_adapter(adapter)
     assert run.modules == before.modules
     np.testing.assert_array_equal(run.delta(run.modules[0]), delta)
-    assert len(run.info["found"]["foreign"]) == 2 * len(run.modules)
+    assert len(run.info.found.foreign) == 2 * len(run.modules)
 
 
 def test_what_cannot_be_shown_is_listed(adapter):
@@ -129,7 +129,7 @@ def test_what_cannot_be_shown_is_listed(adapter):
     save_file({name: value for name, value in tensors.items() if name != gone}, path)
     run = Run.from_adapter(adapter)
     assert len(run.modules) == 5
-    assert any("its other half" in note for note in run.info["notes"])
+    assert any("its other half" in note for note in run.info.notes)
 
 
 def _cut(folder):

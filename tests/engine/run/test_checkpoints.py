@@ -44,7 +44,7 @@ def test_deltas_are_the_difference_of_the_files(pair, sharded):
         if sharded in (name, "both"):
             shard(folder)
     run = Run.from_checkpoints(*pair, progress=False)
-    assert {about["parameter"] for about in run.info["modules"].values()} == set(after)
+    assert {about.parameter for about in run.info.modules.values()} == set(after)
     assert len(run.modules) == sum(value.ndim == 2 for value in after.values())
     for module in run.modules:
         delta = (after[f"{module}.weight"] - before[f"{module}.weight"]).numpy()
@@ -54,7 +54,7 @@ def test_deltas_are_the_difference_of_the_files(pair, sharded):
         assert relative_norm(run, module) == pytest.approx(
             np.linalg.norm(delta) / np.linalg.norm(before[f"{module}.weight"].numpy()), rel=1e-5
         )
-    assert not any(run.info["differences"].values()) and run.info["notes"] == []
+    assert not any(run.info.differences.values()) and run.info.notes == ()
     with pytest.raises(InputError, match="it has a delta but no factors"):
         run.factors(run.modules[0])
 
@@ -95,18 +95,18 @@ def test_what_differs_is_listed(pair):
     del tensors["model.norm.weight"]
     save_file(tensors, path)
     run = Run.from_checkpoints(*pair, progress=False)
-    differences = run.info["differences"]
+    differences = run.info.differences
     assert differences["shapes differ"] == ["lm_head.weight (96, 32) -> (100, 32)"]
     assert differences["only in the tuned"] == ["new.weight"]
     assert differences["only in the base"] == ["model.norm.weight"]
-    assert len(run.info["notes"]) == 3 and "lm_head" not in run.modules
+    assert len(run.info.notes) == 3 and "lm_head" not in run.modules
 
 
 def test_a_prefix_that_one_of_the_two_has_does_not_matter(pair):
     path = pair[0] / "model.safetensors"
     save_file({name.removeprefix("model."): value for name, value in load_file(path).items()}, path)
     run = Run.from_checkpoints(*pair, progress=False)
-    assert not any(run.info["differences"].values()) and "model.layers.0.mlp.up_proj" in run.modules
+    assert not any(run.info.differences.values()) and "model.layers.0.mlp.up_proj" in run.modules
 
 
 def test_gpt2s_matrices_are_out_by_in(tmp_path):
@@ -197,7 +197,7 @@ def adapter_output(tmp_path):
 
 def test_a_trainers_adapters_are_steps_of_one_run(adapter_output):
     run = Run.from_trainer_output(adapter_output)
-    assert run.steps == [4, 8] and run.method == "lora" and run.info["steps"] == 8
+    assert run.steps == [4, 8] and run.method == "lora" and run.info.steps == 8
     assert list(run.metrics.index) == list(range(1, 9)) and run.metrics.loss.iloc[-1] == pytest.approx(2.2)
     assert list(run.skill_losses["held out"]) == [2.5, 2.1] and run.skills.empty
     for step in run.steps:

@@ -110,7 +110,7 @@ def test_qloras_base_is_really_4_bit(tmp_path):
 
 
 def test_qlora_counts_the_bases_weights_not_its_bytes(qlora_run, lora_run):
-    assert qlora_run.info["model"]["parameters"] == lora_run.info["model"]["parameters"]
+    assert qlora_run.info.model.parameters == lora_run.info.model.parameters
 
 
 def test_same_seed_same_run(lora_run, tmp_path):
@@ -124,7 +124,7 @@ def test_same_seed_same_run(lora_run, tmp_path):
 
 
 def test_metrics_hold_every_step(any_run):
-    steps = any_run.info["steps"]
+    steps = any_run.info.steps
     assert list(any_run.metrics.index) == list(range(1, steps + 1))
     assert {"loss", "learning_rate", "grad_norm"} <= set(any_run.metrics.columns)
     assert any_run.status == "finished"
@@ -137,7 +137,7 @@ def test_metrics_hold_every_step(any_run):
 def test_answers_are_what_the_model_says(lora_run, tokenizer):
     from engine.evaluate import generate_answers
 
-    last = lora_run.answers[lora_run.answers.step == lora_run.info["steps"]]
+    last = lora_run.answers[lora_run.answers.step == lora_run.info.steps]
     prompts = [[{"role": "user", "content": text}] for text in last.prompt]
     assert list(last.answer) == generate_answers(load_tuned(lora_run), tokenizer, prompts)
     assert list(last.correct) == list(last.answer == last.expected)
@@ -225,7 +225,7 @@ def test_mixing_in_the_curriculum_adds_its_share(tmp_path):
     run = finetune(
         "embedded", "spanish", Full(), out=tmp_path / "r", steps=1, mix=0.5, skills=0, progress=False, save=False
     )
-    assert run.info["settings"]["mix"] == 0.5
+    assert run.info.settings.mix == 0.5
     with pytest.raises(InputError, match="no trained adapter or model"):
         load_tuned(run)
 
@@ -235,7 +235,7 @@ def test_conversations_are_data_and_answers_may_be_left_out(tmp_path):
     few = Conversations("few", whole.train[:8], whole.heldout[:4])
     options = {"steps": 1, "skills": 1, "save": False, "answers": False, "progress": False, "batch_size": 4}
     run = finetune("embedded", few, LoRA(r=2), out=tmp_path / "run", **options)
-    assert run.task == "few" and run.info["data"]["train"] == 8 and run.info["data"]["heldout"] == 4
+    assert run.task == "few" and run.info.data.train == 8 and run.info.data.heldout == 4
     assert run.answers.empty and list(run.skills.index) == [0, 1] and "few" in run.skills
 
 

@@ -35,15 +35,15 @@ def test_the_documents_recipe_for_a_method_works_as_it_stands(tmp_path, monkeypa
     names = dict(vars(methods))
     exec(code, names)
     run = finetune("embedded", "spanish", names["OnlyNorms"](), out=tmp_path / "run", **SHORT)
-    assert run.method == "norms" and all("norm" in name for name in run.info["modules"])
-    assert len(run.info["modules"]) == 2 * 5 + 1 and (run.path / "model").is_dir()
-    assert any(np.abs(run.delta(name)).max() > 0 for name in run.info["modules"])
+    assert run.method == "norms" and all("norm" in name for name in run.info.modules)
+    assert len(run.info.modules) == 2 * 5 + 1 and (run.path / "model").is_dir()
+    assert any(np.abs(run.delta(name)).max() > 0 for name in run.info.modules)
     assert arguments_of(run)["method"] == names["OnlyNorms"]()
 
     arguments = ["--method", "norms", "--last-only", "--steps", "1", "--skills", "0", "--no-answers", "--no-progress"]
     assert main([*arguments, "--out", str(tmp_path / "last")]) == 0, capsys.readouterr().err
     last = Run.load(tmp_path / "last")
-    assert last.info["method"] == {"name": "norms", "last_only": True} and len(last.info["modules"]) == 2
+    assert last.info.method.to_json() == {"name": "norms", "last_only": True} and len(last.info.modules) == 2
     parser = ArgumentParser()
     options(parser)
     assert "--last-only" in parser.format_help()
@@ -52,11 +52,11 @@ def test_the_documents_recipe_for_a_method_works_as_it_stands(tmp_path, monkeypa
 def test_a_peft_config_is_a_method(tmp_path):
     config = LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj", "v_proj"], use_dora=True)
     run = finetune("embedded", "spanish", config, out=tmp_path / "run", dtype="bfloat16", save=True, **SHORT)
-    assert run.method == "lora" and {about["kind"] for about in run.info["modules"].values()} == {"dora"}
+    assert run.method == "lora" and {about.kind for about in run.info.modules.values()} == {"dora"}
     assert {name.rpartition(".")[2] for name in run.modules} == {"q_proj", "v_proj"} and (run.path / "adapter").is_dir()
-    assert run.info["method"]["r"] == 2 and run.info["method"]["config"]["use_dora"] is True
+    assert run.info.method.options["r"] == 2 and run.info.method.options["config"]["use_dora"] is True
     again = arguments_of(run)["method"]
-    assert isinstance(again, FromConfig) and again.describe() == run.info["method"]
+    assert isinstance(again, FromConfig) and again.describe() == run.info.method.to_json()
     assert config.base_model_name_or_path is None, "the user's own object is left as it was"
 
 

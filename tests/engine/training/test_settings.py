@@ -56,7 +56,7 @@ def test_the_precision_is_the_one_asked_for(dtype, weights, tmp_path):
     plain = finetune("embedded", "spanish", "lora", out=tmp_path / "plain", steps=1, **SHORT)
     run = finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=1, dtype=dtype, **SHORT)
     first, other = plain.metrics.loss.iloc[0], run.metrics.loss.iloc[0]
-    assert first != other and first == pytest.approx(other, rel=0.02) and run.info["settings"]["dtype"] == dtype
+    assert first != other and first == pytest.approx(other, rel=0.02) and run.info.raw["settings"]["dtype"] == dtype
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path):
@@ -79,7 +79,7 @@ def test_embedded_and_its_folder_are_one_model(tmp_path, base):
     assert by_path.source == "embedded"
     with capture(base, tmp_path / "loop", say=False) as recorder:
         recorder.step()
-    assert recorder.run is not None and recorder.run.info["model"]["source"] == "embedded"
+    assert recorder.run is not None and recorder.run.info.model.source == "embedded"
 
 
 def test_a_cell_run_twice_overwrites_what_is_ours_and_nothing_else(tmp_path):

@@ -12,7 +12,6 @@ from safetensors.numpy import load_file, save_file
 
 from engine.data import encode_all, load
 from engine.evaluate import curriculum_probes
-from engine.inspect.report import open_run
 from engine.models import load_model
 from engine.run.run import Run
 from engine.school.curriculum import grade
@@ -110,8 +109,8 @@ def test_a_downloaded_adapter_opens_in_peft_and_inspect(rows, prompts, base, tmp
     archive, answers, parameters = trained(rows, tmp_path, LORA, prompts)
     folder = archive.with_suffix("")
     greedy(PeftModel.from_pretrained(base, str(folder)), prompts, answers)
-    run = open_run(str(folder))
-    assert run.info["model"]["source"] == "embedded"
+    run = Run.open(str(folder))
+    assert run.info.model.source == "embedded"
     for module in run.modules:
         a, b = (parameters[f"{module}.lora_{part}"] for part in "AB")
         np.testing.assert_allclose(run.delta(module, run.steps[-1]), 3 * b.reshape(-1, 4) @ a.reshape(4, -1), atol=1e-6)

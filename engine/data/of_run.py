@@ -1,0 +1,33 @@
+"""What was this run trained on? Its own conversations, read again from where they came, and checked to be the same."""
+
+from engine.data.records import Conversations, Source, digest, hold_out, load
+from engine.errors import InputError
+from engine.run.run import Run
+
+
+def data_of(run: Run, source: Source | None = None) -> Conversations:
+    """The conversations that a run was trained on and those that it held out, as `finetune` took them.
+
+    source: where they lie now, for a run that does not say it or says another place. Raises InputError where they are
+    not at hand, or are not what they were. What a data set was called is no place: nothing is looked for by its name.
+    """
+    used, given = run.info.data, source if source is not None else run.info.data.source
+    if given is None:
+        raise InputError(
+            f"run {run.name} does not say where the data is that it was trained on (it came from Python); give the data"
+        )
+    try:
+        found = hold_out(load(given), run.info.settings.seed or 0)
+    except InputError as error:
+        raise InputError(f"the data of run {run.name} is not at hand: {error}") from None
+    counts = len(found.train), len(found.heldout)
+    if used.digest is None:  # not written down by whoever made the run: the counts, if they are, must do
+        same = all(said in (None, count) for said, count in zip((used.train, used.heldout), counts, strict=True))
+    else:
+        same = digest(found) == used.digest
+    if not same:
+        raise InputError(
+            f"the data of run {run.name} has changed since it was trained on: {given} is not what it was (it had "
+            f"{used.train} conversations to learn from and {used.heldout} held out, now {counts[0]} and {counts[1]})"
+        )
+    return found

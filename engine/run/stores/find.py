@@ -1,0 +1,49 @@
+"""What lies at this path: a captured run, an adapter, a Trainer's output, a checkpoint? The store that reads it."""
+
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.run.base import EMBEDDED
+from engine.run.store import Store
+from engine.run.stores.adapter import CONFIG, AdapterStore
+from engine.run.stores.checkpoints import CheckpointStore
+from engine.run.stores.folder import RUN, FolderStore
+from engine.run.stores.state import STATE
+from engine.run.stores.trainer_output import TrainerStore
+
+
+def find_store(path: str | Path, base: str | Path | None = None) -> Store:
+    """Whatever lies at `path`, or under that Hub id; base: what training began with. Raises InputError, saying what
+    was looked for, if nothing fits."""
+    place = Path(path).expanduser()
+    if (place / RUN).is_file():
+        return FolderStore(place)
+    if is_adapter(place) and not any(place.glob(f"checkpoint-*/{STATE}")):
+        return AdapterStore(path, base)
+    if (place / STATE).is_file() or any(place.glob("checkpoint-*")):
+        return TrainerStore(place, base)
+    if base is not None and (is_checkpoint(path) or place.exists()):
+        store = CheckpointStore(base, path)
+        store.scan()
+        return store
+    if is_checkpoint(path):
+        raise InputError(f"{path} is a whole model: give its base before it, for what changed between the two")
+    if place.exists() and not (place.is_dir() and any(place.glob(f"*/{CONFIG}"))):
+        raise InputError(
+            f"{path} holds no run ({RUN}), no adapter ({CONFIG}), no Trainer's output ({STATE}) and no checkpoint "
+            "(model.safetensors); give a folder that holds one of them"
+        )
+    return AdapterStore(path, base)  # a Hub id, or a folder of adapters, which says so
+
+
+def is_adapter(path: str | Path) -> bool:
+    place = Path(path).expanduser()
+    return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors"
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether the folder holds a whole model, or this is one safetensors file, or the embedded model's name."""
+    place = Path(path).expanduser()
+    if str(path) == EMBEDDED or (place.is_file() and place.suffix == ".safetensors" and not is_adapter(path)):
+        return True
+    return not (place / RUN).is_file() and not is_adapter(path) and any(place.glob("*model*.safetensors"))

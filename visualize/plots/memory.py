@@ -1,0 +1,94 @@
+"""How much memory would training take, and on which GPU does it fit? Computed, not measured."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from engine.planning.memory import Method, training_memory
+from engine.planning.sizes import GIB, GPUS
+from engine.run.run import Run
+from visualize.plots.axes import axes_or_new, themed
+from visualize.theme import palette
+
+_WIDE = 0.26
+_HATCHES = {"full": "", "lora": "//", "qlora": ".."}
+
+
+@themed
+def plot_memory(
+    run: Run | pd.DataFrame,
+    *,
+    module: str | None = None,
+    step: int | None = None,
+    ax: Axes | None = None,
+    gpus: Mapping[str, int] = GPUS,
+) -> Axes:
+    """One bar a method, in groups, and a line for every GPU within sight; GiB, less is better.
+
+    The axis is logarithmic where the totals differ much.
+
+    run: a table as `engine.planning.sizes.memory_table` makes it, one group a model's size; or a Run, whose own model
+    is the one group, trained with its batch size on 128 tokens each. gpus: name -> GiB. module: not used, nor step.
+    Raises InputError for a run whose base is not at hand.
+    """
+    table = _of_run(run) if isinstance(run, Run) else run
+    sizes, methods = (list(dict.fromkeys(table.index.get_level_values(at))) for at in (0, 1))
+    ax = axes_or_new(ax, figsize=(13, 6.6))
+    colours = palette()
+    spread = table.total.max() > 20 * table.total.min()
+    low, high = (table.total.min() / 3, table.total.max() * 3) if spread else (0.0, 1.2 * table.total.max())
+    for nth, method in enumerate(methods):
+        totals = table.total.xs(method, level=1).reindex(sizes)
+        places = np.arange(len(sizes)) + (nth - (len(methods) - 1) / 2) * _WIDE
+        ax.bar(places, totals, 0.92 * _WIDE, color=colours.method(method), label=method, hatch=_HATCHES.get(method),
+               edgecolor=colours.background, linewidth=0, zorder=2)  # fmt: skip
+        for place, total in zip(places, totals, strict=True):
+            ax.text(
+                place,
+                total * (1.1 if spread else 1.02),
+                _short(total),
+                ha="center",
+                va="bottom",
+                fontsize=12,
+                zorder=3,
+                bbox={"facecolor": colours.background, "edgecolor": "none", "pad": 1},
+            )
+    for name, size in gpus.items():
+        if low < size < high:
+            ax.axhline(size, color=colours.muted, linewidth=1.4, zorder=1)
+            ax.annotate(f"{name}, {size}", (1, size), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                        textcoords="offset points", va="center", fontsize=12, annotation_clip=False)  # fmt: skip
+    if spread:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(low, high)
+    ax.set_xticks(range(len(sizes)), sizes)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.6, len(sizes) - 0.4)
+    ax.set_ylabel("GiB in one training step (less is better)")
+    ax.set_title("Memory of training, computed, not measured")
+    ax.legend(loc="upper left", ncols=len(methods))
+    return ax
+
+
+def _of_run(run: Run) -> pd.DataFrame:
+    return _of_model(run.base, run.info.settings.batch_size or 1)
+
+
+@cache
+def _of_model(source: str, batch: int) -> pd.DataFrame:
+    rows = {}
+    for method in get_args(Method):
+        rows[source.rsplit("/")[-1], method] = training_memory(source, method, batch=batch, length=128).total / GIB
+    index = pd.MultiIndex.from_tuples(rows)
+    return pd.DataFrame({"total": list(rows.values())}, index=index)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,0 +1,61 @@
+"""What was learned, and what was forgotten? Every skill at every evaluated step."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from engine.errors import InputError
+from engine.measure import forgetting
+from engine.run.run import Run
+from engine.school.curriculum import SKILLS
+from visualize.plots.axes import axes_or_new, figure_of, themed
+from visualize.theme import current_theme, diverging_map, ink_on, palette, score_map
+
+
+@themed
+def plot_skills(
+    run: Run,
+    *,
+    module: str | None = None,
+    step: int | None = None,
+    ax: Axes | None = None,
+    value: Literal["exact", "forgetting"] = "exact",
+) -> Axes:
+    """One row a skill, the task first, one column an evaluated step (up to `step`).
+
+    value: "exact", the share of held-out questions answered exactly, in per cent, higher is better; or "forgetting",
+    the loss minus the loss before training, nats a token, higher is more forgotten. module: not used.
+    Raises InputError if the run was not evaluated.
+    """
+    frame = (run.skills if value == "exact" else forgetting(run)) if not run.skill_losses.empty else pd.DataFrame()
+    if frame.empty:
+        raise InputError(f"run {run.name} was not evaluated on skills; fine-tune with skills=20 to draw this")
+    frame = frame.loc[:step]
+    names = [run.task] * (run.task in frame) + [name for name in frame if name != run.task]
+    table = frame[names].to_numpy().T
+    ax = axes_or_new(ax, figsize=(12, max(4.8, 0.42 * len(names) + 1.9)))
+    if value == "exact":
+        image = ax.imshow(100 * table, cmap=score_map(current_theme()), vmin=0, vmax=100, aspect="auto")
+        label, cells = "exactly right (%, higher is better)", [[f"{100 * v:.0f}" for v in row] for row in table]
+    else:
+        limit = float(np.nanmax(np.abs(table))) or 1.0
+        image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
+        label, cells = "forgotten (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
+    fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
+    for row, texts in enumerate(cells):
+        for column, text in enumerate(texts):
+            ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink_on(fills[row, column]))
+    titles = [f"task: {name}" if name == run.task else SKILLS[name].title if name in SKILLS else name for name in names]
+    ax.set_yticks(range(len(names)), titles)
+    ax.set_xticks(range(len(frame)), [str(s) for s in frame.index])
+    ax.tick_params(length=0)
+    if run.task in frame:
+        ax.axhline(0.5, color=palette().background, linewidth=6)
+    ax.set_xlabel("step (as evaluated)")
+    ax.set_title(f"{run.what}: what it can do, step by step")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)
+    return ax

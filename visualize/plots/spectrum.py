@@ -1,0 +1,52 @@
+"""In how many directions did a matrix move? The singular values of delta-W, over the steps."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from engine.measure import numerical_rank, singular_values
+from engine.run.run import Run
+from visualize.naming import short
+from visualize.plots.axes import axes_or_new, choose_module, themed
+from visualize.theme import palette
+
+_MOST_LINES = 32
+
+
+@themed
+def plot_spectrum(run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None) -> Axes:
+    """The largest singular values of delta-W at every captured step up to `step`, on a logarithmic axis.
+
+    At most 32 lines, darkest first. Values that are rounding error, as all are at step 0, are left out; the title
+    says how many are not at the last step, or of a sketched module how many were kept, and what they miss. Raises
+    InputError for a step or module that was not captured.
+    """
+    module = choose_module(run, module, step)
+    steps = [captured for captured in run.steps if step is None or captured <= step]
+    values = np.array([singular_values(run, module, captured)[:_MOST_LINES] for captured in steps])
+    ranks = [numerical_rank(row, run.shape(module)) for row in values]
+    shown = np.where(np.arange(values.shape[1]) < np.array(ranks)[:, None], values, np.nan)
+    ax = axes_or_new(ax)
+    colour = palette().delta
+    for at in range(values.shape[1]):
+        strength = 1 - 0.75 * at / max(1, values.shape[1] - 1)
+        ax.plot(steps, shown[:, at], color=colour, alpha=strength, marker="o", markersize=3)
+    if np.isfinite(shown).any():
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    if run.is_sketched(module):
+        missed = run.sketch(module, steps[-1]).missed
+        about = f"the {values.shape[1]} largest were kept; the others hold {100 * missed**2:.2g} % of the energy"
+    else:
+        about = _counted(ranks[-1], run.shape(module))
+    ax.set_title(f"Singular values of delta-W, {short(module)}\n{about}, {run.when(steps[-1])}")
+    ax.set_xlabel("step")
+    ax.set_ylabel("singular value (weights' unit)")
+    ax.grid(axis="y")
+    return ax
+
+
+def _counted(rank: int, shape: tuple[int, ...]) -> str:
+    kept = f"at least {_MOST_LINES}" if rank == _MOST_LINES else str(rank)
+    return f"{kept} of {min(shape)} possible are above rounding error"
