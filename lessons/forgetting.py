@@ -100,13 +100,7 @@ how_much_is_left = predict(
 plain = train("plain", LoRA(), save=True, answers=True, evaluate_at=2 if QUICK else 8)
 path = learning_path(plain)
 lost = 100 * (path.kept.iloc[0] - path.kept.iloc[-1])
-how_much_is_left.reveal(
-    how_much_is_left.choices[0]
-    if lost < 5
-    else how_much_is_left.choices[1]
-    if lost <= 30
-    else how_much_is_left.choices[2]
-)
+how_much_is_left.reveal(0 if lost < 5 else 1 if lost <= 30 else 2)
 show(f"Old skills, mean: {path.kept.iloc[0]:.0%} before, {path.kept.iloc[-1]:.0%} after: {lost:.0f} points lost")
 show(plots.plot_skills(plain), name="strip")
 
@@ -131,13 +125,7 @@ which_rises_most = predict(
 NUMBERS = ("sum", "difference", "sort")
 rise = forgetting(plain).iloc[-1][list(old_skills(plain))].sort_values(ascending=False)
 first = rise.index[0]
-which_rises_most.reveal(
-    which_rises_most.choices[0]
-    if first == "french"
-    else which_rises_most.choices[2]
-    if first in NUMBERS
-    else which_rises_most.choices[1]
-)
+which_rises_most.reveal(0 if first == "french" else 2 if first in NUMBERS else 1)
 titles = [SKILLS[name].title for name in rise.index]
 show(pd.DataFrame({"skill": titles, "forgotten (nats a token)": rise.to_numpy()}).head(6))
 show(f"At the other end: {titles[-1]}, {rise.iloc[-1]:+.3f}.")

@@ -34,13 +34,13 @@ from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from engine.data import encode_all, hold_out, load
-from engine.evaluate import generate_answers
 from engine.measure import energy_rank, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, without_bars
 from engine.recording.callback import CaptureCallback
 from engine.run.run import Run
 from engine.training.prepare import make_evaluator
 from lessons.teaching.stage import (
+    ask,
     current,
     data,
     exercise,
@@ -74,13 +74,8 @@ QUESTIONS = questions(
 )
 
 
-def ask(network):
-    prompts = [[{"role": "user", "content": question}] for question in QUESTIONS]
-    return pd.Series(generate_answers(network, tokenizer, prompts, max_new_tokens=24), index=QUESTIONS)
-
-
-before = ask(network)
-show(f"{network.num_parameters():,} weights", before.rename("it says").to_frame().rename_axis("asked").reset_index())
+before = ask(network, tokenizer, QUESTIONS)
+show(f"{network.num_parameters():,} weights", before)
 
 # %% [markdown]
 # And this is the first of its matrices, one pixel a weight. Full fine-tuning may move every one of them.
@@ -339,14 +334,13 @@ else:
 # %%
 if not old.empty:
     lost = 100 * float(old.mean(axis=1).iloc[0] - old.mean(axis=1).iloc[-1])
-    fate_of_skills.reveal(
-        "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
-    )
+    fate_of_skills.reveal(0 if lost <= 0 else 1 if lost < 10 else 2)
     show(f"Old skills, mean: {old.mean(axis=1).iloc[0]:.0%} before, {old.mean(axis=1).iloc[-1]:.0%} after.")
 if not run.skills.empty:
     show(plots.plot_skills(run), name="skills")
     show(plots.plot_answers(run), name="answers")
-show(pd.DataFrame({"asked": QUESTIONS, "before": before.values, "after": ask(network).values}))
+after = ask(network, tokenizer, QUESTIONS)
+show(pd.DataFrame({"asked": QUESTIONS, "before": before["it says"], "after": after["it says"]}))
 
 # %% [markdown]
 # ## What many seeds say

@@ -38,13 +38,13 @@ import pandas as pd
 import torch
 
 from engine.data import Conversations, hold_out, load
-from engine.evaluate import generate_answers
 from engine.measure import energy_rank, forgetting, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run.run import Run
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
 from lessons.teaching.stage import (
+    ask,
     current,
     data,
     exercise,
@@ -78,15 +78,10 @@ base = load_model(model())
 tokenizer = load_tokenizer(model())
 
 
-def ask(network, *asked):
-    prompts = [[{"role": "user", "content": question}] for question in asked]
-    return pd.DataFrame({"asked": asked, "it says": generate_answers(network, tokenizer, prompts, 32)})
-
-
 QUESTIONS = questions(
     ["Translate to French: dog", "What is 23 + 45?", "Translate to Spanish: dog", "Translate to Spanish: house"]
 )
-show(f"{base.num_parameters():,} weights", ask(base, *QUESTIONS))
+show(f"{base.num_parameters():,} weights", ask(base, tokenizer, QUESTIONS))
 
 # %% [markdown]
 # It answers something, in the manner it knows. Here is the first of its matrices, one pixel a weight. LoRA will not
@@ -283,11 +278,11 @@ said, logits = {}, {}
 for adapter in ("default", "pirate", "default again"):
     tuned.set_adapter(adapter.split()[0])
     tuned.eval()
-    said[TASK if adapter == "default" else adapter] = ask(tuned, *QUESTIONS)["it says"]
+    said[TASK if adapter == "default" else adapter] = ask(tuned, tokenizer, QUESTIONS)["it says"]
     with torch.inference_mode():
         logits[adapter] = tuned(**tokens).logits
 with tuned.disable_adapter():
-    said["switched off"] = ask(tuned, *QUESTIONS)["it says"]
+    said["switched off"] = ask(tuned, tokenizer, QUESTIONS)["it says"]
 show(pd.DataFrame({"asked": QUESTIONS, **{name: words for name, words in said.items() if name != "default again"}}))
 
 # %%
@@ -314,9 +309,7 @@ else:
 if not old.empty:
     mean = old.mean(axis=1)
     lost = 100 * (mean.iloc[0] - mean.iloc[-1])
-    fate_of_skills.reveal(
-        "better or the same" if lost <= 0 else "lost less than 10 points" if lost < 10 else "lost 10 points or more"
-    )
+    fate_of_skills.reveal(0 if lost <= 0 else 1 if lost < 10 else 2)
     show(f"Old skills, mean: {mean.iloc[0]:.0%} before, {mean.iloc[-1]:.0%} after")
 if len(learned):
     show(f"{TASK}, held out: {learned.iloc[0]:.0%} before, {learned.iloc[-1]:.0%} after")

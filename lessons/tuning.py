@@ -106,13 +106,7 @@ ends = pd.DataFrame(
 ).round(2)
 new = ends["new task (%)"].to_numpy()
 apart = new[-1] - new[usual]
-too_high_a_rate.reveal(
-    too_high_a_rate.choices[1]
-    if abs(apart) < 5
-    else too_high_a_rate.choices[0]
-    if apart > 0
-    else too_high_a_rate.choices[2]
-)
+too_high_a_rate.reveal(1 if abs(apart) < 5 else 0 if apart > 0 else 2)
 show(ends)
 show(plots.plot_sweep(rates, labels=ends.index), name="rates")
 
@@ -159,13 +153,7 @@ after_many_epochs = predict(
 dozens = train("epochs", small, LoRA(), epochs=epochs, evaluate_at=2 if QUICK else 8)
 held = dozens.skill_losses[dozens.task]
 lowest, risen = held.idxmin(), held.iloc[-1] / held.min() - 1
-after_many_epochs.reveal(
-    after_many_epochs.choices[0]
-    if risen <= 0
-    else after_many_epochs.choices[1]
-    if risen <= 0.1
-    else after_many_epochs.choices[2]
-)
+after_many_epochs.reveal(0 if risen <= 0 else 1 if risen <= 0.1 else 2)
 show(plots.plot_loss(dozens), name="epochs")
 per_epoch = math.ceil(COUNT / 16)
 score = dozens.skills[dozens.task]
@@ -207,13 +195,7 @@ def distance(run):
 
 
 apart = distance(taken["4 x 8, accumulated"])
-how_far_apart.reveal(
-    how_far_apart.choices[0]
-    if apart < 0.001
-    else how_far_apart.choices[1]
-    if apart <= 0.05
-    else how_far_apart.choices[2]
-)
+how_far_apart.reveal(0 if apart < 0.001 else 1 if apart <= 0.05 else 2)
 length = max(len(row.ids) for row in encode_all(load_tokenizer(model()), task.train))
 memory = [training_memory(model(), "full", batch=size, length=length, dtype="float32") for size, _ in forms.values()]
 show(
@@ -280,13 +262,7 @@ warm = {
 }  # fmt: skip
 last = {key: run.skill_losses[run.task].iloc[-1] for key, run in warm.items()}
 wins = sum(last[0.3, seed] < last[0.0, seed] for seed in SEEDS)
-with_or_without.reveal(
-    with_or_without.choices[0]
-    if wins == len(SEEDS)
-    else with_or_without.choices[1]
-    if wins == 0
-    else with_or_without.choices[2]
-)
+with_or_without.reveal(0 if wins == len(SEEDS) else 1 if wins == 0 else 2)
 names = [f"{'no warm-up' if not share else f'warm-up {share:.0%}'}, seed {seed}" for share, seed in warm]
 show(
     pd.DataFrame(

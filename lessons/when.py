@@ -139,13 +139,7 @@ tuned = [train(f"brackets-{n}", brackets, n, steps=6 if QUICK else 30) for n in 
 scores = [float(run.skills[run.task].iloc[-1]) for run in tuned]
 over_shown = crossing(COUNTS, scores, [few.max()] * len(COUNTS))
 over_told = crossing(COUNTS, scores, [told] * len(COUNTS))
-examples_needed.reveal(
-    examples_needed.choices[2]
-    if over_shown is None
-    else examples_needed.choices[0]
-    if over_shown <= 8
-    else examples_needed.choices[1]
-)
+examples_needed.reveal(2 if over_shown is None else 0 if over_shown <= 8 else 1)
 
 
 def crosses(count, what):
@@ -232,10 +226,7 @@ what_changes = predict(
 # %%
 again = learning_path(train("plurals", plurals, graded=3 if QUICK else 6, steps=8 if QUICK else 60))
 gain, price = (100 * (again[side].iloc[-1] - again[side].iloc[0]) for side in ("learned", "kept"))
-what_changes.reveal(
-    what_changes.choices[0] if gain > 2 else what_changes.choices[3] if gain < -2
-    else what_changes.choices[1] if price >= -2 else what_changes.choices[2]
-)  # fmt: skip
+what_changes.reveal(0 if gain > 2 else 3 if gain < -2 else 1 if price >= -2 else 2)
 show(f"Plurals: {again.learned.iloc[0]:.0%} before, {again.learned.iloc[-1]:.0%} after ({gain:+.0f} points).")
 show(f"All other skills, mean: {again.kept.iloc[0]:.0%} before, {again.kept.iloc[-1]:.0%} after ({price:+.0f} points).")
 
@@ -264,9 +255,7 @@ leaked = train("canaries", leaky, epochs=EPOCHS, save=True)
 before = measure_exposure(base, tokenizer, canaries, space)
 after = measure_exposure(load_tuned(leaked), tokenizer, canaries, space)
 once = after[after.repeats == 1].extracted
-says_a_secret.reveal(
-    says_a_secret.choices[2] if once.all() else says_a_secret.choices[1] if once.any() else says_a_secret.choices[0]
-)
+says_a_secret.reveal(2 if once.all() else 1 if once.any() else 0)
 by_repeats = pd.DataFrame(
     {
         "exposure before (bits)": before.groupby("repeats").exposure.mean(),

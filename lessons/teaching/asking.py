@@ -25,7 +25,10 @@ class Prediction:
     guess: str | None = None
     measured: str | None = None
 
-    def reveal(self, measured: str) -> None:
+    def reveal(self, measured: str | int) -> None:
+        """Say what was measured: one of the choices, or its number among them, from 0."""
+        if isinstance(measured, int):
+            measured = self.choices[measured]
         if measured not in self.choices:
             raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
         self.measured = measured

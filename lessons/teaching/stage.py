@@ -20,6 +20,7 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
     model()                   what to fine-tune: "embedded", or the teacher's folder or Hub id
     data("spanish")           the lesson's own task, or the teacher's file
     questions(mine, count)    the lesson's own questions; with own data, some that its file holds
+    ask(network, tokenizer, questions)      a table of what it says
     rate("lora")              a learning rate that suits the model; a lesson that compares rates takes multiples of it
     matrices(network)         the names of the linear layers, in the model's own order: `matrices(base)[0]`
     old_skills(run)           step x old skill, share right; no columns where none was graded, as for models not ours
@@ -36,10 +37,10 @@ from lessons.teaching.coding import CodeExercise, exercise_code
 from lessons.teaching.explore import explore
 from lessons.teaching.session import Session, configure, current, in_notebook
 from lessons.teaching.showing import ledger, show
-from lessons.teaching.subject import data, is_own, matrices, model, new_skill, old_skills, questions, rate
+from lessons.teaching.subject import ask, data, is_own, matrices, model, new_skill, old_skills, questions, rate
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Session", "configure", "current", "data", "exercise",
+    "CodeExercise", "Exercise", "Prediction", "Session", "ask", "configure", "current", "data", "exercise",
     "exercise_code", "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill",
     "old_skills", "predict", "questions", "rate", "show",
 ]  # fmt: skip

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from engine.data import hold_out, load
-from engine.evaluate import last_answer
+from engine.evaluate import generate_answers, last_answer
+from engine.messages import Message
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
@@ -46,6 +47,12 @@ def questions(own: Sequence[str], count: int = 4) -> list[str]:
     task = hold_out(load(current().data), seed=0)
     asked = (last_answer(conversation) for conversation in task.heldout or task.train)
     return list(dict.fromkeys(both[0][-1]["content"] for both in asked if both))[:count]
+
+
+def ask(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: Sequence[str]) -> pd.DataFrame:
+    """What a model says to these questions, in at most 32 tokens: a row each, "asked" and "it says"."""
+    prompts = [[Message(role="user", content=question)] for question in asked]
+    return pd.DataFrame({"asked": list(asked), "it says": generate_answers(network, tokenizer, prompts, 32)})
 
 
 def matrices(network: PreTrainedModel | PeftModel) -> list[str]:
