@@ -29,6 +29,8 @@ def test_a_prediction_is_compared_with_what_was_measured(watched):
     assert progress.load("test")["predictions"] == {"which?": {"given": "only B", "right": False, "tries": 1}}
     with pytest.raises(ValueError, match="none of the choices"):
         guess.reveal("neither")
+    guess.reveal(1)
+    assert said.getvalue().rstrip().endswith("Measured: only B - as you predicted.")
 
 
 def test_an_exercise_takes_right_answers_and_hints_after_wrong_ones(watched):
