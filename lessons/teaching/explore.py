@@ -1,6 +1,7 @@
 """How does a reader look at any step and any matrix? Sliders in Jupyter, one picture where there are none."""
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from io import BytesIO
 from typing import Any
 
@@ -22,8 +23,11 @@ def explore(
 
     modules: to choose from, the first shown first; default all that the run captured, () for plots of no single
     matrix. steps: to choose from, the last shown first; default all captured. options: for the plot. name: of the
-    picture's file. In a terminal, or without ipywidgets, it is the picture of the first matrix at the last step.
+    picture's file. In a terminal, or without ipywidgets, it is the picture of the first matrix at the last step. Where
+    the plot's colours have a `limit`, it is one for all steps, so that growing is seen as growing.
     """
+    if "limit" in signature(plot).parameters:
+        options.setdefault("limit", "steps")
     modules = list(run.modules if modules is None else modules)
     steps = list(run.steps if steps is None else steps)
 

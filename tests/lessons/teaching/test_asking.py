@@ -1,5 +1,6 @@
 """Questions tell right answers from wrong ones, in numbers, choices and code, and a student's answers are kept."""
 
+import inspect
 import json
 import sys
 
@@ -233,6 +234,21 @@ def test_the_code_that_is_shown_leaves_answers_out():
 def test_exploring_is_one_picture_in_a_terminal(watched, lora_run, tmp_path):
     stage.explore(plots.plot_delta, lora_run, name="delta", modules=lora_run.modules[3:])
     assert [path.name for path in tmp_path.glob("test-1/pictures/*")] == ["01-delta.png"]
+
+
+def test_exploring_keeps_one_colour_scale_over_all_steps(watched, lora_run):
+    """Else the first step is as vivid as the last, and nothing is seen to grow."""
+    drawn = []
+
+    def keep(run, **options):
+        drawn.append(plots.plot_delta(run, **options))
+        return drawn[-1]
+
+    keep.__signature__ = inspect.signature(plots.plot_delta)
+    for step in lora_run.steps[1:]:
+        stage.explore(keep, lora_run, name="delta", steps=[step])
+    limits = {ax.images[0].get_clim() for ax in drawn}
+    assert len(drawn) > 1 and len(limits) == 1
 
 
 def test_sliders_redraw_the_step_and_matrix_that_are_chosen(monkeypatch):
