@@ -175,7 +175,7 @@ table = pd.DataFrame(
 show(table)
 kept = {name: m.kept for name, m in met.items() if m}
 who_keeps_most.reveal(max(kept, key=kept.__getitem__))
-show(plots.plot_plane(list(runs.values()), labels=list(runs), level=LEVEL), name="plane")
+show(plots.plot_plane(runs, level=LEVEL), name="plane")
 
 # %% [markdown]
 # Right and up is good: much learned, little forgotten. Rings mark the comparison. Now read each remedy off this run's

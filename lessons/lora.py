@@ -62,7 +62,7 @@ from lessons.teaching.stage import (
     show,
 )  # fmt: skip
 from visualize import plots
-from visualize.plots.rates import final_losses
+from visualize.plots.of_runs.rates import final_losses
 
 QUICK = current().quick
 HERE = current().folder

@@ -108,7 +108,7 @@ new = ends["new task (%)"].to_numpy()
 apart = new[-1] - new[usual]
 too_high_a_rate.reveal(1 if abs(apart) < 5 else 0 if apart > 0 else 2)
 show(ends)
-show(plots.plot_sweep(rates, labels=ends.index), name="rates")
+show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
 
 # %% [markdown]
 # Which is too low, which is right, which is too high? Say it by what was measured: too low has not learned the task in
@@ -274,7 +274,7 @@ show(
         index=pd.Index(names, name=f"full, rate {HIGH:.2g}"),
     )
 )
-show(plots.plot_sweep(list(warm.values()), labels=names, value="loss"), name="warmup")
+show(plots.plot_sweep(dict(zip(names, warm.values(), strict=True)), value="loss"), name="warmup")
 
 # %% [markdown]
 # ## Weight decay and dropout

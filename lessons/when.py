@@ -152,7 +152,7 @@ def crosses(count, what):
 
 show(crosses(over_shown, f"the best of showing, {few.max():.0%},"))
 show(crosses(over_told, f"telling, {told:.0%},"))
-show(plots.plot_crossing(tuned, shown=few, told=told), name="brackets")
+show(plots.plot_crossing(tuned, shown=few, asked=len(brackets.heldout), told=told), name="brackets")
 
 # %% [markdown]
 # ## A format that the model does not know
@@ -200,7 +200,8 @@ formats = pd.DataFrame(
 valid_json.reveal(in_words(found["trained on 16"]["json"].value))
 show(formats)
 few_json = pd.Series({k: share_right(shown(task, k)) for k in SHOTS})
-show(plots.plot_crossing(by_count, shown=few_json, told=found["told"]["exact"].value), name="json")
+picture = plots.plot_crossing(by_count, shown=few_json, asked=len(right), told=found["told"]["exact"].value)
+show(picture, name="json")
 
 # %% [markdown]
 # A large model from the Hub may well have seen JSON, and follow that order. The question stays the same: measure first

@@ -23,7 +23,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     square = watched_module(run)
     drawn = {
-        "factors": plots.plot_factors(run, module=square)[0].figure,
+        "factors": plots.plot_factors(run, module=square),
         "skills": plots.plot_skills(run).figure,
         "answers": plots.plot_answers(run).figure,
     }

@@ -1,9 +1,10 @@
 """What is a matrix called? Its layer, its kind within the layer, and its name in a title, for plots and films alike."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LAYER = re.compile(r"\.(\d+)\.(.+)$")
+_FORWARD = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def layer_of(module: str) -> int | None:
@@ -27,3 +28,8 @@ def kinds_of(modules: Sequence[str]) -> dict[str, str]:
     last = {kind: kind.split(".")[-1] for kind in kinds}
     alone = [kind for kind in kinds if list(last.values()).count(last[kind]) == 1]
     return {name: last[kind] if kind in alone else kind for name, kind in inner.items()}
+
+
+def in_forward_order(kinds: Iterable[str]) -> list[str]:
+    """Kinds of matrices as a layer uses them, whatever order a file has; those of other architectures stay as given."""
+    return sorted(kinds, key=lambda kind: _FORWARD.index(kind) if kind in _FORWARD else len(_FORWARD))

@@ -33,8 +33,9 @@ from engine.evaluate.compare import questions_of
 from engine.evaluate.metrics import wilson
 from engine.evaluate.sides import answers_of
 from engine.messages import Message
+from engine.run.apart import told_apart
 from engine.run.format import read_lines, write_text
-from engine.run.run import Run, as_run, names_apart
+from engine.run.run import Run, as_run
 
 TIE, BASE = "tie", "base"
 
@@ -210,7 +211,7 @@ def judge(
     run_a, run_b = as_run(a), None if b == BASE else as_run(b)
     if run_b is not None and run_a.id == run_b.id:
         raise InputError(f"{run_a.path} and {run_b.path} are the same run; give two, or compare one with {BASE!r}")
-    names = (run_a.name, BASE) if run_b is None else tuple(names_apart([run_a, run_b]))
+    names = (run_a.name, BASE) if run_b is None else tuple(told_apart([run_a, run_b]))
     task, questions, _ = questions_of(run_a, data)
     path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 

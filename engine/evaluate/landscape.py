@@ -19,7 +19,8 @@ from engine.evaluate import encode_last_answer, score_answers
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.weights import ChangedModel
 from engine.messages import Message
-from engine.run.run import Run, names_apart
+from engine.run.apart import told_apart
+from engine.run.run import Run
 
 MARGIN = 0.15  # how far the grid goes beyond the paths, as a share of their extent
 
@@ -131,7 +132,7 @@ def measure_landscape(
     if not others:
         raise InputError("a plane goes through the start and the ends of two runs; give a second run")
     directions = plane(change(first), change(others[0]))
-    names = names_apart(runs)
+    names = told_apart(runs)
     paths = {name: project(run, directions) for name, run in zip(names, runs, strict=True)}
     x, y = grid(list(paths.values()), points, margin)
     asked = Asked(first, groups)

@@ -11,7 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import IGNORE, collate, encode
 from engine.data.bytes import STAND_INS
+from engine.errors import InputError
 from engine.evaluate import evaluating
+from engine.evaluate.compare import questions_of
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.weights import models_at
 from engine.messages import Message
@@ -83,3 +85,15 @@ def token_losses(
     asked = _Asked(tokenizer_of(run), conversations, max_length)
     models = models_at(run, run.steps if steps is None else steps)
     return pd.concat([asked.losses(model, step) for step, model in models], ignore_index=True)
+
+
+def heldout_losses(run: Run, count: int = 1) -> pd.DataFrame:
+    """`token_losses` of the first questions that a run held out, at its first, middle and last captured step.
+
+    Raises InputError where the run's data or weights are not at hand, or nothing was captured.
+    """
+    if not run.steps:
+        raise InputError(f"run {run.name} has no captured step, so no model to ask")
+    _, questions, _ = questions_of(run, None, count)
+    middle = run.steps[len(run.steps) // 2]
+    return token_losses(run, questions, sorted({run.steps[0], middle, run.steps[-1]}))

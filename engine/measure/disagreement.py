@@ -5,28 +5,32 @@ So a model can become surer of what it knew already, and lose what it barely kne
 score. Here every pair of evaluations is looked at, of one run or of several, and what is found is counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run.run import Run, names_apart
+from engine.run.apart import told_apart
+from engine.run.run import Run
 
 
-def evaluations(runs: Run | Sequence[Run], skills: Sequence[str] | None = None) -> pd.DataFrame:
+def evaluations(runs: Run | Sequence[Run] | Mapping[str, Run], skills: Sequence[str] | None = None) -> pd.DataFrame:
     """Every evaluation of every skill that has right answers, a row each: skill, run, step, loss (nats a token), exact.
 
-    skills: default all that were graded, the task among them. Raises InputError for a run without evaluations, or for
-    a skill that none of them graded.
+    runs: one, several, or several by the label that stands under `run`; by default their names, told apart. skills:
+    default all that were graded, the task among them. Raises InputError for a run without evaluations, or for a skill
+    that none of them graded.
     """
+    if not isinstance(runs, Mapping):
+        several = [runs] if isinstance(runs, Run) else runs
+        runs = dict(zip(told_apart(several), several, strict=True))
     rows = []
-    several = [runs] if isinstance(runs, Run) else list(runs)
-    for name, run in zip(names_apart(several), several, strict=True):
+    for label, run in runs.items():
         if run.skills.empty:
             raise InputError(f"run {run.name} was not graded; fine-tune with held-out data to know its answers")
         for step, scores in run.skills.iterrows():
             losses = run.skill_losses.loc[step]
-            rows += [(skill, name, step, losses[skill], exact) for skill, exact in scores.dropna().items()]
+            rows += [(skill, label, step, losses[skill], exact) for skill, exact in scores.dropna().items()]
     frame = pd.DataFrame(rows, columns=["skill", "run", "step", "loss", "exact"])
     unknown = [skill for skill in skills or () if skill not in set(frame.skill)]
     if unknown:

@@ -5,6 +5,7 @@ alike, so two and three of them are traced and the rest follow exactly, in a fra
 """
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
@@ -67,12 +68,21 @@ def memory_of(size: str, method: Method, batch: int = 1, length: int = 512, chec
 
 def memory_table(sizes: tuple[str, ...] = tuple(SHAPES), **options: Any) -> pd.DataFrame:
     """A row a size and method: weights, gradients, optimizer, activations and total in GiB. options: of `memory_of`."""
-    rows = {}
-    for size in sizes:
-        for method in get_args(Method):
-            memory = memory_of(size, method, **options)
-            parts = {name: getattr(memory, name) / GIB for name in ("weights", "gradients", "optimizer", "activations")}
-            rows[size, method] = {**parts, "total": memory.total / GIB}
+    return _table({(size, method): memory_of(size, method, **options) for size in sizes for method in get_args(Method)})
+
+
+def memory_of_model(model: str | Path, **options: Any) -> pd.DataFrame:
+    """The same table of one model of your own, a row a method. options: of `engine.planning.memory.training_memory`.
+
+    model: "embedded", a folder, or a Hub id already downloaded. Raises InputError if it is not there.
+    """
+    name = Path(model).name
+    return _table({(name, method): training_memory(model, method, **options) for method in get_args(Method)})
+
+
+def _table(found: dict[tuple[str, str], Memory]) -> pd.DataFrame:
+    parts = ("weights", "gradients", "optimizer", "activations", "total")
+    rows = {which: {name: getattr(memory, name) / GIB for name in parts} for which, memory in found.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.names = ["size", "method"]
     return frame

@@ -4,7 +4,6 @@ Everything that Glasstune draws or says is read from here. Reading needs neither
 """
 
 import html
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,7 +86,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its folder's name, to show; two runs may share it: `id` tells them apart, `names_apart` names them."""
+        """Its folder's name, to show; two runs may share it: `id` tells them apart, `engine.run.apart` names them."""
         return self.path.name
 
     @property
@@ -341,15 +340,3 @@ class Run:
 def as_run(run: Run | str | Path) -> Run:
     """The Run itself, or the one that lies at a path (see `Run.open`): for whatever takes either."""
     return run if isinstance(run, Run) else Run.open(run)
-
-
-def names_apart(runs: Sequence[Run]) -> list[str]:
-    """What to call runs that stand side by side: their folders' names, and with as much of the path before it as it
-    takes to tell apart those that share one ("a/out", "b/out")."""
-    parts = [run.path.resolve().parts for run in runs]
-    names = []
-    for own in parts:
-        others = [other for other in parts if other != own]
-        length = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own))
-        names.append("/".join(own[-length:]))
-    return names

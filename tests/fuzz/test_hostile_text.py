@@ -24,7 +24,7 @@ from glasstune import InputError, Run
 from lessons.teaching.showing import show, table
 from lessons.teaching.stage import Session, configure, current
 from visualize import plots
-from visualize.plots.answers import shorten
+from visualize.plots.of_run.answers import shorten
 from visualize.theme import theme
 
 WORST = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visualize.naming import kinds_of, layer_of, short
+from visualize.naming import in_forward_order, kinds_of, layer_of, short
 from visualize.theme import limit_of, rgb_of
 
 
@@ -25,6 +25,11 @@ def test_layers_are_read_from_names(name, layer, said):
 def test_kinds_are_as_short_as_can_be_told_apart():
     names = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj", "transformer.h.1.mlp.c_proj", "lm_head"]
     assert list(kinds_of(names).values()) == ["c_attn", "attn.c_proj", "mlp.c_proj", "lm_head"]
+
+
+def test_kinds_stand_as_a_layer_uses_them_whatever_order_the_file_has():
+    assert in_forward_order(["down_proj", "k_proj", "q_proj"]) == ["q_proj", "k_proj", "down_proj"]
+    assert in_forward_order(["mlp.c_proj", "c_attn"]) == ["mlp.c_proj", "c_attn"], "those that are not known stay"
 
 
 def test_a_colour_is_its_three_bytes():

@@ -1,25 +1,24 @@
 """Plots draw what the Run holds: their artists' data, compared with the Run; every plot, in both themes."""
 
-import importlib
-import subprocess
-import sys
-from pathlib import Path
+import inspect
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from engine.measure import forgetting, singular_values
+from engine.measure import forgetting, norm, singular_values
 from engine.measure.matched import matched
+from engine.measure.quantize import quantize
+from engine.measure.shares import wilson
 from engine.run.base import base_weight
+from engine.run.delta import Factors
 from glasstune import InputError, Run
 from tests.engine.small import save_base
+from tests.visualize.pictures import NAMES, TABLES, draw, figure_of, plot_of
 from visualize import plots
-from visualize.theme import PALETTES, theme
-
-FOLDER = Path(plots.__file__).parent
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "axes"))
+from visualize.plots.points import Point, whiskers
+from visualize.theme import PALETTES, limit_of, theme
 
 
 @pytest.fixture(autouse=True)
@@ -28,47 +27,12 @@ def close_figures():
     plt.close("all")
 
 
-def canaries(seed):
-    """What `measure_exposure` gives, without a model: four secrets, two of them never planted."""
-    ranks = np.random.default_rng(seed).integers(1, 17, 4)
-    exposure = np.log2(16) - np.log2(ranks)
-    return pd.DataFrame({"repeats": [0, 0, 1, 8], "of": 16, "exposure": exposure, "extracted": ranks < 4})
-
-
-NOT_A_RUN = {"exposure": {"base": canaries(0), "tuned": canaries(1)}}
-
-
-def plot_of(name):
-    return getattr(importlib.import_module(f"visualize.plots.{name}"), f"plot_{name}")
-
-
-def draw(name, run, **options):
-    return plot_of(name)(NOT_A_RUN.get(name, run), **options)
-
-
-def uses(name, argument):
-    return argument in plot_of(name).__annotations__ and f"{argument} is not used" not in said_of(name)
-
-
-def said_of(name):
-    return " ".join(plot_of(name).__doc__.replace("`", "").replace("module: not", "module is not").split())
-
-
-def first(axes):
-    return axes.flat[0] if isinstance(axes, np.ndarray) else axes
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_plot_is_exported(name):
-    assert f"plot_{name}" in plots.__all__
-
-
 @pytest.mark.parametrize("mode", PALETTES)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_plot_draws_in_each_theme_with_nothing_cut_off(name, mode, lora_run):
     before = plt.rcParams.copy()
     with theme(mode) as colours:
-        figure = first(draw(name, lora_run)).get_figure()
+        figure = figure_of(draw(name, lora_run))
         figure.canvas.draw()
     assert plt.rcParams == before, "a theme is a context, not a global change"
     assert figure.get_facecolor()[:3] == pytest.approx(plt.matplotlib.colors.to_rgb(colours.background))
@@ -79,7 +43,7 @@ def test_every_plot_draws_in_each_theme_with_nothing_cut_off(name, mode, lora_ru
 
 @pytest.mark.parametrize("name", NAMES)
 def test_text_can_be_read_from_the_back_row(name, lora_run):
-    figure = first(draw(name, lora_run)).get_figure()
+    figure = figure_of(draw(name, lora_run))
     figure.canvas.draw()
     sizes = {
         text.get_text(): text.get_fontsize()
@@ -101,10 +65,33 @@ def test_delta_is_the_runs(any_run):
 
 def test_factors_are_the_runs(lora_run):
     module = lora_run.modules[3]
-    axes = plots.plot_factors(lora_run, module=module)
+    axes = plots.plot_factors(lora_run, module=module).axes
     factors = lora_run.factors(module)
-    for ax, values in zip(axes, (factors.B, factors.A, lora_run.delta(module)), strict=True):
+    for ax, values in zip(axes[:3], (factors.B, factors.A, lora_run.delta(module)), strict=True):
         np.testing.assert_array_equal(ax.images[0].get_array(), values)
+
+
+def test_one_scale_for_all_steps_if_asked(lora_run):
+    module = lora_run.modules[3]
+    limits = [limit_of(lora_run.delta(module, step)) for step in lora_run.steps]
+    for step in (lora_run.steps[1], lora_run.steps[-1]):
+        assert plots.plot_delta(lora_run, module=module, step=step, limit="steps").images[0].norm.vmax == max(limits)
+        assert plots.plot_delta(lora_run, module=module, step=step, limit=0.5).images[0].norm.vmax == 0.5
+        far = [norm(lora_run, name, at) for name in lora_run.modules for at in lora_run.steps]
+        ax = plots.plot_layers(lora_run, step=step, relative=False, limit="steps")
+        assert ax.images[0].norm.vmax == pytest.approx(max(far))
+
+
+def test_thin_factors_are_drawn_thick_enough_to_see_and_it_is_said(lora_run, monkeypatch):
+    figure = plots.plot_factors(lora_run, module=lora_run.modules[0])
+    assert "thicker" not in figure.axes[0].get_title(loc="left"), "true proportions, where they can be seen"
+    rng = np.random.default_rng(0)
+    wide = Factors(rng.normal(size=(4096, 8)).astype(np.float32), rng.normal(size=(8, 2048)).astype(np.float32), 2.0)
+    monkeypatch.setattr(Run, "factors", lambda *_: wide)
+    b, a, _ = plots.plot_factors(lora_run, module=lora_run.modules[0]).axes[:3]
+    width, height = b.get_figure().get_size_inches()
+    assert b.get_position().width * width >= 0.15 and a.get_position().height * height >= 0.15
+    assert "thicker" in b.get_title(loc="left") and "thicker" in a.get_title(loc="left")
 
 
 def test_weight_is_the_bases(lora_run):
@@ -115,10 +102,25 @@ def test_weight_is_the_bases(lora_run):
     np.testing.assert_array_equal(from_name, from_run)
 
 
-def test_the_weight_of_a_named_gpt2_is_out_by_in(tmp_path):
+def test_the_matrices_of_a_named_gpt2_are_out_by_in_in_every_picture(tmp_path):
     folder, name = save_base(tmp_path / "base", "gpt2"), "transformer.h.0.attn.c_attn"
-    drawn = plots.plot_weight(str(folder), module=name).images[0].get_array()
-    np.testing.assert_array_equal(drawn, base_weight(str(folder), f"{name}.weight").T)
+    weight = base_weight(str(folder), f"{name}.weight").T
+    assert weight.shape[0] == 3 * weight.shape[1], "attention's queries, keys and values: out is three times in"
+    drawn = plots.plot_weight(folder, module=name).images[0].get_array()
+    np.testing.assert_array_equal(drawn, weight)
+    lost = plots.plot_quantization_error(folder, module=name)
+    np.testing.assert_array_equal(lost.images[0].get_array(), quantize(weight).values() - weight)
+    assert lost.get_ylabel() == f"out ({weight.shape[0]})"
+    dots = plots.plot_block(folder, module=name).lines[-2].get_ydata()
+    np.testing.assert_array_equal(dots, weight.ravel()[:64])
+
+
+def test_a_model_is_told_from_a_run_and_needs_a_module(lora_run):
+    module = lora_run.modules[0]
+    drawn = plots.plot_weight(lora_run.path, module=module).images[0].get_array()
+    np.testing.assert_array_equal(drawn, lora_run.weight(module))
+    with pytest.raises(InputError, match="say which one with module="):
+        plots.plot_weight("embedded")
 
 
 def test_loss_is_the_runs(lora_run):
@@ -175,7 +177,7 @@ def test_answers_are_the_runs(lora_run):
     assert ticks == int(drawn.correct.sum())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "module")])
+@pytest.mark.parametrize("name", [name for name in NAMES if "module" in inspect.signature(plot_of(name)).parameters])
 def test_an_unknown_module_is_named(name, lora_run):
     with pytest.raises(InputError, match="no module 'q_proj'"):
         draw(name, lora_run, module="q_proj")
@@ -192,14 +194,14 @@ def test_what_was_not_measured_is_not_drawn(full_run, lora_run, monkeypatch):
             draw(name, lora_run)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "ax")])
+@pytest.mark.parametrize("name", [name for name in NAMES if "ax" in inspect.signature(plot_of(name)).parameters])
 def test_a_plot_draws_where_it_is_told(name, lora_run):
     _, ax = plt.subplots()
     assert draw(name, lora_run, ax=ax) is ax
 
 
 def test_the_plane_is_the_runs(lora_run, full_run):
-    ax = plots.plot_plane([lora_run, full_run], labels=["one", "other"], level=0.0)
+    ax = plots.plot_plane({"one": lora_run, "other": full_run}, level=0.0)
     for line, run in zip(ax.lines[1::3], (lora_run, full_run), strict=True):
         old = run.skills.drop(columns="spanish").mean(axis=1)
         np.testing.assert_allclose(line.get_xdata(), 100 * run.skills["spanish"])
@@ -212,12 +214,12 @@ def test_the_plane_is_the_runs(lora_run, full_run):
 
 
 def test_a_sweep_is_the_runs(lora_run, full_run):
-    axes = plots.plot_sweep([lora_run, full_run], labels=["2e-3", "5e-4"])
+    axes = plots.plot_sweep({"2e-3": lora_run, "5e-4": full_run}).axes
     assert [ax.get_title(loc="left") for ax in axes] == ["2e-3", "5e-4"]
     for ax, run in zip(axes, (lora_run, full_run), strict=True):
         np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * run.skills["spanish"])
         np.testing.assert_allclose(ax.lines[1].get_ydata(), 100 * run.skills.drop(columns="spanish").mean(axis=1))
-    held = plots.plot_sweep(lora_run, value="loss")[0].lines[1]
+    held = plots.plot_sweep(lora_run, value="loss").axes[0].lines[1]
     np.testing.assert_array_equal(held.get_ydata(), lora_run.skill_losses["spanish"])
 
 
@@ -232,16 +234,41 @@ def test_crossing_is_the_runs_and_the_prompts(lora_run):
     assert set(told.get_ydata()) == {75}
 
 
+def whisker(container):
+    (segment,) = container[2][0].get_segments()
+    return sorted(segment[:, 1])
+
+
+@pytest.mark.parametrize("plot", [plots.plot_crossing, plots.plot_learning_curve])
+def test_the_interval_is_that_of_the_questions_that_were_graded(plot, lora_run, monkeypatch):
+    score = lora_run.skills["spanish"].iloc[-1]
+    for graded in (lora_run.graded["spanish"].iloc[-1], 5):
+        table = lora_run.graded.assign(spanish=graded)
+        monkeypatch.setattr(Run, "graded", property(lambda _, table=table: table))
+        np.testing.assert_allclose(
+            whisker(plot(lora_run).containers[0]), 100 * np.array(wilson(score * graded, int(graded))), atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("plot", [plots.plot_crossing, plots.plot_learning_curve])
+def test_a_run_that_does_not_say_how_many_were_graded_has_no_interval_and_it_is_said(plot, lora_run, monkeypatch):
+    monkeypatch.setattr(Run, "graded", property(lambda _: pd.DataFrame()))
+    ax = plot(lora_run)
+    assert not any(len(segment) > 1 for segment in ax.containers[0][2][0].get_segments())
+    assert "not recorded" in " ".join(text.get_text() for text in ax.get_figure().findobj(plt.Text))
+
+
+def test_few_shots_interval_is_of_what_was_asked():
+    low, high = wilson(15, 30)
+    point = Point(1, 0.5, low, high)
+    np.testing.assert_allclose(whiskers([point]), [[50 - 100 * low], [100 * high - 50]])
+
+
 def test_exposure_is_what_was_measured():
-    tables = NOT_A_RUN["exposure"]
+    tables = TABLES["exposure"]
     ax = plots.plot_exposure(tables)
     for name, table in tables.items():
         mean = next(line for line in ax.lines if line.get_label() == f"{name}, mean")
         np.testing.assert_allclose(mean.get_ydata(), table.groupby("repeats").exposure.mean())
     filled = [line for line in ax.lines if line.get_label() == "tuned: it says the secret"]
     assert sum(len(line.get_xdata()) for line in filled) == tables["tuned"].extracted.sum()
-
-
-def test_pictures_need_neither_training_nor_film():
-    code = "import visualize.plots, sys; assert not {'torch', 'transformers', 'manim'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)

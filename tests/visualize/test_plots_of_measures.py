@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 
 from engine.data import load
-from engine.evaluate.tokens import token_losses
+from engine.evaluate.tokens import heldout_losses, token_losses
 from engine.measure.disagreement import disagreements, evaluations
 from engine.measure.quantize import KINDS, levels, quantization_error, quantize
+from engine.planning.memory import training_memory
+from engine.planning.sizes import GIB, memory_of_model
 from engine.school.curriculum import SKILLS
 from glasstune import InputError
 from visualize import plots
-from visualize.plots.tokens import as_shown
+from visualize.plots.of_table.tokens import as_shown
 
 MODULE = "model.layers.1.mlp.up_proj"
 
@@ -84,6 +86,24 @@ def test_losses_of_tokens_are_the_tables(lora_run):
     bold = [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"]
     assert bold == [as_shown(text) for text in one.text[one.learned]]
     assert f"{one.learned.sum()} of {len(one)} tokens are learned" in ax.get_title(loc="left")
+
+
+def test_a_row_that_is_not_there_is_refused_and_a_runs_own_question_is_measured(lora_run):
+    table = heldout_losses(lora_run)
+    middle = lora_run.steps[len(lora_run.steps) // 2]
+    assert list(table.step.unique()) == [lora_run.steps[0], middle, lora_run.steps[-1]]
+    asked = load("spanish").heldout[:1]
+    pd.testing.assert_frame_equal(table, token_losses(lora_run, asked, [lora_run.steps[0], middle, lora_run.steps[-1]]))
+    with pytest.raises(InputError, match="row is 3"):
+        plots.plot_tokens(table, row=3)
+
+
+def test_the_memory_of_a_model_of_your_own_is_the_same_table():
+    table = memory_of_model("embedded", batch=4, length=32)
+    assert list(table.index) == [("embedded", method) for method in ("full", "lora", "qlora")]
+    assert table.total["embedded", "lora"] == training_memory("embedded", "lora", batch=4, length=32).total / GIB
+    heights = {bars.get_label(): bars[0].get_height() for bars in plots.plot_memory(table).containers}
+    assert heights["full"] == table.total["embedded", "full"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from engine.errors import InputError
+from engine.run.apart import told_apart
 from engine.run.info import VERSION, Adapter, Method, MixedIn, Module, RunInfo, read_info
-from engine.run.run import Run, as_run, names_apart
+from engine.run.run import Run, as_run
 
 WHOLE = {"kind": "delta", "shape": [3, 2], "parameter": "x.weight", "base_parameter": "x.weight", "transposed": True}
 THIN = {"kind": "lora", "shape": [3, 2], "r": 2, "scaling": 2.0, "base_parameter": "y.weight", "transposed": False}
@@ -118,9 +119,9 @@ def test_nothing_that_fits_says_what_was_looked_for(tmp_path):
 def test_two_runs_of_one_folder_name_are_two(tmp_path):
     one, two = (Run.load(written(tmp_path / side / "out", FIRST)) for side in "ab")
     assert one.name == two.name and one.id != two.id
-    assert names_apart([one, two]) == ["a/out", "b/out"]
+    assert told_apart([one, two]) == ["a/out", "b/out"]
     other = Run.load(written(tmp_path / "b" / "other", FIRST))
-    assert names_apart([two, other]) == ["out", "other"], "only as much of the path as it takes"
+    assert told_apart([two, other]) == ["out", "other"], "only as much of the path as it takes"
 
 
 def test_a_stored_id_stays_where_the_folder_moves(tmp_path):

@@ -54,7 +54,9 @@ def test_silu_of_any_number(kernels, tmp_path):
     _, made = ask("silu", tmp_path, {"gate": gate, "up": up}, kernels=kernels)
     wide = torch.from_numpy(gate).double()
     np.testing.assert_allclose(made["sigmoid"], wide.sigmoid(), rtol=1e-6, atol=1e-37)
-    np.testing.assert_allclose(made["active"], torch.nn.functional.silu(wide) * up, rtol=1e-6, atol=1e-34)
+    np.testing.assert_allclose(
+        made["active"], torch.nn.functional.silu(wide) * torch.from_numpy(up), rtol=1e-6, atol=1e-34
+    )
 
 
 @pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)

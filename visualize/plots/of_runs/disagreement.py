@@ -1,15 +1,13 @@
 """Do loss and answers tell the same story? One skill's path through training, loss against right answers."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from engine.measure.disagreement import disagreements, evaluations
-from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.given import Runs, as_runs
 from visualize.theme import palette
 
 _LEAST = 0.01  # nats: a smaller loss is drawn as this, for the axis is logarithmic
@@ -17,9 +15,8 @@ _LEAST = 0.01  # nats: a smaller loss is drawn as this, for the axis is logarith
 
 @themed
 def plot_disagreement(
-    run: Run | Sequence[Run],
+    runs: Runs,
     *,
-    module: str | None = None,
     step: int | None = None,
     ax: Axes | None = None,
     skill: str | None = None,
@@ -28,23 +25,22 @@ def plot_disagreement(
 
     Training that goes well goes to the right and upwards. Where a later point lies further right and lower, the loss
     improved and the answers got worse: the widest such pair of each run is joined in the colour of what is wrong.
-    run: one or several, a path each. skill: by default the one whose answers got most worse while its loss fell, or
-    else the first graded. step: up to it. module: not used. Raises InputError if a run was not graded, or none on
-    that skill.
+    runs: one or several, a path each. skill: by default the one whose answers got most worse while its loss fell, or
+    else the first graded. step: up to it. Raises InputError if a run was not graded, or none on that skill.
     """
-    runs = [run] if isinstance(run, Run) else list(run)
-    table = evaluations(runs, [skill] if skill else None)
+    named = as_runs(runs)
+    table = evaluations(named, [skill] if skill else None)
     table = table[table.step <= (step if step is not None else table.step.max())]
     table = table[table.skill == (skill or _most_parted(table))]
     ax = axes_or_new(ax, figsize=(11, 6.6))
     colours = palette()
     tones = (colours.muted, colours.A, colours.delta, colours.qlora)
     marked, notes = "loss better, answers worse", []
-    for nth, one in enumerate(runs):
-        path = table[table.run == one.name].reset_index(drop=True)
+    for nth, name in enumerate(named):
+        path = table[table.run == name].reset_index(drop=True)
         loss, right = path.loss.clip(lower=_LEAST), 100 * path.exact
         ax.plot(loss, right, "osD^"[nth % 4] + ("-", "--", ":", "-.")[nth % 4], color=tones[nth % 4], linewidth=1.8,
-                markersize=7, label=one.name if len(runs) > 1 else "evaluation")  # fmt: skip
+                markersize=7, label=name if len(named) > 1 else "evaluation")  # fmt: skip
         notes += [(loss[at], right[at], path.step[at]) for at in (0, len(path) - 1)]
         for row in _forward(path).head(1).itertuples():
             ends = [at for step in (row.high_step, row.low_step) for at in path.index[path.step == step]]
@@ -65,7 +61,7 @@ def plot_disagreement(
             ax.annotate(f"step {at}", (x, y), xytext=(9, 9), textcoords="offset points", fontsize=12)
     ax.set_xlabel("loss (nats a token; further right is better)")
     ax.set_ylabel("exactly right (%, higher is better)")
-    ax.set_title(f"{runs[0].what}: loss and answers on {table.skill.iloc[0]}")
+    ax.set_title(f"{next(iter(named.values())).what}: loss and answers on {table.skill.iloc[0]}")
     ax.grid()
     ax.legend(loc="best")
     return ax

@@ -1,42 +1,62 @@
 """Which matrices moved how far? A map of the model: one row a layer, one column a kind of matrix."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from engine.measure import norm, relative_norm
-from engine.run.run import Run
-from visualize.naming import kinds_of, layer_of, short
-from visualize.plots.axes import axes_or_new, figure_of, last_step, themed
+from engine.run.run import Run, as_run
+from visualize.naming import in_forward_order, kinds_of, layer_of, short
+from visualize.plots.axes import axes_or_new, figure_of, themed
+from visualize.plots.given import OneRun, last_step
 from visualize.theme import current_theme, ink_on, palette, score_map
 
-_MOST_NUMBERED = 12  # layers; with more the numbers in the cells would be too small to read
+_MOST_NUMBERED = 40  # layers; with more the numbers in the cells would be too small to read
+_ROOM = 0.27  # inches a layer, for a number that can be read from the back row
 
 
 @themed
 def plot_layers(
-    run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None, relative: bool = True
+    run: OneRun,
+    *,
+    module: str | None = None,
+    step: int | None = None,
+    ax: Axes | None = None,
+    relative: bool = True,
+    limit: float | Literal["steps"] | None = None,
 ) -> Axes:
     """How far every matrix has moved by a step: the Frobenius norm of its delta-W.
 
     relative: as a share of the norm of W, in per cent, else in the weights' own unit. module: to frame. Matrices
-    outside the layers (an embedding) are named below. A matrix that training left alone is an empty cell.
-    Raises InputError for a step or module that was not captured, or if the base is not at hand.
+    outside the layers (an embedding) are named below. A matrix that training left alone is an empty cell. limit: what
+    takes the strongest colour; "steps", one for all captured steps, so that their pictures can be compared; default the
+    largest of this step. Raises InputError for a step or module that was not captured, or if the base is not at hand.
     """
+    run = as_run(run)
     if module is not None:
         run.shape(module)
-    far = {name: 100 * relative_norm(run, name, step) if relative else norm(run, name, step) for name in run.modules}
+    far = _distances(run, step, relative)
     kinds = kinds_of(run.modules)
     inside = {name: layer for name in run.modules if (layer := layer_of(name)) is not None}
     outside = [name for name in run.modules if name not in inside]
-    columns, rows = list(dict.fromkeys(kinds[name] for name in inside)), sorted(set(inside.values()))
+    columns = in_forward_order(dict.fromkeys(kinds[name] for name in inside))
+    rows = sorted(set(inside.values()))
     table = np.full((max(1, len(rows)), max(1, len(columns))), np.nan)
     for name, layer in inside.items():
         table[rows.index(layer), columns.index(kinds[name])] = far[name]
-    ax = axes_or_new(ax, figsize=(max(8.5, 1.45 * len(columns) + 2.6), min(9.0, 0.62 * len(rows) + 3.0)))
-    top = float(np.nanmax(table)) if np.isfinite(table).any() else 0.0
+    numbered = len(rows) <= _MOST_NUMBERED
+    height = max(min(9.0, 0.62 * len(rows) + 3.0), _ROOM * len(rows) + 2.0 if numbered else 0.0)
+    ax = axes_or_new(ax, figsize=(max(8.5, 1.45 * len(columns) + 2.6), height))
+    if limit == "steps":
+        each = (_distances(run, every, relative) for every in run.steps)
+        top = max((then[name] for then in each for name in inside), default=0.0)
+    else:
+        top = limit if limit is not None else float(np.nanmax(table)) if np.isfinite(table).any() else 0.0
     image = ax.imshow(table, cmap=score_map(current_theme()), vmin=0, vmax=top or 1.0, aspect="auto")
     ax.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 5 else 0)
-    if len(rows) <= _MOST_NUMBERED:
+    if numbered:
         ax.set_yticks(range(len(rows)), [f"layer {row}" for row in rows])
         _number_cells(ax, table, image.to_rgba(table, bytes=True), relative)
     else:
@@ -47,7 +67,7 @@ def plot_layers(
     unit = "% of W's norm" if relative else "norm of delta-W (weights' unit)"
     scale = figure_of(ax).colorbar(image, ax=ax, fraction=0.05, pad=0.02)
     scale.set_label(unit)
-    scale.outline.set_visible(False)  # type: ignore[operator]
+    scale.outline.set_visible(False)
     ax.set_title(f"{run.what}: how far each matrix has moved, {run.when(last_step(run, step))}")
     if outside:
         named = ", ".join(f"{short(name)} {far[name]:.3g}{' %' if relative else ''}" for name in outside[:3])
@@ -55,16 +75,20 @@ def plot_layers(
     return ax
 
 
+def _distances(run: Run, step: int | None, relative: bool) -> dict[str, float]:
+    """How far each matrix has moved: in per cent of W's norm, or in the weights' own unit."""
+    return {name: 100 * relative_norm(run, name, step) if relative else norm(run, name, step) for name in run.modules}
+
+
 def _number_cells(ax: Axes, table: np.ndarray, fills: np.ndarray, relative: bool) -> None:
     for (row, column), value in np.ndenumerate(table):
         if np.isfinite(value):
             ax.text(
-                column, row, f"{value:.1f}" if relative else f"{value:.2g}", ha="center", va="center", fontsize=14,
+                column, row, f"{value:.1f}" if relative else f"{value:.2g}", ha="center", va="center",
+                fontsize=14 if len(table) <= 14 else 12,
                 color=ink_on(fills[row, column]),
             )  # fmt: skip
 
 
-def _frame(corner: tuple[float, float]):  # type: ignore[no-untyped-def]
-    from matplotlib.patches import Rectangle
-
+def _frame(corner: tuple[float, float]) -> Rectangle:
     return Rectangle(corner, 1, 1, fill=False, edgecolor=palette().delta, linewidth=4)

@@ -8,17 +8,17 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.measure import forgetting
-from engine.run.run import Run
+from engine.run.run import as_run
 from engine.school.curriculum import SKILLS
 from visualize.plots.axes import axes_or_new, figure_of, themed
+from visualize.plots.given import OneRun
 from visualize.theme import current_theme, diverging_map, ink_on, palette, score_map
 
 
 @themed
 def plot_skills(
-    run: Run,
+    run: OneRun,
     *,
-    module: str | None = None,
     step: int | None = None,
     ax: Axes | None = None,
     value: Literal["exact", "forgetting"] = "exact",
@@ -26,9 +26,10 @@ def plot_skills(
     """One row a skill, the task first, one column an evaluated step (up to `step`).
 
     value: "exact", the share of held-out questions answered exactly, in per cent, higher is better; or "forgetting",
-    the loss minus the loss before training, nats a token, higher is more forgotten. module: not used.
+    the loss minus the loss before training, nats a token, higher is more forgotten.
     Raises InputError if the run was not evaluated.
     """
+    run = as_run(run)
     frame = (run.skills if value == "exact" else forgetting(run)) if not run.skill_losses.empty else pd.DataFrame()
     if frame.empty:
         raise InputError(f"run {run.name} was not evaluated on skills; fine-tune with skills=20 to draw this")

@@ -1,17 +1,13 @@
 """How much memory would training take, and on which GPU does it fit? Computed, not measured."""
 
 from collections.abc import Mapping
-from functools import cache
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from engine.planning.memory import Method, training_memory
-from engine.planning.sizes import GIB, GPUS
-from engine.run.run import Run
+from engine.planning.sizes import GPUS
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
@@ -20,23 +16,14 @@ _HATCHES = {"full": "", "lora": "//", "qlora": ".."}
 
 
 @themed
-def plot_memory(
-    run: Run | pd.DataFrame,
-    *,
-    module: str | None = None,
-    step: int | None = None,
-    ax: Axes | None = None,
-    gpus: Mapping[str, int] = GPUS,
-) -> Axes:
+def plot_memory(table: pd.DataFrame, *, ax: Axes | None = None, gpus: Mapping[str, int] = GPUS) -> Axes:
     """One bar a method, in groups, and a line for every GPU within sight; GiB, less is better.
 
     The axis is logarithmic where the totals differ much.
 
-    run: a table as `engine.planning.sizes.memory_table` makes it, one group a model's size; or a Run, whose own model
-    is the one group, trained with its batch size on 128 tokens each. gpus: name -> GiB. module: not used, nor step.
-    Raises InputError for a run whose base is not at hand.
+    table: as `engine.planning.sizes` makes it: `memory_table`, one group a model's size, or `memory_of_model`, one for
+    a model of your own. gpus: name -> GiB.
     """
-    table = _of_run(run) if isinstance(run, Run) else run
     sizes, methods = (list(dict.fromkeys(table.index.get_level_values(at))) for at in (0, 1))
     ax = axes_or_new(ax, figsize=(13, 6.6))
     colours = palette()
@@ -75,19 +62,6 @@ def plot_memory(
     ax.set_title("Memory of training, computed, not measured")
     ax.legend(loc="upper left", ncols=len(methods))
     return ax
-
-
-def _of_run(run: Run) -> pd.DataFrame:
-    return _of_model(run.base, run.info.settings.batch_size or 1)
-
-
-@cache
-def _of_model(source: str, batch: int) -> pd.DataFrame:
-    rows = {}
-    for method in get_args(Method):
-        rows[source.rsplit("/")[-1], method] = training_memory(source, method, batch=batch, length=128).total / GIB
-    index = pd.MultiIndex.from_tuples(rows)
-    return pd.DataFrame({"total": list(rows.values())}, index=index)
 
 
 def _short(value: float) -> str:

@@ -1,6 +1,5 @@
 """What does one setting do? Several runs that differ in it, a panel each, on the same axes."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ from engine.measure.matched import learning_path
 from engine.run.format import HELD_OUT
 from engine.run.run import Run
 from visualize.plots.axes import themed
+from visualize.plots.given import Runs, as_runs
 from visualize.theme import palette
 
 _WIDE = 3  # of a running median over this many steps
@@ -22,41 +22,36 @@ _WIDE = 3  # of a running median over this many steps
 
 @themed
 def plot_sweep(
-    run: Run | Sequence[Run],
+    runs: Runs,
     *,
-    module: str | None = None,
     step: int | None = None,
-    ax: Axes | None = None,
-    labels: Sequence[str] | None = None,
     value: Literal["exact", "loss"] = "exact",
     figure: Figure | None = None,
-) -> np.ndarray:
-    """Small multiples: one panel a run, in the order given, all with the same scales. Returns their Axes as an array.
+) -> Figure:
+    """Small multiples: one panel a run, in the order given, all with the same scales, in a `figure` or a new one.
 
     value: "exact", the new task and the mean of the old skills, exactly right, in per cent; or "loss", training (median
-    of three steps) and held out, nats a token. labels: the panels' titles (default: the runs' names). step: draw up to
-    it. module: not used. `ax` is not used: a panel each is needed, in a `figure` or a new one. Raises InputError if
-    what is to be drawn was not measured.
+    of three steps) and held out, nats a token. step: draw up to it. Raises InputError if what is to be drawn was not
+    measured.
     """
-    runs = [run] if isinstance(run, Run) else list(run)
-    names = [one.name for one in runs] if labels is None else list(labels)
-    figure = figure or plt.figure(figsize=(min(15.0, 3.4 * len(runs) + 2.2), 4.8))
-    axes = figure.subplots(1, len(runs), sharex=True, sharey=True, squeeze=False)[0]
-    for ax_, one, label in zip(axes, runs, names, strict=True):
-        (_draw_exact if value == "exact" else _draw_loss)(ax_, one, step)
-        ax_.set_title(label)
-        ax_.grid(axis="y")
-        ax_.set_xlabel("step")
-        ax_.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    named = as_runs(runs)
+    figure = figure or plt.figure(figsize=(min(15.0, 3.4 * len(named) + 2.2), 4.8))
+    axes = figure.subplots(1, len(named), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, (label, one) in zip(axes, named.items(), strict=True):
+        (_draw_exact if value == "exact" else _draw_loss)(ax, one, step)
+        ax.set_title(label)
+        ax.grid(axis="y")
+        ax.set_xlabel("step")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     if value == "exact":
         axes[0].set_ylim(-3, 105)
         axes[0].set_ylabel("exactly right (%)")
     else:
         axes[0].set_ylim(bottom=0)
         axes[0].set_ylabel("loss (nats a token)")
-    lines = {line.get_label(): line for ax_ in axes for line in ax_.lines}
+    lines = {line.get_label(): line for ax in axes for line in ax.lines}
     figure.legend(list(lines.values()), list(lines), loc="outside upper left", ncols=3)
-    return axes
+    return figure
 
 
 def _draw_exact(ax: Axes, run: Run, step: int | None) -> None:

@@ -13,28 +13,28 @@ ROOM = 0.6  # of the distance between two counts: what the marks of one take
 
 
 @themed
-def plot_exposure(measured: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+def plot_exposure(table: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
     """One point a canary: across, how many times it stood in the training data; up, its exposure in bits. Filled where
     the model, asked, says the secret itself. The lines are means; the dotted one is what chance gives, log2 e.
 
-    measured: name -> what `engine.evaluate.exposure.measure_exposure` gave, of one model each, with the same canaries;
+    table: name -> what `engine.evaluate.exposure.measure_exposure` gave, of one model each, with the same canaries;
     the last is drawn as the trained one.
     """
     ax, colours = axes_or_new(ax, figsize=(12, 6)), palette()
-    counts = sorted({count for table in measured.values() for count in table.repeats})
+    counts = sorted({count for one in table.values() for count in one.repeats})
     places = {count: at for at, count in enumerate(counts)}
-    most = max(float(np.log2(table["of"].max())) for table in measured.values())
-    looks = [(colours.muted, "--", "s")] * (len(measured) - 1) + [(colours.delta, "-", "o")]
-    for at, ((name, table), (colour, style, mark)) in enumerate(zip(measured.items(), looks, strict=True)):
-        aside = ROOM * (at - (len(measured) - 1) / 2) / len(measured)
-        groups = table.groupby("repeats")
+    most = max(float(np.log2(one["of"].max())) for one in table.values())
+    looks = [(colours.muted, "--", "s")] * (len(table) - 1) + [(colours.delta, "-", "o")]
+    for at, ((name, one), (colour, style, mark)) in enumerate(zip(table.items(), looks, strict=True)):
+        aside = ROOM * (at - (len(table) - 1) / 2) / len(table)
+        groups = one.groupby("repeats")
         mean = groups.exposure.mean()
         # Side by side, lest one that is said hide one that is not.
         beside = groups.cumcount() - (groups.exposure.transform("size") - 1) / 2
-        across = table.repeats.map(places) + aside + beside * ROOM / len(measured) / (groups.size().max() + 1)
+        across = one.repeats.map(places) + aside + beside * ROOM / len(table) / (groups.size().max() + 1)
         ax.plot([places[n] + aside for n in mean.index], mean, style, color=colour, label=f"{name}, mean")
         for said, face in ((True, colour), (False, "none")):
-            part = table[table.extracted == said]
+            part = one[one.extracted == said]
             ax.plot(
                 across[part.index], part.exposure, mark, markersize=11, mfc=face, mec=colour,
                 mew=1.8, label=f"{name}: it says the secret" if said and len(part) else "_",

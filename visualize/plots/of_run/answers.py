@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
-from engine.run.run import Run
+from engine.run.run import as_run
 from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.given import OneRun
 from visualize.theme import palette
 
 _MOST_STEPS = 5
@@ -17,14 +18,13 @@ _LINES = 2
 
 
 @themed
-def plot_answers(
-    run: Run, *, module: str | None = None, step: int | None = None, ax: Axes | None = None, most: int = _MOST_ROWS
-) -> Axes:
+def plot_answers(run: OneRun, *, step: int | None = None, ax: Axes | None = None, most: int = _MOST_ROWS) -> Axes:
     """A table: one row a question, one column an evaluated step (five at most, the first and the last among them).
 
     Each cell holds the model's own words, shortened where they are long; right answers carry a tick and the colour
-    of what is right. module: not used. Raises InputError if the run has no answers.
+    of what is right. step: up to it. most: questions. Raises InputError if the run has no answers.
     """
+    run = as_run(run)
     answers = run.answers if step is None else run.answers[run.answers.step <= step]
     if answers.empty:
         raise InputError(f"run {run.name} holds no answers; fine-tune with an evaluated task or skills=20 to draw this")

@@ -9,23 +9,20 @@ from matplotlib.ticker import LogLocator, NullLocator
 from engine.errors import InputError
 from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.given import Runs, as_runs
 from visualize.theme import METHOD_LINES, palette
 
 _LAST = 5  # steps whose training loss is averaged where nothing was held out
 
 
 @themed
-def plot_rates(
-    run: Run | Sequence[Run], *, module: str | None = None, step: int | None = None, ax: Axes | None = None
-) -> Axes:
+def plot_rates(runs: Runs, *, ax: Axes | None = None) -> Axes:
     """The loss at the last step of each run, over its peak learning rate, both as they were; the best is ringed.
 
-    run: several; of each method one line. The loss is the held-out one where all runs have it, else the mean training
-    loss of the last five steps. step: not used. module: not used. Raises InputError for a run that does not say its
-    learning rate, or logged no loss.
+    runs: several; of each method one line. The loss is the held-out one where all runs have it, else the mean training
+    loss of the last five steps. Raises InputError for a run that does not say its learning rate, or logged no loss.
     """
-    runs = [run] if isinstance(run, Run) else list(run)
-    table = final_losses(runs)
+    table = final_losses(list(as_runs(runs).values()))
     ax = axes_or_new(ax)
     colours = palette()
     for method, rows in table.groupby("method", sort=False):

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import KINDS, Kind, levels, quantization_error, quantize
-from engine.run.run import Run
 from visualize.naming import short
-from visualize.plots.axes import axes_or_new, matrix_of, themed
+from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.given import OneRun, matrix_of
 from visualize.theme import palette
 
 _BINS = 129
@@ -15,20 +15,19 @@ _TALL = 1.7  # rows for the weights themselves; each type has one
 
 @themed
 def plot_levels(
-    run: Run | str,
+    run: OneRun,
     *,
     module: str | None = None,
-    step: int | None = None,
     ax: Axes | None = None,
     block_size: int = 64,
 ) -> Axes:
     """How the weights of W are spread, each over the largest of its block; below, the levels of each 4-bit type.
 
     A mark is as tall as the share of weights that take that level, on one scale for all types. At each type's name:
-    the norm of what it loses beside the norm of W. run: a Run, or a model's name with `module`. step: not
-    used, for W does not move. Raises InputError if the weights are not at hand.
+    the norm of what it loses beside the norm of W. run: a Run, or a model's name with `module`. Raises
+    InputError if the weights are not at hand.
     """
-    module, weight = matrix_of(run, module, step)
+    module, weight = matrix_of(run, module)
     ax = axes_or_new(ax, figsize=(11, 7.2))
     colours = palette()
     flat = weight.reshape(-1)

@@ -5,18 +5,17 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.measure.quantize import Kind, levels, quantize
-from engine.run.run import Run
 from visualize.naming import short
-from visualize.plots.axes import axes_or_new, matrix_of, themed
+from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.given import OneRun, matrix_of
 from visualize.theme import palette
 
 
 @themed
 def plot_block(
-    run: Run | str,
+    run: OneRun,
     *,
     module: str | None = None,
-    step: int | None = None,
     ax: Axes | None = None,
     kind: Kind = "nf4",
     block_size: int = 64,
@@ -25,10 +24,10 @@ def plot_block(
     """The weights of one block of W in their order, as dots, and where quantisation puts them, as strokes.
 
     The lines across are the sixteen levels times the block's largest magnitude, whose dot is ringed. block: which one,
-    counted row by row. run: a Run, or a model's name with `module`. step: not used, for W does not move. Raises
-    InputError for a block that is not there, or if the weights are not at hand.
+    counted row by row. run: a Run, or a model's name with `module`. Raises InputError for a block that is not there, or
+    if the weights are not at hand.
     """
-    module, weight = matrix_of(run, module, step)
+    module, weight = matrix_of(run, module)
     blocks = -(-weight.size // block_size)
     if not 0 <= block < blocks:
         raise InputError(

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from engine.errors import InputError
-from engine.run.run import Run
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.theme import ink_on, palette
 
@@ -19,27 +18,21 @@ _MOST_LINES = 4
 
 
 @themed
-def plot_tokens(
-    run: Run | pd.DataFrame,
-    *,
-    module: str | None = None,
-    step: int | None = None,
-    ax: Axes | None = None,
-    row: int = 0,
-) -> Axes:
+def plot_tokens(table: pd.DataFrame, *, ax: Axes | None = None, row: int = 0) -> Axes:
     """The tokens of one conversation in lines of twelve, and below each its loss, nats, at some of the steps.
 
     Tokens that training counts are underlined and bold; the others are the prompt, which is read and not learned. A
-    dot stands for the space before a word. run: a table of `engine.evaluate.tokens.token_losses`, or a Run, whose first
-    held-out question is drawn. row: which conversation of the table. step: up to it. module: not used. Raises
-    InputError where the run's data or weights are not at hand.
+    dot stands for the space before a word. table: what `engine.evaluate.tokens` measured (`token_losses`,
+    `losses_of_model`, or `heldout_losses` of a run). row: which conversation of it. Raises InputError if it has no such
+    row.
     """
-    table = _of_run(run) if isinstance(run, Run) else run
-    table = table[table.row == row]
-    steps = [at for at in dict.fromkeys(table.step) if step is None or at <= step]
+    asked = table[table.row == row]
+    if asked.empty:
+        raise InputError(f"row is {row}; the table holds the conversations {', '.join(map(str, table.row.unique()))}")
+    steps = list(dict.fromkeys(asked.step))
     steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, _MOST_STEPS).round().astype(int))]
-    tokens = table[table.step == steps[0]]
-    losses = np.array([table[table.step == at].loss.to_numpy() for at in steps])
+    tokens = asked[asked.step == steps[0]]
+    losses = np.array([asked[asked.step == at].loss.to_numpy() for at in steps])
     columns = min(_COLUMNS, len(tokens))
     lines = min(_MOST_LINES, -(-len(tokens) // columns))
     tall = len(steps) + 2  # a line: the tokens, their losses, and room
@@ -75,17 +68,6 @@ def plot_tokens(
     ax.set_title(f"{counted}; the first {lines * columns} are shown" if more > 0 else counted)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label("loss (nats)", labelpad=8)
     return ax
-
-
-def _of_run(run: Run) -> pd.DataFrame:
-    from engine.evaluate.compare import questions_of
-    from engine.evaluate.tokens import token_losses
-
-    if not run.steps:
-        raise InputError(f"run {run.name} has no captured step, so no model to ask")
-    _, questions, _ = questions_of(run, None, 1)
-    middle = run.steps[len(run.steps) // 2]
-    return token_losses(run, questions, sorted({run.steps[0], middle, run.steps[-1]}))
 
 
 def as_shown(text: str) -> str:

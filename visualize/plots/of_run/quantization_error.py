@@ -3,17 +3,16 @@
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import Kind, quantization_error, quantize
-from engine.run.run import Run
 from visualize.naming import short
-from visualize.plots.axes import axes_or_new, heat, matrix_of, matrix_size, themed
+from visualize.plots.axes import axes_or_new, heat, matrix_size, themed
+from visualize.plots.given import OneRun, matrix_of
 
 
 @themed
 def plot_quantization_error(
-    run: Run | str,
+    run: OneRun,
     *,
     module: str | None = None,
-    step: int | None = None,
     ax: Axes | None = None,
     kind: Kind = "nf4",
     block_size: int = 64,
@@ -22,9 +21,9 @@ def plot_quantization_error(
     """W in four bits minus W: (out, in), one cell a weight, an unchanged one in the ground's colour.
 
     The title says how large it is beside W. double: scales in eight bits. run: a Run, or a model's name with `module`.
-    step: not used, for W does not move. Raises InputError if the weights are not at hand.
+    Raises InputError if the weights are not at hand.
     """
-    module, weight = matrix_of(run, module, step)
+    module, weight = matrix_of(run, module)
     error = quantization_error(weight, kind, block_size, double)
     ax = axes_or_new(ax, figsize=matrix_size(weight.shape))
     lost = f"{kind}{' double' * double}: {100 * error.relative:.1f} % of W"
