@@ -35,7 +35,7 @@ class Caption:
 
 @cache
 def _load(path: str) -> Run:
-    return Run.load(path)
+    return Run.open(path)
 
 
 def shown_run(name: str) -> Run:

@@ -12,9 +12,9 @@ from typing import Any
 
 from animations.studio.films import films
 from animations.studio.render import render_film
-from animations.studio.runs import opened
 from animations.studio.scenes import Given, get_film, show_runs
 from engine.errors import InputError
+from engine.run.run import as_run
 from visualize.theme import PALETTES, Theme
 
 
@@ -37,7 +37,7 @@ def show_film(
         from IPython.display import Image, Video
     except ModuleNotFoundError:
         raise InputError("show_film is for notebooks; install them with: pip install -e '.[notebook]'") from None
-    out = Path(options.pop("out", None) or Path("films") / f"{film}{f'-{opened(run).name}' if run else ''}.mp4")
+    out = Path(options.pop("out", None) or Path("films") / f"{film}{f'-{as_run(run).name}' if run else ''}.mp4")
     made = render_film(film, run, out, quality=quality, theme=theme, scenes=scenes, **options)
     if made.suffix == ".gif":
         return Image(made.read_bytes(), format="gif", width=width)

@@ -77,11 +77,6 @@ RECIPES |= {
 }
 
 
-def opened(run: Run | str | Path) -> Run:
-    """The Run itself, or the one in this folder."""
-    return run if isinstance(run, Run) else Run.load(run)
-
-
 def folder_of(name: str) -> Path:
     return Path(os.environ.get("GLASSTUNE_RUNS", "runs")) / f"film-{name}"
 

@@ -17,10 +17,10 @@ from typing import Any
 from tqdm import tqdm
 
 from animations.studio.films import check_film, scene_names
-from animations.studio.runs import film_run, opened
+from animations.studio.runs import film_run
 from engine.errors import InputError
 from engine.run.base import EMBEDDED
-from engine.run.run import Run
+from engine.run.run import Run, as_run
 from visualize.theme import PALETTES, Theme
 
 SECONDS_A_SCENE = 900  # a worker that takes longer hangs
@@ -75,8 +75,8 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
     What is not given is the film's own run, made now if need be; beside a run of another base model there is none.
     Raises NotShown for a run that the film cannot show.
     """
-    module, given = get_film(film), {name: opened(other) for name, other in (others or {}).items()}
-    run = None if run is None else opened(run)
+    module, given = get_film(film), {name: as_run(other) for name, other in (others or {}).items()}
+    run = None if run is None else as_run(run)
     scenes = [scene for scene in module.SCENES if scene.__name__ in chosen]
     shown: dict[str, Run] = {}
     for name in dict.fromkeys(scene.shows for scene in scenes):
