@@ -22,10 +22,15 @@ from lessons.teaching.percent import HIDDEN
 CELL_LIMIT = 600  # seconds, on a machine that is not very busy
 _INSTALL = """\
 # In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
-try:
-    import lessons.teaching.stage
-except ImportError:
+import importlib.util
+
+found = importlib.util.find_spec("glasstune")
+if found is None or found.origin is None:  # nothing, or a mere folder of that name
     %pip install --quiet "{source}"
+    importlib.invalidate_caches()
+from glasstune.siblings import check
+
+check()  # says so if a folder of your own, called lessons or the like, stands before Glasstune's
 """
 
 
