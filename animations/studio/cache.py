@@ -16,8 +16,8 @@ from pathlib import Path
 from animations.studio.code import ROOT, digest_of, reached, source_without
 from animations.studio.join import Rendered
 from engine.errors import InputError
+from engine.files import whole, write_text
 from engine.run.base import base_folder
-from engine.run.format import write_text
 from engine.run.run import Run
 
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
@@ -85,9 +85,8 @@ def keep(key: str, scene: Rendered) -> Rendered:
     """Move a rendered scene into the cache; returns it where it lies now."""
     folder().mkdir(parents=True, exist_ok=True)
     video, note = (folder() / f"{key}{end}" for end in (scene.video.suffix, ".json"))
-    beside = video.with_name(video.name + ".part")
-    shutil.move(scene.video, beside)  # it may come from another file system
-    beside.replace(video)
+    with whole(video) as part:
+        shutil.move(scene.video, part)  # it may come from another file system
     kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
     write_text(note, json.dumps({**asdict(kept), "video": video.name}))
     return kept

@@ -13,6 +13,8 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from engine.files import whole, write_text
+
 MILLISECOND = Fraction(1, 1000)
 _ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
@@ -46,15 +48,10 @@ def join(parts: list[Rendered], out: Path, title: str) -> None:
 
     Raises ValueError for scenes that were not encoded alike.
     """
-    beside = out.with_name(f".{out.name}.part")
-    try:
-        # Its index stands at the front of an mp4, so that a browser plays it before it has all of it.
-        options = {"movflags": "faststart"} if out.suffix == ".mp4" else {}
-        with av.open(str(beside), "w", format=out.suffix[1:], options=options) as target:
-            _write(parts, target, title)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Its index stands at the front of an mp4, so that a browser plays it before it has all of it.
+    options = {"movflags": "faststart"} if out.suffix == ".mp4" else {}
+    with whole(out) as part, av.open(str(part), "w", format=out.suffix[1:], options=options) as target:
+        _write(parts, target, title)
 
 
 def _write(parts: list[Rendered], target: Any, title: str) -> None:
@@ -131,7 +128,7 @@ def write_srt(parts: list[Rendered], path: Path) -> None:
         f"{number}\n{_clock(start)} --> {_clock(end)}\n{' '.join(text.split())}\n"
         for number, (text, start, end) in enumerate(timed(parts), 1)
     ]
-    path.write_text("\n".join(blocks), encoding="utf-8")
+    write_text(path, "\n".join(blocks))
 
 
 def _clock(seconds: float) -> str:
@@ -162,33 +159,32 @@ def to_gif(film: Path, out: Path, width: int = 960, rate: int = 10) -> None:
     with av.open(str(film)) as source:
         width = min(width, source.streams.video[0].width)
     palette = _filtered(film, f"fps=1,scale={width}:-2:flags=area,palettegen=stats_mode=full")[-1]
-    beside = out.with_name(f".{out.name}.part")
-    try:
-        with av.open(str(film)) as source, av.open(str(beside), "w", format="gif") as target:
-            stream = target.add_stream("gif", rate=rate)
-            stream.pix_fmt = "pal8"
-            graph, video = av.filter.Graph(), source.streams.video[0]
-            frames, colours = graph.add_buffer(template=video), graph.add_buffer(
-                width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, rate)
-            )  # fmt: skip
-            steps = [graph.add("fps", str(rate)), graph.add("scale", f"{width}:-2:flags=area")]
-            use, sink = graph.add("paletteuse", "dither=none"), graph.add("buffersink")
-            for one, other in zip([frames, *steps], [*steps, use], strict=True):
-                one.link_to(other)
-            colours.link_to(use, 0, 1)
-            use.link_to(sink)
-            graph.configure()
-            colours.push(palette)
-            colours.push(None)
-            for frame in source.decode(video=0):
-                frames.push(frame)
-                _drain(sink, stream, target)
-            frames.push(None)
+    with (
+        whole(out) as part,
+        av.open(str(film)) as source,
+        av.open(str(part), "w", format="gif") as target,
+    ):
+        stream = target.add_stream("gif", rate=rate)
+        stream.pix_fmt = "pal8"
+        graph, video = av.filter.Graph(), source.streams.video[0]
+        frames, colours = graph.add_buffer(template=video), graph.add_buffer(
+            width=palette.width, height=palette.height, format=palette.format, time_base=Fraction(1, rate)
+        )  # fmt: skip
+        steps = [graph.add("fps", str(rate)), graph.add("scale", f"{width}:-2:flags=area")]
+        use, sink = graph.add("paletteuse", "dither=none"), graph.add("buffersink")
+        for one, other in zip([frames, *steps], [*steps, use], strict=True):
+            one.link_to(other)
+        colours.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        colours.push(palette)
+        colours.push(None)
+        for frame in source.decode(video=0):
+            frames.push(frame)
             _drain(sink, stream, target)
-            target.mux(stream.encode())
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+        frames.push(None)
+        _drain(sink, stream, target)
+        target.mux(stream.encode())
 
 
 def _drain(sink: Any, stream: Any, target: Any) -> None:

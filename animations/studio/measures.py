@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from animations.studio.code import digest_of, imported, reached, source_without
-from animations.studio.runs import alone, folder_of
-from engine.run.format import write_json
+from animations.studio.runs import folder_of
+from engine.files import alone, write_json
 from engine.run.run import Run
 
 

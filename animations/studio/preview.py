@@ -18,6 +18,7 @@ from PIL import Image
 
 from animations.studio.camera import RegionCamera
 from animations.studio.film import FilmScene, quiet
+from engine.files import whole
 from visualize.theme import PALETTES, Theme
 
 Beat = Callable[[FilmScene], None]
@@ -71,7 +72,6 @@ def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, column
     for down, row in enumerate(rows):
         for across, frame in enumerate(row):
             sheet.paste(frame, (gap + across * (width + gap), gap + down * (height + gap)))
-    beside = out.with_name(out.name + ".part")
-    sheet.save(beside, "PNG")
-    beside.replace(out)
+    with whole(out) as part:
+        sheet.save(part, "PNG")
     return out

@@ -4,20 +4,17 @@ python -m animations.runs             makes all of them
 python -m animations.runs lora full   makes these
 """
 
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
+from engine.files import alone, remove, whole, write_json
 from engine.run.base import embedded_digest
-from engine.run.format import write_json
 from engine.run.run import Run
 from engine.school.tasks import TASKS
 
@@ -93,15 +90,6 @@ def film_run(name: str, progress: bool = True) -> Run:
         return _made(name, progress)
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time makes what lies at `path`; the others wait, and find it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _made(name: str, progress: bool) -> Run:
     folder = folder_of(name)
     given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
@@ -112,15 +100,13 @@ def _made(name: str, progress: bool) -> Run:
     from engine.training.finetune import finetune  # training is only loaded when there is something to train
     from engine.training.methods import METHODS
 
-    beside = folder.with_name(folder.name + ".part")
-    for old in (folder, beside):  # only what this function made: its name is ours
-        shutil.rmtree(old, ignore_errors=True)
     recipe = RECIPES[name]
     method = METHODS[recipe.method](**recipe.options)
     data = recipe.data if recipe.data in TASKS and not recipe.first else training_data(name)
-    finetune("embedded", data, method, out=beside, progress=progress, **recipe.settings)
-    write_json(beside / "recipe.json", made_from)
-    beside.replace(folder)
+    remove(folder)  # only what this function made: its name is ours
+    with whole(folder) as part:
+        finetune("embedded", data, method, out=part, progress=progress, **recipe.settings)
+        write_json(part / "recipe.json", made_from)
     return Run.load(folder)
 
 

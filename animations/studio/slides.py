@@ -15,7 +15,7 @@ from typing import Any
 
 from animations.studio.render import writable
 from animations.studio.scenes import Given, get_film, render_scenes
-from engine.run.format import write_text
+from engine.files import write_text
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
 

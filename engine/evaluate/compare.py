@@ -25,6 +25,7 @@ from engine.evaluate import generate_answers, last_answer, room_for_prompt
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
 from engine.evaluate.sides import SIDES, base_and_tuned, tokenizer_of
 from engine.evaluate.surprise import measure_perplexity
+from engine.files import write_text
 from engine.messages import Message
 from engine.run.run import Run, as_run
 
@@ -180,6 +181,6 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
 def write_answers(answers: pd.DataFrame, path: Path) -> None:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in answers.to_dict("records")]
     try:
-        path.write_text("".join(lines), encoding="utf-8")
+        write_text(path, "".join(lines))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file") from None

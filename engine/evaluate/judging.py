@@ -32,9 +32,10 @@ from engine.evaluate import last_answer
 from engine.evaluate.compare import questions_of
 from engine.evaluate.metrics import wilson
 from engine.evaluate.sides import answers_of
+from engine.files import write_text
 from engine.messages import Message
 from engine.run.apart import told_apart
-from engine.run.format import read_lines, write_text
+from engine.run.format import read_lines
 from engine.run.run import Run, as_run
 
 TIE, BASE = "tie", "base"

@@ -1,37 +1,29 @@
-"""Who writes a run? One process at a time: the system forgets the lock of a process that is gone, however it went."""
+"""Who writes a run? One process at a time."""
 
 from pathlib import Path
-from typing import IO
+
+from filelock import BaseFileLock
 
 from engine.errors import InputError
+from engine.files import hold
 
 NAME = "run.lock"
 
 
-def lock(folder: Path) -> IO[bytes] | None:
-    """Hold the run in this folder until what is given is closed; None where the system has no such locks.
+def lock(folder: Path) -> BaseFileLock | None:
+    """Hold the run in this folder until `unlock`; None where the file system has no locks.
 
     Raises InputError if another process holds it.
     """
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    file = (folder / NAME).open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return hold(folder / NAME, wait=False)
     except BlockingIOError:
-        file.close()
         raise InputError(
             f"{folder} is being written by another process; let it finish, or give another folder"
         ) from None
-    except OSError:  # a network folder without locks
-        file.close()
-        return None
-    return file
 
 
-def unlock(folder: Path, held: IO[bytes] | None) -> None:
+def unlock(folder: Path, held: BaseFileLock | None) -> None:
     if held is not None:
         (folder / NAME).unlink(missing_ok=True)
-        held.close()
+        held.release()

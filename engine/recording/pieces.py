@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
@@ -36,22 +35,6 @@ class Layout:
         text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
         return len(text).to_bytes(8, "little") + text
-
-
-class Beside:
-    """A file that is written beside its place and renamed into it when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.part = path, path.with_name(path.name + ".part")
-
-    def __enter__(self) -> IO[bytes]:
-        self.file = self.part.open("wb", buffering=1 << 18)
-        return self.file
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.file.close()
-        if kind is None:
-            self.part.replace(self.path)
 
 
 class StartFile:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from engine.errors import InputError
+from engine.files import write_json
 from engine.models import canonical
 from engine.recording.lock import lock, unlock
 from engine.recording.options import CaptureOptions
@@ -36,7 +37,7 @@ from engine.recording.schedule import (
 )
 from engine.recording.trained import Part, find_trained
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
-from engine.run.format import START_SCRATCH, write_json
+from engine.run.format import START_SCRATCH
 from engine.run.info import FORMAT, VERSION
 from engine.run.run import Run
 from engine.run.sketch import Level

@@ -8,9 +8,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.errors import InputError
+from engine.files import PART, write_text
 from engine.recording.lock import lock, unlock
 from engine.recording.trained import Part
-from engine.run.format import START, START_SCRATCH, capture_path, read_lines, write_text
+from engine.run.format import START, START_SCRATCH, capture_path, read_lines
 from engine.run.info import FORMAT
 from engine.run.run import Run
 
@@ -61,7 +62,7 @@ def rewind(folder: Path, step: int) -> dict[str, Any]:
         write_text(folder / file, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
     for later in (captured for captured in run.steps if captured > step):
         capture_path(folder, later).unlink()
-    for half in (folder / "captures").glob("*.part"):
+    for half in (folder / "captures").glob(f"*{PART}"):
         half.unlink()
     return run.info.raw
 

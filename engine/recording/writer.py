@@ -17,7 +17,8 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from engine.errors import InputError
-from engine.recording.pieces import Beside, Layout, StartFile
+from engine.files import writing
+from engine.recording.pieces import Layout, StartFile
 from engine.recording.schedule import HEADER, Size
 from engine.recording.trained import Part
 from engine.run import delta
@@ -64,7 +65,7 @@ def save_start(folder: Path, parts: dict[str, Part], writes: bool) -> None:
         layout = Layout(start_layout(parts, scratch))
         if not layout.of:
             continue
-        with Beside(folder / name) if writes else nullcontext() as file:
+        with writing(folder / name) if writes else nullcontext() as file:
             if file:
                 file.write(layout.header())
             for key in layout.of:
@@ -211,7 +212,7 @@ class Writer:
         self.snapshot.wait()
         norms: dict[str, float] = {}
         # Weights that have become NaN are written as they are: a training that diverges is worth looking at.
-        with np.errstate(all="ignore"), Beside(capture_path(self.folder, step)) as file:
+        with np.errstate(all="ignore"), writing(capture_path(self.folder, step)) as file:
             file.write(self.layout.header(step=str(step)))
             for name, part in self.parts.items():
                 for piece in self._pieces(name, part, norms):

@@ -59,18 +59,6 @@ def evaluated_losses(logged: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("eval_").removesuffix("loss").strip("_") or HELD_OUT: v for name, v in losses.items()}
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then rename, so that a kill leaves the old file or the new one, never half of either."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """As `write_text`."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a JSON-lines file. A last line without its line end was cut off by a kill: it is left out."""
     if not path.exists():

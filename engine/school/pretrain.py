@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from engine.data import IGNORE
 from engine.errors import InputError, command
+from engine.files import whole
 from engine.models import without_bars
 from engine.run.base import EMBEDDED_FOLDER
 from engine.school.card import write_card
@@ -203,9 +204,8 @@ class Training:
         return tensors
 
     def save(self, path: Path) -> None:
-        beside = path.with_name(path.name + ".part")
-        save_file({k: v.contiguous() for k, v in self._tensors().items()}, beside, {"step": str(self.step)})
-        beside.replace(path)
+        with whole(path) as part:
+            save_file({k: v.contiguous() for k, v in self._tensors().items()}, part, {"step": str(self.step)})
 
     def restore(self, path: Path, step: int) -> None:
         saved = load_file(path, device=str(self.model.device))

@@ -27,6 +27,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine.data import Encoded, collate
 from engine.errors import InputError, first_line
+from engine.files import PART, remove, whole
 from engine.recording.lock import lock, unlock
 from engine.recording.resume import holds_run
 from engine.run.run import Run
@@ -73,7 +74,7 @@ def where_it_stopped(out: Path) -> Path | None:
                 f"{out} cannot be resumed: it was made without checkpoints; give another folder, or delete it to "
                 "begin again"
             )
-    hardly_begun = {path.name for path in out.iterdir()} <= {"captures", "run.json.part"}
+    hardly_begun = {path.name for path in out.iterdir()} <= {"captures", f"run.json{PART}"}
     if checkpoint is None and (hardly_begun or holds_run(out)):
         shutil.rmtree(out)
     return checkpoint
@@ -82,33 +83,30 @@ def where_it_stopped(out: Path) -> Path | None:
 def discard_checkpoints(out: Path) -> None:
     """Gone at once, by a rename: a kill while they are deleted leaves a finished run."""
     if (out / CHECKPOINTS).exists():
-        done = (out / CHECKPOINTS).with_suffix(".part")
-        shutil.rmtree(done, ignore_errors=True)
+        done = (out / CHECKPOINTS).with_suffix(PART)
+        remove(done)
         (out / CHECKPOINTS).replace(done)
-        shutil.rmtree(done, ignore_errors=True)
+        remove(done)
 
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """A folder that is filled beside, as `<name>.part`, and then renamed: never half of it.
+    """A folder that is filled beside its place and renamed into it: never half of it.
 
     Raises InputError if the disk is full or may not be written; then there is nothing of it.
     """
-    beside = folder.with_name(folder.name + ".part")
-    shutil.rmtree(beside, ignore_errors=True)
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        beside.replace(folder)
+        with whole(folder) as part:
+            part.mkdir(parents=True)
+            yield part
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
         why = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{folder} cannot be written ({why}); free some space, then go on with resume=True") from None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The last whole checkpoint in a folder of them."""
-    whole = sorted(path for path in folder.glob("step-*") if path.suffix != ".part" and path.is_dir())
+    whole = sorted(path for path in folder.glob("step-*") if path.suffix != PART and path.is_dir())
     return whole[-1] if whole else None
 
 

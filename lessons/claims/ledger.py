@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from engine.errors import InputError
-from engine.run.format import write_text
+from engine.files import write_text
 from lessons.claims.claim import Claim, Results
 from lessons.claims.store import plain
 from lessons.claims.verdict import VERDICTS, Answer, Effect, answer, computed, interval, verdict

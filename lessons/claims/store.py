@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.files import write_text
 from engine.run.base import embedded_digest
-from engine.run.format import write_text
 from lessons.claims.trials import Trial
 
 

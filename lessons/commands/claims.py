@@ -69,6 +69,7 @@ def run(chosen: Namespace) -> int:
         for name, title, sentence in wanted:
             console.print(f"[bold]{name}[/] ({title}): {escape(sentence)}", highlight=False)
         return 0
+    from engine.files import write_text
     from lessons.claims.ledger import CLAIMS, KEPT, get_claim, keep_rows, kept_rows, markdown, row_of
     from lessons.claims.run import finished, run_trials, trials_of
     from lessons.claims.showing import show
@@ -88,7 +89,7 @@ def run(chosen: Namespace) -> int:
     for row in rows:
         show(console, row)
     page = PAGE if out == KEPT else out.with_suffix(".md")
-    page.write_text(markdown(kept_rows(path=out)), encoding="utf-8")  # as rounded as they are kept
+    write_text(page, markdown(kept_rows(path=out)))  # as rounded as they are kept
     console.print(f"{len(rows)} of {len(claims)} claims; kept in {out}, shown in {page}", highlight=False)
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.files import whole
 from lessons.teaching.coding import shown, without_answers
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN
@@ -69,9 +70,8 @@ def make_notebook(
         _execute(lesson, notebook, quick, limit)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{source.stem}.ipynb"
-    beside = path.with_name(path.name + ".part")
-    nbformat.write(notebook, beside)
-    beside.replace(path)
+    with whole(path) as part:
+        nbformat.write(notebook, part)
     return path
 
 

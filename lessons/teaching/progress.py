@@ -7,12 +7,13 @@ cannot be read is set aside, and one that cannot be written is left unwritten, e
 import json
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.run.format import write_json
+from platformdirs import user_data_path
+
+from engine.files import write_json
 
 Kind = Literal["predictions", "exercises"]
 
@@ -21,11 +22,7 @@ def home() -> Path:
     """Where a student's answers are kept."""
     if given := os.environ.get("GLASSTUNE_HOME"):
         return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "glasstune"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glasstune"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "glasstune"
+    return user_data_path("glasstune", appauthor=False)
 
 
 def load(lesson: str) -> dict[str, Any]:

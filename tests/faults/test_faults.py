@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from engine.inspect.__main__ import main as inspect_main
-from engine.recording.pieces import Beside
 from glasstune import Full, InputError, LoRA, Run, capture, finetune
 from visualize import plots
 
@@ -53,7 +52,7 @@ def test_a_disk_that_fails_while_capturing_is_named(error, tmp_path, monkeypatch
         with capture(torch.nn.Linear(64, 64), tmp_path / "run", every=1, total=3, say=False) as recorder:
             recorder.step(loss=1.0)
             recorder._recorder.writer.wait()
-            monkeypatch.setattr(Beside, "__enter__", fails)
+            monkeypatch.setattr("engine.recording.writer.writing", fails)
             recorder.step(loss=0.5)
             recorder.step(loss=0.2)
     run = Run.load(tmp_path / "run")

@@ -1,0 +1,85 @@
+"""How is a file written so that a kill leaves the old one or the new one, and how does one process at a time do it?
+
+Everything is written beside its place, as `<name>.part`, and renamed into it when whole. Locks are filelock's: the
+system forgets those of a process that is gone, however it went.
+"""
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+PART = ".part"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some network folders
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives the place at which to write what shall lie at `path`, a file or a folder; an error leaves nothing of it."""
+    part = path.with_name(path.name + PART)
+    remove(part)  # what a kill has left
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        remove(part)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file, open beside its place."""
+    with whole(path) as part, part.open("wb", buffering=1 << 18) as file:
+        yield file
+
+
+def remove(path: Path) -> None:
+    """Whatever lies at `path`, if anything."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def hold(path: Path, *, wait: bool) -> BaseFileLock | None:
+    """The lock file at `path`, held until its `release()`; None on a file system that has no locks.
+
+    Raises BlockingIOError if another process holds it and this one would not wait.
+    """
+    lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(f"{path} is held by another process") from None
+    except NotImplementedError:
+        return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return lock
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time makes what lies at `path`; the others wait, and find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = hold(path.with_name(f".{path.name}.lock"), wait=True)
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.release()

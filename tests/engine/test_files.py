@@ -1,0 +1,45 @@
+"""A file or folder is the old one or the new one, whatever goes wrong; and one process at a time makes it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine.files import alone, hold, whole, write_json, writing
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError()])
+def test_what_was_there_stays_when_writing_fails(tmp_path, error):
+    write_json(tmp_path / "a.json", {"é": 1})
+    with pytest.raises(type(error)), writing(tmp_path / "a.json") as file:
+        file.write(b"half")
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
+
+
+def test_a_folder_appears_when_it_is_whole_and_what_a_kill_left_goes(tmp_path):
+    (tmp_path / "run.part").mkdir()
+    (tmp_path / "run.part" / "left").touch()
+    with whole(tmp_path / "run") as part:
+        part.mkdir()
+        (part / "new").touch()
+        assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "new"]
+
+
+def test_a_lock_is_held_by_one_process_and_forgotten_when_that_is_gone(tmp_path):
+    code = "import sys; from pathlib import Path; from engine.files import hold; hold(Path(sys.argv[1]), wait=False)"
+    ask = [sys.executable, "-c", code, str(tmp_path / "a.lock")]
+    held = hold(tmp_path / "a.lock", wait=False)
+    done = subprocess.run(ask, capture_output=True, text=True)
+    assert done.returncode and "BlockingIOError" in done.stderr
+    held.release()
+    assert subprocess.run(ask).returncode == 0
+    hold(tmp_path / "a.lock", wait=False).release()  # that process ended without letting go
+
+
+def test_alone_lets_go_after_an_error(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError), alone(tmp_path / "new" / "thing"):
+            raise ValueError
