@@ -4,17 +4,14 @@ The key of a scene is a digest of its own source and of all that it imports (not
 every file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
 """
 
-import hashlib
 import json
 import os
 import shutil
 from dataclasses import asdict
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from animations.studio.code import ROOT, digest_of, reached, source_without
 from animations.studio.join import Rendered
+from engine.derived import ROOT, code_of, key, reached, source_without
 from engine.errors import InputError
 from engine.files import whole, write_text
 from engine.run.base import base_folder
@@ -29,23 +26,11 @@ def folder() -> Path:
 
 def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], settings: dict[str, str]) -> str:
     """The digest of everything that a scene is made of. scenes: all of its film's, to leave the others out."""
-    digest = hashlib.sha256(json.dumps([film, scene, settings, _versions()]).encode())
     own = ROOT / "animations" / f"{film}.py"
-    digest.update(source_without(own, set(scenes) - {scene}).encode())
-    digest.update(digest_of(drawn_with(film) - {own}))
-    for name, run in sorted(runs.items()):
-        digest.update(f"{name} {run.name}".encode())
-        for file in _files(run):
-            known = file.stat()
-            digest.update(_content(file, known.st_size, known.st_mtime_ns))
-    return digest.hexdigest()[:24]
-
-
-@cache
-def _content(file: Path, size: int, changed: int) -> bytes:
-    """A file's digest, read once for all scenes; size and time of change tell it from what was there before."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
+    code = source_without(own, set(scenes) - {scene}) + code_of(drawn_with(film) - {own})
+    asked = [film, scene, settings, {name: run.name for name, run in runs.items()}]
+    files = [file for _, run in sorted(runs.items()) for file in _files(run)]
+    return key(asked, code=code, files=files, packages=("manim", "av", "numpy", "pillow"))[:24]
 
 
 def drawn_with(film: str) -> set[Path]:
@@ -67,13 +52,9 @@ def _files(run: Run) -> list[Path]:
     return sorted(found)
 
 
-def _versions() -> list[str]:
-    return [f"{name} {version(name)}" for name in ("manim", "av", "numpy", "pillow")]
-
-
-def look_up(key: str, suffix: str) -> Rendered | None:
+def look_up(digest: str, suffix: str) -> Rendered | None:
     """The scene that was rendered with this key, if it still lies there."""
-    video, note = (folder() / f"{key}{end}" for end in (suffix, ".json"))
+    video, note = (folder() / f"{digest}{end}" for end in (suffix, ".json"))
     if not (video.exists() and note.exists()):
         return None
     note.touch()
@@ -81,10 +62,10 @@ def look_up(key: str, suffix: str) -> Rendered | None:
     return Rendered(video, known["title"], known["frames"], known["rate"], [tuple(c) for c in known["captions"]])
 
 
-def keep(key: str, scene: Rendered) -> Rendered:
+def keep(digest: str, scene: Rendered) -> Rendered:
     """Move a rendered scene into the cache; returns it where it lies now."""
     folder().mkdir(parents=True, exist_ok=True)
-    video, note = (folder() / f"{key}{end}" for end in (scene.video.suffix, ".json"))
+    video, note = (folder() / f"{digest}{end}" for end in (scene.video.suffix, ".json"))
     with whole(video) as part:
         shutil.move(scene.video, part)  # it may come from another file system
     kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)

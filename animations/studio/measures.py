@@ -1,15 +1,14 @@
 """Where does a film keep what it measured of its runs? Beside them, until a run, a question or the code changes."""
 
 import ast
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from animations.studio.code import digest_of, imported, reached, source_without
 from animations.studio.runs import folder_of
+from engine.derived import code_of, imported, key, reached, source_without
 from engine.files import alone, write_json
 from engine.run.run import Run
 
@@ -21,11 +20,12 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
     `engine` that this file loads.
     Of several processes that want it at once, one measures and the others wait.
     """
-    digest = hashlib.sha256(json.dumps([name, asked], sort_keys=True).encode())
-    digest.update(_measured_with(Path(make.__code__.co_filename)))
-    for run in runs:
-        digest.update((run.path / "run.json").read_bytes())
-    file = folder_of("measures") / f"{name}-{digest.hexdigest()[:16]}.json"
+    digest = key(
+        [name, asked],
+        code=_measured_with(Path(make.__code__.co_filename)),
+        files=[run.path / "run.json" for run in runs],
+    )
+    file = folder_of("measures") / f"{name}-{digest[:16]}.json"
     with alone(file):
         if not file.exists():
             write_json(file, make())
@@ -33,8 +33,8 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
 
 
 @cache
-def _measured_with(file: Path) -> bytes:
-    """A digest of the code behind a film's measurements."""
+def _measured_with(file: Path) -> str:
+    """The code behind a film's measurements."""
     scenes = {node.name for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.ClassDef) and node.bases}
     engine = reached((name for name in imported(file, lazily=True) if name.startswith("engine.")), lazily=True)
-    return hashlib.sha256(source_without(file, scenes).encode() + digest_of(engine)).digest()
+    return source_without(file, scenes) + code_of(engine)

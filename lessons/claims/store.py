@@ -4,7 +4,6 @@ A trial's file is named after everything that its result follows from: its setti
 and docstrings apart), and the base model's weights. So what has changed is tried again, and nothing else.
 """
 
-import ast
 import hashlib
 import inspect
 import json
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.derived import code_of
 from engine.errors import InputError
 from engine.files import write_text
 from engine.run.base import embedded_digest
@@ -74,23 +74,7 @@ def plain(value: Any) -> Any:
 @cache
 def code_version(kind: type[Trial]) -> str:
     """A digest of the code that runs this kind of trial: its own file, and that of trainings, without comments."""
-    files = {Path(inspect.getfile(kind)), Path(inspect.getfile(Trial)).with_name("training.py")}
-    trees = [_bare(ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(files)]
-    return hashlib.sha256("".join(ast.dump(tree) for tree in trees).encode()).hexdigest()[:16]
-
-
-def _bare(tree: ast.Module) -> ast.Module:
-    """Without docstrings."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            node.body = body[1:]  # type: ignore[attr-defined]
-    return tree
+    return code_of({Path(inspect.getfile(kind)), Path(inspect.getfile(Trial)).with_name("training.py")})
 
 
 # --- the archive: what the ledger stands on --------------------------------------------------------------

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from animations.studio import code, measures
+from animations.studio import measures
+from engine import derived
 from glasstune import Run
 
 FILM = """
@@ -28,14 +29,14 @@ class Scene(Base):
 def film(tmp_path, monkeypatch):
     """A film that measures: its file, a file of the engine that it needs, ask(runs, of), and what was really asked."""
     monkeypatch.setenv("GLASSTUNE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(derived, "ROOT", tmp_path)
     file, part, calls = tmp_path / "film.py", tmp_path / "engine" / "part.py", []
     part.parent.mkdir()
     part.write_text("x = 1\n")
     file.write_text(FILM)
 
     def ask(runs, of=84):
-        code.imported.cache_clear()
+        derived.imported.cache_clear()
         measures._measured_with.cache_clear()
         names = {"measured": measures.measured, "calls": calls, "Base": object}
         exec(compile(file.read_text(), str(file), "exec"), names)

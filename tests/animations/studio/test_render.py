@@ -14,14 +14,14 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 import av
 
 from animations.render import main
-from animations.studio import cache, code, films, render, workers
+from animations.studio import cache, films, render, workers
 from animations.studio.encode import QUALITIES, TILE, Encoder, Yuv
 from animations.studio.join import join, to_gif
 from animations.studio.preview import contact_sheet
 from animations.studio.scenes import get_film
 from glasstune import InputError, Run
 
-ROOT = code.ROOT
+ROOT = cache.ROOT
 SMALL = QUALITIES["480p15"]
 RANDOM = np.random.default_rng(0)
 
