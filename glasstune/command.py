@@ -25,6 +25,7 @@ HOMES = {
     "judge": "engine.commands.judge",
     "data": "engine.commands.data",
     "rerun": "engine.commands.rerun",
+    "page": "visualize.commands.page",
     "film": "animations.commands.film",
     "slides": "animations.commands.slides",
     "lesson": "lessons.commands.lesson",

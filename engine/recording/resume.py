@@ -39,7 +39,7 @@ def check_ours(folder: Path) -> None:
     if folder.is_symlink():
         raise InputError(f"{folder} is not overwritten: it is a link to another folder; give that one")
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() or path.name.removesuffix(".part") not in _OURS:
+        if path.is_symlink() or path.name.removesuffix(PART) not in _OURS:
             raise InputError(
                 f"{folder} is not overwritten: {path.name} in it is not a run's; move it away, or give another folder"
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.files import write_text
 from visualize.page.bundle import page_html
 from visualize.page.pack import pack
 
@@ -25,7 +26,5 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
         raise InputError(f"{out.parent} is no folder; make it, or write the page elsewhere")
     pieces = pack(runs, budget)
     title = " and ".join(run.what for run in runs)
-    beside = out.with_name(out.name + ".part")
-    beside.write_text(page_html(f"{title} – Glasstune", pieces.texts), encoding="utf-8")
-    beside.replace(out)
+    write_text(out, page_html(f"{title} – Glasstune", pieces.texts))
     return out

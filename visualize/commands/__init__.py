@@ -1,0 +1,1 @@
+"""What can be typed about pictures? See `engine.commands`."""
