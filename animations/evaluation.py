@@ -19,6 +19,7 @@ from engine.errors import InputError
 from engine.evaluate.landscape import Asked, change
 from engine.measure.disagreement import disagreements, evaluations, pairs
 from engine.measure.shares import wilson
+from engine.run.apart import told_apart
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at
@@ -60,8 +61,8 @@ class EvaluationScene(FilmScene):
         super().setup()
         self.task = str(self.run.task)
         self.all = [self.run, *(shown_run(name) for name in self.others)]
-        self.by_name = {run.name: run for run in self.all}
-        self.table = evaluations(self.all, [self.task])
+        self.by_name = dict(zip(told_apart(self.all), self.all, strict=True))
+        self.table = evaluations(self.by_name, [self.task])
         self.parted = disagreements(self.table)
         self.questions = min(100, self.run.questions)  # as many as `finetune` grades
         self.pair_colours = (self.colours.rates[1], self.colours.delta)

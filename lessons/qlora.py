@@ -329,7 +329,7 @@ lora, qlora = runs
 
 # %%
 show(plots.plot_loss(runs), name="loss")
-n = min(100, len(task.heldout))
+n = int(qlora.graded[qlora.task].iloc[-1])  # held-out questions that each was graded on
 results = {}
 for run in runs:
     right, old = new_skill(run), old_skills(run).mean(axis=1)
