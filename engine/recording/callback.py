@@ -53,14 +53,16 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         if self.recorder and args.auto_find_batch_size and state.global_step == 0:
             self.recorder.finish(0, "stopped")  # out of memory: the Trainer begins again, with a smaller batch
             shutil.rmtree(self.out)
-        self.recorder = Recorder(
+        self.recorder = None
+        recorder = Recorder(
             kwargs["model"],
             self.out,
             total=state.max_steps,
             resumed=state.global_step,
             **{**self.options(), "info": {"seed": args.seed, **(self.info or {})}},
         )
-        self.recorder.start()
+        recorder.start()
+        self.recorder = recorder
 
     def on_log(
         self,
@@ -103,8 +105,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
 
     def settle(self) -> None:
         """Until what was captured so far is on the disk: what a checkpoint vouches for is then there."""
-        if self.recorder and self.recorder.writer:
-            self.recorder.writer.wait()
+        if self.recorder:
+            self.recorder.settle()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -53,7 +53,7 @@ class StartFile:
         while done < len(raw):
             got = self._file.readinto(view[done:])  # type: ignore[attr-defined]
             if not got:
-                raise InputError(f"{self.path} was cut short while it was read; training goes on, but not its capture")
+                raise InputError(f"{self.path} was cut short while it was read, and changes are measured from it")
             done += got
         return to_float32(view, entry.dtype, np.empty(0 if entry.dtype == "F32" else count, np.float32))
 

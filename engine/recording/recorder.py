@@ -4,13 +4,15 @@ It decides once what is kept (`engine.recording.trained`, `engine.recording.sche
 what it is told: metrics and answers as lines, the weights' changes through `engine.recording.writer`, beside training.
 """
 
+import errno
 import json
 import os
 import platform
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +22,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.files import write_json
 from engine.models import canonical
 from engine.recording.lock import lock, unlock
@@ -133,9 +135,12 @@ class Recorder(CaptureOptions):
     def __post_init__(self) -> None:
         began = time.perf_counter()
         self.folder, total, resumed = Path(self.out), self.total, self.resumed
+        self.why: str | None = None  # the capture ended before training did
+        self._started = self._closing = False
         everything = find_trained(self.model)
         self.trained = find_trained(self.model, self.modules) if self.modules else everything
         self.writes, sharded = process_number() == 0, is_sharded(self.trained)
+        self._first = self.writes
         if self.evaluator and sharded:
             raise InputError(
                 "the model is sharded over processes; capture it without an evaluator, and grade its result"
@@ -166,16 +171,16 @@ class Recorder(CaptureOptions):
         }
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
-        if sharded or self.writes:
-            if not goes_on:
-                save_start(self.folder, self.trained, self.writes)
-            self.writer: Writer | None = Writer(self.folder, self.trained, self.writes, self._note, self.limit)
-            self.writer.kept = agreed(self.writer.kept, sharded)
-        else:
-            self.writer = None
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
-        self._seconds = {"capture": time.perf_counter() - began, "evaluation": 0.0}
-        self._began = began
+        self._began, self._seconds = began, {"capture": 0.0, "evaluation": 0.0}
+        self.writer: Writer | None = None
+        if sharded or self.writes:
+            with self._giving_up():
+                if not goes_on:
+                    save_start(self.folder, self.trained, self.writes)
+                self.writer = Writer(self.folder, self.trained, self.writes, self._note, self.limit)
+                self.writer.kept = agreed(self.writer.kept, sharded)
+        self._seconds["capture"] = time.perf_counter() - began
         if self.say and self.writes:
             print(self._opening(goes_on), file=sys.stderr)
 
@@ -268,35 +273,87 @@ class Recorder(CaptureOptions):
         )
 
     def start(self) -> None:
-        """Capture and evaluate the step before training: every delta is zero. A Run that goes on has it already."""
-        self.step(self.resumed)
+        """Capture and evaluate the step before training: every delta is zero. A Run that goes on has it already.
+
+        Raises what goes wrong: so far, nothing has been trained.
+        """
+        with self._giving_up():
+            self.step(self.resumed)
+            self.settle()
+        self._started = True
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """What fails inside is raised, and the Run is closed and says so."""
+        try:
+            yield
+        except Exception as error:
+            self.why = f"before training: {_said(error)}"
+            with suppress(Exception):
+                self.finish(self.resumed, "stopped")
+            raise
 
     def step(self, step: int, last: bool = False) -> None:
         """After optimizer step `step` (1, 2, ...): capture and evaluate if a schedule says so, or if it is the last."""
         first = step == self.resumed
         if step > self._last_captured and (first or last or self._captured_at(step)):
-            self._capture(step, first or last)
+            self._try(step, lambda: self._capture(step, first or last))
         if self.evaluator and self.writes and step > self._last_evaluated and (last or self._evaluated_at(step)):
-            self._evaluate(step)
+            self._try(step, lambda: self._evaluate(step))
 
     def log(self, step: int, values: Mapping[str, Any], event: str = "train") -> None:
         """Write one line of metrics: of training (loss in nats a token, learning_rate, ...) or of an evaluation."""
-        self._write("metrics.jsonl", {"step": step, "event": event, **values})
+        self._try(step, lambda: self._log(step, values, event))
+
+    def settle(self) -> None:
+        """Until what was captured so far is on the disk."""
+        if self.writer is not None:
+            self._try(self._last_captured, self.writer.wait)
+
+    def _try(self, step: int, act: Callable[[], None]) -> None:
+        """Do it. What goes wrong once training has begun ends the capture, with one sentence, and training goes on."""
+        try:
+            act()
+        except Exception as error:  # an evaluator may raise anything
+            if not self._started or (self.must_capture and not self._closing):
+                raise
+            self._end(step, error)
+
+    def _end(self, step: int, error: Exception) -> None:
+        """No more is written. With a sharded model, this process still helps the others to gather it."""
+        if self.why is not None:
+            return
+        self.writes, self.why = False, f"at step {step}: {_said(error)}"
+        print(f"capture has ended, and training goes on without it: {self.why}", file=sys.stderr)
+        if self.writer is not None:
+            with suppress(Exception):
+                self.writer.close()
 
     def _capture(self, step: int, surely: bool) -> None:
         began = time.perf_counter()
-        if self.writer is not None and self.writer.capture(step, surely):
+        if self.writer is not None and (self.writes or self.writer.shards) and self.writer.capture(step, surely):
             self._last_captured = step
         self._seconds["capture"] += time.perf_counter() - began
 
     def _note(self, step: int, norms: dict[str, float]) -> None:
         self._write("norms.jsonl", {"step": step, "norms": norms})
 
+    def _log(self, step: int, values: Mapping[str, Any], event: str) -> None:
+        self._write("metrics.jsonl", {"step": step, "event": event, **values})
+
     def _evaluate(self, step: int) -> None:
         began = time.perf_counter()
         assert self.evaluator is not None
-        result = self.evaluator(self.model)
-        self.log(step, {"exact": result.exact, "loss": result.loss, "graded": result.graded}, "eval")
+        modes = [(module, module.training) for module in self.model.modules()]
+        try:
+            result = self.evaluator(self.model)
+        except Exception as error:
+            for module, training in modes:  # dropout goes on as it was
+                module.training = training
+            if isinstance(error, InputError) or not self._started:
+                raise
+            raise InputError(f"the evaluator failed ({type(error).__name__}: {first_line(error)})") from error
+        self._log(step, {"exact": result.exact, "loss": result.loss, "graded": result.graded}, "eval")
         for answer in result.answers:
             self._write("answers.jsonl", {"step": step, **answer})
         self._last_evaluated = step
@@ -304,33 +361,57 @@ class Recorder(CaptureOptions):
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         if self.writes:
+            path = self.folder / name
             try:
+                if not path.exists():  # what is written to a file without a name is lost
+                    raise FileNotFoundError(errno.ENOENT, "it has been deleted")
                 self._files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
                 self._files[name].flush()
             except OSError as error:
-                raise InputError(
-                    f"{self.folder / name} cannot be written ({error.strerror}); free some space"
-                ) from None
+                raise InputError(f"{path} cannot be written ({error.strerror}); free some space") from None
 
     def finish(self, step: int, status: str = "finished") -> Run | None:
-        """Capture and evaluate the last step, close the files, and open the Run (None but in the first process)."""
+        """Capture and evaluate the last step, close the files, and open the Run (None but in the first process, or if
+        nothing is left of it). status: "incomplete" if the capture ended before training did."""
+        self._closing = status != "finished"  # then another error is under way, which is the one to hear of
         if status == "finished":
             self.step(step, last=True)
+        self._try(step, self._close)
+        if not self._first:
+            return None
+        self._try(step, lambda: self._keep_record(step, status))
+        unlock(self.folder, self._lock)
+        with suppress(InputError) if self.why else nullcontext():
+            return Run.load(self.folder)
+        return None
+
+    def _close(self) -> None:
         if self.writer is not None:
             began = time.perf_counter()
             self.writer.close()
             self._seconds["capture"] += time.perf_counter() - began
             self._seconds["beside"] = self.writer.seconds
-        if not self.writes:
-            return None
+
+    def _keep_record(self, step: int, status: str) -> None:
+        """run.json's last word, and the other files closed."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # what was not written has been said
+                file.close()
         if status == "finished":  # a stopped run may go on, and then needs what its summaries are measured from
             (self.folder / START_SCRATCH).unlink(missing_ok=True)
         seconds = {"total": time.perf_counter() - self._began, **self._seconds}
         before = self.record.get("seconds", {})
         self.record["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
         self.record |= {"status": status, "steps": step}
+        if self.why is not None:
+            self.record |= {"status": "incomplete" if status == "finished" else status, "why": self.why}
         write_json(self.folder / "run.json", self.record)
-        unlock(self.folder, self._lock)
-        return Run.load(self.folder)
+
+
+def _said(error: Exception) -> str:
+    """An error of any kind, as one clause."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -149,8 +149,8 @@ class Writer:
         self.once = Layout(start_layout(parts, False)).nbytes
         self.each = self.layout.nbytes + len(self.layout.header(step="0"))
         live = {name: tensor for part in parts.values() for name, tensor in part.live.items()}
+        self.shards = list(live.values()) if is_sharded(parts) else []
         if not writes:
-            self.shards = list(live.values())
             return
         self.snapshot = Snapshot(live)
         self.start = [StartFile(folder / file) for file in (START, START_SCRATCH) if (folder / file).exists()]
@@ -160,31 +160,38 @@ class Writer:
     def capture(self, step: int, surely: bool) -> bool:
         """Copy the weights as they are now, and have them written as `step`. surely: though captures are thinned.
 
-        Gives whether it did.
+        Gives whether it did. Raises InputError or OSError if the one before could not be written.
         """
         self._asked += 1
         if not surely and self._asked % self._stride:
             return False
-        self.wait()  # one capture under way at most: memory stays bounded, and a full disk is noticed
-        self._make_room()
+        try:
+            if self.writes:
+                self.wait()  # one capture under way at most: memory stays bounded, and a full disk is noticed
+            self._make_room()
+        except (InputError, OSError):
+            self._take_part()  # the other processes wait for this one's shards
+            raise
         self.kept.append(step)
         if self.writes:
             self.snapshot.take()
             self.writing = self.thread.submit(self._write, step)
         else:
-            for tensor in self.shards:
-                gathered(tensor)
+            self._take_part()
         return True
+
+    def _take_part(self) -> None:
+        for tensor in self.shards:
+            gathered(tensor)
 
     def _make_room(self) -> None:
         if self.budget is None:
             return
         while len(self.kept) > 2 and self.once + (len(self.kept) + 1) * self.each > self.budget:
-            for step in self.kept[1::2]:
-                if self.writes:
-                    capture_path(self.folder, step).unlink(missing_ok=True)
-            self.kept = self.kept[::2]
+            gone, self.kept = self.kept[1::2], self.kept[::2]
             self._stride *= 2
+            for step in gone if self.writes else ():
+                capture_path(self.folder, step).unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Until what is being written is in place. Raises InputError if the disk is full."""
@@ -198,14 +205,16 @@ class Writer:
                 ) from None
 
     def close(self) -> None:
-        """Until all is written. Raises InputError if the disk is full."""
+        """Until all is written; of a sharded model, this process only gathers from then on. Raises InputError if the
+        disk is full."""
         if self.writes:
             try:
                 self.wait()
             finally:
+                self.writes = False
                 self.thread.shutdown()
-            for file in self.start:
-                file.close()
+                for file in self.start:
+                    file.close()
 
     def _write(self, step: int) -> None:
         began = time.perf_counter()

@@ -25,6 +25,8 @@ What a module's entry in run.json says, by its "kind":
               `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `capture.sketch`) in place of the tensors.
 "base_parameter" names W in the base model's files, "transposed" says that they hold it as (in, out).
 run.json's "capture" says what was chosen and kept, "seconds" what it took, "resumed" at which steps training went on.
+"status" is "running" (or killed), "finished", "stopped" (training was), or "incomplete": training went on to its end,
+but the capture did not, and "why" says since when and for what reason.
 Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
 """
 
