@@ -11,8 +11,10 @@ import engine.quietly  # noqa: F401
 
 # isort: split
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -184,6 +186,19 @@ class Evaluator:
             if name not in self.open_ended:
                 exact[name] = sum(right[i] for i in at) / len(at)
         return Evaluation(exact, loss, self.ask(model), graded)
+
+    def seconds(self, model: PreTrainedModel, few: int = 12) -> float:
+        """About how long it takes, from `few` of the questions, spread over all, and a third as many of the probes."""
+        part, stride, total = copy(self), max(1, len(self._rows) // few), 0.0
+        part._names, part._rows, part.probes = self._names[::stride], self._rows[::stride], self.probes[: few // 3]
+        for whole, share, act in (
+            (self._rows, part._rows, lambda: score_answers(model, part._rows, self.tokenizer.pad_token_id)),
+            (self.probes, part.probes, lambda: part.ask(model)),
+        ):
+            began = time.perf_counter()
+            act()
+            total += (time.perf_counter() - began) * len(whole) / max(1, len(share))
+        return total
 
     def ask(self, model: PreTrainedModel) -> list[dict[str, str | bool]]:
         """The model's real answers to the probes."""

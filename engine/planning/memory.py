@@ -52,7 +52,7 @@ def training_memory(
     *,
     batch: int = 1,
     length: int = 512,
-    dtype: str = "bfloat16",
+    dtype: str = "float32",
     optimizer: str = "adamw",
     checkpointing: bool = False,
     autocast: bool = False,
@@ -65,8 +65,8 @@ def training_memory(
     """What does a training step of this model take, in bytes, with this method?
 
     model: "embedded", a folder, a Hub id already downloaded, or a transformers config; no weights are read. batch x
-    length: tokens in a step. dtype: of the weights ("bfloat16", "float32", "float16"). autocast: compute in bfloat16
-    beside float32 weights. optimizer: "adamw" (moments of the weights' type), "adamw_32bit", "adamw_8bit", "sgd",
+    length: tokens in a step. dtype: of the weights: "float32" (as `finetune` keeps them, unless told otherwise),
+    "bfloat16", "float16". autocast: compute in bfloat16 beside float32 weights. optimizer: "adamw" (moments of the weights' type), "adamw_32bit", "adamw_8bit", "sgd",
     "sgd_momentum". checkpointing: keep only what enters each layer, and compute the rest again (Chen et al. 2016).
     r, target_modules, adapter_dtype: of LoRA; PEFT keeps adapters in float32 unless told otherwise. block_size,
     double: of QLoRA's 4-bit base, which is every linear layer but the output head; the rest is in `dtype`.

@@ -60,7 +60,9 @@ def memory_of(size: str, method: Method, batch: int = 1, length: int = 512, chec
     """
     layers = config_of(size).num_hidden_layers
     two, three = (
-        training_memory(config_of(size, some), method, batch=batch, length=length, checkpointing=checkpointing)
+        training_memory(
+            config_of(size, some), method, batch=batch, length=length, dtype="bfloat16", checkpointing=checkpointing
+        )
         for some in (2, 3)
     )
     return Memory(*(first + (layers - 2) * (second - first) for first, second in zip(two, three, strict=True)))

@@ -38,6 +38,7 @@ class Sizes(Trial):
         memory = training_memory(
             LlamaConfig(vocab_size=32_000, **shape) if shape else self.model,
             self.method,
+            dtype="bfloat16",
             checkpointing=True,
             r=self.rank,
             target_modules=list(self.targets) or "all-linear",

@@ -84,10 +84,12 @@ def test_qloras_weights_are_those_of_bitsandbytes(double):
 
 
 def test_checkpointing_keeps_less_and_grows_by_what_enters_a_layer():
-    plain, kept = (training_memory(CONFIGS["llama"], batch=4, length=32, checkpointing=c) for c in (False, True))
+    plain, kept = (
+        training_memory(CONFIGS["llama"], batch=4, length=32, dtype="bfloat16", checkpointing=c) for c in (False, True)
+    )
     assert kept.activations < plain.activations and kept[:3] == plain[:3]
     deeper = type(CONFIGS["llama"])(**{**CONFIGS["llama"].to_diff_dict(), "num_hidden_layers": 3})
-    more = training_memory(deeper, batch=4, length=32, checkpointing=True)
+    more = training_memory(deeper, batch=4, length=32, dtype="bfloat16", checkpointing=True)
     assert more.activations - kept.activations == 4 * 32 * 32 * 2, "tokens x width x two bytes"
 
 
@@ -97,7 +99,7 @@ def test_more_tokens_take_more_and_nothing_else_changes():
 
 
 def test_seven_billion_weights_are_what_the_papers_say():
-    full = training_memory(SEVEN, batch=1, length=256)
+    full = training_memory(SEVEN, batch=1, length=256, dtype="bfloat16")
     assert full.parameters == 6_738_415_616
     # GaLore (Zhao et al. 2024), section 1: 14 GB of weights, 42 GB of Adam states and gradients, 2 GB of activations.
     assert full.weights / 1e9 == pytest.approx(14, rel=0.05)
@@ -107,12 +109,23 @@ def test_seven_billion_weights_are_what_the_papers_say():
 
 def test_sixty_five_billion_weights_are_what_the_paper_says():
     # QLoRA (Dettmers et al. 2023): from more than 780 GB to less than 48 GB; double quantisation saves some 3 GB.
-    full = training_memory(SIXTY_FIVE, length=8, optimizer="adamw_32bit")
+    full = training_memory(SIXTY_FIVE, length=8, dtype="bfloat16", optimizer="adamw_32bit")
     assert full.parameters == 65_285_660_672
     assert (full.weights + full.gradients + full.optimizer) / 1e9 == pytest.approx(780, rel=0.01)
-    options = {"checkpointing": True, "optimizer": "adamw_8bit", "r": 64, "adapter_dtype": "bfloat16"}
+    options = {
+        "dtype": "bfloat16",
+        "checkpointing": True,
+        "optimizer": "adamw_8bit",
+        "r": 64,
+        "adapter_dtype": "bfloat16",
+    }
     assert training_memory(SIXTY_FIVE, "qlora", length=512, **options).total < 48e9
     assert full.parameters * (4.5 - double_bits()) / 8 / 1e9 == pytest.approx(3, rel=0.05)
+
+
+def test_unless_told_otherwise_it_is_the_precision_that_finetune_uses():
+    assert training_memory(CONFIGS["llama"], length=16) == training_memory(CONFIGS["llama"], length=16, dtype="float32")
+    assert training_memory(CONFIGS["llama"], length=16).weights == 4 * training_memory(CONFIGS["llama"]).parameters
 
 
 @pytest.mark.parametrize(
