@@ -66,10 +66,11 @@ def training_memory(
 
     model: "embedded", a folder, a Hub id already downloaded, or a transformers config; no weights are read. batch x
     length: tokens in a step. dtype: of the weights: "float32" (as `finetune` keeps them, unless told otherwise),
-    "bfloat16", "float16". autocast: compute in bfloat16 beside float32 weights. optimizer: "adamw" (moments of the weights' type), "adamw_32bit", "adamw_8bit", "sgd",
-    "sgd_momentum". checkpointing: keep only what enters each layer, and compute the rest again (Chen et al. 2016).
-    r, target_modules, adapter_dtype: of LoRA; PEFT keeps adapters in float32 unless told otherwise. block_size,
-    double: of QLoRA's 4-bit base, which is every linear layer but the output head; the rest is in `dtype`.
+    "bfloat16", "float16". autocast: compute in bfloat16 beside float32 weights. optimizer: "adamw" (moments of the
+    weights' type), "adamw_32bit", "adamw_8bit", "sgd", "sgd_momentum". checkpointing: keep only what enters each layer,
+    and compute the rest again (Chen et al. 2016). r, target_modules, adapter_dtype: of LoRA; PEFT keeps adapters in
+    float32 unless told otherwise. block_size, double: of QLoRA's 4-bit base, which is every linear layer but the output
+    head; the rest is in `dtype`. Capturing takes one copy of what is trained besides.
     Raises InputError for a model or an option that does not exist.
     """
     if method not in ("full", "lora", "qlora"):
