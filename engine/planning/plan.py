@@ -6,6 +6,9 @@ The model is loaded and trained for two real steps on the first batches of the d
 the questions is graded; then all of it is thrown away. Memory and time are those of the steps, disk is counted.
 """
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import tempfile
 import threading
 import time
