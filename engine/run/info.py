@@ -183,11 +183,13 @@ class RunInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """run.json. A group that is not there is one that knows nothing; `evaluated` and `found` are then None.
 
     modules: by the base model's names. steps: of training, in all. step_known: False where nothing tells at which step
-    the weights were saved. differences: of two checkpoints, names by reason. raw: the whole as it was read.
+    the weights were saved. differences: of two checkpoints, names by reason. why: the capture
+    ended before training did. raw: the whole as it was read.
     """
 
     version: Count = 0
     status: str = "running"
+    why: str | None = None
     id: str | None = None
     created: str | None = None
     command: str | None = None

@@ -56,7 +56,7 @@ def test_a_disk_that_fails_while_capturing_is_named(error, tmp_path, monkeypatch
         recorder.step(loss=0.2)
     run = recorder.run
     assert capsys.readouterr().err.count("capture has ended, and training goes on without it: at step 3: ") == 1
-    assert run.status == "incomplete" and error.strerror in run.info["why"] and "free some space" in run.info["why"]
+    assert run.status == "incomplete" and error.strerror in run.info.why and "free some space" in run.info.why
     assert run.metrics.loss.tolist()[:2] == [1.0, 0.5] and run.steps == [0, 1]
     assert all(np.isfinite(run.delta(module, step)).all() for module in run.modules for step in run.steps)
 

@@ -17,7 +17,7 @@ def test_what_is_planned_is_what_a_run_then_takes(tmp_path):
     assert not list(tmp_path.iterdir()), "nothing is written"
     run = finetune("embedded", "spanish", LoRA(r=4), out=tmp_path / "run", **told)
     assert plan.steps == 4 and plan.captures == len(run.steps) == 5 and plan.evaluations == len(run.skills)
-    assert plan.trainable == sum(run.info["modules"][m]["r"] * sum(run.shape(m)) for m in run.modules)
+    assert plan.trainable == sum(run.info.modules[m].r * sum(run.shape(m)) for m in run.modules)
     assert plan.captured == pytest.approx(size_of(run.path / "captures"), rel=0.1)
     adapter = run.path / "adapter" / "adapter_model.safetensors"
     assert plan.result == pytest.approx(adapter.stat().st_size, rel=0.2)

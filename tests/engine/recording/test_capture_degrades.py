@@ -104,7 +104,7 @@ def test_training_goes_on_to_the_same_weights(way, undisturbed, tmp_path, monkey
     if way in ("run.json cannot be written", "a capture cannot be put in place"):
         assert run.status == "running"  # what cannot be written cannot say so either
     else:
-        assert run.status == "incomplete" and run.info["why"].startswith("at step ") and "\n" not in run.info["why"]
+        assert run.status == "incomplete" and run.info.why.startswith("at step ") and "\n" not in run.info.why
         assert callback.run is not None and callback.run.status == "incomplete"
     assert not list(run.path.glob("captures/*.part"))
     for step in run.steps:

@@ -86,7 +86,7 @@ def test_a_cell_run_twice_overwrites_what_is_ours_and_nothing_else(tmp_path):
     def cell(**options) -> Run:
         return finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "run", steps=1, **SHORT, **options)
 
-    first = cell(overwrite=True).info["created"]
+    first = cell(overwrite=True).info.created
     with pytest.raises(InputError, match=r"already holds another run; .*overwrite=True"):
         cell()
     assert cell(overwrite=True).steps == [0, 1] and first
