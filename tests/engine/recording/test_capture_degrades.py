@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.evaluate import Evaluation
-from engine.recording import pieces, recorder, writer
+from engine.recording import recorder, writer
 from glasstune import CaptureCallback, InputError, Run, capture
 from tests.engine.recording.test_capture import make, trainer_of
 
@@ -50,7 +50,7 @@ def delete(run: Path, name: str) -> None:
 
 # What goes wrong after the second step: (patch, what is done, what the sentence says).
 WAYS = {
-    "a capture cannot be opened": lambda patch, callback: patch.setattr(pieces.Beside, "__enter__", fails),
+    "a capture cannot be opened": lambda patch, callback: patch.setattr(writer, "writing", fails),
     "a capture cannot be written": lambda patch, callback: patch.setattr(writer.Layout, "header", fails),
     "a capture cannot be put in place": lambda patch, callback: patch.setattr(Path, "replace", fails),
     "metrics cannot be written": lambda patch, callback: break_file(callback, "metrics.jsonl"),
@@ -117,7 +117,7 @@ def test_before_training_errors_are_raised(tmp_path, monkeypatch):
 
     with pytest.raises(RuntimeError, match="no such grade"):
         trainer_of(tmp_path / "t", make(), CaptureCallback(tmp_path / "a", say=False, evaluator=failing)).train()
-    monkeypatch.setattr(pieces.Beside, "__enter__", fails)
+    monkeypatch.setattr(writer, "writing", fails)
     with pytest.raises((InputError, OSError), match="No space left"), capture(make(), tmp_path / "b", say=False):
         pass
 
@@ -128,7 +128,7 @@ def test_who_must_have_the_run_is_told_by_an_error(tmp_path, monkeypatch):
         capture(make(), tmp_path / "run", every=1, total=3, say=False, must_capture=True) as loop,
     ):
         loop.step(loss=1.0)
-        monkeypatch.setattr(pieces.Beside, "__enter__", fails)
+        monkeypatch.setattr(writer, "writing", fails)
         loop.step(loss=0.5)
         loop.step(loss=0.2)
     monkeypatch.undo()
