@@ -1,4 +1,4 @@
-"""How does the README stay true? Its tree and its figures are written from the files themselves.
+"""How do the documents stay true? The tree, the course and the figures are written from the files themselves.
 
 python scripts/readme.py            write them anew
 python scripts/readme.py --check    say whether they are as they would be written
@@ -7,6 +7,7 @@ python scripts/readme.py --check    say whether they are as they would be writte
 import ast
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -15,10 +16,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report  # noqa: E402
 
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 FOLDERS = ("glasstune", "engine", "visualize", "animations", "lessons", "benchmarks")
 REST = (
     ("engine/base/", "the embedded base model: weights, tokenizer, and its card, with what it can and cannot do"),
-    ("docs/pictures/", "what this page shows"),
+    ("docs/pictures/", "what the README shows"),
     ("scripts/", "what `make` calls: the set-up, and what writes this tree"),
     ("tests/", "mirrors the tree; lessons, plots, scenes and films are found, not listed"),
 )
@@ -63,24 +65,32 @@ def course() -> str:
     rows = ["| lesson | about | film |", "|---|---|---|"]
     for _, name, title in sorted(placed):
         film = ROOT / "animations" / f"{name}.py"
-        about = f"`python -m animations.render {name}`: {question(film)}" if film.exists() else ""
-        rows.append(f"| `python -m lessons.{name}` | {title} | {about} |")
+        about = f"`glasstune film {name}`: {question(film)}" if film.exists() else ""
+        rows.append(f"| `glasstune lesson {name}` | {title} | {about} |")
     return "\n".join(rows)
 
 
-def filled(text: str) -> str:
-    """The README with what stands between its marks written anew."""
-    for name, make in (("course", course), ("tree", tree), ("figures", report.table)):
-        mark = re.compile(rf"(<!-- {name}: .*? -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
-        parts = mark.split(text)  # before, the opening comment, its end, after
-        if len(parts) != 4:
-            raise SystemExit(f"README.md has no place for {name}: a comment '<!-- {name}: ... -->' and its end")
-        text = parts[0] + parts[1] + make() + parts[2] + parts[3]
-    return text
+def filled(name: str, make: Callable[[], str]) -> str:
+    """docs/<name>.md with what stands between its marks written anew."""
+    mark = re.compile(rf"(<!-- {name}: .*? -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
+    parts = mark.split((DOCS / f"{name}.md").read_text(encoding="utf-8"))  # before, the opening comment, its end, after
+    if len(parts) != 4:
+        raise SystemExit(f"docs/{name}.md has no place for it: a comment '<!-- {name}: ... -->' and its end")
+    return parts[0] + parts[1] + make() + parts[2] + parts[3]
+
+
+def package_page() -> str:
+    """The README as a package index shows it, where nothing lies beside it: without pictures and what is said of
+    them, and with the names of other pages instead of links."""
+    text = README.read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)\n\n(\*[^*]+(?:\*[^*]+\*[^*]+)*\*\n\n)?", "", text)
+    return re.sub(r"\[([^\]]+)\]\((?!http)([^)]+)\)", r"\1 (`\2`)", text)
 
 
 def main() -> int:
-    written = {README: filled(README.read_text(encoding="utf-8")), report.PAGE: report.page()}
+    made = {"course": course, "tree": tree, "goals": report.table}
+    written = {DOCS / f"{name}.md": filled(name, make) for name, make in made.items()}
+    written |= {report.PAGE: report.page(), DOCS / "package.md": package_page()}
     behind = [path.name for path, text in written.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         if behind:

@@ -1,11 +1,14 @@
 """What the documents show can be typed: their Python compiles, their commands exist, their links lead somewhere."""
 
+import argparse
 import ast
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from glasstune.command import commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,3 +66,15 @@ def test_every_option_shown_is_one(page):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_glasstune_command_shown_is_one_with_these_options(page):
+    known = commands()
+    for line in page.read_text(encoding="utf-8").splitlines():
+        for found in re.finditer(r"(?:^|`)glasstune ([a-z]+)([^`#|]*)", line):
+            assert found[1] in known, line
+            parser = argparse.ArgumentParser()
+            known[found[1]].options(parser)
+            options = {option for action in parser._actions for option in action.option_strings}
+            assert set(re.findall(r"\s(--?[a-z][a-z-]*)", found[2])) <= options, line

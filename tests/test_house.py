@@ -114,7 +114,7 @@ def test_every_file_opens_with_what_it_is_for(file):
     assert ast.get_docstring(ast.parse(text)) or (is_lesson and re.search(r"^# # .+", text, re.MULTILINE))
 
 
-def test_the_readmes_tree_and_figures_are_written_from_the_files():
+def test_the_tree_the_course_and_the_figures_are_written_from_the_files():
     done = subprocess.run([sys.executable, ROOT / "scripts" / "readme.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -122,6 +122,13 @@ def test_the_readmes_tree_and_figures_are_written_from_the_files():
 def test_every_picture_of_the_readme_is_there_and_small():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert pictures and all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
+
+
+def test_the_readme_is_read_in_two_minutes_and_stands_alone_as_a_packages_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 750
+    page = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    assert "make lora" in page and "](docs" not in page and "![" not in page
 
 
 def test_importing_the_front_door_is_quick_to_say_what_it_has():
