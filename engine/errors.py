@@ -1,5 +1,6 @@
 """How does Glasstune say that the user, not the program, has to change something?"""
 
+import io
 import os
 import re
 import sys
@@ -56,6 +57,13 @@ def first_line(error: BaseException) -> str:
     return " ".join(lines[:more])[:300] or type(error).__name__
 
 
+def never_stumble() -> None:
+    """Streams that cannot show a character show its escape instead of raising: an old terminal, a pipe to a file."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nStopped.") -> Callable[..., int]:
     """Makes `main(arguments)` a command line's: it gives the exit status, and a mistake is one line, no trace.
 
@@ -65,6 +73,7 @@ def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nSt
 
     @wraps(main)
     def run(arguments: list[str] | None = None) -> int:
+        never_stumble()
         try:
             return main(arguments) or 0
         except InputError as error:

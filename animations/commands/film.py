@@ -6,6 +6,7 @@ from pathlib import Path
 from animations.studio.films import check_film, films, scene_names
 from engine.commands import Command
 from engine.errors import InputError
+from engine.terminal import say
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def options(parser: ArgumentParser) -> None:
 def run(chosen: Namespace) -> None:
     if chosen.list:
         for film in films():
-            print(f"{film}: {', '.join(scene_names(film))}")
+            say(f"{film}: {', '.join(scene_names(film))}")
         return
     names = films() if "all" in chosen.films else list(dict.fromkeys(chosen.films))
     for film in names:  # an unknown name, or a missing Manim, is said before anything is made
@@ -49,11 +50,11 @@ def run(chosen: Namespace) -> None:
         raise InputError(f"no theme called {chosen.theme!r}; there are {', '.join(PALETTES)}")
     for film in names:
         try:
-            print(_made(film, chosen))
+            say(_made(film, chosen))
         except NotShown as error:
             if "all" not in chosen.films:
                 raise
-            print(f"left out: {error}")
+            say(f"left out: {error}")
 
 
 def _made(film: str, chosen: Namespace) -> str:

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
+from engine.terminal import say
 
 
 def options(parser: ArgumentParser) -> None:
@@ -13,7 +14,7 @@ def run(chosen: Namespace) -> None:
     from animations.studio.runs import RECIPES, film_run, folder_of
 
     for name in chosen.names or RECIPES:
-        print(f"{film_run(name)}\nIt lies in {folder_of(name)}")
+        say(f"{film_run(name)}\nIt lies in {folder_of(name)}")
 
 
 COMMAND = Command("make the runs that films show when none is given", options, run)

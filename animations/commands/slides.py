@@ -5,6 +5,7 @@ from pathlib import Path
 
 from animations.commands.film import KEPT, add_options
 from engine.commands import Command
+from engine.terminal import say
 
 
 def options(parser: ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def run(chosen: Namespace) -> None:
         chosen.film, chosen.run, chosen.out, beats=chosen.beats,
         quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
     )  # fmt: skip
-    print(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
+    say(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")
 
 
 COMMAND = Command("a film as slides with notes, in one offline page", options, run, stopped=KEPT)

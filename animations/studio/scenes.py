@@ -14,13 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tqdm import tqdm
-
 from animations.studio.films import check_film, scene_names
 from animations.studio.runs import film_run
 from engine.errors import InputError
 from engine.run.base import EMBEDDED
 from engine.run.run import Run, as_run
+from engine.terminal import progress_bar
 from visualize.theme import PALETTES, Theme
 
 SECONDS_A_SCENE = 900  # a worker that takes longer hangs
@@ -204,9 +203,9 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
     reached = {job.scene: done[job.scene].seconds if job.scene in done else 0.0 for job in todo}
     usual = cache.lengths()
     guess = {job.scene: usual.get(getattr(get_film(job.film), job.scene).title, SECONDS_GUESSED) for job in missing}
-    with tqdm(
+    with progress_bar(
         total=round(sum(reached.values()) + sum(guess.values())), initial=round(sum(reached.values())),
-        desc=f"film {todo[0].film}", unit="s", bar_format=BAR, disable=not progress,
+        title=f"film {todo[0].film}", unit="s", bar_format=BAR, disable=not progress,
     ) as bar:  # fmt: skip
 
         def hear(job: Job, seconds: float, result: Any) -> None:

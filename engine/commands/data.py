@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
+from engine.terminal import Terminal
 
 
 def options(parser: ArgumentParser) -> None:
@@ -15,13 +16,11 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> None:
-    from rich.console import Console
-
     from engine.data.report import report, show
     from engine.models import load_tokenizer
 
     tokenizer = load_tokenizer(chosen.model)
-    show(report(chosen.data, tokenizer, chosen.heldout, chosen.max_length), tokenizer, Console(highlight=False))
+    show(report(chosen.data, tokenizer, chosen.heldout, chosen.max_length), tokenizer, Terminal())
 
 
 COMMAND = Command("look at a data set before training on it", options, run)

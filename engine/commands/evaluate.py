@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.terminal import Terminal, say
 
 
 def options(parser: ArgumentParser) -> None:
@@ -25,13 +26,11 @@ def run(chosen: Namespace) -> None:
     for name in ("limit", "max_new_tokens"):
         if getattr(chosen, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(chosen, name)}; it must be at least 1")
-    from rich.console import Console
-
     from engine.evaluate.compare import DEFAULT, compare, show, write_answers
     from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import as_run
 
-    console = Console(highlight=False)
+    console = Terminal()
     if chosen.lm_eval:
         from engine.evaluate.harness import show_tasks
 
@@ -46,7 +45,7 @@ def run(chosen: Namespace) -> None:
     show(found, console)
     if chosen.answers:
         write_answers(found.answers, chosen.answers)
-        print(f"All answers lie in {chosen.answers}")
+        say(f"All answers lie in {chosen.answers}")
 
 
 COMMAND = Command("grade base and tuned model on the same questions", options, run)

@@ -9,7 +9,8 @@ from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from engine.commands import Command
-from engine.errors import InputError, printable
+from engine.errors import InputError
+from engine.terminal import say
 from engine.training.methods import get_method, method_options
 from engine.training.request import Request
 
@@ -79,12 +80,12 @@ def run(chosen: Namespace) -> None:
     if chosen.dry_run:
         from engine.planning.plan import plan_finetuning
 
-        print(printable("\n".join(plan_finetuning(**given).sentences()), keep="\n"))
+        say("\n".join(plan_finetuning(**given).sentences()))
         return
     from engine.training.finetune import finetune
 
     made = finetune(**given)
-    print(f"{made}\nIt lies in {made.path}")
+    say(f"{made}\nIt lies in {made.path}")
 
 
 COMMAND = Command("fine-tune a model, and capture what happens to it", options, run)

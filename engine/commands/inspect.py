@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
+from engine.terminal import Terminal
 
 
 def options(parser: ArgumentParser) -> None:
@@ -16,12 +17,10 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> int:
-    from rich.console import Console
-
     from engine.inspect.report import open_two, show, show_comparison
     from engine.run.run import Run
 
-    console = Console()
+    console = Terminal()
     if chosen.second is None:
         first, other = Run.open(chosen.path, chosen.base), None
     else:

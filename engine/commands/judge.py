@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
+from engine.terminal import Terminal
 
 
 def options(parser: ArgumentParser) -> None:
@@ -16,11 +17,9 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> None:
-    from rich.console import Console
-
     from engine.evaluate.judging import in_terminal, judge
 
-    in_terminal(judge(**vars(chosen)), Console(highlight=False))
+    in_terminal(judge(**vars(chosen)), Terminal())
 
 
 COMMAND = Command("judge two models' answers, blind and side by side", options, run)

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from engine.commands import Command
+from engine.terminal import say
 
 
 def options(parser: ArgumentParser) -> None:
@@ -15,7 +16,6 @@ def options(parser: ArgumentParser) -> None:
 def run(chosen: Namespace) -> int:
     import tempfile
 
-    from engine.errors import printable
     from engine.run.run import Run
     from engine.training.rerun import arguments_of, rerun, sentences
 
@@ -24,7 +24,7 @@ def run(chosen: Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         found = rerun(before, chosen.out or Path(scratch) / "again", chosen.data)
     for line in sentences(found):
-        print(printable(line))
+        say(line)
     return int(bool(found.different))
 
 

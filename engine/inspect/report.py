@@ -87,7 +87,7 @@ def summary(run: Run) -> list[str]:
     """Method, rank, targets, model, trained share, log and notes: one line each."""
     method, model = run.info.method.options, run.info.model
     found = run.info.found.kind if run.info.found else "run"
-    lines = [f"[bold]{run.path}[/bold]: {found}, {run.method}"]
+    lines = [f"{run.path}: {found}, {run.method}"]
     told = {"rank": method.get("r"), "alpha": method.get("lora_alpha", method.get("alpha")),
             "targets": _targets(method.get("target_modules")), "rank-stabilised": method.get("use_rslora"),
             "DoRA": method.get("use_dora")}  # fmt: skip

@@ -23,6 +23,7 @@ from engine.errors import InputError, first_line, printable
 from engine.inspect.diagnose import Finding
 from engine.preflight.rows import Row, about_rows, rows_of
 from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
+from engine.terminal import Terminal
 
 _MARKS = {"fault": ("✗", "bold red"), "doubt": ("?", "bold yellow"), "fine": ("✓", "green")}
 _ORDER = {"fault": 0, "doubt": 1, "fine": 2}
@@ -72,7 +73,7 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
         unseen.append(f"{_length(trainer) - len(found):,} of {_length(trainer):,} rows")
     result = Preflight(sorted(findings, key=lambda finding: _ORDER[finding.level]), found, unseen)
     if show:
-        show_preflight(result, tokenizer, Console(highlight=False))
+        show_preflight(result, tokenizer, Terminal())
     return result
 
 

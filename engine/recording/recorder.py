@@ -22,6 +22,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
+from engine import terminal
 from engine.errors import InputError, first_line
 from engine.files import write_json
 from engine.models import canonical
@@ -182,7 +183,7 @@ class Recorder(CaptureOptions):
                 self.writer.kept = agreed(self.writer.kept, sharded)
         self._seconds["capture"] = time.perf_counter() - began
         if self.say and self.writes:
-            print(self._opening(goes_on), file=sys.stderr)
+            terminal.say(self._opening(goes_on), sys.stderr)
 
     def _open(self, before: dict[str, Any] | None) -> dict[str, Any]:
         """Make or take over the folder, open its files, and give what run.json says now."""
@@ -324,7 +325,7 @@ class Recorder(CaptureOptions):
         if self.why is not None:
             return
         self.writes, self.why = False, f"at step {step}: {_said(error)}"
-        print(f"capture has ended, and training goes on without it: {self.why}", file=sys.stderr)
+        terminal.say(f"capture has ended, and training goes on without it: {self.why}", sys.stderr)
         if self.writer is not None:
             with suppress(Exception):
                 self.writer.close()

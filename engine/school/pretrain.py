@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from engine.data import IGNORE
@@ -29,6 +28,7 @@ from engine.school.card import write_card
 from engine.school.curriculum import mixture
 from engine.school.muon import Muon
 from engine.school.tokenizer import encode_chats, train_tokenizer, vocabulary_pieces
+from engine.terminal import progress_bar, say
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 5
     training = Training(recipe, device)
     checkpoint, log = work / "checkpoint.safetensors", work / "log.txt"
     seconds = _resume(training, checkpoint, recipe)
-    bar = tqdm(total=recipe.steps, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
+    bar = progress_bar(total=recipe.steps, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
     began, smooth = time.perf_counter() - seconds, math.nan
     while training.step < recipe.steps:
         loss = training.advance(batches(training.step))
@@ -285,9 +285,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         made = pretrain(recipe, chosen.out, chosen.work)
     except KeyboardInterrupt:
-        print(f"\nStopped. The same command goes on from the last checkpoint in {chosen.work}.", file=sys.stderr)
+        say(f"\nStopped. The same command goes on from the last checkpoint in {chosen.work}.", sys.stderr)
         return 130
-    print(f"The base model lies in {made}; its card is {made / 'README.md'}")
+    say(f"The base model lies in {made}; its card is {made / 'README.md'}")
     return 0
 
 

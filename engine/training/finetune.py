@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from engine.models import without_bars
 from engine.recording.callback import CaptureCallback
 from engine.recording.recorder import check_free
 from engine.run.run import Run
+from engine.terminal import note, progress_bar
 from engine.training.prepare import Prepared, describe, left_out, prepare
 from engine.training.request import Request, takes
 from engine.training.trainer import (
@@ -48,7 +48,7 @@ def finetune(told: Request) -> Run:
     prepared = prepare(told)
     if told.progress:
         for sentence in left_out(prepared):
-            tqdm.write(sentence)
+            note(sentence)
     return train(prepared)
 
 
@@ -124,7 +124,7 @@ class _Bar(TrainerCallback):
         self.title = title
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar = tqdm(total=state.max_steps, desc=self.title, unit="step")
+        self.bar = progress_bar(total=state.max_steps, title=self.title, unit="step")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import joblib
-from tqdm import tqdm
 
 from engine.errors import InputError
+from engine.terminal import progress_bar
 from lessons.claims.claim import Claim, Results
 from lessons.claims.store import Store
 from lessons.claims.trials import Result, Trial
@@ -59,11 +59,11 @@ def run_trials(
     folder = str(store.folder.resolve())
     if jobs == 1 and backend == "loky":
         done: Iterator = (_run(trial, folder) for trial in waiting)
-        return [wrong for wrong in tqdm(done, total=len(waiting), unit="trial") if wrong]
+        return [wrong for wrong in progress_bar(done, total=len(waiting), unit="trial") if wrong]
     with _cluster(backend, jobs, address):
         parallel = joblib.Parallel(n_jobs=jobs if backend == "loky" else -1, return_as="generator_unordered")
         done = parallel(joblib.delayed(_run)(trial, folder) for trial in waiting)
-        return [wrong for wrong in tqdm(done, total=len(waiting), unit="trial") if wrong]
+        return [wrong for wrong in progress_bar(done, total=len(waiting), unit="trial") if wrong]
 
 
 def _run(trial: Trial, folder: str) -> str | None:

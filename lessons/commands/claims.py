@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.commands import Command
+from engine.terminal import Terminal, say
 from lessons.teaching.course import in_checkout
 
 THEMES = Path(__file__).parents[1] / "claims" / "themes"
@@ -60,14 +61,13 @@ def claimed() -> Iterator[tuple[str, str, str]]:
 
 
 def run(chosen: Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    console = Console()
+    console = Terminal()
     wanted = [claim for claim in claimed() if not chosen.ids or claim[0] in chosen.ids]
     if chosen.list and len(wanted) >= len(chosen.ids):
         for name, title, sentence in wanted:
-            console.print(f"[bold]{name}[/] ({title}): {escape(sentence)}", highlight=False)
+            console.print(Text.assemble((name, "bold"), f" ({title}): {sentence}"))
         return 0
     from engine.files import write_text
     from lessons.claims.ledger import CLAIMS, KEPT, get_claim, keep_rows, kept_rows, markdown, row_of
@@ -90,9 +90,9 @@ def run(chosen: Namespace) -> int:
         show(console, row)
     page = PAGE if out == KEPT else out.with_suffix(".md")
     write_text(page, markdown(kept_rows(path=out)))  # as rounded as they are kept
-    console.print(f"{len(rows)} of {len(claims)} claims; kept in {out}, shown in {page}", highlight=False)
+    console.print(f"{len(rows)} of {len(claims)} claims; kept in {out}, shown in {page}")
     for line in wrong:
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}", sys.stderr)
     return 1 if wrong else 0
 
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.terminal import Terminal, say
 from lessons.teaching import progress, walk
 from lessons.teaching.course import about, lessons, seconds, standing
 
@@ -34,13 +35,12 @@ def _reset(named: list[str]) -> int:
     if unknown := set(named) - set(lessons()):
         raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}")
     had = progress.forget(named or lessons())
-    print(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
+    say(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
     return 0
 
 
 def show_course() -> None:
     """One row a lesson: its name, title, measured time, and what the student has done of it."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -49,7 +49,7 @@ def show_course() -> None:
     for lesson in lessons():
         took = seconds(lesson)
         table.add_row(lesson, about(lesson).title, "" if took is None else f"{took:.0f} s", standing(lesson))
-    console = Console()
+    console = Terminal()
     console.print(table)
     console.print(
         f"\nBegin one with: glasstune lesson {lessons()[0]}, or python -m lessons {lessons()[0]}"

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from engine.commands import Command
+from engine.terminal import note, progress_bar
 
 
 def options(parser: ArgumentParser) -> None:
@@ -17,19 +18,18 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> None:
-    from tqdm import tqdm
 
     from lessons.teaching.course import FOLDER, in_checkout, lessons
     from lessons.teaching.notebooks import CELL_LIMIT, make_notebook, trust
 
     out = chosen.out or (FOLDER / "notebooks" if in_checkout() else Path("notebooks"))
-    for lesson in tqdm(chosen.lesson or lessons(), unit="lesson"):
+    for lesson in progress_bar(chosen.lesson or lessons(), unit="lesson"):
         made = make_notebook(
             lesson, out, execute=not chosen.no_run, quick=chosen.quick, limit=chosen.timeout or CELL_LIMIT
         )
         if not chosen.no_run:
             trust(made)
-        tqdm.write(str(made))
+        note(str(made))
 
 
 COMMAND = Command("the lessons as executed notebooks", options, run)

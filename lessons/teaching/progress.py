@@ -14,6 +14,7 @@ from typing import Any, Literal
 from platformdirs import user_data_path
 
 from engine.files import write_json
+from engine.terminal import say
 
 Kind = Literal["predictions", "exercises"]
 
@@ -90,14 +91,14 @@ def _save(lesson: str, kept: dict[str, Any]) -> None:
         home().mkdir(parents=True, exist_ok=True)
         write_json(_path(lesson), kept)
     except OSError as error:
-        print(f"note: your answers are not kept: {home()} cannot be written ({error.strerror})")
+        say(f"note: your answers are not kept: {home()} cannot be written ({error.strerror})")
 
 
 def _set_aside(path: Path, why: str) -> dict[str, Any]:
     aside = path.with_suffix(".broken.json")
     try:
         path.replace(aside)
-        print(f"note: {path} could not be read ({why}); it is now {aside.name}, and your answers begin anew")
+        say(f"note: {path} could not be read ({why}); it is now {aside.name}, and your answers begin anew")
     except OSError:
-        print(f"note: {path} could not be read ({why}); your answers begin anew")
+        say(f"note: {path} could not be read ({why}); your answers begin anew")
     return {}

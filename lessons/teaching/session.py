@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.terminal import Terminal
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Session:
 
     lesson: str = "lesson"
     out: Path = Path("runs")
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=Terminal)
     quick: bool = False
     film: bool = False
     interactive: bool = False

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from engine.errors import printable
+from engine.terminal import say
 from lessons.teaching.session import current, in_notebook
 
 
@@ -29,11 +29,11 @@ def show(*things: Any, name: str = "") -> None:
         elif in_notebook():
             from IPython.display import display
 
-            display(thing) if not isinstance(thing, str) else print(printable(thing, keep="\n"))
+            display(thing) if not isinstance(thing, str) else say(thing)
         elif isinstance(thing, pd.DataFrame):
             current().console.print(table(thing))
         else:
-            current().console.print(escape(printable(str(thing), keep="\n")), highlight=False)
+            current().console.print(str(thing))
 
 
 def figure_of(thing: Any) -> Figure | None:
@@ -59,7 +59,7 @@ def show_picture(figure: Figure, name: str) -> None:
         display(Image(str(path)))
     else:
         draw_in_terminal(path)
-        session.console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+        session.console.print(Text.assemble("picture: ", (str(path), "bold")), soft_wrap=True)
     plt.close(figure)
 
 
@@ -92,10 +92,10 @@ def table(frame: pd.DataFrame) -> Table:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     for column in [*([str(frame.index.name or "")] if named else []), *frame.columns]:
-        shown.add_column(escape(printable(str(column))))
+        shown.add_column(str(column))
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         values = [*([index] if named else []), *row]
-        shown.add_row(*(escape(plain(value)) for value in values))
+        shown.add_row(*(plain(value) for value in values))
     return shown
 
 
@@ -104,7 +104,7 @@ def plain(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
-    return printable(str(value), keep="\n")
+    return str(value)
 
 
 def ledger(*claims: str) -> pd.DataFrame | str:

@@ -15,9 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from engine.errors import InputError
+from engine.terminal import Terminal
 from lessons.teaching import progress
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
@@ -61,7 +60,7 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
     cells = list(read_cells(path.read_text(encoding="utf-8")))
     if not 1 <= chosen.start <= len(cells):
         raise InputError(f"{lesson} has cells 1 to {len(cells)}; --from {chosen.start} is none of them")
-    console = Console(width=min(120, Console().width))
+    console = Terminal(width=min(120, Terminal().width))
     session = Session(
         lesson=path.stem,
         out=chosen.out,
@@ -83,7 +82,7 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
         return 130
     if session.interactive:
         progress.finish(session.lesson)
-    console.print(f"[dim]The lesson took {time.perf_counter() - began:.0f} s.[/]")
+    console.print(f"The lesson took {time.perf_counter() - began:.0f} s.", style="dim")
     return 0
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from engine.data import encode, load
 from engine.errors import printable
 from engine.models import load_tokenizer
 from engine.run.form import check_record, is_text
 from engine.run.info import Data, Method, Model, RunInfo
+from engine.terminal import Terminal
 from glasstune import InputError, Run
 from lessons.teaching.showing import show, table
 from lessons.teaching.stage import Session, configure, current
@@ -35,6 +35,7 @@ WORST = [
     "a\nb\n\n00:00 --> 99:99", "\0", "NaN", "-" * 50,
 ]  # fmt: skip
 ANY = st.text(st.characters(), max_size=80) | st.sampled_from(WORST)
+WHOLE = ANY.filter(is_text)  # half a character is refused, by pandas too
 TRIES = settings(max_examples=60, deadline=None, derandomize=True)
 STEERS = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
@@ -52,10 +53,10 @@ def test_a_sentence_to_the_user_is_one_line_that_steers_nothing(text):
 
 
 @TRIES
-@given(ANY, ANY)
+@given(WHOLE, WHOLE)
 def test_a_lesson_prints_it_as_it_is(name, text):
     before, out = current(), io.StringIO()
-    configure(Session(console=Console(file=out, width=200)))
+    configure(Session(console=Terminal(file=out, width=200)))
     try:
         show(text, pd.DataFrame({name: [text]}, index=[text]))
     finally:
@@ -80,9 +81,6 @@ def test_a_notebook_shows_a_runs_words_as_text(text):
     page = Named()._repr_html_()
     assert set(re.findall(r"</?(\w+)", page)) <= {"table", "caption", "tr", "th", "td"}
     assert html.escape(text) in page
-
-
-WHOLE = ANY.filter(is_text)  # a run that holds half a character is refused
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

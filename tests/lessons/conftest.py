@@ -5,10 +5,10 @@ import json
 
 import pytest
 import torch
-from rich.console import Console
 from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config
 
 from engine.models import load_tokenizer
+from engine.terminal import Terminal
 from lessons.teaching import stage
 
 
@@ -26,7 +26,7 @@ def watched(tmp_path):
     """A stage with somebody there: what is typed is given, what is said is kept."""
     typed: list[str] = []
     said = io.StringIO()
-    console = Console(file=said, width=100)
+    console = Terminal(file=said, width=100)
     console.input = lambda *_, **__: typed.pop(0)
     before = stage.current()
     stage.configure(stage.Session(lesson="test", out=tmp_path, console=console, interactive=True))

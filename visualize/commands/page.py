@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.terminal import say
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -34,7 +35,7 @@ def run(chosen: Namespace) -> None:
     else:
         runs = [as_run(path) for path in chosen.runs]
     out = write_page(runs, chosen.out, budget=budget)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB. Open it in a browser; it needs no network.")
+    say(f"{out}: {out.stat().st_size / 1e6:.1f} MB. Open it in a browser; it needs no network.")
 
 
 COMMAND = Command("a run to touch, as one offline page for any browser", options, run)

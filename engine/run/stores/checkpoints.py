@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from engine.errors import InputError
 from engine.run.base import EMBEDDED, base_folder
@@ -14,6 +13,7 @@ from engine.run.info import Found, Model, Module, RunInfo
 from engine.run.store import Movement, Store
 from engine.run.stores.state import read_state, records_of, step_of
 from engine.run.tensors import FLOATING, Tensors, find_name, is_conv1d
+from engine.terminal import progress_bar
 
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
@@ -100,7 +100,9 @@ class CheckpointStore(Store):
         }
         with (
             ThreadPoolExecutor(_THREADS) as pool,
-            tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="delta-W", disable=not progress) as bar,
+            progress_bar(
+                title="delta-W", total=sum(sizes.values()), unit="B", unit_scale=True, disable=not progress
+            ) as bar,
         ):
             for key, movement in zip(sizes, pool.map(self._measure, sizes), strict=True):
                 self._moved[key] = movement

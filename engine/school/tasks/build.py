@@ -8,6 +8,7 @@ from engine.school.curriculum import held_out
 from engine.school.curriculum.facts import FRENCH, _pairs
 from engine.school.curriculum.questions import PHRASINGS, TABLES
 from engine.school.tasks import TASKS, task_file
+from engine.terminal import say
 
 Record = dict[str, str]
 
@@ -138,7 +139,7 @@ def build() -> None:
             path.parent.mkdir(exist_ok=True)
             lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
             path.write_text("".join(lines), encoding="utf-8")
-            print(f"{path.parent.name}/{path.name}: {len(records)} records")
+            say(f"{path.parent.name}/{path.name}: {len(records)} records")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from engine.data import IGNORE, encode, load
 from engine.data.__main__ import main
 from engine.data.report import histogram, marked_example, normalised, report, show
 from engine.run.info import MixedIn
+from engine.terminal import Terminal
 from glasstune import Full, InputError, finetune
 
 
@@ -89,7 +89,7 @@ def test_hostile_text_is_shown_but_does_nothing(tokenizer, tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(pair("\x1b[2J[bold]x[/bold] \u202e", "\x07]0;title\x1b\\ \x9b31m")) + "\n")
     out = io.StringIO()
-    show(report(file, tokenizer), tokenizer, Console(file=out, width=200, highlight=False))
+    show(report(file, tokenizer), tokenizer, Terminal(file=out, width=200))
     assert all(c.isprintable() or c == "\n" for c in out.getvalue())
     assert "\\x1b[2J[bold]x[/bold]" in out.getvalue()
 

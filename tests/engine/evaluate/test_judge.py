@@ -5,11 +5,11 @@ import json
 import sys
 
 import pytest
-from rich.console import Console
 
 from engine.evaluate.judge import main
 from engine.evaluate.judging import Judging, Pair, WinRate, in_terminal, judge
 from engine.evaluate.metrics import wilson
+from engine.terminal import Terminal
 from glasstune import InputError
 
 INFO = {"a": "one", "b": "two", "data": "mine", "seed": 0}
@@ -82,7 +82,7 @@ def test_win_rate_and_its_interval():
 def ask(judging, typed, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     out = io.StringIO()
-    in_terminal(judging, Console(file=out, width=100, highlight=False))
+    in_terminal(judging, Terminal(file=out, width=100))
     return out.getvalue()
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from engine.inspect.__main__ import main
 from engine.inspect.diagnose import diagnose
 from engine.inspect.report import matrix_by_matrix, modules_table, open_two, summary
 from engine.measure import effective_rank, norm, relative_norm, singular_values
+from engine.terminal import Terminal
 from glasstune import InputError, Run
 from tests.engine.small import save_adapter, save_base, small_model
 
@@ -195,6 +195,6 @@ def test_two_that_share_nothing(adapter, tmp_path):
 def test_a_narrow_terminal_cuts_nothing_that_matters(adapter):
     from engine.inspect.report import show
 
-    console = Console(width=60, record=True)
+    console = Terminal(width=60, record=True)
     assert not show(Run.from_adapter(adapter), console)
     assert "4 of 4 matrices changed" in console.export_text().replace("\n", " ")
