@@ -89,6 +89,16 @@ def test_replay_is_the_share_that_was_asked_for(rows, tmp_path):
     assert steps[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_example_is_cut_where_the_context_ends_and_one_without_an_answer_is_left_out(rows, tmp_path):
+    long = {"ids": [7] * 900, "labels": [-100] * 500 + [9] * 400}
+    cut = {name: values[: load_model().config.max_position_embeddings] for name, values in long.items()}
+    late = {"ids": [7] * 900, "labels": [-100] * 890 + [9] * 10}
+    asked = {"method": LORA, "settings": {"steps": 1}}
+    steps, _ = ask("train", tmp_path, rows=[long, late, {"ids": [5, 6], "labels": [5, -100]}], **asked)
+    expected, _ = ask("gradients", tmp_path, rows=[cut], method=LORA)
+    assert steps[0]["loss"] == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_loss_falls(rows, tmp_path):
     steps, _ = ask("train", tmp_path, rows=rows, method=LORA, settings={"steps": 30, "batch": 16})
     assert [step["step"] for step in steps] == list(range(1, 31))

@@ -86,7 +86,9 @@ def test_ids_and_texts_of_ten_thousand_strings(tokenizer, tmp_path):
 
 def test_ids_of_every_character(tokenizer, tmp_path):
     """Each in a text in which its class decides where pieces end. Unassigned ones too: Unicode's versions differ."""
-    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    last = 0x33480  # beyond it lie tags, and what is for private use or for nobody yet: some of that
+    codes = [*range(0xD800), *range(0xE000, last), *range(0xE0000, 0xE0200), *range(last, sys.maxunicode + 1, 97)]
+    characters = [chr(code) for code in codes]
     strings = ["the ".join(characters[at : at + 500]) + "the" for at in range(0, len(characters), 500)]
     said, _ = ask("encode", tmp_path, texts=strings)
     assert said == tokenizer(strings, add_special_tokens=False).input_ids

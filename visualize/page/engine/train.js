@@ -49,7 +49,8 @@ const USUAL = { steps: 200, batch: 32, warmup: 0.05, decay: 0, clip: 1, mix: 0, 
  * @param {Weights} base left as it is
  * @param {import("./kernels.js").Kernels} kernels
  * @param {{rows: Row[], replay?: Row[], method?: MethodChoice, settings?: Partial<Settings>}} options rows: what is
- *   learned (see grade.js's encodeChat); replay: what is mixed in against forgetting
+ *   learned (see grade.js's encodeChat), each cut where the model's context ends; replay: what is mixed in against
+ *   forgetting
  */
 export function makeTrainer(config, base, kernels, { rows, replay = [], method = { name: "lora" }, settings = {} }) {
   /** @type {Settings} */
@@ -68,9 +69,12 @@ export function makeTrainer(config, base, kernels, { rows, replay = [], method =
   const moments = new Map(
     [...parameters].map(([name, { length }]) => [name, { m: new Float32Array(length), v: new Float32Array(length) }]),
   );
-  const all = [...rows, ...mixedIn(rows.length, replay, chosen.mix)].filter(({ labels }) =>
-    labels.slice(1).some((label) => label >= 0),
-  );
+  const all = [...rows, ...mixedIn(rows.length, replay, chosen.mix)]
+    .map(({ ids, labels }) => ({
+      ids: ids.slice(0, model.sizes.context),
+      labels: labels.slice(0, model.sizes.context),
+    }))
+    .filter(({ labels }) => labels.slice(1).some((label) => label >= 0));
   if (!all.length) throw new Error("no example has an answer to learn from");
   let done = 0;
   /** @type {number[]} */
