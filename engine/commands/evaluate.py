@@ -1,5 +1,6 @@
 """How is a run graded beside its base from a terminal? `glasstune evaluate runs/mine --metrics exact token_f1`."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def run(chosen: Namespace) -> None:
     from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import as_run
 
+    sys.path.append(str(Path.cwd()))  # a metric of one's own lies here; last, so that nothing here stands before ours
     console = Terminal()
     if chosen.lm_eval:
         from engine.evaluate.harness import show_tasks
