@@ -10,6 +10,7 @@ from glasstune.siblings import check
 
 if TYPE_CHECKING:  # what an editor completes, and a type checker knows
     from engine.errors import InputError as InputError
+    from engine.preflight.check import preflight as preflight
     from engine.recording.callback import CaptureCallback as CaptureCallback
     from engine.recording.callback import capture as capture
     from engine.run.run import Run as Run
@@ -28,8 +29,9 @@ _HOME = {
     "Run": "engine.run.run",
     "capture": "engine.recording.callback",
     "finetune": "engine.training.finetune",
+    "preflight": "engine.preflight.check",
 }
-__all__ = ["CaptureCallback", "Full", "InputError", "LoRA", "QLoRA", "Run", "capture", "finetune", "plots"]
+__all__ = ["CaptureCallback", "Full", "InputError", "LoRA", "QLoRA", "Run", "capture", "finetune", "plots", "preflight"]
 
 
 def __getattr__(name: str) -> Any:

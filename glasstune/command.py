@@ -24,6 +24,7 @@ HOMES = {
     "evaluate": "engine.commands.evaluate",
     "judge": "engine.commands.judge",
     "data": "engine.commands.data",
+    "preflight": "engine.commands.preflight",
     "rerun": "engine.commands.rerun",
     "page": "visualize.commands.page",
     "film": "animations.commands.film",

@@ -21,15 +21,15 @@ def options(parser: ArgumentParser) -> None:
     """An option for every field of `Request`, then one for every field of a method."""
     for about in sorted(fields(Request), key=lambda about: about.name not in _FIRST):
         shown = "" if about.default in (None, MISSING, True, False) else f" (default: {about.default})"
-        _add(parser, about, about.metadata["help"] + shown)
+        add_field(parser, about, about.metadata["help"] + shown)
     for about, methods in method_options().values():
-        _add(parser, about, f"{about.metadata.get('help', '')} ({', '.join(methods)})")
+        add_field(parser, about, f"{about.metadata.get('help', '')} ({', '.join(methods)})")
     parser.add_argument(
         "--dry-run", action="store_true", help="say memory, time and disk, measured over two steps; keep nothing"
     )
 
 
-def _add(parser: ArgumentParser, about: "Field[Any]", said: str) -> Action:
+def add_field(parser: ArgumentParser, about: "Field[Any]", said: str) -> Action:
     """One option, read as the field's type wants it. What is not given is left out, and Python's default holds."""
     more: dict[str, Any] = {"default": SUPPRESS, "help": said.replace("%", "%%").strip()}
     kinds = {kind for kind in (int, float, bool, str) if about.type == kind or about.type == kind | None}

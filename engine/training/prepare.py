@@ -127,6 +127,12 @@ def left_out(prepared: Prepared) -> list[str]:
             f"from and are left out, and {prepared.cut} are cut at {prepared.settings.max_length} tokens; "
             "python -m engine.data shows more"
         )
+    if unused := {field for talk in prepared.conversations.train for field in getattr(talk, "unused", ())}:
+        said.append(
+            f"note: nothing is made of the records' {', '.join(sorted(unused))}; python -m engine.data shows more"
+        )
+    if unseen := {what for row in prepared.rows for what in row.unseen}:
+        said.append(f"note: the model's chat template does not show the records' {', '.join(sorted(unseen))}")
     return said
 
 

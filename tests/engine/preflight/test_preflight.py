@@ -209,3 +209,19 @@ def test_trl_and_what_cannot_be_looked_at(tmp_path, encoded):
                        collator=lambda batch: {"input_ids": torch.tensor([batch[0]["input_ids"]])}))  # fmt: skip
     with pytest.raises(InputError, match="the Trainer"):
         preflight(make(tmp_path, []))
+
+
+def test_as_a_command(tmp_path, capsys):
+    from engine.commands.preflight import COMMAND
+
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "Say hi", "completion": "hi", "id": 7}\n' * 4)
+    main = COMMAND.main("glasstune preflight")
+    assert main(["--data", str(file), "--method", "lora", "--r", "2"]) == 0
+    said = capsys.readouterr()
+    assert (
+        "tokens are learned, in 4 of 4 rows" in said.out and "nothing is made of the records' id" in said.out + said.err
+    )
+    file.write_text('{"prompt": "Say hi", "completion": "hi"}\n')
+    assert main(["--data", str(file), "--r", "2", "--method", "full"]) == 2
+    assert "--r is for" in capsys.readouterr().err
