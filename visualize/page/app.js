@@ -50,7 +50,7 @@ function build(root, page) {
     train: makeTrainRoom,
     overview: makeOverviewRoom,
   });
-  const names = Object.keys(ROOMS).filter((name) => name !== "train");
+  const names = Object.keys(ROOMS).filter((name) => name !== "train" || page.live);
   /** @type {Record<string, any>} */
   const made = {};
   const tabs = names.map((name) =>

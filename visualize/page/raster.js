@@ -74,7 +74,8 @@ export class Raster {
     const stamp = `${this.key} ${run.steps.length} ${last}`;
     if (stamp === this.stamp) return;
     this.stamp = stamp;
-    const wanted = run.scale();
+    // A run that is trained here begins at zero: its scale does not follow it down there.
+    const wanted = Math.max(run.scale(), run.told.own ? this.weightLimit * 0.2 : 0);
     if (this.of === run && this.changeLimit && wanted < this.changeLimit * 1.3 && wanted > this.changeLimit * 0.4)
       return;
     this.of = run;

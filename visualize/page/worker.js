@@ -1,4 +1,4 @@
-// What runs beside the page, so that it never stutters? The model itself: it answers and grades.
+// What runs beside the page, so that it never stutters? The model itself: it answers, grades, and is trained.
 //
 // A worker is this same script, started without a document. It holds the base and the runs, puts the weights that the
 // reader has set into the model, and asks it. `lab.js` is the other end.
@@ -9,6 +9,7 @@ import { makeModel } from "./engine/llama.js";
 import { makeTokenizer } from "./engine/tokenizer.js";
 import { RunData } from "./run.js";
 import { bare, keyOf, makeSetter } from "./setting.js";
+import { Training } from "./training.js";
 
 /** @typedef {import("./setting.js").Setting} Setting */
 /** @typedef {(progress: any) => void} Tell */
@@ -36,6 +37,8 @@ class Host {
     this.stopped = 0;
     /** @type {Map<string, import("./engine/grade.js").Row[]>} */
     this.encoded = new Map();
+    /** @type {Map<string, Training>} */
+    this.trainings = new Map();
   }
 
   /** @param {{base: any, wasm?: boolean}} asked */
@@ -160,5 +163,43 @@ class Host {
     });
     this.put(bare());
     return { furthest, same, count: ids.length };
+  }
+
+  // --- training: of one or several, which branch from each other -----------------------------------------
+
+  /** @param {{key: string, plan: import("./training.js").Plan}} asked */
+  plan({ key, plan }) {
+    this.trainings.set(key, new Training(this.base, this.tokenizer, this.kernels, plan));
+  }
+
+  /** Another training from a step of this one: what was kept there, with other settings. Returns that step.
+   * @param {{key: string, from: string, step: number, settings: any}} asked */
+  branch({ key, from, step, settings }) {
+    const first = /** @type {Training} */ (this.trainings.get(from));
+    const made = new Training(this.base, this.tokenizer, this.kernels, {
+      ...first.plan,
+      settings: { ...first.trainer.settings, ...settings },
+    });
+    for (const [at, snapshot] of first.snapshots) if (at <= step) made.snapshots.set(at, snapshot);
+    this.trainings.set(key, made);
+    return made.back(step);
+  }
+
+  /** @param {{key: string, settings?: any}} asked @param {Tell} tell */
+  async train({ key, settings = {} }, tell) {
+    const training = /** @type {Training} */ (this.trainings.get(key));
+    Object.assign(training.trainer.settings, settings);
+    await training.go(tell);
+    return { done: training.trainer.done, steps: training.trainer.steps };
+  }
+
+  /** @param {{key: string}} asked */
+  rest({ key }) {
+    this.trainings.get(key)?.stop();
+  }
+
+  /** @param {{key: string, name: string}} asked */
+  files({ key, name }) {
+    return /** @type {Training} */ (this.trainings.get(key)).files(name);
   }
 }

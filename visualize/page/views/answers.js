@@ -5,7 +5,7 @@ import { newestOnly } from "../lab.js";
 import { bare } from "../setting.js";
 import { follow, MODEL, nameOfStep } from "./follow.js";
 import { saveTable } from "./keep.js";
-import { titleOf } from "./question.js";
+import { probesOf, titleOf } from "./question.js";
 
 /** @param {import("../page.js").Page} page */
 export function makeAnswers(page) {
@@ -55,12 +55,6 @@ export function makeAnswers(page) {
   }
   follow(page, element, [...MODEL, "ready"], () => (page.live ? askAll(undefined) : fromRun()));
   return element;
-}
-
-/** The run's own questions, or those that the page brings. @param {import("../page.js").Page} page @returns {any[]} */
-export function probesOf(page) {
-  const rows = page.run.told.answers;
-  return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
 }
 
 /** An answer with its mark; what it does not share with `other` is marked too. @param {string} text @param {string} expected @param {string} [other] */

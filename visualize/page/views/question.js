@@ -65,12 +65,8 @@ export function makeQuestion(page) {
   }
 
   function showChips() {
-    const rows = page.run.told.answers.filter(
-      (/** @type {any} */ row, /** @type {number} */ _, /** @type {any[]} */ all) => row.step === all[0].step,
-    );
-    const seen = new Map(rows.map((/** @type {any} */ row) => [row.prompt, row]));
-    for (const probe of page.manifest.probes) if (!seen.has(probe.prompt)) seen.set(probe.prompt, probe);
-    fill(chips, [...seen.values()].map((/** @type {any} */ row) =>
+    const seen = new Map([...probesOf(page), ...page.manifest.probes].reverse().map((row) => [row.prompt, row]));
+    fill(chips, [...seen.values()].reverse().map((/** @type {any} */ row) =>
       h("button", { type: "button", title: row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, row.prompt.length > 34 ? `${row.prompt.slice(0, 32)}…` : row.prompt))); // prettier-ignore
   }
 
@@ -84,9 +80,16 @@ export function makeQuestion(page) {
   return element;
 }
 
+/** The run's own questions, or those that the page brings. @param {import("../page.js").Page} page @returns {any[]} */
+export function probesOf(page) {
+  const rows = page.run.told.answers;
+  if (page.run.told.asked) return [...page.run.told.asked, ...page.manifest.probes];
+  return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
+}
+
 /** The right answer, where it is known. @param {import("../page.js").Page} page @param {string} prompt @returns {string | null} */
 export function expectedOf(page, prompt) {
-  const rows = [...page.run.told.answers, ...page.manifest.probes];
+  const rows = [...(page.run.told.asked ?? []), ...page.run.told.answers, ...page.manifest.probes];
   const found = rows.find((row) => row.prompt === prompt);
   if (found) return found.expected;
   for (const { train, heldout } of Object.values(page.manifest.tasks)) {

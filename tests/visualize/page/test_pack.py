@@ -1,0 +1,126 @@
+"""What is packed is what was measured: factors, rounded changes within what is said, pictures, and a size that is kept."""
+
+import base64
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+
+from engine.errors import InputError
+from engine.run.run import Run
+from visualize.page import write_page
+from visualize.page.__main__ import main, size_of
+from visualize.page.bundle import FOLDER, bundle
+from visualize.page.pieces import Pieces
+from visualize.page.weights import pack_grains, spread
+
+
+def manifest_of(file):
+    text = re.search(r'id="piece-0">([^<]*)<', file.read_text(encoding="utf-8"))[1]
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
+def tensors_of(pieces, listing):
+    """The inverse of `Pieces.add_tensors`, as source.js has it."""
+    data, at, found = gzip.decompress(base64.b64decode(pieces.texts[listing["piece"]])), 0, {}
+    for name, kind, shape in listing["tensors"]:
+        dtype = np.dtype({"f32": "<f4", "f16": "<f2", "i8": "i1"}[kind])
+        size = int(np.prod(shape))
+        planes = np.frombuffer(data, np.uint8, size * dtype.itemsize, at).reshape(dtype.itemsize, size)
+        found[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
+        at += size * dtype.itemsize
+    assert at == len(data)
+    return found
+
+
+def test_tensors_come_out_of_a_piece_as_they_went_in():
+    rng, pieces = np.random.default_rng(0), Pieces()
+    given = {
+        "a": rng.normal(size=(3, 5)).astype(np.float32), "b": rng.normal(size=7).astype(np.float16),
+        "c": rng.integers(-127, 128, (2, 4)).astype(np.int8), "none": np.zeros((0, 4), np.float32),
+    }  # fmt: skip
+    listing = pieces.add_tensors(given)
+    assert all(np.array_equal(value, given[name]) for name, value in tensors_of(pieces, listing).items())
+
+
+def test_numbers_that_are_none_are_null():
+    pieces = Pieces()
+    pieces.add_json({"a": [float("nan"), np.float32("inf"), 1.5]})
+    assert json.loads(gzip.decompress(base64.b64decode(pieces.texts[0]))) == {"a": [None, None, 1.5]}
+
+
+def test_steps_are_spread_but_first_last_and_wanted_ones_are_in():
+    steps = list(range(0, 101, 2))
+    chosen = spread(steps, [10, 50], 8)
+    assert len(chosen) == 8 and {0, 10, 50, 100} <= set(chosen)
+    assert spread(steps, [], 100) == steps
+
+
+def test_rounded_changes_add_up_and_miss_what_is_said(full_run):
+    pieces, modules = Pieces(), list(full_run.info["modules"])
+    packed = pack_grains(pieces, full_run, modules, [], 2_000_000)
+    said = float(re.search(r"misses ([\d.]+) %", packed.left_out[-1])[1]) / 100
+    sums = {name: np.zeros(full_run.shape(name), np.float64) for name in modules}
+    for listing in packed.pieces:
+        for name, units in tensors_of(pieces, listing).items():
+            sums[name] += units * packed.scales[name]
+    deltas = {name: full_run.delta(name, packed.steps[-1]) for name in modules}
+    missed = sum(float(np.sum((sums[name] - deltas[name]) ** 2)) for name in modules)
+    whole = sum(float(np.sum(deltas[name].astype(np.float64) ** 2)) for name in modules)
+    assert (missed / whole) ** 0.5 == pytest.approx(said, abs=6e-4)
+    assert pieces.size <= 2_000_000
+
+
+def test_a_page_keeps_its_size_and_says_what_it_leaves_out(both_page, lora_page):
+    for page in (both_page, lora_page):
+        assert page.stat().st_size <= 15_000_000
+    lora, full = manifest_of(both_page)["runs"]
+    assert lora["form"] == "factors" and full["form"] == "grains"
+    assert any("rounded" in one for one in full["left_out"])
+
+
+def test_a_run_of_another_model_is_pictures_and_captured_answers(lora_run, tmp_path):
+    run = Run.load(lora_run.path)
+    run.info["model"] = {**run.info["model"], "source": str(tmp_path)}  # its base is not at hand
+    run.info["modules"] = {name: {**about} for name, about in run.info["modules"].items()}
+    page = write_page(run, tmp_path / "other.html", budget=400_000)
+    told = manifest_of(page)
+    assert page.stat().st_size <= 400_000
+    assert told["base"] is None and told["tasks"] == {}
+    assert told["runs"][0]["left_out"]
+    assert told["runs"][0]["answers"]
+
+
+def test_mistakes_are_one_sentence(lora_run, tmp_path, capsys):
+    with pytest.raises(InputError, match="larger budget"):
+        write_page(lora_run, tmp_path / "a.html", budget=10_000)
+    with pytest.raises(InputError, match="no folder"):
+        write_page(lora_run, tmp_path / "none" / "a.html")
+    assert main([str(tmp_path / "nothing"), "-o", str(tmp_path / "a.html")]) != 0
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.html*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("20MB", 20_000_000), ("800 kB", 800_000), ("15000000", 15_000_000), ("1.5m", 1_500_000)]
+)
+def test_sizes_are_read(text, size):
+    assert size_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "12 parsecs", "-4MB"])
+def test_no_size_is_refused(text):
+    with pytest.raises(InputError, match="is no size"):
+        size_of(text)
+
+
+def test_the_script_holds_every_module_once_and_closes_nothing():
+    script = bundle(FOLDER / "main.js")
+    modules = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js")}
+    made = re.findall(r'^made\["([^"]+)"\] = ', script, re.M)
+    assert len(made) == len(set(made))
+    assert modules >= set(made) and "app.js" in made and "engine/llama.js" in made
+    assert "</script" not in script.lower()
+    assert not re.search(r"^(import|export)\b", script, re.M)

@@ -1,0 +1,70 @@
+// What does a run look like that is being trained here? As any other; its log and weights come while it is looked at.
+
+import { ALL_LINEAR } from "./engine/methods.js";
+
+/**
+ * The facts of a run before its first step.
+ * @param {import("./page.js").Page} page
+ * @param {{task: string, method: any, settings: any, examples: number, heldout: number, asked: any[]}} chosen
+ * @param {string} name
+ */
+export function toldOfOwn(page, { task, method, settings, examples, heldout, asked }, name) {
+  const { base } = page.manifest;
+  // In the order of the computation, as a captured run has them, not of the alphabet.
+  const order = (/** @type {string} */ parameter) =>
+    (ALL_LINEAR.indexOf(parameter.split(".").at(-2) ?? "") + ALL_LINEAR.length + 1) % (ALL_LINEAR.length + 1);
+  const all = [...(page.weights ?? new Map())].sort(([a], [b]) => order(a) - order(b));
+  const linear = all.filter(([parameter]) => ALL_LINEAR.includes(parameter.split(".").at(-2) ?? ""));
+  const trained = method.name === "lora" ? linear : all;
+  const empty = () => ({ steps: [], columns: {} });
+  const count = (/** @type {any[]} */ some) => some.reduce((sum, [, { shape }]) => sum + shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1), 0); // prettier-ignore
+  const factors = linear.reduce((sum, [, { shape }]) => sum + (method.rank ?? 0) * (shape[0] + shape[1]), 0);
+  return {
+    name, what: `${method.name} on ${task}`, method: method.name, task, status: "running", form: method.name === "lora" ? "factors" : "deltas",
+    info: {
+      method: { name: method.name, ...(method.name === "lora" ? { r: method.rank, alpha: method.alpha } : {}) },
+      model: { name: base.name, source: base.source, parameters: count(all), trainable: method.name === "lora" ? factors : count(all) },
+      data: { name: task, train: examples, heldout }, settings: { ...settings, learning_rate: settings.rate, batch_size: settings.batch }, seconds: {},
+    },
+    modules: trained.map(([parameter, { shape }]) => ({ name: parameter.replace(/\.weight$/, ""), shape, kind: method.name === "lora" ? "lora" : "delta", r: method.rank, base_parameter: parameter, transposed: false })),
+    captured: [], steps: [], pieces: [], scales: {}, metrics: empty(), skills: empty(), losses: empty(), norms: empty(), answers: [], findings: [], left_out: [], bytes: 0, asked, place: "this tab", own: true,
+  }; // prettier-ignore
+}
+
+/** A row of a table, at a step; columns that it brings anew are empty before.
+ * @param {{steps: number[], columns: Record<string, (number | null)[]>}} table @param {number} step @param {Record<string, number | null>} values */
+export function addRow(table, step, values) {
+  const again = table.steps.indexOf(step);
+  const at = again >= 0 ? again : table.steps.push(step) - 1;
+  for (const name of new Set([...Object.keys(table.columns), ...Object.keys(values)])) {
+    table.columns[name] ??= Array(at).fill(null);
+    table.columns[name][at] = values[name] ?? null;
+  }
+}
+
+/** What a training told, into its run. @param {import("./page.js").Page} page @param {number} index @param {any} told */
+export function receiveOwn(page, index, { step, log, tensors, norms, graded }) {
+  const { told } = page.runs[index];
+  if (log) addRow(told.metrics, log.step, { loss: log.loss, grad_norm: log.norm, learning_rate: log.rate, ms: log.ms });
+  const at = log?.step ?? step;
+  if (norms) addRow(told.norms, at, norms);
+  if (graded) {
+    const of = (/** @type {string} */ what) => Object.fromEntries(Object.entries(graded).map(([name, one]) => [name, /** @type {any} */ (one)[what]])); // prettier-ignore
+    const closed = Object.fromEntries(Object.entries(of("exact")).filter(([, value]) => value !== null));
+    addRow(told.skills, at, closed);
+    addRow(told.losses, at, of("loss"));
+  }
+  if (tensors) {
+    told.captured.push(step);
+    page.receive(index, { step, tensors });
+  } else if (log && log.step % 5 === 0) page.receive(index, {});
+}
+
+/** What two runs share up to a step, for a branch. @param {any} told @param {number} step */
+export function copyUpTo(told, step) {
+  const cut = (/** @type {any} */ table) => {
+    const count = table.steps.filter((/** @type {number} */ one) => one <= step).length;
+    return { steps: table.steps.slice(0, count), columns: Object.fromEntries(Object.entries(table.columns).map(([name, column]) => [name, /** @type {any} */ (column).slice(0, count)])) }; // prettier-ignore
+  };
+  return { metrics: cut(told.metrics), skills: cut(told.skills), losses: cut(told.losses), norms: cut(told.norms), captured: told.captured.filter((/** @type {number} */ one) => one <= step) }; // prettier-ignore
+}

@@ -1,0 +1,143 @@
+// How is a model trained beside the page? A worker's second task: step after step, told as it happens.
+//
+// It can be stopped between any two steps, go on with another rate, and go back to a step that it kept.
+
+import { adapterFiles, modelFiles } from "./engine/adapter.js";
+import { encodeChat } from "./engine/grade.js";
+import { makeTrainer } from "./engine/train.js";
+import { zip } from "./engine/zip.js";
+
+/** @typedef {import("./engine/train.js").Trainer} Trainer */
+/** @typedef {{examples: any[], replay: any[], method: any, settings: any, groups: Record<string, any>, capture: number, evaluate: number}} Plan
+ * capture, evaluate: every so many steps */
+
+const KEPT = { lora: 60, full: 6 }; // snapshots: a full one takes three times the model
+
+export class Training {
+  /** @param {any} base @param {any} tokenizer @param {any} kernels @param {Plan} plan */
+  constructor(base, tokenizer, kernels, plan) {
+    this.base = base;
+    this.tokenizer = tokenizer;
+    this.plan = plan;
+    const longest = base.config.max_position_embeddings;
+    const rows = (/** @type {any[]} */ chats) => chats.map((chat) => encodeChat(tokenizer, chat, { longest }));
+    this.trainer = makeTrainer(base.config, base.weights, kernels, {
+      rows: rows(plan.examples),
+      replay: rows(plan.replay),
+      method: plan.method,
+      settings: plan.settings,
+    });
+    this.groups = Object.entries(plan.groups).map(([name, { examples, closed }]) => ({
+      name,
+      closed,
+      rows: examples.map((/** @type {any} */ chat) => encodeChat(tokenizer, chat, { last: true, longest })),
+    }));
+    /** @type {Map<number, import("./engine/train.js").Snapshot>} */
+    this.snapshots = new Map();
+    this.going = false;
+  }
+
+  /** Train until it is done or stopped. @param {(told: any) => void} tell */
+  async go(tell) {
+    if (this.going) return;
+    this.going = true;
+    const { trainer, plan } = this;
+    if (trainer.steps === 0) tell({ step: 0, ...this.capture(), ...this.graded() });
+    let last = performance.now();
+    while (this.going && !trainer.done) {
+      const log = trainer.step();
+      const now = performance.now();
+      const told = { log: { ...log, ms: now - last } };
+      last = now;
+      if (!Number.isFinite(log.loss)) {
+        tell({ ...told, step: log.step });
+        this.going = false;
+        throw new Error(`the loss is no number at step ${log.step}: training diverged; try a lower rate`);
+      }
+      const end = trainer.done;
+      if (end || log.step % plan.capture === 0 || log.step <= 4)
+        Object.assign(told, { step: log.step }, this.capture());
+      if (end || log.step % plan.evaluate === 0) Object.assign(told, this.graded());
+      tell(told);
+      // A message may have come: to stop, say.
+      await new Promise((done) => setTimeout(done, 0));
+      if (told.log && "graded" in told) last = performance.now();
+    }
+    this.going = false;
+    if (!this.snapshots.has(trainer.steps)) tell({ step: trainer.steps, ...this.capture() });
+  }
+
+  /** The weights as they are, as a run keeps them, and a snapshot to go back to. */
+  capture() {
+    const { trainer } = this;
+    const most = trainer.method === "lora" ? KEPT.lora : KEPT.full;
+    this.snapshots.set(trainer.steps, trainer.snapshot());
+    if (this.snapshots.size > most) {
+      // The first and the newest stay; of the others every second one.
+      [...this.snapshots.keys()].slice(1, -1).forEach((step, at) => at % 2 === 0 && this.snapshots.delete(step));
+    }
+    /** @type {Map<string, {shape: number[], data: Float32Array}>} */
+    const tensors = new Map();
+    for (const module of /** @type {string[]} */ (trainer.modules)) {
+      const [out, into] = this.base.weights.get(`${module}.weight`).shape;
+      const b = /** @type {Float32Array} */ (trainer.parameters.get(`${module}.lora_B`));
+      const a = /** @type {Float32Array} */ (trainer.parameters.get(`${module}.lora_A`));
+      tensors.set(`${module}#B`, { shape: [out, trainer.rank], data: b.map((value) => value * trainer.scaling) });
+      tensors.set(`${module}#A`, { shape: [trainer.rank, into], data: a.slice() });
+    }
+    if (trainer.method === "full") {
+      for (const [name, { shape }] of this.base.weights) {
+        const module = name.replace(/\.weight$/, "");
+        tensors.set(module, { shape, data: trainer.delta(module) });
+      }
+    }
+    return { tensors, norms: normsOf(trainer, tensors) };
+  }
+
+  graded() {
+    /** @type {Record<string, {exact: number | null, loss: number}>} */
+    const graded = {};
+    for (const { name, closed, rows } of this.groups) {
+      const { losses, exact, counts } = this.trainer.model.score(rows);
+      const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
+      graded[name] = {
+        exact: closed ? exact.filter(Boolean).length / exact.length : null,
+        loss: sum(losses) / sum(counts),
+      };
+    }
+    return { graded };
+  }
+
+  stop() {
+    this.going = false;
+  }
+
+  /** Back to a step that was kept, the nearest at or before it. @param {number} step @returns {number} */
+  back(step) {
+    const found = [...this.snapshots.keys()].filter((one) => one <= step).at(-1) ?? 0;
+    const snapshot = this.snapshots.get(found);
+    if (snapshot) this.trainer.restore(snapshot);
+    return found;
+  }
+
+  /** What can be opened elsewhere: PEFT's adapter, or the whole model, in an archive. @param {string} name */
+  files(name) {
+    const { trainer, base } = this;
+    return trainer.method === "lora"
+      ? zip(adapterFiles(/** @type {any} */ (trainer), name))
+      : zip(modelFiles(base.config, trainer.weights));
+  }
+}
+
+/** @param {Trainer} trainer @param {Map<string, {shape: number[], data: Float32Array}>} tensors @returns {Record<string, number>} */
+function normsOf(trainer, tensors) {
+  const names = /** @type {string[]} */ (trainer.method === "lora" ? trainer.modules : [...tensors.keys()]);
+  return Object.fromEntries(
+    names.map((name) => {
+      const delta = trainer.method === "lora" ? trainer.delta(name) : /** @type {any} */ (tensors.get(name)).data;
+      let sum = 0;
+      for (const value of delta) sum += value * value;
+      return [name, Math.sqrt(sum)];
+    }),
+  );
+}
