@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup lora test check notebooks runs film pretrain bench clean
+.PHONY: help setup lora page test check notebooks runs film pretrain bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,13 +19,18 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 lora: setup  ## watch a language model being fine-tuned; keeps plots, film and run
 	@$(RUN) -m lessons.lora --auto
 
+page: setup  ## a fine-tuning to touch in a browser, runs/spanish-lora.html; trains it where it is not there
+	@[ -e runs/spanish-lora ] || $(RUN) -m engine.finetune --method lora --data spanish --out runs/spanish-lora
+	@$(RUN) -m visualize.page runs/spanish-lora -o runs/spanish-lora.html
+
 test: setup  ## the whole suite
 	@$(RUN) -m pytest -n 2 --dist loadgroup -q
 
-check: setup  ## lint, format, types
+check: setup  ## lint, format, types; those of the run page's modules where there is npm
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@if command -v npm >/dev/null; then npm ci --silent && npm run --silent check; else echo "no npm: the run page's modules were not checked"; fi
 
 notebooks: setup  ## the lessons as executed notebooks, in lessons/notebooks
 	@$(RUN) -m lessons.notebooks
