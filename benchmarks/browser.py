@@ -43,7 +43,10 @@ ANSWER = """(prompt) => new Promise((done) => {
         requestAnimationFrame(look);
     });
 })"""
-TRAINED = "() => /^(Done|Stopped)/.test(document.querySelector('.note').textContent) && document.querySelector('.note').textContent"
+TRAINED = """() => {
+    const said = document.querySelector(".note").textContent;
+    return /^(Done|Stopped)/.test(said) && said;
+}"""
 
 
 def measure() -> Iterator[Figure | Unmeasured]:
@@ -97,4 +100,5 @@ def _trained(browser: Any, file: Path) -> Figure:
     while not (said := page.evaluate(TRAINED)):
         page.wait_for_timeout(200)
     context.close()
-    return Figure("a LoRA step on Spanish, 32 examples, quickest of 20", "ms", [float(said.split("took ")[1].split(" ")[0])], "at most 300")  # fmt: skip
+    quickest = float(said.split("took ")[1].split(" ")[0])
+    return Figure("a LoRA step on Spanish, 32 examples, quickest of 20", "ms", [quickest], "at most 300")

@@ -1,7 +1,7 @@
 // Where does each weight lie? A pixel each: a row a layer, its matrices side by side, as the films draw the model.
 
-/** @typedef {{name: string, shape: number[], layer: number | null, top: number, left: number, rows: number, columns: number, turned: boolean, size: [number, number]}} Tile
- * rows x columns pixels. size: (out, in) of what is drawn, which is a picture where the weights were too many. */
+/** @typedef {{name: string, shape: number[], layer: number | null, top: number, left: number, rows: number, columns: number, turned: boolean, start: number, size: [number, number]}} Tile
+ * rows x columns pixels. start: the first of its columns, where a long matrix goes on in another tile. size: (out, in) of what is drawn, which is a picture where the weights were too many. */
 
 const GAP = 4;
 
@@ -31,11 +31,11 @@ export function layOut(modules, aspect) {
   const rows = blocks(modules);
   const widest = Math.max(...rows.map((row) => row.reduce((sum, box) => sum + box.columns + GAP, 0)));
   let best = null;
-  for (const parts of [1, 2, 3, 4]) {
-    const found = flow(rows, Math.ceil(widest / parts) + GAP * 4);
+  for (const share of [1, 0.8, 0.66, 0.55, 0.45, 0.34, 0.25]) {
+    const found = flow(rows, Math.ceil(widest * share) + GAP * 4);
     // How large a pixel would be on a screen of this aspect.
     const scale = Math.min(aspect / found.width, 1 / found.height);
-    if (!best || scale > best.scale * 1.02) best = { ...found, scale };
+    if (!best || scale > best.scale * 0.999) best = { ...found, scale };
   }
   return /** @type {any} */ (best);
 }
@@ -82,10 +82,18 @@ function flow(rows, most) {
         left = GAP;
         high = 0;
       }
-      tiles.push({ ...box, top, left });
-      left += box.columns + GAP;
-      high = Math.max(high, box.rows);
-      width = Math.max(width, left);
+      const room = box.shape.length === 2 ? most - 2 * GAP : Infinity;
+      for (let start = 0; start < box.columns; start += room) {
+        if (start) {
+          top += high + GAP;
+          left = GAP;
+        }
+        const columns = Math.min(room, box.columns - start);
+        tiles.push({ ...box, columns, start, top, left });
+        left += columns + GAP;
+        high = Math.max(high, box.rows);
+        width = Math.max(width, left);
+      }
     }
     top += high + GAP * 2;
   }
@@ -99,23 +107,30 @@ export function weightAt(tile, x, y) {
     const at = x * tile.rows + y;
     return at < tile.shape[0] ? [at, -1] : null;
   }
-  return tile.turned ? [x, y] : [y, x];
+  return tile.turned ? [tile.start + x, y] : [y, tile.start + x];
 }
 
-/** Write a tile's bytes, in the order of its weights, to their pixels. @param {Tile} tile @param {Uint8Array} bytes
+/** The pixel of a tile that a weight lies at, (x, y). @param {Tile} tile @param {number} row @param {number} column @returns {[number, number]} */
+export function pixelOf(tile, row, column) {
+  if (tile.shape.length === 1) return [Math.floor(row / tile.rows), row % tile.rows];
+  return tile.turned ? [row - tile.start, column] : [column - tile.start, row];
+}
+
+/** Write a module's bytes, in the order of its weights, to the pixels of a tile. @param {Tile} tile @param {Uint8Array} bytes
  * @param {Uint8Array} picture @param {number} width of the picture */
 export function place(tile, bytes, picture, width) {
+  const { top, left, columns, start } = tile;
   const [out, into] = tile.size;
   if (tile.shape.length === 1) {
     for (let at = 0; at < out; at++)
-      picture[(tile.top + (at % tile.rows)) * width + tile.left + Math.floor(at / tile.rows)] = bytes[at];
+      picture[(top + (at % tile.rows)) * width + left + Math.floor(at / tile.rows)] = bytes[at];
   } else if (!tile.turned) {
     for (let row = 0; row < out; row++)
-      picture.set(bytes.subarray(row * into, (row + 1) * into), (tile.top + row) * width + tile.left);
+      picture.set(bytes.subarray(row * into + start, row * into + start + columns), (top + row) * width + left);
   } else {
     for (let column = 0; column < into; column++) {
-      const to = (tile.top + column) * width + tile.left;
-      for (let row = 0; row < out; row++) picture[to + row] = bytes[row * into + column];
+      const to = (top + column) * width + left;
+      for (let row = 0; row < columns; row++) picture[to + row] = bytes[(start + row) * into + column];
     }
   }
 }

@@ -25,6 +25,7 @@ from visualize.theme import PALETTES
 FORMAT, VERSION = "glasstune-page", 1
 WHOLE = 4_000_000  # weights: beyond it a matrix is shown as a picture, and the browser runs no model
 _ROWS, _ANSWERS, _LETTERS = 4000, 3000, 400
+_BESIDE = 60_000  # bytes for what tells the pieces apart, and torch's numbers
 
 
 def pack(runs: Sequence[Run], budget: int) -> Pieces:
@@ -46,7 +47,7 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
     told = [_told(run) for run in runs]
     texts = Pieces()
     texts.add_json([manifest, told])
-    room = budget - pieces.size - texts.size - 40_000
+    room = budget - pieces.size - texts.size - _BESIDE
     if room < 0:
         raise InputError(
             f"a page of {budget / 1e6:.1f} MB has no room for these runs: without any weights they take "

@@ -24,7 +24,7 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no folder; make it, or write the page elsewhere")
-    pieces = pack(runs, budget)
-    title = " and ".join(run.what for run in runs)
-    write_text(out, page_html(f"{title} – Glasstune", pieces.texts))
+    title = f"{' and '.join(run.what for run in runs)} – Glasstune"
+    pieces = pack(runs, budget - len(page_html(title, []).encode("utf-8")))
+    write_text(out, page_html(title, pieces.texts))
     return out

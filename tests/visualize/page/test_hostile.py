@@ -13,26 +13,22 @@ from visualize.page import write_page
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\u2028\u2029</style>{{script}}<!-- script -->"  # fmt: skip
 
 
-def poisoned(value):
-    """EVIL behind every text, at every depth, but where a number or a name is looked up."""
-    if isinstance(value, dict):
-        keep = {"format", "status", "source", "kind", "parameter", "base_parameter", "architecture"}
-        return {key: one if key in keep else poisoned(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [poisoned(one) for one in value]
-    return value + EVIL if isinstance(value, str) else value
+def poisoned(record, *keys):
+    return {key: value + EVIL if key in keys and isinstance(value, str) else value for key, value in record.items()}
 
 
 @pytest.fixture(scope="module")
 def evil_page(lora_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil") / "a<b>&'\""
     shutil.copytree(lora_run.path, folder)
-    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    modules = info.pop("modules")
-    (folder / "run.json").write_text(json.dumps(poisoned(info) | {"modules": modules}), encoding="utf-8")
-    for name in ("answers.jsonl",):
-        lines = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-        (folder / name).write_text("".join(json.dumps(poisoned(line)) + "\n" for line in lines), encoding="utf-8")
+    info = poisoned(json.loads((folder / "run.json").read_text(encoding="utf-8")), "command", "created")
+    info["model"] = poisoned(info["model"], "name")
+    info["data"] = poisoned(info["data"], "name")
+    info["versions"] = poisoned(info["versions"], *info["versions"])
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    answers = [json.loads(line) for line in (folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    answers = [poisoned(line, "skill", "prompt", "expected", "answer") for line in answers]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in answers), encoding="utf-8")
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for line in metrics:
         for kind in ("exact", "loss"):

@@ -4,14 +4,15 @@ import base64
 import gzip
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from engine.errors import InputError
 from engine.run.run import Run
+from visualize.commands.page import size_of
 from visualize.page import write_page
-from visualize.page.__main__ import main, size_of
 from visualize.page.bundle import FOLDER, bundle
 from visualize.page.pieces import Pieces
 from visualize.page.weights import pack_grains, spread
@@ -59,7 +60,7 @@ def test_steps_are_spread_but_first_last_and_wanted_ones_are_in():
 
 
 def test_rounded_changes_add_up_and_miss_what_is_said(full_run):
-    pieces, modules = Pieces(), list(full_run.info["modules"])
+    pieces, modules = Pieces(), list(full_run.info.modules)
     packed = pack_grains(pieces, full_run, modules, [], 2_000_000)
     said = float(re.search(r"misses ([\d.]+) %", packed.left_out[-1])[1]) / 100
     sums = {name: np.zeros(full_run.shape(name), np.float64) for name in modules}
@@ -82,9 +83,11 @@ def test_a_page_keeps_its_size_and_says_what_it_leaves_out(both_page, lora_page)
 
 
 def test_a_run_of_another_model_is_pictures_and_captured_answers(lora_run, tmp_path):
-    run = Run.load(lora_run.path)
-    run.info["model"] = {**run.info["model"], "source": str(tmp_path)}  # its base is not at hand
-    run.info["modules"] = {name: {**about} for name, about in run.info["modules"].items()}
+    folder = shutil.copytree(lora_run.path, tmp_path / "other")
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    info["model"]["source"] = str(tmp_path / "nowhere")  # its base is not at hand
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    run = Run.load(folder)
     page = write_page(run, tmp_path / "other.html", budget=400_000)
     told = manifest_of(page)
     assert page.stat().st_size <= 400_000
@@ -93,18 +96,24 @@ def test_a_run_of_another_model_is_pictures_and_captured_answers(lora_run, tmp_p
     assert told["runs"][0]["answers"]
 
 
-def test_mistakes_are_one_sentence(lora_run, tmp_path, capsys):
+def test_an_adapter_alone_has_a_page(lora_run, tmp_path):
+    page = write_page(Run.from_adapter(lora_run.path / "adapter", "embedded"), tmp_path / "adapter.html")
+    told = manifest_of(page)
+    assert told["base"]["live"]
+    assert told["runs"][0]["form"] == "factors" and len(told["runs"][0]["steps"]) == 1
+    assert told["runs"][0]["answers"] == []
+
+
+def test_mistakes_are_one_sentence(lora_run, tmp_path):
     with pytest.raises(InputError, match="larger budget"):
         write_page(lora_run, tmp_path / "a.html", budget=10_000)
     with pytest.raises(InputError, match="no folder"):
         write_page(lora_run, tmp_path / "none" / "a.html")
-    assert main([str(tmp_path / "nothing"), "-o", str(tmp_path / "a.html")]) != 0
-    assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.glob("*.html*"))
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("20MB", 20_000_000), ("800 kB", 800_000), ("15000000", 15_000_000), ("1.5m", 1_500_000)]
+    ("text", "size"), [("20MB", 20_000_000), ("800 kB", 800_000), ("15000000", 15_000_000), ("1.5 MB", 1_500_000)]
 )
 def test_sizes_are_read(text, size):
     assert size_of(text) == size

@@ -133,6 +133,19 @@ def test_pictures_and_tables_are_taken_along(browser, lora_page, lora_run):
         assert "expected" in got.value.path().read_text(encoding="utf-8").splitlines()[0]
 
 
+def test_each_component_is_taken_out_and_every_skill_graded_again(browser, lora_page, lora_run):
+    with opened(browser, lora_page) as page:
+        page.get_by_role("button", name="Take each out in turn").click()
+        until(page, "document.querySelector('.knockout .what').textContent.startsWith('Done')", seconds=240)
+        rows = page.locator(".knockouts tbody tr")
+        rank = lora_run.info.modules[lora_run.modules[0]].r
+        assert rows.count() == 1 + rank
+        whole = rows.first.inner_text()
+        assert whole.startswith("nothing out") and whole.count("%") > 10
+        rows.nth(1).get_by_role("button").click()
+        until(page, "document.querySelector('button.component').getAttribute('aria-pressed') === 'false'")
+
+
 def test_the_overview_of_two_runs_stands_side_by_side(browser, both_page):
     with opened(browser, both_page, "#room=overview") as page:
         reports = page.locator("article.report")

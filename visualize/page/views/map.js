@@ -2,7 +2,7 @@
 
 import { choice, fill, h, number, table } from "../dom.js";
 import { glowColour, signedColour } from "../colours.js";
-import { layerOf, partOf, shortOf, weightAt } from "../layout.js";
+import { layerOf, partOf, pixelOf, shortOf, weightAt } from "../layout.js";
 import { valueAt } from "../run.js";
 import { Raster } from "../raster.js";
 import { follow, MODEL } from "./follow.js";
@@ -144,12 +144,7 @@ export function makeMap(page) {
     }
     if (cursor) {
       const { tile, row, column } = cursor;
-      const [px, py] =
-        tile.shape.length === 1
-          ? [Math.floor(row / tile.rows), row % tile.rows]
-          : tile.turned
-            ? [row, column]
-            : [column, row];
+      const [px, py] = pixelOf(tile, row, column);
       const [left, top] = toScreen(tile.left + px, tile.top + py);
       const size = Math.max(camera.scale, 7);
       context.strokeStyle = palette.foreground;
@@ -284,25 +279,25 @@ export function makeMap(page) {
   /** @returns {[number, number]} where the cursor is on the screen */
   function place() {
     if (!cursor) return [canvas.clientWidth / 2, canvas.clientHeight / 2];
-    const [dx, dy] = cursorPixel(cursor);
+    const [dx, dy] = pixelOf(cursor.tile, cursor.row, cursor.column);
     return /** @type {any} */ (toScreen(cursor.tile.left + dx + 0.5, cursor.tile.top + dy + 0.5));
   }
-  /** @param {NonNullable<typeof cursor>} one @returns {[number, number]} */
-  function cursorPixel({ tile, row, column }) {
-    if (tile.shape.length === 1) return [Math.floor(row / tile.rows), row % tile.rows];
-    return tile.turned ? [row, column] : [column, row];
-  }
+  /** @param {Tile} tile */
+  const firstOf = (tile) => {
+    const [row, column] = weightAt(tile, 0, 0) ?? [0, 0];
+    return { tile, row, column };
+  };
   /** By a weight where weights are seen, else by a matrix. @param {[number, number]} by */
   function step_(by) {
     if (!cursor) {
       const tile = raster.tiles.find((one) => one.name === state.get("module")) ?? raster.tiles[0];
-      if (tile) cursor = { tile, row: 0, column: tile.shape.length === 1 ? -1 : 0 };
+      if (tile) cursor = firstOf(tile);
     } else if (camera.scale < 3) {
       const at = raster.tiles.indexOf(cursor.tile) + Math.sign(by[0] + by[1]);
       const tile = raster.tiles[(at + raster.tiles.length) % raster.tiles.length];
-      cursor = { tile, row: 0, column: tile.shape.length === 1 ? -1 : 0 };
+      cursor = firstOf(tile);
     } else {
-      const [x, y] = cursorPixel(cursor);
+      const [x, y] = pixelOf(cursor.tile, cursor.row, cursor.column);
       const { tile } = cursor;
       const at = weightAt(
         tile,
