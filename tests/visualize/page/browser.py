@@ -49,6 +49,15 @@ def until(page: Page, expression: str, arg: Any = None, seconds: float = 30) -> 
     return value
 
 
+def says(page: Page, prompt: str, answer: str) -> None:
+    """Wait until the tuned model says just this; what it said on the way there, at other steps, does not count."""
+    asked = """([prompt, answer]) => {
+        const said = JSON.parse(document.querySelector(".question").dataset.answered ?? "[]");
+        return said[0] === prompt && said[1] === answer;
+    }"""
+    until(page, asked, [prompt, answer])
+
+
 def answered(page: Page, prompt: str, other_than: str | None = None) -> str:
     """What the tuned model says to a prompt, once it has said so (anything but `other_than`)."""
     asked = """([prompt, other]) => {
