@@ -1,15 +1,42 @@
-// When is a view drawn? Before the next frame after something that it shows has changed, and only while it is seen.
+// When is a view drawn? Before the next frame after something that it shows has changed; what is out of sight, once all
+// is still, so that scrubbing costs what is seen.
+
+const STILL = 200; // milliseconds
+
+/** @type {WeakSet<Element>} */
+const unseen = new WeakSet();
+const observer =
+  typeof IntersectionObserver === "undefined"
+    ? null
+    : new IntersectionObserver(
+        (entries) => {
+          for (const { target, isIntersecting } of entries) {
+            if (isIntersecting) unseen.delete(target);
+            else unseen.add(target);
+          }
+        },
+        { rootMargin: "100px" },
+      );
 
 /** @param {import("../page.js").Page} page @param {Element} element @param {string[]} keys of the state @param {() => void} draw */
 export function follow(page, element, keys, draw) {
   let waiting = false;
+  /** @type {any} */
+  let timer;
+  observer?.observe(element);
+  const now = () => {
+    waiting = false;
+    if (element.isConnected) draw();
+  };
   const ask = () => {
     if (waiting) return;
+    clearTimeout(timer);
+    if (unseen.has(element)) {
+      timer = setTimeout(now, STILL);
+      return;
+    }
     waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      if (element.isConnected) draw();
-    });
+    requestAnimationFrame(now);
   };
   page.state.watch([...keys, "room", "theme"], ask);
   ask();

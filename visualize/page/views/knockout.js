@@ -134,7 +134,7 @@ export function makeKnockout(page) {
       note,
       found.length < of
         ? `${found.length} of ${of} taken out…`
-        : `Done: ${of} taken out. A cell with a frame moved further than chance (95 %, on the same questions). Press a row to hear it without that part.`,
+        : `Done: ${of} taken out. A framed cell moved further than chance does at 95 %, on the same questions; of ${of * closed.length} cells at most one in twenty would by chance alone. Press a row to hear it without that part.`,
     );
     const cell = (/** @type {string} */ name, /** @type {any} */ graded) => {
       const change = (graded[name].right - all[name].right) / all[name].count;
