@@ -176,10 +176,14 @@ export class Raster {
     return at >= 0;
   }
 
-  /** @param {number} x @param {number} y in pixels of the map @returns {Tile | undefined} */
-  tileAt(x, y) {
-    return this.tiles.find(
-      (tile) => x >= tile.left && x < tile.left + tile.columns && y >= tile.top && y < tile.top + tile.rows,
-    );
+  /** The tile at a point of the map, or the nearest one at most `slack` away. @param {number} x @param {number} y @param {number} slack
+   * @returns {Tile | undefined} */
+  tileAt(x, y, slack) {
+    const beyond = (/** @type {number} */ at, /** @type {number} */ from, /** @type {number} */ size) =>
+      Math.max(from - at, at - from - size, 0);
+    const away = (/** @type {Tile} */ tile) =>
+      Math.max(beyond(x, tile.left, tile.columns), beyond(y, tile.top, tile.rows));
+    const nearest = this.tiles.reduce((best, tile) => (away(tile) < away(best) ? tile : best), this.tiles[0]);
+    return nearest && away(nearest) <= slack ? nearest : undefined;
   }
 }

@@ -223,8 +223,11 @@ export function makeMap(page) {
   /** @param {number} x @param {number} y CSS pixels of the canvas */
   function point(x, y) {
     const [mx, my] = [camera.x + x / camera.scale, camera.y + y / camera.scale];
-    const tile = raster.tileAt(mx, my);
-    const at = tile && weightAt(tile, Math.floor(mx - tile.left), Math.floor(my - tile.top));
+    // Between two matrices it is the nearer one: a finger is wider than the gap.
+    const tile = raster.tileAt(mx, my, 10 / camera.scale);
+    const inside = (/** @type {number} */ place, /** @type {number} */ size) =>
+      Math.min(Math.max(Math.floor(place), 0), size - 1);
+    const at = tile && weightAt(tile, inside(mx - tile.left, tile.columns), inside(my - tile.top, tile.rows));
     cursor = tile && at ? { tile, row: at[0], column: at[1] } : null;
     showTip(x, y);
   }
