@@ -32,6 +32,8 @@ ROWS = 5  # texts whose tokens glow
 
 def check(run: Run) -> None:
     """Raises InputError for a run whose training data is not at hand."""
+    if run.info.data.source is None:
+        raise InputError(f"run {run.name} does not say where its data is; the film data shows the records themselves")
     data_of(run)
 
 

@@ -14,12 +14,12 @@ def data_of(run: Run, source: Source | None = None) -> Conversations:
     used, given = run.info.data, source if source is not None else run.info.data.source
     if given is None:
         raise InputError(
-            f"run {run.name} does not say where the data is that it was trained on (it came from Python); give the data"
+            f"the data of run {run.name} is not at hand (it came from Python, or the run does not say where it lies)"
         )
     try:
         found = hold_out(load(given), run.info.settings.seed or 0)
     except InputError as error:
-        raise InputError(f"the data of run {run.name} is not at hand: {error}") from None
+        raise InputError(f"the data of run {run.name} is not at hand ({error})") from None
     counts = len(found.train), len(found.heldout)
     if used.digest is None:  # not written down by whoever made the run: the counts, if they are, must do
         same = all(said in (None, count) for said, count in zip((used.train, used.heldout), counts, strict=True))

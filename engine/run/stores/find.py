@@ -28,10 +28,13 @@ def find_store(path: str | Path, base: str | Path | None = None) -> Store:
         return store
     if is_checkpoint(path):
         raise InputError(f"{path} is a whole model: give its base before it, for what changed between the two")
-    if place.exists() and not (place.is_dir() and any(place.glob(f"*/{CONFIG}"))):
+    adapters_inside = place.is_dir() and any(place.glob(f"*/{CONFIG}"))
+    hub_id = not place.exists() and len(place.parts) == 2 and not place.is_absolute() and not str(path).startswith(".")
+    if not adapters_inside and not hub_id:
+        looked_for = f"no run ({RUN}), no adapter ({CONFIG}), no Trainer's output ({STATE}) and no checkpoint"
         raise InputError(
-            f"{path} holds no run ({RUN}), no adapter ({CONFIG}), no Trainer's output ({STATE}) and no checkpoint "
-            "(model.safetensors); give a folder that holds one of them"
+            f"{path} {'holds' if place.exists() else 'does not exist: it holds'} {looked_for} (model.safetensors); "
+            "give a folder that holds one of them, or an adapter's Hub id such as owner/name"
         )
     return AdapterStore(path, base)  # a Hub id, or a folder of adapters, which says so
 

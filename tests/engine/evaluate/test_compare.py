@@ -58,8 +58,11 @@ def test_the_questions_are_those_that_the_run_did_not_train_on(tmp_path):
     with pytest.raises(InputError, match="nothing to grade in dataset"):
         questions_of(run, [{"messages": [{"role": "user", "content": "hi"}]}])
     file.write_text("".join(json.dumps(record) + "\n" for record in records[:4]))
-    with pytest.raises(InputError, match="held nothing out"):
+    with pytest.raises(InputError, match="has changed since it was trained on"):
         questions_of(run, None)
+    small = finetune("embedded", str(file), Full(), out=tmp_path / "small", **options)
+    with pytest.raises(InputError, match="held nothing out"):
+        questions_of(small, None)
     file.unlink()
     with pytest.raises(InputError, match=r"the data of run run is not at hand .*; give data to grade on"):
         questions_of(run, None)
