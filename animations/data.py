@@ -15,6 +15,7 @@ from manim import DOWN, LEFT, FadeIn, Text, VGroup
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from engine.data import Conversations, Encoded, encode, load, of_run, read_jsonl, with_template
+from engine.errors import InputError
 from engine.evaluate import last_answer
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.tokens import piece, token_losses
