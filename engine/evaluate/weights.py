@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.models import load_model
-from engine.recording.trained import clean
+from engine.recording.names import names_of
 from engine.run.run import Run
 
 
@@ -53,6 +53,7 @@ def models_at(run: Run, steps: Sequence[int]) -> Iterator[tuple[int, PreTrainedM
 
 def adapt(model: Any, run: Run, step: int | None = None) -> dict[str, Any]:
     """Give a model with LoRA adapters the factors of a captured step (default: the last). Its LoRA layers by module."""
+    clean = names_of(model)
     layers = {clean(path): layer for path, layer in model.named_modules() if hasattr(layer, "lora_A")}
     for name in run.modules:
         factors, (adapter,) = run.factors(name, step), layers[name].active_adapters

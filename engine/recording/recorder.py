@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
@@ -21,14 +22,16 @@ from typing import Any, TextIO
 import torch
 from msgspec.structs import replace
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from engine import terminal
 from engine.errors import InputError, first_line
 from engine.files import write_json
 from engine.models import canonical
 from engine.recording.lock import lock, unlock
+from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
-from engine.recording.resume import RECORDS, adopt, check_ours, holds_run, remove_run, rewind
+from engine.recording.resume import RECORDS, adopt, check_ours, holds_run, later_modules, remove_run, rewind
 from engine.recording.schedule import (
     allot,
     capture_schedule,
@@ -38,12 +41,13 @@ from engine.recording.schedule import (
     parse_bytes,
     readable,
 )
-from engine.recording.trained import Part, find_trained
+from engine.recording.trained import Part, find_trained, matching
+from engine.recording.watch import Watch
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
-from engine.run.format import START_SCRATCH
+from engine.run.format import START_SCRATCH, later_starts
 from engine.run.info import FORMAT, VERSION
 from engine.run.run import Run
-from engine.run.sketch import Level
+from engine.run.sketch import LEVELS, Level
 
 
 def check_free(out: str | Path, overwrite: bool = False) -> Path:
@@ -95,10 +99,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
     inside: Any = model
     while True:
-        if isinstance(inside, nn.parallel.DistributedDataParallel):
-            inside = inside.module
-        elif hasattr(inside, "_orig_mod"):
-            inside = inside._orig_mod
+        if name := wrapped(inside):
+            inside = getattr(inside, name)
         elif hasattr(inside, "get_base_model"):
             inside = inside.get_base_model()
         else:
@@ -138,8 +140,11 @@ class Recorder(CaptureOptions):
         self.folder, total, resumed = Path(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
         self._started = self._closing = False
-        everything = find_trained(self.model)
-        self.trained = find_trained(self.model, self.modules) if self.modules else everything
+        until, after = self._unfrozen_before()
+        everything = find_trained(self.model, also=until)
+        trained = find_trained(self.model, self.modules, until) if self.modules else everything
+        self._everything = everything
+        self.trained = {name: part for name, part in trained.items() if name not in after}
         self.writes, sharded = process_number() == 0, is_sharded(self.trained)
         self._first = self.writes
         if self.evaluator and sharded:
@@ -161,7 +166,7 @@ class Recorder(CaptureOptions):
         levels = {name: part.about.sketch for name, part in self.trained.items()}
         for name, sketched in agreed(levels, sharded).items():
             self.trained[name].about = replace(self.trained[name].about, sketch=sketched)
-        kept = self._kept(everything)
+        kept = self._kept()
         told = self.info or {}
         self.record: dict[str, Any] = {
             "format": FORMAT,
@@ -173,6 +178,7 @@ class Recorder(CaptureOptions):
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
+        self._at = resumed  # the optimizer's steps that are done
         self._began, self._seconds = began, {"capture": 0.0, "evaluation": 0.0}
         self.writer: Writer | None = None
         if sharded or self.writes:
@@ -181,9 +187,19 @@ class Recorder(CaptureOptions):
                     save_start(self.folder, self.trained, self.writes)
                 self.writer = Writer(self.folder, self.trained, self.writes, self._note, self.limit)
                 self.writer.kept = agreed(self.writer.kept, sharded)
+                if self.writes:
+                    self._watch = Watch(self.model, everything)
+                    if again := {name: trained[name] for name in after & trained.keys()}:
+                        self._add(again, resumed + 1)
         self._seconds["capture"] = time.perf_counter() - began
         if self.say and self.writes:
             terminal.say(self._opening(goes_on), sys.stderr)
+
+    def _unfrozen_before(self) -> tuple[set[str], set[str]]:
+        """Of a Run that goes on: what it saw unfrozen until the step from which it does, and later."""
+        if process_number() == 0 and self.resumed and holds_run(Path(self.out)):
+            return later_modules(Path(self.out), self.resumed)
+        return set(), set()
 
     def _open(self, before: dict[str, Any] | None) -> dict[str, Any]:
         """Make or take over the folder, open its files, and give what run.json says now."""
@@ -233,7 +249,7 @@ class Recorder(CaptureOptions):
         whole = all(parameter.requires_grad for parameter in self.model.parameters())
         return "full" if whole else "partial"
 
-    def _kept(self, everything: dict[str, Part]) -> dict[str, Any]:
+    def _kept(self) -> dict[str, Any]:
         """What run.json says about the choice: counts of trained matrices and vectors, how they are kept."""
         matrices = [part for part in self.trained.values() if part.about.is_matrix]
         sketched = [part for part in matrices if part.about.sketch is not None]
@@ -245,7 +261,7 @@ class Recorder(CaptureOptions):
             "sketched_matrices": len(sketched),
             "sketch": max((part.about.sketch for part in sketched if part.about.sketch is not None), default=None),
             "vectors": len(self.trained) - len(matrices),
-            "left_out": len(everything) - len(self.trained),
+            "left_out": len(self._everything) - len(self.trained),
         }
 
     def _opening(self, goes_on: bool) -> str:
@@ -258,7 +274,9 @@ class Recorder(CaptureOptions):
             parts += [f"a picture of at most {level.side} x {level.side}"] if level.side else []
             words.append(f"{kept['sketched_matrices']} matrices too large for budget={readable(self.limit or 0)} as a "
                          f"summary ({', '.join(parts)})")  # fmt: skip
-        left = f"leaves out {kept['left_out']} others by modules=" if kept["left_out"] else "leaves nothing out"
+        left = "which is all that is trainable now, and what is unfrozen later is added"
+        if self.modules:
+            left = f"leaves out {kept['left_out']} others by modules="
         assert self.writer is not None
         until = "?" if kept["steps"] is None else kept["steps"]
         captures = count_captures(self._captured_at, kept["steps"], self.resumed)
@@ -282,6 +300,80 @@ class Recorder(CaptureOptions):
             self.step(self.resumed)
             self.settle()
         self._started = True
+        if self.writes:
+            # Before the first optimizer step that could move what has just been unfrozen: later, its start is lost.
+            this = weakref.ref(self)
+
+            @torch.compiler.disable
+            def look(*_: Any) -> None:
+                if (recorder := this()) is not None:
+                    recorder._before_optimizer()
+
+            self._hook = register_optimizer_step_pre_hook(look)
+            weakref.finalize(self, self._hook.remove)
+
+    def _before_optimizer(self) -> None:
+        if self.writes and self._watch.stirred():
+            self._try(self._at + 1, lambda: self._look(self._at + 1))
+
+    def _look(self, step: int) -> None:
+        """Compare the model with how it was: follow what can be followed, or raise InputError."""
+        began = time.perf_counter()
+        assert self.writer is not None
+        seen = self._watch.look(step)
+        for name, part in seen.replaced.items():
+            if name in self.trained:
+                self.trained[name].live = part.live
+        if seen.replaced:
+            self.writer.follow()
+        if seen.notes:
+            notes = [f"at step {step}, {note}" for note in seen.notes]
+            self.record["notes"] = [*self.record.get("notes", []), *notes]
+            for note in notes:
+                terminal.say(f"capture: {note}", sys.stderr)
+            write_json(self.folder / "run.json", self.record)
+        if seen.added:
+            self._add(seen.added, step)
+        self._seconds["capture"] += time.perf_counter() - began
+
+    def _add(self, parts: dict[str, Part], step: int) -> None:
+        """Capture what is trained from `step` on and was not before."""
+        assert self.writer is not None
+        self._everything |= parts
+        parts = matching(parts, self.modules)
+        if self.writer.shards:
+            raise InputError(
+                f"{min(parts, default='a layer')} is trained from now on, and a capture of a model that is sharded "
+                "over processes cannot be extended"
+            )
+        for name, level in self._levels(parts, step).items():
+            part = parts[name]
+            about = replace(part.about, sketch=level and tuple(level), since=step)
+            if about.kind == "lora" and level is None and not about.from_start:  # its factors before are the start's
+                part.start = {key: tensor.detach for key, tensor in part.live.items()}
+            parts[name] = Part(about, part.live, part.start, part.scale)
+        if parts:
+            self.writer.extend(parts, step)  # whose parts `trained` is
+        self.record["modules"] |= {name: part.about.to_json() for name, part in parts.items()}
+        self.record["capture"] |= self._kept()
+        write_json(self.folder / "run.json", self.record)
+        if self.say and parts:
+            terminal.say(
+                f"capture: {len(parts)} more are trained from step {step} on, and captured ({min(parts)}, ...); "
+                "until then their change is zero",
+                sys.stderr,
+            )
+
+    def _levels(self, parts: dict[str, Part], step: int) -> dict[str, Level | None]:
+        """How each is kept within what the budget has left; at least its norm, for which captures are then thinned."""
+        assert self.writer is not None
+        sizes = {name: size_of(part) for name, part in parts.items()}
+        captures = count_captures(self._captured_at, self.total, step)
+        planned = self.writer.once + self.writer.each * (len(self.writer.kept) + captures)
+        try:
+            return allot(sizes, captures, None if self.limit is None else self.limit - planned)
+        except InputError:
+            return {name: LEVELS[-1] if size.shape is not None else None for name, size in sizes.items()}
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:
@@ -297,7 +389,11 @@ class Recorder(CaptureOptions):
     def step(self, step: int, last: bool = False) -> None:
         """After optimizer step `step` (1, 2, ...): capture and evaluate if a schedule says so, or if it is the last."""
         first = step == self.resumed
-        if step > self._last_captured and (first or last or self._captured_at(step)):
+        due = step > self._last_captured and (first or last or self._captured_at(step))
+        if self.writes and not first and (due or (step > self._at and self._watch.stirred())):
+            self._try(step, lambda: self._look(step))
+        self._at = step
+        if due:
             self._try(step, lambda: self._capture(step, first or last))
         if self.evaluator and self.writes and step > self._last_evaluated and (last or self._evaluated_at(step)):
             self._try(step, lambda: self._evaluate(step))
@@ -374,6 +470,8 @@ class Recorder(CaptureOptions):
     def finish(self, step: int, status: str = "finished") -> Run | None:
         """Capture and evaluate the last step, close the files, and open the Run (None but in the first process, or if
         nothing is left of it). status: "incomplete" if the capture ended before training did."""
+        if self._started and self._first:
+            self._hook.remove()
         self._closing = status != "finished"  # then another error is under way, which is the one to hear of
         if status == "finished":
             self.step(step, last=True)
@@ -399,7 +497,9 @@ class Recorder(CaptureOptions):
             with suppress(OSError):  # what was not written has been said
                 file.close()
         if status == "finished":  # a stopped run may go on, and then needs what its summaries are measured from
-            (self.folder / START_SCRATCH).unlink(missing_ok=True)
+            for scratch in (self.folder / START_SCRATCH, *later_starts(self.folder)):
+                if scratch.name.startswith(Path(START_SCRATCH).stem):
+                    scratch.unlink(missing_ok=True)
         seconds = {"total": time.perf_counter() - self._began, **self._seconds}
         before = self.record.get("seconds", {})
         self.record["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.files import PART, write_text
 from engine.recording.lock import lock, unlock
 from engine.recording.trained import Part
-from engine.run.format import START, START_SCRATCH, capture_path, read_lines
+from engine.run.format import START, START_SCRATCH, capture_path, later_starts, read_lines, start_path
 from engine.run.info import FORMAT
 from engine.run.run import Run
 
@@ -38,8 +38,9 @@ def check_ours(folder: Path) -> None:
         raise InputError(f"{folder} is not overwritten: its run.json was not written by Glasstune; give another folder")
     if folder.is_symlink():
         raise InputError(f"{folder} is not overwritten: it is a link to another folder; give that one")
+    later = {path.name for path in later_starts(folder)}
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() or path.name.removesuffix(PART) not in _OURS:
+        if path.is_symlink() or path.name.removesuffix(PART) not in _OURS | later:
             raise InputError(
                 f"{folder} is not overwritten: {path.name} in it is not a run's; move it away, or give another folder"
             )
@@ -62,9 +63,19 @@ def rewind(folder: Path, step: int) -> dict[str, Any]:
         write_text(folder / file, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
     for later in (captured for captured in run.steps if captured > step):
         capture_path(folder, later).unlink()
+    for start, since in later_starts(folder).items():
+        if since > step:
+            start.unlink()
     for half in (folder / "captures").glob(f"*{PART}"):
         half.unlink()
     return run.info.raw
+
+
+def later_modules(folder: Path, asked: int) -> tuple[set[str], set[str]]:
+    """What the Run in `folder` saw unfrozen: until step `asked`, and after it."""
+    since = {name: about.since for name, about in Run.load(folder).info.modules.items() if about.since is not None}
+    until = {name for name, step in since.items() if step <= asked}
+    return until, since.keys() - until
 
 
 def adopt(folder: Path, parts: dict[str, Part], asked: int) -> None:
@@ -74,21 +85,23 @@ def adopt(folder: Path, parts: dict[str, Part], asked: int) -> None:
     training's run, or lost what its changes are measured from.
     """
     modules = Run.load(folder).info.modules
+    modules = {name: about for name, about in modules.items() if about.since is None or about.since <= asked}
     for name, part in parts.items():
         before = modules.get(name)
-        if before is None or replace(before, sketch=None) != part.about:
+        if before is None or replace(before, sketch=None, since=None) != part.about:
             raise InputError(
                 f"{folder} cannot be continued from step {asked}: it holds a run in which {name} was "
                 f"{'trained otherwise' if before else 'not trained'}; give another folder"
             )
-        part.about = replace(part.about, sketch=before.sketch)
+        part.about = replace(part.about, sketch=before.sketch, since=before.since)
     if missing := modules.keys() - parts.keys():
         raise InputError(
             f"{folder} cannot be continued from step {asked}: its run captured {min(missing)}, which is not trained or "
             "not asked for now; give another folder"
         )
-    for file, summarised in ((START, False), (START_SCRATCH, True)):
-        needed = any(part.start and (part.about.sketch is not None) is summarised for part in parts.values())
-        if needed and not (folder / file).is_file():
+    for part in parts.values():
+        summarised = part.about.sketch is not None
+        file = start_path(folder, part.about.since, summarised)
+        if part.start and not file.is_file():
             why = "its run was finished, and its summaries need it" if summarised else "changes are measured from it"
-            raise InputError(f"{folder} cannot be continued: {file} is gone, and {why}; give another folder")
+            raise InputError(f"{folder} cannot be continued: {file.name} is gone, and {why}; give another folder")

@@ -7,8 +7,7 @@ captured step, the tensors of the start to compare with, and what run.json says 
 import engine.quietly  # noqa: F401
 
 # isort: split
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -25,12 +24,10 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import InputError
+from engine.recording.names import names_of
 from engine.run.delta import INSIDE_W, factor_names, magnitude_name
 from engine.run.info import Adapter, Module
 
-_FRONT = re.compile(r"^(?:module\.|base_model\.model\.)+")
-_INSIDE = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_PEFT_INSIDE = re.compile(r"\.(?:base_layer|original_module|token_adapter|modules_to_save\.[^.]+)(?=\.|$)")
 # Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
 _PLAIN_VARIANTS = {"VeloraLinearVariant", "MiCALinearVariant", "MiCAEmbeddingVariant"}
 
@@ -56,20 +53,29 @@ class Part:
         return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors}
 
 
-def clean(path: str) -> str:
-    """The base model's own name for a path in a model that DDP, PEFT, `torch.compile` or FSDP have wrapped."""
-    return _PEFT_INSIDE.sub("", _FRONT.sub("", _INSIDE.sub("", path)))
-
-
-def find_trained(model: nn.Module, modules: str | list[str] | None = None) -> dict[str, Part]:
+def find_trained(
+    model: nn.Module, modules: str | list[str] | None = None, also: Collection[str] = ()
+) -> dict[str, Part]:
     """Every module that has gradients, by the base model's names, tied weights once.
 
-    modules: keep only the names that match one of these patterns ("*.q_proj", "model.layers.0.*"). Raises InputError
-    if nothing is trained or nothing matches, or for an adapter whose change is no delta-W.
+    modules: keep only the names that match one of these patterns ("*.q_proj", "model.layers.0.*"). also: modules that
+    were trained before, though they may be frozen now. Raises InputError if nothing is trained or nothing matches, or
+    for an adapter whose change is no delta-W.
     """
+    found = trained_now(model, also)
+    if not found:
+        raise InputError(
+            "nothing in this model is trainable: no parameter has requires_grad set, so there is nothing to capture"
+        )
+    return _matching(found, modules)
+
+
+def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]:
+    """The same where nothing may be trained at the moment."""
     begun = _initialisations(model)
     found: dict[str, Part] = {}
     owned: set[int] = set()
+    clean = names_of(model)
     first = {id(parameter): clean(path) for path, parameter in model.named_parameters()}
     paths = dict(model.named_parameters(remove_duplicate=False))
     layers = dict(model.named_modules())
@@ -77,26 +83,31 @@ def find_trained(model: nn.Module, modules: str | list[str] | None = None) -> di
         if isinstance(layer, LoraLayer):
             adapters = [a for a in layer.active_adapters if a in layer.lora_A or a in layer.lora_embedding_A]
             tensors = {a: _factors(layer, a) for a in adapters}
-            if any(t.requires_grad for pair in tensors.values() for t in pair):
+            name = clean(path)
+            if tensors and (name in also or any(t.requires_grad for pair in tensors.values() for t in pair)):
                 _check_lora(layer, adapters, path)
-                _add_lora(found, clean(path), layer, tensors, first)
-                _add_start(found[clean(path)], layer, any(begun.get(a, "").startswith(INSIDE_W) for a in adapters))
+                _add_lora(found, name, layer, tensors, first)
+                _add_start(found[name], layer, any(begun.get(a, "").startswith(INSIDE_W) for a in adapters))
             owned |= {id(p) for name, p in layer.named_parameters() if name.startswith("lora_")}
         elif isinstance(layer, TrainableTokensLayer):
             if layer.tied_adapter is None:  # a tied one is the same rows again
-                _add_tokens(found, clean(path), layer)
+                _add_tokens(found, clean(path), layer, also)
             owned |= {id(p) for p in layer.trainable_tokens_delta.values()}
         elif isinstance(layer, BaseTunerLayer):
             raise InputError(f"{path} is adapted by {type(layer).__name__}; of PEFT's methods, capture knows LoRA only")
     for path, parameter in model.named_parameters():  # tied weights come once
-        if parameter.requires_grad and id(parameter) not in owned:
-            _add_whole(found, path, parameter, layers, paths)
-    if not found:
-        raise InputError(
-            "nothing in this model is trainable: no parameter has requires_grad set, so there is nothing to capture"
-        )
+        name = clean(path)
+        known = name.removesuffix(".weight") in also and name.removesuffix(".weight") not in found
+        if id(parameter) not in owned and (parameter.requires_grad or (known and ".original_module." not in path)):
+            _add_whole(found, path, name, parameter, layers, paths)
     _check_tensors(found)
-    return _matching(found, modules)
+    return found
+
+
+def matching(found: dict[str, Part], modules: str | list[str] | None) -> dict[str, Part]:
+    """Those whose name matches one of the patterns; None is all."""
+    patterns = ["*"] if modules is None else [modules] if isinstance(modules, str) else list(modules)
+    return {name: part for name, part in found.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def _matching(found: dict[str, Part], modules: str | list[str] | None) -> dict[str, Part]:
@@ -109,7 +120,7 @@ def _matching(found: dict[str, Part], modules: str | list[str] | None) -> dict[s
                 f"modules={pattern!r} matches nothing that is trained; there are, for example: "
                 f"{', '.join(list(found)[:4])}"
             )
-    return {name: part for name, part in found.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return matching(found, patterns)
 
 
 def _factors(layer: LoraLayer, adapter: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,11 +179,11 @@ def _itself(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _add_tokens(found: dict[str, Part], name: str, layer: TrainableTokensLayer) -> None:
+def _add_tokens(found: dict[str, Part], name: str, layer: TrainableTokensLayer, also: Collection[str]) -> None:
     """trainable_token_indices: new values for some rows of an embedding, the others are as they were."""
     for adapter in layer.active_adapters:
         values = layer.trainable_tokens_delta.get(adapter)
-        if values is None or not values.requires_grad:
+        if values is None or not (values.requires_grad or name in also):
             continue
         if name in found:
             raise InputError(f"{name} has several adapters with trained tokens at once; activate one of them")
@@ -192,6 +203,7 @@ def _add_tokens(found: dict[str, Part], name: str, layer: TrainableTokensLayer) 
 def _add_whole(
     found: dict[str, Part],
     path: str,
+    name: str,
     parameter: nn.Parameter,
     layers: dict[str, nn.Module],
     paths: dict[str, nn.Parameter],
@@ -204,12 +216,17 @@ def _add_whole(
         if isinstance(owner_of_copies, ModulesToSaveWrapper) and adapter not in owner_of_copies.active_adapters:
             return
         before = paths.get(f"{wrapper}.original_module.{rest}", parameter)
-    name = clean(path)
+    module = name.removesuffix(".weight")
+    if module in found:
+        raise InputError(
+            f"{module} is trained in two ways at once (its own weight and an adapter, or two adapters' copies), and "
+            "capture follows one; freeze the other"
+        )
     owner, _, leaf = path.rpartition(".")
     transposed = isinstance(layers[owner], Conv1D) and leaf == "weight"  # GPT-2 stores (in, out)
     shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
     about = Module(kind="delta", shape=shape, parameter=name, base_parameter=name, transposed=transposed)
-    found[name.removesuffix(".weight")] = Part(about, {name: parameter}, {name: partial(_itself, before)})
+    found[module] = Part(about, {name: parameter}, {name: partial(_itself, before)})
 
 
 def _initialisations(model: nn.Module) -> dict[str, str]:

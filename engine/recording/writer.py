@@ -22,7 +22,7 @@ from engine.recording.pieces import Layout, StartFile
 from engine.recording.schedule import HEADER, Size
 from engine.recording.trained import Part
 from engine.run import delta
-from engine.run.format import SKETCH_MARK, START, START_SCRATCH, capture_path, captured_steps
+from engine.run.format import SKETCH_MARK, capture_path, captured_steps, later_starts, start_path
 from engine.run.sketch import FIELDS, Level, sketch, sketch_factors
 
 _CHUNK = 1 << 20  # elements: 4 MB, which stay in the processor's cache between subtracting and writing
@@ -58,14 +58,17 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def save_start(folder: Path, parts: dict[str, Part], writes: bool) -> None:
-    """Keep the start beside the captures: what stays in the Run, and what only the summaries need while it runs."""
+def save_start(folder: Path, parts: dict[str, Part], writes: bool, since: int | None = None) -> None:
+    """Keep the start beside the captures: what stays in the Run, and what only the summaries need while it runs.
+
+    since: of what is trained since that step.
+    """
     values = {key: get for part in parts.values() for key, get in part.start.items()}
-    for name, scratch in ((START, False), (START_SCRATCH, True)):
+    for scratch in (False, True):
         layout = Layout(start_layout(parts, scratch))
         if not layout.of:
             continue
-        with writing(folder / name) if writes else nullcontext() as file:
+        with writing(start_path(folder, since, scratch)) if writes else nullcontext() as file:
             if file:
                 file.write(layout.header())
             for key in layout.of:
@@ -143,19 +146,43 @@ class Writer:
         self.seconds = 0.0
         self.kept = captured_steps(folder) if writes else []
         self._asked, self._stride = 0, 1
-        self.layout = Layout(
-            {name: ("F32", shape) for module, part in parts.items() for name, shape in outputs(module, part).items()}
-        )
-        self.once = Layout(start_layout(parts, False)).nbytes
-        self.each = self.layout.nbytes + len(self.layout.header(step="0"))
-        live = {name: tensor for part in parts.values() for name, tensor in part.live.items()}
-        self.shards = list(live.values()) if is_sharded(parts) else []
+        self._lay_out()
         if not writes:
             return
-        self.snapshot = Snapshot(live)
-        self.start = [StartFile(folder / file) for file in (START, START_SCRATCH) if (folder / file).exists()]
+        starts = (start_path(folder), start_path(folder, scratch=True), *later_starts(folder))
+        self.start = [StartFile(file) for file in starts if file.exists()]
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="capture")
         self.writing: Future[None] | None = None
+
+    def _lay_out(self) -> None:
+        self.layout = Layout(
+            {
+                name: ("F32", shape)
+                for module, part in self.parts.items()
+                for name, shape in outputs(module, part).items()
+            }
+        )
+        self.once = Layout(start_layout(self.parts, False)).nbytes
+        self.each = self.layout.nbytes + len(self.layout.header(step="0"))
+        live = {name: tensor for part in self.parts.values() for name, tensor in part.live.items()}
+        self.shards = list(live.values()) if is_sharded(self.parts) else []
+        if self.writes:
+            self.snapshot = Snapshot(live)
+
+    def extend(self, parts: dict[str, Part], since: int) -> None:
+        """Capture these too from now on, whose change is zero until now: training's step `since` is their first."""
+        self.wait()
+        save_start(self.folder, parts, self.writes, since)
+        for scratch in (False, True):
+            if (file := start_path(self.folder, since, scratch)).exists():
+                self.start.append(StartFile(file))
+        self.parts |= parts
+        self._lay_out()
+
+    def follow(self) -> None:
+        """A part's `live` has become another tensor of the same kind."""
+        self.wait()
+        self._lay_out()
 
     def capture(self, step: int, surely: bool) -> bool:
         """Copy the weights as they are now, and have them written as `step`. surely: though captures are thinned.

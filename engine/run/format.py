@@ -8,6 +8,7 @@
     norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
     captures/step-000120.safetensors    the weights' change since step 0, in float32
     start.safetensors      the weights before training that a delta-W was or will be computed from
+    start-000120.safetensors    the same of weights that were frozen until step 120
     adapter/ or model/     the result, in PEFT's or transformers' own format
 
 A capture holds, for a LoRA module, PEFT's own tensors (`base_model.model.<module>.lora_A.weight`, `lora_B`), so
@@ -23,7 +24,10 @@ What a module's entry in run.json says, by its "kind":
     "delta"   "parameter": the tensor. "rows": only these rows of an embedding are trained, and stored.
     "sketch": [triplets, side], with any kind: the budget left room for a summary only, and the capture holds
               `<module>#norm`, `#missed`, `#S`, `#U`, `#Vt`, `#picture` (see `capture.sketch`) in place of the tensors.
+    "since": N, with any kind: it was frozen until training's step N, so captures before N do not hold it. There
+              its delta-W is zero, and its factors are those of the start.
 "base_parameter" names W in the base model's files, "transposed" says that they hold it as (in, out).
+run.json's "notes" say what else happened to the model while it was captured.
 run.json's "capture" says what was chosen and kept, "seconds" what it took, "resumed" at which steps training went on.
 "status" is "running" (or killed), "finished", "stopped" (training was), or "incomplete": training went on to its end,
 but the capture did not, and "why" says since when and for what reason.
@@ -43,10 +47,23 @@ START_SCRATCH = "start-scratch.safetensors"
 SKETCH_MARK = "#"
 HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills
 _CAPTURE_NAME = re.compile(r"step-(\d{6,12})\.safetensors")
+_START_NAME = re.compile(r"start(-scratch)?-(\d{6,12})\.safetensors")
 
 
 def capture_path(folder: Path, step: int) -> Path:
     return folder / "captures" / f"step-{step:06d}.safetensors"
+
+
+def start_path(folder: Path, since: int | None = None, scratch: bool = False) -> Path:
+    """Where the start lies of what is trained from the beginning, or since a step."""
+    name = START_SCRATCH if scratch else START
+    return folder / (name if since is None else name.replace(".", f"-{since:06d}."))
+
+
+def later_starts(folder: Path) -> dict[Path, int]:
+    """The files of what was frozen at first, of both kinds, and since which step it is trained."""
+    names = ((file, _START_NAME.fullmatch(file.name)) for file in sorted(folder.glob("start-*.safetensors")))
+    return {file: int(name[2]) for file, name in names if name}
 
 
 def captured_steps(folder: Path) -> list[int]:

@@ -57,6 +57,7 @@ class Module(Struct, frozen=True, kw_only=True, omit_defaults=True):
     magnitude: bool | str = False
     from_start: bool = False
     sketch: tuple[Count, Count] | None = None
+    since: Count | None = None
     fits: str | None = None
 
     def __post_init__(self) -> None:

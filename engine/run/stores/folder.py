@@ -13,9 +13,9 @@ from engine.run import delta as deltas
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import Factors
 from engine.run.form import check_record, stays_inside
-from engine.run.format import SKETCH_MARK, START, capture_path, captured_steps, read_lines
-from engine.run.info import read_info
-from engine.run.sketch import FIELDS, Sketch
+from engine.run.format import SKETCH_MARK, capture_path, captured_steps, read_lines, start_path
+from engine.run.info import Module, read_info
+from engine.run.sketch import FIELDS, Level, Sketch
 from engine.run.store import Store
 from engine.run.tensors import Tensors, read_json
 
@@ -27,6 +27,7 @@ class FolderStore(Store):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._open_starts: dict[int | None, Tensors | None] = {}
         if not (self.path / RUN).is_file():
             raise InputError(
                 f"{self.path} holds no run (no {RUN}); make one with python -m engine.finetune --out {self.path}"
@@ -47,6 +48,10 @@ class FolderStore(Store):
         rows = {r["step"]: r["norms"] for r in self._lines("norms.jsonl") if "norms" in r}
         if not rows:
             raise InputError(f"run {self.path.name} holds no norms (no norms.jsonl); compute them from run.delta()")
+        for name, about in self.info.modules.items():
+            for step, norms in rows.items():
+                if _frozen(about, step):
+                    norms.setdefault(name, 0.0)
         return rows
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
@@ -62,15 +67,18 @@ class FolderStore(Store):
     def factors(self, step: int, module: str, adapter: str | None = None) -> Factors:
         about = self.info.modules[module]
         with self._fitting(module, step):
-            found = deltas.factors(module, about, lambda key: self._tensor(step, key), self._started, adapter)
+            read = self._starts(about) if _frozen(about, step) else lambda key: self._tensor(step, key)
+            found = deltas.factors(module, about, read, self._starts(about), adapter)
             _same(((found.B.shape[0], found.A.shape[1]), found.B.shape[1]), (about.shape, found.A.shape[0]))
         return found
 
     def delta(self, step: int, module: str) -> np.ndarray:
         about = self.info.modules[module]
         with self._fitting(module, step):
+            if _frozen(about, step):
+                return np.zeros(about.shape, np.float32)
             if about.kind != "delta":
-                value = deltas.whole_delta(module, about, lambda key: self._tensor(step, key), self._started)
+                value = deltas.whole_delta(module, about, lambda key: self._tensor(step, key), self._starts(about))
             else:
                 value = self._tensor(step, about.parameter or "")
             if about.rows is not None:
@@ -80,18 +88,24 @@ class FolderStore(Store):
         return value
 
     def sketch(self, step: int, module: str) -> Sketch:
+        about = self.info.modules[module]
         with self._fitting(module, step):
+            if _frozen(about, step):
+                assert about.sketch is not None
+                shapes = Level(*about.sketch).shapes((about.shape[0], about.shape[1]))
+                return Sketch(0.0, 0.0, *(np.zeros(shapes[field], np.float32) for field in FIELDS[2:]))
             norm, missed, *others = (self._tensor(step, f"{module}{SKETCH_MARK}{field}") for field in FIELDS)
             found = Sketch(float(norm), float(missed), *others)
-            out, width = self.info.modules[module].shape
+            out, width = about.shape
             kept = len(found.S)
             _same((found.U.shape, found.Vt.shape, found.picture.ndim), ((out, kept), (kept, width), 2))
         return found
 
     def weight(self, module: str) -> np.ndarray:
         about = self.info.modules[module]
-        if self._start is not None and about.rows is None and about.in_base in self._start:
-            weight = self._start.read(about.in_base)
+        start = self._start(about.since)
+        if start is not None and about.rows is None and about.in_base in start:
+            weight = start.read(about.in_base)
         else:
             weight = weight_of(self._base, about.in_base)
         return weight.T.copy() if about.transposed else weight
@@ -108,9 +122,12 @@ class FolderStore(Store):
         """A capture that does not hold what run.json says of a module is the file's fault."""
         return understood(f"{module} in {capture_path(self.path, step)}", "delete that capture, or restore run.json")
 
-    @cached_property
-    def _start(self) -> Tensors | None:
-        return Tensors(self.path / START) if (self.path / START).is_file() else None
+    def _start(self, since: int | None) -> Tensors | None:
+        """What is kept of the start, of what is trained from the beginning or since a step."""
+        if since not in self._open_starts:
+            path = start_path(self.path, since)
+            self._open_starts[since] = Tensors(stays_inside(path, self.path)) if path.is_file() else None
+        return self._open_starts[since]
 
     @cached_property
     def _base(self) -> Tensors:
@@ -118,11 +135,24 @@ class FolderStore(Store):
             raise InputError(f"run {self.path.name} does not say which base model it began with")
         return Tensors(base_folder(self.info.model.source))
 
-    def _started(self, key: str) -> np.ndarray:
-        """A tensor from before training, in float32. Raises InputError if the run does not hold it."""
-        if self._start is None:
-            raise InputError(f"run {self.path.name} lacks {START}, which holds {key}; restore it or make the run again")
-        return self._start.read(key)
+    def _starts(self, about: Module) -> deltas.Read:
+        """Reads a module's tensors from before training, in float32. Raises InputError if the run does not hold it."""
+
+        def read(key: str) -> np.ndarray:
+            start = self._start(about.since)
+            if start is None:
+                name = start_path(self.path, about.since).name
+                raise InputError(
+                    f"run {self.path.name} lacks {name}, which holds {key}; restore it or make the run again"
+                )
+            return start.read(key)
+
+        return read
+
+
+def _frozen(about: Module, step: int) -> bool:
+    """Whether a module was not trained yet: its change is zero, and the capture does not hold it."""
+    return about.since is not None and step < about.since
 
 
 def _same(found: Any, said: Any) -> None:
