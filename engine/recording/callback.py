@@ -38,6 +38,9 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     A Trainer that resumes from a checkpoint goes on with the Run that `out` holds; of what was captured after that
     checkpoint nothing stays. With several processes, the first writes. Raises InputError when training begins if
     `out` holds something already, or for an adapter whose change is no delta-W.
+
+    What is unfrozen later is captured from there. What cannot be followed (an adapter merged into W, another one
+    activated, a frozen weight written to) ends the capture, and `run.info.why` says so.
     """
 
     out: str | Path

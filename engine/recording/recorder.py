@@ -274,7 +274,7 @@ class Recorder(CaptureOptions):
             parts += [f"a picture of at most {level.side} x {level.side}"] if level.side else []
             words.append(f"{kept['sketched_matrices']} matrices too large for budget={readable(self.limit or 0)} as a "
                          f"summary ({', '.join(parts)})")  # fmt: skip
-        left = "which is all that is trainable now, and what is unfrozen later is added"
+        left = "that is all that is trainable now, and what is unfrozen later is added"
         if self.modules:
             left = f"leaves out {kept['left_out']} others by modules="
         assert self.writer is not None
@@ -341,11 +341,6 @@ class Recorder(CaptureOptions):
         assert self.writer is not None
         self._everything |= parts
         parts = matching(parts, self.modules)
-        if self.writer.shards:
-            raise InputError(
-                f"{min(parts, default='a layer')} is trained from now on, and a capture of a model that is sharded "
-                "over processes cannot be extended"
-            )
         for name, level in self._levels(parts, step).items():
             part = parts[name]
             about = replace(part.about, sketch=level and tuple(level), since=step)

@@ -31,6 +31,7 @@ class Frozen:
     version: int
     sample: torch.Tensor
     tolerance: float
+    sharded: bool
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Watch:
         still = {path: p for path, p in self.parameters.items() if not p.requires_grad and id(p) not in captured}
         still = {path: p for path, p in still.items() if p.is_floating_point() and p.device.type != "meta"}
         self.frozen = {
-            path: Frozen(clean(path), version(p), sample, _tolerance(p, sample))
+            path: Frozen(clean(path), version(p), sample, _tolerance(p, sample), isinstance(p, DTensor))
             for (path, p), sample in zip(still.items(), samples(still.values()), strict=True)
         }
 
@@ -78,7 +79,11 @@ class Watch:
         """What is new at `step`, so that the capture can follow. Raises InputError for what it cannot follow."""
         self._check_adapters()
         now = dict(self.model.named_parameters())
-        same = now.keys() == self.parameters.keys() and all(now[path] is p for path, p in self.parameters.items())
+        # FSDP2 swaps a sharded parameter for a whole one while it computes.
+        same = now.keys() == self.parameters.keys() and all(
+            now[path] is p or isinstance(now[path], DTensor) is not isinstance(p, DTensor)
+            for path, p in self.parameters.items()
+        )
         self._check_frozen(now)
         seen = Seen()
         if not same or any(parameter.requires_grad is not was for parameter, was in self.gradients):
@@ -104,6 +109,7 @@ class Watch:
         there = {path: now.get(path, by_name.get(about.name)) for path, about in self.frozen.items()}
         moved = {path for path, p in there.items() if p is None}
         present = {path: p for path, p in there.items() if p is not None and p.device.type != "meta"}
+        present = {path: p for path, p in present.items() if isinstance(p, DTensor) is self.frozen[path].sharded}
         for path, sample in zip(present, samples(present.values()), strict=True):
             about = self.frozen[path]
             if not torch.equal(sample, about.sample) and (
@@ -162,6 +168,11 @@ class Watch:
 
     def _check_start(self, name: str, part: Part, paths: dict[int, str]) -> None:
         """Raises InputError unless what is unfrozen now is what it was at the start, so that its change is zero."""
+        if any(isinstance(tensor, DTensor) for tensor in part.live.values()):
+            raise InputError(
+                f"{name} is trained from now on, but the model is sharded over processes, where a capture cannot be "
+                "extended"
+            )
         for key, tensor in part.live.items():
             about = self.frozen.get(paths.get(id(tensor), ""))
             if about is None and part.about.kind == "delta":
