@@ -29,7 +29,7 @@ def test_a_block_shows_its_weights_scaled_or_snapped(scene, walked, found):
     for beat in walked(scene).beats:
         for plot, drawn in beat.drawn:
             if isinstance(plot, BlockPlot):
-                at = walked(scene).scene.at
+                at = walked(scene).scene.number
                 scale = np.abs(blocks[at]).max()
                 codes = four.codes.reshape(-1, 64)[at]
                 known = [blocks[at], blocks[at] / scale, levels("nf4")[codes]]
@@ -61,8 +61,8 @@ def test_the_bits_of_the_scale_are_what_is_kept_of_it(walked, found):
     kept, back = quantize_scales(quantize(found[0], "nf4", 64).scales)
     np.testing.assert_array_equal(back, found[1].scales)
     shown = [part.bits for mobject in scene.mobjects for part in mobject.get_family() if isinstance(part, Bits)]
-    np.testing.assert_array_equal(shown[0], bits_of(found[1].codes.reshape(-1, 64)[scene.at], 4))
-    np.testing.assert_array_equal(shown[1], bits_of(kept[[scene.at]], 8).T)
+    np.testing.assert_array_equal(shown[0], bits_of(found[1].codes.reshape(-1, 64)[scene.number], 4))
+    np.testing.assert_array_equal(shown[1], bits_of(kept[[scene.number]], 8).T)
 
 
 def test_what_fits_is_said_as_computed(walked):
