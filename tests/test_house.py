@@ -121,7 +121,9 @@ def test_the_tree_the_course_and_the_figures_are_written_from_the_files():
 
 def test_every_picture_of_the_readme_is_there_and_small():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert pictures and all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
+    most = {".webp": 1_000_000}  # a moving one; a still, 400 kB
+    assert pictures
+    assert all((ROOT / picture).stat().st_size < most.get(Path(picture).suffix, 400_000) for picture in pictures)
 
 
 def test_the_readme_is_read_in_two_minutes_and_stands_alone_as_a_packages_page():
