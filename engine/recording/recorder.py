@@ -333,6 +333,10 @@ class Recorder(CaptureOptions):
                 terminal.say(f"capture: {note}", sys.stderr)
             write_json(self.folder / "run.json", self.record)
         if seen.added:
+            model = self.record.get("model")
+            if isinstance(model, dict) and isinstance(model.get("trainable"), int):
+                added = (tensor for part in seen.added.values() for tensor in part.live.values())
+                model["trainable"] += sum(tensor.numel() for tensor in added)
             self._add(seen.added, step)
         self._seconds["capture"] += time.perf_counter() - began
 

@@ -75,6 +75,7 @@ def test_a_layer_unfrozen_later_is_captured_from_there(every, tmp_path, capsys):
     late = "model.layers.0.self_attn.q_proj"
     assert run.status == "finished" and run.info.modules[late].since == 3 and late in run.modules
     assert run.info.modules["model.layers.1.self_attn.q_proj"].since is None
+    assert run.info.model.trainable == sum(w.size for name, w in held[0].items() if "layers." in name)
     assert not run.delta(late, 0).any() and run.delta(late, 4).any() and run.norm(late, 0) == 0
     np.testing.assert_array_equal(run.weight(late), held[0][f"{late}.weight"])
     assert f"{late}.weight" not in load_file(capture_path(run.path, 0))
