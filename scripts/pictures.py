@@ -1,4 +1,4 @@
-"""Where do the README's pictures come from? `python scripts/pictures.py` draws what the films' LoRA run captured.
+"""Where do the documents' pictures come from? `python scripts/pictures.py` draws what the films' LoRA run captured.
 
 The one of growth is drawn by `python -m benchmarks`.
 """

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from engine.data.bytes import STAND_INS
 from engine.messages import Message
 
 PAD, BOS, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
@@ -32,11 +33,7 @@ _NEVER_IN_UTF8 = {0xC0, 0xC1, *range(0xF5, 0x100)}
 
 def _byte_alphabet() -> list[str]:
     """GPT-2's printable stand-ins for the 243 bytes that UTF-8 can contain."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    stand_in = {byte: chr(byte) for byte in printable}
-    for byte in range(256):
-        stand_in.setdefault(byte, chr(256 + len(stand_in) - len(printable)))
-    return [character for byte, character in stand_in.items() if byte not in _NEVER_IN_UTF8]
+    return [character for byte, character in STAND_INS.items() if byte not in _NEVER_IN_UTF8]
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, context: int = 512) -> PreTrainedTokenizerFast:

@@ -41,11 +41,13 @@ export class Page {
     return this.run.at(this.state.get("step"));
   }
 
-  /** The model that the reader has set; at another step, if one is given. @param {number} [step] @returns {Setting} */
+  /** The model that the reader has set; at another step, if one is given. Its step is the one whose weights are here: what
+   * is asked before a step has arrived is asked again afterwards. @param {number} [step] @returns {Setting} */
   setting(step = this.state.get("step")) {
     const mix = this.state.get("mix");
     const index = this.runs.indexOf(this.run);
-    const parts = [{ run: String(index), step, share: 1 - mix }];
+    const here = this.run.steps[this.run.at(step)] ?? step;
+    const parts = [{ run: String(index), step: here, share: 1 - mix }];
     const other = this.runs[this.state.get("other")];
     if (mix && other)
       parts.push({ run: String(this.state.get("other")), step: other.steps[other.steps.length - 1] ?? 0, share: mix });

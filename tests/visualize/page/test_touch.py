@@ -45,6 +45,18 @@ def test_everything_follows_the_scrubber(browser, lora_page, lora_run):
         assert page.evaluate(lit) == 0  # nothing has moved, so there is no component
 
 
+def test_a_link_to_an_early_step_shows_what_was_said_then(browser, lora_page, lora_run):
+    """The last step is unpacked first; what it says must not stand under another step's name."""
+    first = lora_run.steps[0]
+    with opened(browser, lora_page, f"#step={first}") as page:
+        shown_step(page, first)
+        prompt = page.locator("#prompt").input_value()
+        captured = lora_run.answers[lora_run.answers.prompt == prompt].set_index("step")["answer"]
+        assert captured[first] != captured[lora_run.steps[-1]]
+        says(page, prompt, captured[first])
+        assert page.locator(".question h3").last.inner_text() == "before training"
+
+
 def test_a_weight_says_what_it_was_is_and_became(browser, lora_page, lora_run):
     module = "model.layers.0.self_attn.q_proj"
     with opened(browser, lora_page) as page:

@@ -23,17 +23,21 @@ export function makeAnswers(page) {
     h("button", { type: "button", class: "quiet", onclick: () => saveTable([["skill", "question", "before", "now", "expected"], ...rows], `${page.run.told.name}-answers-step-${state.get("step")}.csv`) }, "CSV"),
   ); // prettier-ignore
 
+  /** The step that the shown answers are of. */
+  let step = state.get("step");
   const askAll = newestOnly(async () => {
     const probes = probesOf(page);
     const prompts = probes.map((probe) => probe.prompt);
     const before = await page.ask(bare(), prompts);
-    const now = await page.ask(page.setting(), prompts);
+    const setting = page.setting();
+    const now = await page.ask(setting, prompts);
+    step = setting.parts[0].step;
     show(probes.map((probe, at) => [probe, before[at]?.text ?? "", now[at]?.text ?? ""]));
   });
   function fromRun() {
     const all = page.run.told.answers;
     const steps = [...new Set(all.map((/** @type {any} */ row) => row.step))];
-    const step = steps.filter((one) => /** @type {number} */ (one) <= state.get("step")).at(-1) ?? steps[0];
+    step = /** @type {number} */ (steps.filter((one) => one <= state.get("step")).at(-1) ?? steps[0]);
     const now = new Map(
       all
         .filter((/** @type {any} */ row) => row.step === step)
@@ -44,7 +48,7 @@ export function makeAnswers(page) {
   /** @param {[any, string, string][]} found */
   function show(found) {
     rows = found.map(([probe, before, now]) => [titleOf(page, probe.skill), probe.prompt, before, now, probe.expected]);
-    fill(when, page.pristine ? nameOfStep(page, state.get("step")) : "now");
+    fill(when, page.pristine ? nameOfStep(page, step) : "now");
     fill(body, found.map(([probe, before, now]) =>
       h("tr", { class: before === now ? "same" : "" },
         h("th", { scope: "row" }, titleOf(page, probe.skill)),

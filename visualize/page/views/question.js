@@ -27,7 +27,7 @@ export function makeQuestion(page) {
 
   const askBoth = newestOnly(async (/** @type {string} */ prompt) => {
     const setting = page.setting();
-    const name = page.pristine ? nameOfStep(page, state.get("step")) : "now";
+    const name = page.pristine ? nameOfStep(page, setting.parts[0].step) : "now";
     const [[first], [second]] = [await page.ask(bare(), [prompt]), await page.ask(setting, [prompt])];
     if (state.get("prompt") !== prompt) return;
     show(before, first, prompt);
