@@ -45,6 +45,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def aside(path: Path) -> Path:
+    """Move what lies at `path` to a free name beside it, and give that."""
+    taken = {other.name for other in path.parent.iterdir()}
+    free = next(name for count in range(1, len(taken) + 2) if (name := f"{path.name}.kept-{count}") not in taken)
+    return path.rename(path.with_name(free))
+
+
 def write_text(path: Path, text: str) -> None:
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -6,14 +6,17 @@ python -m animations.runs lora full   makes these
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import terminal
 from engine.errors import InputError
-from engine.files import alone, remove, whole, write_json
+from engine.files import alone, aside, whole, write_json
+from engine.recording.ours import RECIPE, clear
 from engine.run.base import embedded_digest
 from engine.run.run import Run
 from engine.school.tasks import TASKS
@@ -94,8 +97,8 @@ def _made(name: str, progress: bool) -> Run:
     folder = folder_of(name)
     given = {what: value for what, value in asdict(RECIPES[name]).items() if value is not None}
     made_from = {**given, "base": embedded_digest()}
-    note = folder / "recipe.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == made_from:
+    made = _recipe(folder)
+    if made == made_from:
         return Run.load(folder)
     from engine.training.finetune import finetune  # training is only loaded when there is something to train
     from engine.training.methods import METHODS
@@ -103,11 +106,26 @@ def _made(name: str, progress: bool) -> Run:
     recipe = RECIPES[name]
     method = METHODS[recipe.method](**recipe.options)
     data = recipe.data if recipe.data in TASKS and not recipe.first else training_data(name)
-    remove(folder)  # only what this function made: its name is ours
+    if made is not None:
+        said = clear(folder)
+    else:
+        there = folder.exists() or folder.is_symlink()
+        said = f"{folder} was not made for the films; it now lies in {aside(folder)}" if there else None
+    if said:
+        terminal.say(said, sys.stderr)
     with whole(folder) as part:
         finetune("embedded", data, method, out=part, progress=progress, **recipe.settings)
-        write_json(part / "recipe.json", made_from)
+        write_json(part / RECIPE, made_from)
     return Run.load(folder)
+
+
+def _recipe(folder: Path) -> dict[str, Any] | None:
+    """What a film's own run was made from; None for a folder that this module did not make."""
+    try:
+        made = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return made if isinstance(made, dict) and {"data", "method", "base"} <= made.keys() else None
 
 
 def training_data(name: str) -> "Conversations":

@@ -6,7 +6,7 @@ change of every trained weight since step 0, at every captured step.
 
 import inspect
 import math
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
@@ -17,8 +17,11 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from engine import terminal
+from engine.errors import InputError
 from engine.recording.options import CaptureOptions
-from engine.recording.recorder import Recorder
+from engine.recording.ours import clear, holds_run
+from engine.recording.recorder import Recorder, process_number
 from engine.run.format import evaluated_losses
 from engine.run.run import Run
 
@@ -37,7 +40,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
 
     A Trainer that resumes from a checkpoint goes on with the Run that `out` holds; of what was captured after that
     checkpoint nothing stays. With several processes, the first writes. Raises InputError when training begins if
-    `out` holds something already, or for an adapter whose change is no delta-W.
+    `out` holds something already, for an adapter whose change is no delta-W, and at a second `train()`: its Run needs
+    a callback of its own.
 
     What is unfrozen later is captured from there. What cannot be followed (an adapter merged into W, another one
     activated, a frozen weight written to) ends the capture, and `run.info.why` says so.
@@ -49,13 +53,20 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     recorder: Recorder | None = field(default=None, init=False)
     diverged: bool = field(default=False, init=False)
     run: Run | None = field(default=None, init=False)
+    _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.recorder and args.auto_find_batch_size and state.global_step == 0:
-            self.recorder.finish(0, "stopped")  # out of memory: the Trainer begins again, with a smaller batch
-            shutil.rmtree(self.out)
+        if self._batch is not None and state.global_step == 0:
+            batch = state.train_batch_size or self._batch
+            if self.recorder and args.auto_find_batch_size and batch < self._batch:
+                self._begin_again()
+            elif holds_run(Path(self.out)):
+                raise InputError(
+                    f"{self.out} holds the run of this callback's earlier train(), which stays; give this one a "
+                    "CaptureCallback of its own, with another folder"
+                )
         self.recorder = None
         recorder = Recorder(
             kwargs["model"],
@@ -65,7 +76,14 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             **{**self.options(), "info": {"seed": args.seed, **(self.info or {})}},
         )
         recorder.start()
-        self.recorder = recorder
+        self.recorder, self._batch = recorder, state.train_batch_size or 0
+
+    def _begin_again(self) -> None:
+        """Out of memory: the same train() starts anew, with a smaller batch; what it wrote so far is no run."""
+        assert self.recorder is not None
+        self.recorder.finish(0, "stopped")
+        if process_number() == 0 and (said := clear(Path(self.out))):
+            terminal.say(said, sys.stderr)
 
     def on_log(
         self,

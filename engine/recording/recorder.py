@@ -31,7 +31,8 @@ from engine.models import canonical
 from engine.recording.lock import lock, unlock
 from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
-from engine.recording.resume import RECORDS, adopt, check_ours, holds_run, later_modules, remove_run, rewind
+from engine.recording.ours import RECORDS, check_ours, holds_run, remove_run
+from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
     allot,
     capture_schedule,

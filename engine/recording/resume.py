@@ -1,7 +1,6 @@
 """How does a Run go on after a stop? What came after the checkpoint is dropped, so that no step is there twice."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,50 +8,10 @@ from msgspec.structs import replace
 
 from engine.errors import InputError
 from engine.files import PART, write_text
-from engine.recording.lock import lock, unlock
+from engine.recording.ours import RECORDS
 from engine.recording.trained import Part
 from engine.run.format import START, START_SCRATCH, capture_path, later_starts, read_lines, start_path
-from engine.run.info import FORMAT
 from engine.run.run import Run
-
-RECORDS = ("metrics.jsonl", "answers.jsonl", "norms.jsonl")
-
-
-def holds_run(folder: Path) -> bool:
-    return (folder / "run.json").is_file()
-
-
-# What Glasstune itself puts into a Run's folder.
-_OURS = {"run.json", *RECORDS, "captures", "checkpoints", "adapter", "model", START, START_SCRATCH, "run.lock",
-         "recipe.json"}  # fmt: skip
-
-
-def check_ours(folder: Path) -> None:
-    """Raises InputError unless the folder is a Run's with nothing in it but what Glasstune wrote, and nobody writes."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        ours = isinstance(about, dict) and about.get("format") == FORMAT
-    except (OSError, ValueError, RecursionError):
-        ours = False
-    if not ours:
-        raise InputError(f"{folder} is not overwritten: its run.json was not written by Glasstune; give another folder")
-    if folder.is_symlink():
-        raise InputError(f"{folder} is not overwritten: it is a link to another folder; give that one")
-    later = {path.name for path in later_starts(folder)}
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() or path.name.removesuffix(PART) not in _OURS | later:
-            raise InputError(
-                f"{folder} is not overwritten: {path.name} in it is not a run's; move it away, or give another folder"
-            )
-    unlock(folder, lock(folder))  # another process may be at it
-
-
-def remove_run(folder: Path) -> None:
-    """Delete a Run: by a rename first, so that a kill leaves all of it or none under its name."""
-    gone = folder.with_name(f".{folder.name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
-    folder.replace(gone)
-    shutil.rmtree(gone)
 
 
 def rewind(folder: Path, step: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from engine.data.of_run import data_of
 from engine.errors import InputError
+from engine.recording.ours import RECORDS
 from engine.recording.recorder import provenance
-from engine.recording.resume import RECORDS
 from engine.recording.schedule import FUNCTION
 from engine.run.format import capture_path
 from engine.run.run import Run

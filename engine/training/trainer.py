@@ -9,8 +9,11 @@ import engine.quietly  # noqa: F401
 
 # isort: split
 import json
+import math
 import random
+import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,17 +28,19 @@ from transformers import PreTrainedModel, SchedulerType, Trainer, TrainerCallbac
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from engine import terminal
 from engine.data import Encoded, collate
 from engine.errors import InputError, first_line
-from engine.files import PART, remove, whole
+from engine.files import PART, aside, remove, whole
 from engine.recording.lock import lock, unlock
-from engine.recording.resume import holds_run
+from engine.recording.ours import CHECKPOINTS, clear, holds_run, not_ours
 from engine.run.run import Run
 from engine.training.arguments import training_arguments
 from engine.training.settings import Settings
 
-CHECKPOINTS = "checkpoints"  # in the run's folder, until it is finished
 WEIGHTS, OPTIMIZER, REST = "weights.safetensors", "optimizer.safetensors", "rest.json"
+AGAIN = "give another folder, or overwrite=True instead of resume=True to begin again"
+_NAME = re.compile(r"step-\d{6,}")
 
 
 def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
@@ -61,32 +66,49 @@ def is_finished(out: Path, info: dict[str, Any], source: str) -> bool:
 
 
 def where_it_stopped(out: Path) -> Path | None:
-    """The checkpoint to go on from. A run that was stopped before its first one has only begun: it is deleted.
+    """The checkpoint to go on from. A run that was stopped before its first one has only begun: it makes room.
 
-    Raises InputError for a run that keeps none: nothing of that is deleted.
+    Raises InputError for a run that keeps none, or whose checkpoints are gone: nothing of those is deleted.
     """
     unlock(out, lock(out))  # another process may be at it
     checkpoint = newest_checkpoint(out / CHECKPOINTS)
-    if checkpoint is None and holds_run(out):
-        run = Run.load(out)
-        if not run.info.checkpoint and not run.metrics.empty:
-            raise InputError(
-                f"{out} cannot be resumed: it was made without checkpoints; give another folder, or delete it to "
-                "begin again"
-            )
-    hardly_begun = {path.name for path in out.iterdir()} <= {"captures", f"run.json{PART}"}
-    if checkpoint is None and (hardly_begun or holds_run(out)):
-        shutil.rmtree(out)
-    return checkpoint
+    if checkpoint is not None:
+        return checkpoint
+    if not holds_run(out):
+        if {path.name for path in out.iterdir()} <= {"captures", f"run.json{PART}"} and not not_ours(out):
+            shutil.rmtree(out)
+        return None
+    run = Run.load(out)
+    if not run.info.checkpoint and not run.metrics.empty:
+        raise InputError(f"{out} cannot be resumed: it was made without checkpoints; {AGAIN}")
+    every, reached = run.info.checkpoint or 0, max([0, *run.metrics.index, *run.steps])
+    steps = run.info.raw["capture"]["steps"]
+    if every and every < (steps or math.inf):  # the last step has none: it is saved as the result
+        begun = out / CHECKPOINTS
+        emptied = begun.is_dir() and not any(begun.iterdir())
+        if reached > every or (reached == every and emptied):
+            raise InputError(f"{out} cannot be resumed: its checkpoints are gone; {AGAIN}")
+    if reached < max(every, 1):
+        said = clear(out)
+    else:  # it came as far as its first checkpoint, or to the end, and nothing could be saved any more
+        said = f"{out} cannot be resumed, and training begins anew: what it held now lies in {aside(out)}"
+    if said:
+        terminal.say(said, sys.stderr)
+    return None
 
 
 def discard_checkpoints(out: Path) -> None:
     """Gone at once, by a rename: a kill while they are deleted leaves a finished run."""
-    if (out / CHECKPOINTS).exists():
-        done = (out / CHECKPOINTS).with_suffix(PART)
-        remove(done)
-        (out / CHECKPOINTS).replace(done)
-        remove(done)
+    folder = out / CHECKPOINTS
+    if not folder.exists():
+        return
+    if other := not_ours(out, folder):
+        terminal.say(f"{other} is not of this training: it now lies in {aside(folder)}", sys.stderr)
+        return
+    done = folder.with_suffix(PART)
+    remove(done)
+    folder.replace(done)
+    remove(done)
 
 
 @contextmanager
@@ -106,8 +128,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The last whole checkpoint in a folder of them."""
-    whole = sorted(path for path in folder.glob("step-*") if path.suffix != PART and path.is_dir())
-    return whole[-1] if whole else None
+    return max(_checkpoints(folder), key=lambda path: int(path.name.removeprefix("step-")), default=None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Those that were written whole; what else lies there, a copy of one say, is somebody's."""
+    return [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir()]
 
 
 def make_trainer(
@@ -178,7 +204,7 @@ class ListTrainer(Trainer):
         made = folder / f"step-{self.state.global_step:06d}"
         with written_whole(made) as beside:
             self._write_checkpoint(beside)
-        for older in folder.glob("step-*"):
+        for older in _checkpoints(folder):
             if older != made:
                 shutil.rmtree(older)
 
@@ -203,7 +229,7 @@ class ListTrainer(Trainer):
         kept = _load(Path(resume_from_checkpoint) / WEIGHTS)
         live = _trained(self.model)
         if kept.keys() != live.keys() or any(kept[name].shape != live[name].shape for name in live):
-            raise InputError(f"{resume_from_checkpoint} was written by another training; delete that run")
+            raise InputError(f"{resume_from_checkpoint} was written by another training; {AGAIN}")
         with torch.no_grad():
             for name, tensor in live.items():
                 tensor.copy_(kept[name])
@@ -238,7 +264,7 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete that checkpoint's folder") from None
+        raise InputError(f"{path} cannot be read ({error}); {AGAIN}") from None
 
 
 def _rest(checkpoint: str) -> dict[str, Any]:
@@ -246,7 +272,7 @@ def _rest(checkpoint: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete that checkpoint's folder") from None
+        raise InputError(f"{path} cannot be read ({error}); {AGAIN}") from None
 
 
 def _random_state() -> dict[str, Any]:

@@ -100,7 +100,7 @@ def test_a_cell_run_twice_overwrites_what_is_ours_and_nothing_else(tmp_path):
         cell(overwrite=True, resume=True)
     assert sorted(tmp_path.rglob("*")) == kept
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"is not overwritten: notes.txt in it is not a run's"):
+    with pytest.raises(InputError, match=r"is not deleted: notes.txt in it is not a run's"):
         cell(overwrite=True)
     (tmp_path / "run" / "notes.txt").unlink()
     (tmp_path / "run" / "run.json").write_text("{}")
