@@ -1,22 +1,35 @@
-"""Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading."""
+"""Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading.
+
+It is looked at first: what would open a pickle, fetch something because a file says so, or run code that comes with a
+model is refused.
+"""
 
 import engine.quietly  # noqa: F401
 
 # isort: split
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from engine.errors import InputError, first_line
-from engine.run.base import EMBEDDED, EMBEDDED_FOLDER
+from engine.offline import is_offline, offline
+from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
+from engine.run.tensors import Tensors, read_json
 
 
 def canonical(source: str | Path) -> str:
@@ -43,7 +56,10 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     """The model's tokenizer, or the one saved with an adapter; with a padding token whatever the model brings."""
     try:
         saved = (Path(source) / "tokenizer_config.json").is_file()
-        tokenizer = AutoTokenizer.from_pretrained(str(source) if saved else resolve(source))
+        with _reaching(str(source) if saved else resolve(source)) as folder:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"no tokenizer could be loaded from {source!r}: {first_line(error)}") from error
     if tokenizer.pad_token is None:
@@ -51,13 +67,22 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_config(source: str | Path) -> PretrainedConfig:
+    """A model's config: of the embedded one, a folder, or a Hub id that is already downloaded."""
+    with offline(), _reaching(resolve(source)) as folder:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
 def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
-    folder = resolve(source)
     try:
-        with without_bars():
-            AutoConfig.from_pretrained(folder)
-            return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs})
+        with without_bars(), _reaching(resolve(source)) as folder:
+            _look(folder)
+            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            safely = {"use_safetensors": True, "trust_remote_code": False}
+            return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs, **safely})
+    except InputError:
+        raise
     except Exception as error:  # whatever transformers makes of a broken folder
         raise InputError(f"no model could be loaded from {source!r}: {first_line(error)}") from error
 
@@ -66,10 +91,57 @@ def load_tuned(run: Run) -> PreTrainedModel:
     """What a run made: its base with its adapter in PEFT's wrapper (in float32, for QLoRA too), or its whole model."""
     if (run.path / "model").is_dir():
         return load_model(run.path / "model")
-    if not (run.path / "adapter").is_dir():
+    folder = run.path / "adapter"
+    if not folder.is_dir():
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
-    with without_peft_warnings():
-        return PeftModel.from_pretrained(load_model(run.base), str(run.path / "adapter"))
+    _look_at_adapter(folder)
+    with without_peft_warnings(), offline():
+        return PeftModel.from_pretrained(load_model(run.base), str(folder))
+
+
+@contextmanager
+def _reaching(folder: str) -> Iterator[str]:
+    """Where transformers may look, and what it is to be asked for: only a Hub id that the user named is fetched."""
+    here = Path(folder).is_dir()
+    if not here and is_offline():
+        folder = str(base_folder(folder))
+    with offline() if here else nullcontext():
+        yield folder
+
+
+def _look(folder: str) -> None:
+    """Raises InputError for a model whose loading would open a pickle, follow a name elsewhere or want foreign code."""
+    if Path(folder).is_dir():
+        if (Path(folder) / "adapter_config.json").exists():
+            raise InputError(
+                f"{folder} holds an adapter besides a model: which is meant? Move adapter_config.json away"
+            )
+        read_json(Path(folder) / "config.json")
+        Tensors(folder)
+    stated, _ = PretrainedConfig.get_config_dict(folder)
+    for name, value in _settings(stated):
+        if name.endswith("implementation") and isinstance(value, str) and "/" in value:
+            raise InputError(f"{folder}: its config asks for code from elsewhere ({name}: {value}), which is not run")
+        if name in ("transformers_weights", "auto_map") and (name != "auto_map" or "--" in str(value)):
+            raise InputError(f"{folder}: its config leads elsewhere ({name}: {value}), which is not followed")
+
+
+def _look_at_adapter(folder: Path) -> None:
+    """The same of a folder that PEFT saved."""
+    config = read_json(folder / "adapter_config.json")
+    Tensors(folder, "adapter_model")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise InputError(f"{folder} holds no adapter_model.safetensors, which PEFT would load; save it again unsharded")
+    if str(config.get("peft_type")).upper() == "XLORA" or config.get("megatron_config"):
+        raise InputError(f"{folder}: its adapter_config.json leads elsewhere, which is not followed")
+
+
+def _settings(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every name and value of a config, however deep."""
+    for name, value in stated.items():
+        yield str(name), value
+        if isinstance(value, dict):
+            yield from _settings(value)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """What was this run trained on? Its own conversations, read again from where they came, and checked to be the same."""
 
+from contextlib import nullcontext
+
 from engine.data.records import Conversations, Source, digest, hold_out, load
 from engine.errors import InputError
+from engine.offline import offline
 from engine.run.run import Run
 
 
@@ -17,7 +20,8 @@ def data_of(run: Run, source: Source | None = None) -> Conversations:
             f"the data of run {run.name} is not at hand (it came from Python, or the run does not say where it lies)"
         )
     try:
-        found = hold_out(load(given), run.info.settings.seed or 0)
+        with offline() if source is None else nullcontext():
+            found = hold_out(load(given), run.info.settings.seed or 0)
     except InputError as error:
         raise InputError(f"the data of run {run.name} is not at hand ({error})") from None
     counts = len(found.train), len(found.heldout)

@@ -10,6 +10,7 @@ import random
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,10 +22,14 @@ from datasets import Dataset, DatasetDict
 from engine.data.forms import to_messages
 from engine.errors import InputError, first_line
 from engine.messages import Message
+from engine.offline import offline
+from engine.run.tensors import read_json
 from engine.school.tasks import TASKS, task_file
 
 Found = tuple[str, Mapping[str, Any]]  # (where the record stands, the record)
 
+# What `datasets` may read with: tables and text. Others of its readers open pickles (pandas, webdataset), or media.
+READERS = ("arrow", "csv", "json", "parquet", "text")
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
@@ -204,8 +209,14 @@ def _separator(path: Path) -> str:
 def _read_folder(path: Path) -> Mapping[str, Iterable[Any]]:
     """A folder that `save_to_disk` wrote, or one of data files that `datasets` finds its way in."""
     if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        for state in path.rglob("state.json"):
+            for file in read_json(state).get("_data_files") or []:
+                _check_inside(path, state.parent / str(file["filename"] if isinstance(file, dict) else file))
+        for part in _parts_named(path):
+            _check_inside(path, path / part / "state.json")
         try:
-            data = datasets.load_from_disk(str(path))
+            with offline():
+                data = datasets.load_from_disk(str(path))
         except Exception as error:
             raise InputError(f"{path} cannot be read as a saved data set: {first_line(error)}") from None
         return data if isinstance(data, DatasetDict) else {"train": data}
@@ -218,10 +229,15 @@ def _through_datasets(source: str | Path, builder: str, config: str | None = Non
     datasets.disable_progress_bars()
     local = Path(source).exists()
     try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            if local:
-                options |= {"cache_dir": scratch, "keep_in_memory": True}
-            return datasets.load_dataset(builder, config, **options)
+        apart = offline() if local else nullcontext()
+        with apart, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            options |= {"cache_dir": scratch} if local else {}
+            reader = datasets.load_dataset_builder(builder, config, **options)
+            _check_reader(reader, Path(source) if local else None)
+            reader.download_and_prepare()
+            return reader.as_dataset(in_memory=local)
+    except InputError:
+        raise
     except Exception as error:  # pyarrow, pandas and the Hub each raise their own
         cause = error.__cause__ or error
         what = f"{source} cannot be read" if local else f"data set {str(source)!r} could not be loaded from the Hub"
@@ -229,3 +245,29 @@ def _through_datasets(source: str | Path, builder: str, config: str | None = Non
     finally:
         if shown:
             datasets.enable_progress_bars()
+
+
+def _check_reader(reader: datasets.DatasetBuilder, folder: Path | None) -> None:
+    """Raises InputError before `datasets` opens a pickle, or leaves the folder by what is written in it."""
+    kind = type(reader).__module__.removeprefix("datasets.packaged_modules.").partition(".")[0]
+    if kind not in READERS:
+        raise InputError(
+            f"data set {reader.dataset_name!r} would be read as {kind}, which can run code or holds no text; save it "
+            "as JSON lines or Parquet"
+        )
+    if folder is not None:
+        for files in (reader.config.data_files or {}).values():
+            for file in files:
+                _check_inside(folder if folder.is_dir() else folder.parent, Path(file))
+
+
+def _parts_named(folder: Path) -> list[str]:
+    """The parts that a saved `DatasetDict` says it has."""
+    index = folder / "dataset_dict.json"
+    return [str(part) for part in read_json(index).get("splits") or []] if index.is_file() else []
+
+
+def _check_inside(folder: Path, file: Path) -> None:
+    blobs = [folder.resolve().parents[1] / "blobs"] if folder.resolve().parent.name == "snapshots" else []  # the Hub's
+    if not any(file.resolve().is_relative_to(place) for place in (folder.resolve(), *blobs)):
+        raise InputError(f"{folder} names {file}, which lies outside it; copy it in, or give the file itself")

@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.weights import adapt
 from engine.messages import Message
+from engine.offline import offline
 from engine.run.run import Run
 from engine.training.methods import method_of
 
@@ -41,7 +42,8 @@ def layer_gradients(run: Run, module: str, conversation: Sequence[Message], step
     """
     if run.method not in ("lora", "qlora"):
         raise InputError(f"run {run.name} is {run.method}; gradients of a layer are measured for lora and qlora")
-    model: Any = method_of(run.info.method.to_json()).prepare(run.base)
+    with offline():
+        model: Any = method_of(run.info.method.to_json()).prepare(run.base)
     layers = adapt(model, run, step)
     run.factors(module, step)  # names a module that is none
     layer, seen = layers[module], dict[str, Any]()

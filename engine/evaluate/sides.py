@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from engine.evaluate import generate_answers
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer, load_tuned
+from engine.offline import offline
 from engine.run.run import Run
 
 SIDES = ("base", "tuned")
@@ -25,7 +26,8 @@ def base_and_tuned(run: Run) -> Iterator[dict[str, Any]]:
     if isinstance(tuned, PeftModel):
         yield {"base": (tuned, tuned.disable_adapter), "tuned": (tuned, _as_it_is)}
     else:
-        base = load_model(run.base).to(tuned.device)
+        with offline():
+            base = load_model(run.base).to(tuned.device)
         yield {"base": (base, _as_it_is), "tuned": (tuned, _as_it_is)}
 
 
@@ -38,7 +40,8 @@ def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
     """The tokenizer that was saved with the run's result, with its chat template, or else its base's."""
     folders = [run.path / kind for kind in ("adapter", "model")]
     saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
-    return load_tokenizer(saved[0] if saved else run.base)
+    with offline():
+        return load_tokenizer(saved[0] if saved else run.base)
 
 
 def answers_of(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.models import load_model
+from engine.offline import offline
 from engine.recording.names import names_of
 from engine.run.run import Run
 
@@ -23,7 +24,8 @@ class ChangedModel:
     """
 
     def __init__(self, run: Run) -> None:
-        self.run, self.model = run, load_model(run.base)
+        with offline():
+            self.run, self.model = run, load_model(run.base)
         self.modules = run.info.modules
         self._weights = {name: self.model.get_parameter(about.in_base) for name, about in self.modules.items()}
         self._start = {name: weight.detach().clone() for name, weight in self._weights.items()}

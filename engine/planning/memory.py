@@ -102,15 +102,15 @@ def training_memory(
 def _build(model: "str | Path | PretrainedConfig", dtype: str) -> Any:
     """The model as shapes, in training mode. Raises InputError for a name, folder or type that does not exist."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    from engine.models import resolve
+    from engine.models import load_config
 
     precision = getattr(torch, dtype, None)
     if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
         raise InputError(f"no floating type called {dtype!r}; there are bfloat16, float16, float32")
     try:
-        config = AutoConfig.from_pretrained(resolve(model)) if isinstance(model, str | Path) else deepcopy(model)
+        config = load_config(model) if isinstance(model, str | Path) else deepcopy(model)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, dtype=precision).train()
     except InputError:

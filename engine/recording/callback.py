@@ -54,20 +54,23 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     diverged: bool = field(default=False, init=False)
     run: Run | None = field(default=None, init=False)
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
+    _step: int = field(default=0, init=False)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._batch is not None and state.global_step == 0:
-            batch = state.train_batch_size or self._batch
-            if self.recorder and args.auto_find_batch_size and batch < self._batch:
-                self._begin_again()
-            elif holds_run(Path(self.out)):
+        left, self.recorder = self.recorder, None
+        if left:  # an error ended the training before this one
+            left.finish(self._step, "stopped")
+        if self._batch is not None and state.global_step == 0 and holds_run(Path(self.out)):
+            if not (left and args.auto_find_batch_size and (state.train_batch_size or 0) < self._batch):
                 raise InputError(
                     f"{self.out} holds the run of this callback's earlier train(), which stays; give this one a "
                     "CaptureCallback of its own, with another folder"
                 )
-        self.recorder = None
+            # Out of memory: the same train() begins anew, with a smaller batch; what it wrote so far is no run.
+            if process_number() == 0 and (said := clear(Path(self.out))):
+                terminal.say(said, sys.stderr)
         recorder = Recorder(
             kwargs["model"],
             self.out,
@@ -76,14 +79,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             **{**self.options(), "info": {"seed": args.seed, **(self.info or {})}},
         )
         recorder.start()
-        self.recorder, self._batch = recorder, state.train_batch_size or 0
-
-    def _begin_again(self) -> None:
-        """Out of memory: the same train() starts anew, with a smaller batch; what it wrote so far is no run."""
-        assert self.recorder is not None
-        self.recorder.finish(0, "stopped")
-        if process_number() == 0 and (said := clear(Path(self.out))):
-            terminal.say(said, sys.stderr)
+        self.recorder, self._batch, self._step = recorder, state.train_batch_size or 0, state.global_step
 
     def on_log(
         self,
@@ -116,6 +112,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             self.recorder.log(state.global_step, {"exact": {}, "loss": losses}, "eval")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._step = state.global_step
         if self.recorder:
             self.recorder.step(state.global_step)
 

@@ -10,7 +10,7 @@ from engine.errors import InputError
 from engine.files import PART, write_text
 from engine.recording.ours import RECORDS
 from engine.recording.trained import Part
-from engine.run.format import START, START_SCRATCH, capture_path, later_starts, read_lines, start_path
+from engine.run.format import capture_path, later_starts, read_lines, start_path
 from engine.run.run import Run
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.data.of_run import data_of
 from engine.errors import InputError
+from engine.offline import offline
 from engine.recording.ours import RECORDS
 from engine.recording.recorder import provenance
 from engine.recording.schedule import FUNCTION
@@ -117,11 +118,12 @@ def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = T
     from engine.training.finetune import finetune
 
     told = arguments_of(run, data)
-    data_of(run, told["data"])
+    data_of(run, data)
     threads = torch.get_num_threads()
     torch.set_num_threads(run.info.host["threads"])
     try:
-        return agreement(run, finetune(out=out, progress=progress, save=False, **told))
+        with offline():  # what it names has to be here: a stranger may have written it
+            return agreement(run, finetune(out=out, progress=progress, save=False, **told))
     finally:
         torch.set_num_threads(threads)
 

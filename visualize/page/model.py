@@ -12,6 +12,7 @@ from engine.data.of_run import data_of
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes, generate_answers
 from engine.models import load_model, load_tokenizer
+from engine.offline import offline
 from engine.run.run import Run
 from engine.school.curriculum import SKILLS, mixture
 from engine.school.tasks import TASKS
@@ -57,7 +58,8 @@ def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
 def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
     """What torch computes: logits and answers to a few questions, of a run's last packed step or of its base."""
     source = run.base
-    model, tokenizer = load_model(source), load_tokenizer(source)
+    with offline():
+        model, tokenizer = load_model(source), load_tokenizer(source)
     if steps:
         weights = dict(model.named_parameters())
         with torch.no_grad():
