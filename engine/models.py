@@ -77,8 +77,8 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
     try:
         with without_bars(), _reaching(resolve(source)) as folder:
-            _look(folder)
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            _look(folder)
             safely = {"use_safetensors": True, "trust_remote_code": False}
             return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs, **safely})
     except InputError:
@@ -111,14 +111,11 @@ def _reaching(folder: str) -> Iterator[str]:
 
 def _look(folder: str) -> None:
     """Raises InputError for a model whose loading would open a pickle, follow a name elsewhere or want foreign code."""
-    if Path(folder).is_dir():
-        if (Path(folder) / "adapter_config.json").exists():
-            raise InputError(
-                f"{folder} holds an adapter besides a model: which is meant? Move adapter_config.json away"
-            )
-        read_json(Path(folder) / "config.json")
-        Tensors(folder)
+    if Path(folder).is_dir() and (Path(folder) / "adapter_config.json").exists():
+        raise InputError(f"{folder} holds an adapter besides a model: which is meant? Move adapter_config.json away")
     stated, _ = PretrainedConfig.get_config_dict(folder)
+    if Path(folder).is_dir():
+        Tensors(folder)
     for name, value in _settings(stated):
         if name.endswith("implementation") and isinstance(value, str) and "/" in value:
             raise InputError(f"{folder}: its config asks for code from elsewhere ({name}: {value}), which is not run")
