@@ -194,10 +194,10 @@ def _shards(index: Path) -> list[Path]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(f"{index} has no 'weight_map'; copy or download it again")
     for name in weight_map.values():
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise InputError(
-                f"{index} names {name!r}, no safetensors file of its own folder; copy or download it again"
-            )
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{index} names {name!r}, which is no file of its own folder; copy or download it again")
+        if not name.endswith(".safetensors"):
+            raise InputError(f"{index} names {name!r}, which is no safetensors file; save it again in that form")
     files = [index.parent / name for name in sorted(set(weight_map.values()))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
