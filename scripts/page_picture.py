@@ -31,12 +31,12 @@ def photographed(page_file: Path, steps: list[int]) -> list[Image.Image]:
     pictures = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
+        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark", reduced_motion="reduce")
         for step in steps:
             page.goto("about:blank")  # another part of the same address alone would not open the page again
             page.goto(f"{page_file.as_uri()}#step={step}")
-            page.wait_for_function("() => (document.querySelector('.question')?.dataset.answered ?? '').length > 4")
-            page.wait_for_timeout(2500)  # until every step is unpacked, and the skills are graded
+            page.wait_for_selector("[data-whole]", timeout=60_000)  # every step is unpacked
+            page.wait_for_timeout(1000)  # and its answers are there
             picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
             pictures.append(picture.resize((WIDTH, WIDTH * SIZE[1] // SIZE[0]), Image.Resampling.LANCZOS))
         browser.close()

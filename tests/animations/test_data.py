@@ -76,5 +76,5 @@ def test_clean_and_noisy_data_are_what_the_film_says():
 def test_a_run_without_its_data_is_refused(pirate_run):
     run = type(pirate_run).load(pirate_run.path)
     run.info = replace(run.info, data=Data(name="mine"))
-    with pytest.raises(InputError, match="does not say where the data is that it was trained on"):
+    with pytest.raises(InputError, match="does not say where its data is"):
         data.check(run)
