@@ -31,7 +31,9 @@ def photographed(page_file: Path, steps: list[int]) -> list[Image.Image]:
     pictures = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark", reduced_motion="reduce")
+        page = browser.new_page(
+            viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark", reduced_motion="reduce"
+        )
         for step in steps:
             page.goto("about:blank")  # another part of the same address alone would not open the page again
             page.goto(f"{page_file.as_uri()}#step={step}")
