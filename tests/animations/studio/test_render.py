@@ -135,7 +135,11 @@ def test_a_key_counts_every_file_that_the_film_is_drawn_with():
         *packages,
         "visualize/mobjects/__init__.py",
         "animations/studio/runs.py",
-        "engine/files.py",  # what only the making of runs writes with
+        # What only the making of runs writes and clears with.
+        "engine/files.py",
+        "engine/recording/__init__.py",
+        "engine/recording/lock.py",
+        "engine/recording/ours.py",
         "engine/school/tasks/__init__.py",
     }
     assert {"visualize/theme.py", "visualize/mobjects/matrix.py", "engine/measure/__init__.py"} <= found
