@@ -16,6 +16,7 @@ from transformers import Trainer
 
 from engine.inspect.diagnose import Finding
 from engine.preflight.rows import Row
+from engine.recording.schedule import readable
 
 _RATE = 1e-3  # of the two steps; large enough for B to leave zero, and nothing of it stays
 
@@ -105,18 +106,10 @@ def about_memory(model: nn.Module) -> list[Finding]:
     gradients = sum(p.numel() * p.element_size() for p in trained)
     moments = 2 * gradients
     said = (
-        f"weights {_size(weights)}, gradients {_size(gradients)}, Adam's two moments {_size(moments)}: "
-        f"{_size(weights + gradients + moments)}, and the activations of a batch besides"
+        f"weights {readable(weights)}, gradients {readable(gradients)}, Adam's two moments {readable(moments)}: "
+        f"{readable(weights + gradients + moments)}, and the activations of a batch besides"
     )
     return [Finding("fine", said)]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def about_packing(model: Any, rows: Sequence[Row], begin: int | None) -> list[Finding]:

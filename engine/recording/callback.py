@@ -4,6 +4,9 @@ Both drive one `engine.recording.recorder.Recorder`, which writes the Run (see `
 change of every trained weight since step 0, at every captured step.
 """
 
+import engine.quietly  # noqa: F401
+
+# isort: split
 import inspect
 import math
 import sys
