@@ -25,7 +25,7 @@ from engine.data import IGNORE, Encoded, collate, encode, render, with_template
 from engine.messages import Message
 from engine.school.curriculum import SKILLS, grade, heldout_examples
 
-_LOGITS_AT_ONCE = 2**24  # tokens x vocabulary of one batch: 64 MB of float32
+_TOKENS_AT_ONCE = {True: 2048, False: 16384}  # of one forward pass, by whether a processor computes it
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,52 @@ def score_answers(
     model: PreTrainedModel, rows: list[Encoded], pad_id: int
 ) -> tuple[list[float], list[bool], list[int]]:
     """For each conversation: summed loss of its labels (nats), whether greedy decoding gives them all, their number."""
-    order = sorted(range(len(rows)), key=lambda at: len(rows[at].ids))
     losses, exact, counts = [0.0] * len(rows), [False] * len(rows), [0] * len(rows)
-    tokens_at_once = _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size
     with evaluating(model):
-        while order:
-            longest_fit = max(1, tokens_at_once // len(rows[order[-1]].ids))
-            chosen, order = order[-longest_fit:], order[:-longest_fit]
-            batch = {
-                name: value.to(model.device) for name, value in collate([rows[at] for at in chosen], pad_id).items()
-            }
-            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
-            logits, labels = logits[:, :-1].float(), batch["labels"][:, 1:]
-            each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none").sum(1)
-            right = ((logits.argmax(-1) == labels) | (labels == IGNORE)).all(1)
-            number = (labels != IGNORE).sum(1)
-            for at, loss, ok, count in zip(chosen, each.tolist(), right.tolist(), number.tolist(), strict=True):
-                losses[at], exact[at], counts[at] = loss, ok, count
+        for chosen in alike(rows, on_processor=model.device.type == "cpu"):
+            batch = collate([rows[at] for at in chosen], pad_id)
+            logits, labels, owner = labelled_logits(model, batch)
+            each = F.cross_entropy(logits, labels, reduction="none")
+            wrong = (logits.argmax(-1) != labels).to(each.dtype)
+            sums = torch.zeros(3, len(chosen), dtype=torch.float64, device=each.device)
+            sums.index_add_(1, owner, torch.stack([each, wrong, torch.ones_like(each)]).double())
+            for at, loss, mistakes, count in zip(chosen, *sums.tolist(), strict=True):
+                losses[at], exact[at], counts[at] = loss, mistakes == 0, int(count)
     return losses, exact, counts
+
+
+def alike(rows: list[Encoded], on_processor: bool) -> Iterator[list[int]]:
+    """Which rows to compute together: alike in length, the longest first.
+
+    On a processor few at a time: there padding costs more than what larger batches save.
+    """
+    order = sorted(range(len(rows)), key=lambda at: len(rows[at].ids))
+    while order:
+        fit = max(1, _TOKENS_AT_ONCE[on_processor] // max(1, len(rows[order[-1]].ids)))
+        yield order[-fit:]
+        order = order[:-fit]
+
+
+def labelled_logits(
+    model: PreTrainedModel, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(float32 logits, one row a label; the label; which row of the batch it belongs to), in the batch's order.
+
+    The vocabulary is computed at labelled places alone, the other places have no use for it: what enters the output
+    layer is cut to them on its way in. A model without such a layer computes all of it.
+    """
+    batch = {name: value.to(model.device) for name, value in batch.items()}
+    ahead = torch.full_like(batch["labels"], IGNORE)
+    ahead[:, :-1] = batch["labels"][:, 1:]
+    wanted = ahead != IGNORE
+    layer = model.get_output_embeddings()
+    hook = layer and layer.register_forward_pre_hook(lambda _, given: (given[0][wanted], *given[1:]))
+    try:
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    finally:
+        if hook:
+            hook.remove()
+    return (logits if hook else logits[wanted]).float(), ahead[wanted], wanted.nonzero()[:, 0]
 
 
 def context_of(model: PreTrainedModel) -> int | None:

@@ -14,13 +14,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import IGNORE, Encoded, collate, encode
 from engine.errors import InputError
-from engine.evaluate import OPEN_ENDED, encode_last_answer, evaluating, score_answers
+from engine.evaluate import OPEN_ENDED, alike, encode_last_answer, evaluating, labelled_logits, score_answers
 from engine.messages import Message
 from engine.school.curriculum import SKILLS, heldout_examples
 from engine.school.curriculum.questions import TABLES
@@ -118,7 +117,7 @@ def text_loss(model: PreTrainedModel, rows: list[Encoded], pad_id: int) -> float
     return math.fsum(losses) / sum(counts)
 
 
-def kl_to(base: PreTrainedModel, model: PreTrainedModel, rows: list[Encoded], pad_id: int, batch: int = 64) -> float:
+def kl_to(base: PreTrainedModel, model: PreTrainedModel, rows: list[Encoded], pad_id: int) -> float:
     """KL(base || model), the mean over the labelled places of all rows: nats a token, 0 for the base itself.
 
     Raises InputError if the two do not share a vocabulary.
@@ -128,20 +127,12 @@ def kl_to(base: PreTrainedModel, model: PreTrainedModel, rows: list[Encoded], pa
         raise InputError(f"the two models have {sizes[0]} and {sizes[1]} tokens; a divergence needs one vocabulary")
     total, places = 0.0, 0
     with evaluating(base), evaluating(model):
-        for start in range(0, len(rows), batch):
-            inputs = collate(rows[start : start + batch], pad_id)
-            wanted = inputs["labels"][:, 1:] != IGNORE
-            first, second = (
-                F.log_softmax(_logits(one, inputs)[:, :-1][wanted.to(one.device)].float(), -1) for one in (base, model)
-            )
+        for chosen in alike(rows, on_processor=model.device.type == "cpu"):
+            batch = collate([rows[at] for at in chosen], pad_id)
+            first, second = (F.log_softmax(labelled_logits(one, batch)[0], -1) for one in (base, model))
             total += F.kl_div(second, first.to(second.device), reduction="sum", log_target=True).item()
-            places += int(wanted.sum())
+            places += len(first)
     return max(0.0, total / places)  # rounding may take it a hair below
-
-
-def _logits(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    ids, mask = (inputs[name].to(model.device) for name in ("input_ids", "attention_mask"))
-    return model(input_ids=ids, attention_mask=mask, use_cache=False).logits
 
 
 def measure_forgetting(

@@ -5,14 +5,17 @@ import math
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from engine.data import IGNORE, Encoded, encode, load
+from engine.data import IGNORE, Encoded, collate, encode, load
 from engine.evaluate import (
     Evaluator,
+    alike,
     encode_last_answer,
     evaluating,
     generate_answers,
+    labelled_logits,
     last_answer,
     perplexity,
     room_for_prompt,
@@ -92,6 +95,51 @@ def test_windows_score_each_token_once_with_context_before_it(length, context, s
                 scored.append(label)
                 assert at >= min(label, context - stride)
     assert scored == list(range(1, length))
+
+
+def some_rows(count):
+    """Rows of many lengths, some labels at their first token, at their last, at none."""
+    torch.manual_seed(count)
+    rows = []
+    for _ in range(count):
+        ids = torch.randint(3, 900, (int(torch.randint(1, 40, ())),)).tolist()
+        rows.append(Encoded(ids, [token if torch.rand(()) < 0.3 else IGNORE for token in ids]))
+    return rows
+
+
+@pytest.mark.parametrize("adapted", ["no", "an adapter on the output layer", "no output layer to be found"])
+def test_labelled_places_have_the_logits_that_the_whole_computation_gives(folder, adapted, monkeypatch):
+    model = load_model(folder)
+    if adapted == "an adapter on the output layer":
+        tied = model.config.tie_word_embeddings
+        config = LoraConfig(target_modules=["lm_head"], init_lora_weights=False, ensure_weight_tying=tied)
+        model = get_peft_model(model, config).eval()
+    if adapted == "no output layer to be found":
+        monkeypatch.setattr(model, "get_output_embeddings", lambda: None)
+    batch = collate(some_rows(7), 0)
+    with evaluating(model):
+        whole = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        logits, labels, owner = labelled_logits(model, batch)
+    expected = [
+        (whole[row, at], label, row)
+        for row, line in enumerate(batch["labels"].tolist())
+        for at, label in enumerate(line[1:])
+        if label != IGNORE
+    ]
+    assert (labels.tolist(), owner.tolist()) == ([label for _, label, _ in expected], [row for _, _, row in expected])
+    torch.testing.assert_close(logits, torch.stack([one for one, _, _ in expected]), atol=1e-4, rtol=1e-4)
+    assert not model.get_output_embeddings() or not model.get_output_embeddings()._forward_pre_hooks
+
+
+@pytest.mark.parametrize("on_processor", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_every_row_is_computed_once_beside_its_like(count, on_processor):
+    rows = some_rows(count)
+    groups = list(alike(rows, on_processor))
+    assert sorted(at for group in groups for at in group) == list(range(count))
+    lengths = [len(rows[at].ids) for group in reversed(groups) for at in group]
+    assert lengths == sorted(lengths)
+    assert all(len(group) == 1 or len(group) * max(len(rows[at].ids) for at in group) <= 16384 for group in groups)
 
 
 def test_windows_leave_masked_tokens_masked():
