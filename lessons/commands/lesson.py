@@ -8,7 +8,7 @@ from engine.commands import Command
 from engine.errors import InputError
 from engine.terminal import Terminal, say
 from lessons.teaching import progress, walk
-from lessons.teaching.course import about, lessons, seconds, standing
+from lessons.teaching.course import about, class_minutes, lessons, seconds, standing
 
 
 def options(parser: ArgumentParser) -> None:
@@ -40,15 +40,19 @@ def _reset(named: list[str]) -> int:
 
 
 def show_course() -> None:
-    """One row a lesson: its name, title, measured time, and what the student has done of it."""
+    """One row a lesson: its name, title, the machine's measured time, about how long a class takes, and what the
+    student has done of it."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("lesson", "", "takes", "you"):
-        table.add_column(heading, justify="right" if heading == "takes" else "left")
+    for heading in ("lesson", "", "machine", "class", "you"):
+        table.add_column(heading, justify="right" if heading in ("machine", "class") else "left")
     for lesson in lessons():
         took = seconds(lesson)
-        table.add_row(lesson, about(lesson).title, "" if took is None else f"{took:.0f} s", standing(lesson))
+        machine = "" if took is None else f"{took:.0f} s"
+        table.add_row(
+            lesson, about(lesson).title, machine, f"{5 * round(class_minutes(lesson) / 5)} min", standing(lesson)
+        )
     console = Terminal()
     console.print(table)
     console.print(

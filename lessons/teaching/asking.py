@@ -1,7 +1,8 @@
 """What does a lesson ask, and how is an answer checked? `predict` before looking, `exercise` afterwards."""
 
+import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,52 +16,72 @@ TRIES = 3
 
 @dataclass
 class Prediction:
-    """A guess made before looking. `reveal` says what was measured, and how the guess compares.
+    """A guess made before looking. `reveal` says what was measured, why, and how the guess compares.
 
-    In a notebook the guess may also come later, and change: once something was measured, the form says how it compares.
+    choices: each with what speaks for or against it, in a sentence. exact: a fact that the shortest training shows as
+    well; all else is not judged by the quick preset, which trains too little. In a notebook the guess may also come
+    later, and change: once something was measured, the form says how it compares.
     """
 
     question: str
-    choices: Sequence[str]
+    choices: Mapping[str, str]
+    exact: bool = False
     guess: str | None = None
     measured: str | None = None
+    undecided: str = ""
 
     def reveal(self, measured: str | int) -> None:
         """Say what was measured: one of the choices, or its number among them, from 0."""
         if isinstance(measured, int):
-            measured = self.choices[measured]
+            measured = list(self.choices)[measured]
         if measured not in self.choices:
             raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
         self.measured = measured
         show(self.verdict())
 
+    def withhold(self, because: str) -> None:
+        """Say why nothing that was measured decides it: a tie, the edge of what was tried, nothing learned."""
+        self.undecided = because
+        show(self.verdict())
+
     def verdict(self) -> str:
-        """What was measured, and what is said to the guess, which is kept among the student's own."""
+        """What was measured and why, and what is said to the guess, which is kept among the student's own."""
+        if self.undecided:
+            return f"Not decided: {self.undecided}"
+        assert self.measured is not None, "a verdict follows what was measured"
+        if current().quick and not self.exact:
+            return f"Measured: {self.measured} (but the quick preset trains too little to judge a prediction by it)"
+        why = f"\nWhy: {self.choices[self.measured]}" if self.choices[self.measured] else ""
         if self.guess is None:
-            return f"Measured: {self.measured}"
+            return f"Measured: {self.measured}{why}"
         right = self.guess == self.measured
         progress.note(current().lesson, "predictions", self.question, given=self.guess, right=right)
-        return f"Measured: {self.measured} - " + ("as you predicted." if right else f"you predicted: {self.guess}.")
+        if right:
+            return f"Measured: {self.measured} - as you predicted.{why}"
+        on_guess = f"\nOn your guess: {self.choices[self.guess]}" if self.choices[self.guess] else ""
+        return f"Measured: {self.measured} - you predicted: {self.guess}.{why}{on_guess}"
 
 
-def predict(question: str, choices: Sequence[str]) -> Prediction:
+def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact: bool = False) -> Prediction:
     """Ask for a prediction, one of `choices`, before anything is shown.
 
-    Give each a name of its own: in a notebook one may come back to an earlier question.
+    choices: {choice: why it is so, or is not}; said with what was measured, of that choice and of the one guessed.
+    exact: see `Prediction`. Give each a name of its own: in a notebook one may come back to an earlier question.
     """
-    prediction = Prediction(question, choices)
+    reasons = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
+    prediction = Prediction(question, reasons, exact)
     show(f"Predict: {question}")
     if in_notebook():
         _choose_in_notebook(prediction)
         return prediction
-    show(_numbered(choices))
+    show(_numbered(list(reasons)))
     while current().interactive and prediction.guess is None:
         typed = current().console.input("Your prediction (number, or Enter to skip): ").strip()
         if not typed:
             break
-        prediction.guess = chosen(typed, choices)
+        prediction.guess = chosen(typed, list(reasons))
         if prediction.guess is None:
-            show(f"Please type a number from 1 to {len(choices)}.")
+            show(f"Please type a number from 1 to {len(reasons)}.")
     return prediction
 
 
@@ -79,18 +100,18 @@ def _choose_in_notebook(prediction: Prediction) -> None:
     try:
         import ipywidgets
     except ImportError:
-        show(_numbered(prediction.choices))
+        show(_numbered(list(prediction.choices)))
         return
     buttons = ipywidgets.RadioButtons(options=list(prediction.choices), value=None, layout={"width": "max-content"})
-    said = ipywidgets.Label()
+    said = ipywidgets.HTML()
 
     def choose(change: dict[str, Any]) -> None:
         prediction.guess = change["new"]
-        if prediction.measured is not None:
-            said.value = prediction.verdict()
+        if prediction.measured is not None or prediction.undecided:
+            said.value = html.escape(prediction.verdict()).replace("\n", "<br>")
 
     buttons.observe(choose, names="value")
-    show_form(ipywidgets.VBox([buttons, said]), f"{_numbered(prediction.choices)}\nTo choose, run this cell.")
+    show_form(ipywidgets.VBox([buttons, said]), f"{_numbered(list(prediction.choices))}\nTo choose, run this cell.")
 
 
 def numbers(typed: str) -> list[float]:
@@ -111,13 +132,14 @@ def numbers(typed: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A question whose answer was measured or computed. `check(answer)` tells whether yours is right."""
+    """A question whose answer was measured or computed. `check(answer)` tells whether yours is right, and then why."""
 
     question: str
     answer: float | str
     hint: str
     tolerance: float = 0.01
     choices: Sequence[str] = ()
+    why: str = ""
 
     def _ipython_display_(self) -> None:
         """Nothing: a notebook would print the answer, as the value of the cell that asks."""
@@ -135,7 +157,7 @@ class Exercise:
         """What is said to an answer; it is kept among the student's own."""
         right = self.is_right(given)
         progress.note(current().lesson, "exercises", self.question, given=str(given), right=right)
-        return "Right." if right else f"Not yet. Hint: {self.hint}"
+        return f"Right. {self.why}".strip() if right else f"Not yet. Hint: {self.hint}"
 
     def check(self, given: str | float) -> bool:
         show(self.verdict(given))
@@ -143,15 +165,15 @@ class Exercise:
 
 
 def exercise(
-    question: str, answer: float | str, hint: str, tolerance: float = 0.01, choices: Sequence[str] = ()
+    question: str, answer: float | str, hint: str, tolerance: float = 0.01, choices: Sequence[str] = (), why: str = ""
 ) -> Exercise:
     """Ask, check, give a hint after a wrong answer and the answer after three. In a notebook: `.check(...)` below.
 
-    choices: the answers to choose from, `answer` among them; else it is a number, or a word.
+    choices: the answers to choose from, `answer` among them; else it is a number, or a word. why: said with the answer.
     """
     if choices and answer not in choices:
         raise ValueError(f"the answer {answer!r} is none of the choices {list(choices)}")
-    asked = Exercise(question, answer, hint, tolerance, choices)
+    asked = Exercise(question, answer, hint, tolerance, choices, why)
     show(f"Exercise: {question}")
     if in_notebook():
         _form_in_notebook(asked)
@@ -160,9 +182,11 @@ def exercise(
         show(_numbered(choices))
     for _ in range(TRIES if current().interactive else 0):
         typed = current().console.input("Your answer (Enter to skip): ").strip()
-        if not typed or asked.check(typed):
+        if typed and asked.check(typed):
+            return asked
+        if not typed:
             break
-    show(f"The answer: {plain(answer)}")
+    show(f"The answer: {plain(answer)}", *([why] if why else []))
     return asked
 
 
@@ -178,11 +202,11 @@ def _form_in_notebook(asked: Exercise) -> None:
         if asked.choices
         else ipywidgets.Text(placeholder="your answer")
     )
-    button, said = ipywidgets.Button(description="check"), ipywidgets.Label()
+    button, said = ipywidgets.Button(description="check"), ipywidgets.HTML()
 
     def check(_: Any) -> None:
         if box.value:
-            said.value = asked.verdict(box.value)
+            said.value = html.escape(asked.verdict(box.value))
 
     button.on_click(check)
-    show_form(ipywidgets.HBox([box, button, said]), how)
+    show_form(ipywidgets.VBox([ipywidgets.HBox([box, button]), said]), how)

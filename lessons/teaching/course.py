@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from lessons.teaching import progress
-from lessons.teaching.percent import MARK
+from lessons.teaching.percent import MARK, read_cells
 
 FOLDER = Path(__file__).parents[1]
 _FIGURES = FOLDER.parent / "benchmarks" / "figures.json"
@@ -51,11 +51,18 @@ def file_of(lesson: str) -> Path:
 
 @dataclass(frozen=True)
 class About:
-    """A lesson's title, its place in the course, and how many exercises it has."""
+    """A lesson's title, its place in the course, how many words it says, and how often it asks for what."""
 
     title: str
     place: int
-    exercises: int
+    words: int
+    predictions: int
+    choices: int
+    code: int
+
+    @property
+    def exercises(self) -> int:
+        return self.choices + self.code
 
 
 def about(lesson: str) -> About:
@@ -68,10 +75,14 @@ def about(lesson: str) -> About:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     ]
+    said = " ".join(cell.text for cell in read_cells(text) if cell.kind == "markdown")
     return About(
         title[1] if title else lesson,
         int(place[1]) if place else 99,
-        asked.count("exercise") + asked.count("exercise_code"),
+        len(said.split()),
+        asked.count("predict"),
+        asked.count("exercise"),
+        asked.count("exercise_code"),
     )
 
 
@@ -83,12 +94,24 @@ def seconds(lesson: str) -> float | None:
     return next((figure["median"] for figure in figures if figure["what"] == WHOLE.format(lesson=lesson)), None)
 
 
+# Minutes in class: prose is read aloud or by oneself; a prediction is made, argued about and looked at; a number is
+# worked out; a function is written.
+_WORDS_A_MINUTE, _A_PREDICTION, _AN_EXERCISE, _A_FUNCTION = 130, 2.0, 2.0, 5.0
+
+
+def class_minutes(lesson: str) -> float:
+    """How long the lesson takes a class, in minutes: reading, predicting, exercises, and the machine's own time."""
+    what = about(lesson)
+    asked = _A_PREDICTION * what.predictions + _AN_EXERCISE * what.choices + _A_FUNCTION * what.code
+    return what.words / _WORDS_A_MINUTE + asked + (seconds(lesson) or 0.0) / 60
+
+
 def standing(lesson: str) -> str:
     """How far the student is with a lesson, in a few words."""
     answered, right = progress.count(lesson)
     words = [f"{right} of {max(about(lesson).exercises, answered)} exercises right"] if answered else []
     if stopped := progress.load(lesson).get("stopped"):
-        words.append(f"stopped in cell {stopped}")
+        words.append(f"stopped in cell {stopped}; to go on: glasstune lesson {lesson} --from {stopped}")
     if finished := progress.load(lesson).get("finished"):
         words.append(f"finished {finished}")
     return ", ".join(words) or "not begun"

@@ -11,6 +11,9 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.terminal import Terminal
+from lessons.teaching.terminals import Abilities
+
+_SMALL = 30  # lines
 
 
 @dataclass
@@ -29,9 +32,15 @@ class Session:
     interactive: bool = False
     model: str = field(default_factory=lambda: os.environ.get("LESSON_MODEL", ""))
     data: str = field(default_factory=lambda: os.environ.get("LESSON_DATA", ""))
+    abilities: Abilities = field(default_factory=Abilities)  # what the terminal can draw
     asked: Any = None  # the exercise whose answer is code, until its cell comes
     pictures: list[Path] = field(default_factory=list)
     _folder: Path | None = None
+
+    @property
+    def small(self) -> bool:
+        """Does the terminal hold either a cell's prose or its code and what that showed, but not both?"""
+        return self.console.height <= _SMALL
 
     @property
     def folder(self) -> Path:

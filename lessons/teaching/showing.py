@@ -1,7 +1,6 @@
 """How does a lesson show something? Text, tables and pictures, in a terminal or in Jupyter, by the same call."""
 
 import base64
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.terminal import say
+from lessons.teaching import pictures
 from lessons.teaching.session import current, in_notebook
 
 
@@ -58,7 +58,7 @@ def show_picture(figure: Figure, name: str) -> None:
 
         display(Image(str(path)))
     else:
-        draw_in_terminal(path)
+        draw_in_terminal(figure, path)
         session.console.print(Text.assemble("picture: ", (str(path), "bold")), soft_wrap=True)
     plt.close(figure)
 
@@ -73,19 +73,32 @@ def show_form(form: Any, text: str, png: bytes = b"") -> None:
     display(bundle, raw=True)
 
 
-def draw_in_terminal(path: Path) -> None:
-    """The picture itself, in terminals that draw pictures (iTerm2's and kitty's protocols)."""
-    if not sys.stdout.isatty() or current().console.quiet:
+def draw_in_terminal(figure: Figure, path: Path) -> None:
+    """The picture itself, as the terminal can draw it: no higher than the screen, its prompt below it."""
+    session = current()
+    protocol, cell = session.abilities.protocol, session.abilities.cell
+    if protocol == "none" or session.console.quiet:
         return
-    data = base64.standard_b64encode(path.read_bytes()).decode()
-    if os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"):
-        sys.stdout.write(f"\033]1337;File=inline=1;width=90:{data}\a\n")
-    elif "KITTY_WINDOW_ID" in os.environ or "ghostty" in os.environ.get("TERM", ""):
-        for start in range(0, len(data), 4096):
-            more = int(start + 4096 < len(data))
-            head = "a=T,f=100,c=90," if start == 0 else ""
-            sys.stdout.write(f"\033_G{head}m={more};{data[start : start + 4096]}\033\\")
-        sys.stdout.write("\n")
+    if session.interactive and session.small:
+        session.console.input("[dim]a picture: Enter[/] ")
+    room = min(session.console.width, pictures.COLUMNS), max(4, session.console.height - 3)
+    if protocol == "blocks":
+        said = pictures.words(figure)
+        drawn = pictures.blocks(figure, room[0], max(4, room[1] - len(str(said).splitlines())))
+        session.console.print(said, drawn if drawn is not None else "", sep="", end="")
+        return
+    png = path.read_bytes()
+    columns, lines = pictures.fitted(_pixels(figure), *room, cell)
+    if protocol == "sixel":
+        sys.stdout.write(pictures.sixel(png, columns, lines, cell))
+    else:
+        sys.stdout.write((pictures.kitty if protocol == "kitty" else pictures.iterm)(png, columns, lines))
+    sys.stdout.flush()
+
+
+def _pixels(figure: Figure) -> tuple[int, int]:
+    width, height = figure.get_size_inches()
+    return round(100 * width), round(100 * height)
 
 
 def table(frame: pd.DataFrame) -> Table:
@@ -105,14 +118,3 @@ def plain(value: Any) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
-
-
-def ledger(*claims: str) -> pd.DataFrame | str:
-    """What several seeds said about some sentences: a line a condition, of what is measured."""
-    from lessons.claims.ledger import kept_rows, table
-
-    measured = {row.id for row in kept_rows()}
-    here = [claim for claim in claims if claim in measured]
-    if not here:
-        return f"Not measured yet; python -m lessons.claims {' '.join(claims)} does it."
-    return table(*here).drop(columns="again")

@@ -1,8 +1,10 @@
 """What can a lesson call? Everything that it shows, asks and lets the reader try, in a terminal and in Jupyter alike.
 
     show(*things, name="")          text, tables, runs and pictures
-    predict(question, choices)      a guess before looking; `.reveal(measured)` afterwards
-    exercise(question, answer, hint, choices=None)      a number, a word, or one of several; checked
+    predict(question, {choice: why})    a guess before looking; `.reveal(measured)` afterwards, or `.withhold(because)`
+    conclude(sentence)              says what follows; the quick preset, in which nothing follows, says that
+    leader(scores, apart), inside(best, tried)      who is best, if anybody; is the best at no edge of what was tried?
+    exercise(question, answer, hint, choices=(), why="")    a number, a word, or one of several; checked
     exercise_code(question, test, solution, hint)       a few lines of code, tried on data that was measured
     explore(plot, run, name=...)    the same picture at any step, of any matrix: sliders in Jupyter
     show(ledger("lora-rate", ...))  what several seeds said about these claims (see `lessons.claims`)
@@ -35,12 +37,14 @@ Sweeps: `finetune(..., evaluate_at=1, skills=2)` grades at the start and the end
 from lessons.teaching.asking import Exercise, Prediction, exercise, predict
 from lessons.teaching.coding import CodeExercise, exercise_code
 from lessons.teaching.explore import explore
+from lessons.teaching.judging import conclude, inside, leader
+from lessons.teaching.sentences import ledger
 from lessons.teaching.session import Session, configure, current, in_notebook
-from lessons.teaching.showing import ledger, show
+from lessons.teaching.showing import show
 from lessons.teaching.subject import ask, data, is_own, matrices, model, new_skill, old_skills, questions, rate
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Session", "ask", "configure", "current", "data", "exercise",
-    "exercise_code", "explore", "in_notebook", "is_own", "ledger", "matrices", "model", "new_skill",
+    "CodeExercise", "Exercise", "Prediction", "Session", "ask", "conclude", "configure", "current", "data", "exercise",
+    "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger", "matrices", "model", "new_skill",
     "old_skills", "predict", "questions", "rate", "show",
 ]  # fmt: skip

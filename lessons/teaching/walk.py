@@ -10,10 +10,15 @@ import runpy
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+from rich.console import RenderableType
+from rich.segment import Segments
+from rich.theme import Theme
 
 from engine.errors import InputError
 from engine.terminal import Terminal
@@ -21,8 +26,10 @@ from lessons.teaching import progress
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
 from lessons.teaching.session import Session, configure, current, in_notebook
+from lessons.teaching.terminals import abilities
+from visualize.theme import theme
 
-SMALL = 30  # lines of a terminal that holds either a cell's prose or its code and what that showed
+_CODE_IN_PROSE = Theme({"markdown.code": "bold cyan"})  # rich's own has a black ground
 WALKED = "lesson"  # what a lesson's namespace is called while it is walked through
 
 
@@ -60,7 +67,7 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
     cells = list(read_cells(path.read_text(encoding="utf-8")))
     if not 1 <= chosen.start <= len(cells):
         raise InputError(f"{lesson} has cells 1 to {len(cells)}; --from {chosen.start} is none of them")
-    console = Terminal(width=min(120, Terminal().width))
+    console = Terminal(width=min(120, Terminal().width), theme=_CODE_IN_PROSE)
     session = Session(
         lesson=path.stem,
         out=chosen.out,
@@ -68,15 +75,17 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
         quick=chosen.quick,
         film=not chosen.no_film,
         interactive=not chosen.auto and sys.stdin.isatty(),
+        abilities=abilities(),
         **{what: given for what in ("model", "data") if (given := getattr(chosen, what))},
     )
     configure(session)
     walk = Walk(path, cells, session)
     began = time.perf_counter()
     try:
-        walk.go(chosen.start)
+        with theme("dark") if session.abilities.light is False else nullcontext():  # pictures as the terminal is
+            walk.go(chosen.start)
     except (KeyboardInterrupt, EOFError):
-        _say_how_to_go_on(walk, f"{command} {shlex.join(_options_again(chosen))}".rstrip())
+        _say_how_to_go_on(walk, f"{command} {shlex.join(_options_again(chosen, session))}".rstrip())
         if session.interactive:
             progress.stop(session.lesson, walk.number)
         return 130
@@ -86,8 +95,9 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
     return 0
 
 
-def _options_again(chosen: argparse.Namespace) -> list[str]:
-    """The options that were typed, less `--from`."""
+def _options_again(chosen: argparse.Namespace, session: Session) -> list[str]:
+    """The options that were typed, less `--from`; a model and data of one's own, however they were named."""
+    chosen = argparse.Namespace(**{**vars(chosen), "model": session.model or None, "data": session.data or None})
     parser = argparse.ArgumentParser()
     add_options(parser)
     words: list[str] = []
@@ -126,6 +136,7 @@ class Walk:
         self.path, self.cells, self.session, self.console = path, cells, session, session.console
         self.namespace: dict[str, Any] = {"__name__": WALKED, "__file__": str(path)}
         self.number = 1
+        self.code_theme = "ansi_light" if session.abilities.light else "ansi_dark"
 
     def go(self, start: int) -> None:
         """Run what comes before cell `start` in silence, and walk through the rest."""
@@ -140,7 +151,7 @@ class Walk:
 
     def _rests(self, cell: Cell, after: Cell) -> bool:
         """Is there something to look at now? Not after plumbing, nor between a question and its answer."""
-        small = self.console.height <= SMALL
+        small = self.session.small
         return not (HIDDEN in cell.tags or after.kind == "answer" or (cell.kind == "markdown" and not small))
 
     def _catch_up(self, start: int) -> None:
@@ -161,7 +172,7 @@ class Walk:
         from lessons.teaching.coding import ask_in_terminal, shown
 
         if cell.kind == "markdown":
-            self.console.print(Markdown(cell.text), "")
+            self._print_by_the_screen(Markdown(cell.text, code_theme=self.code_theme))
             return
         if HIDDEN in cell.tags:
             with self.console.status("loading ..."):
@@ -171,9 +182,20 @@ class Walk:
             ask_in_terminal(cell.text, self.namespace)
         else:
             if code := shown(cell.text):
-                look: dict[str, Any] = {"theme": "ansi_dark", "background_color": "default", "padding": (0, 2)}
-                self.console.print(Syntax(code, "python", word_wrap=True, **look), "")
+                look: dict[str, Any] = {"theme": self.code_theme, "background_color": "default", "padding": (0, 2)}
+                self._print_by_the_screen(Syntax(code, "python", word_wrap=True, **look))
             self._run(cell)
+        self.console.print("")
+
+    def _print_by_the_screen(self, what: RenderableType) -> None:
+        """Print it and an empty line; a reader goes on at each screenful, so that nothing scrolls away unread."""
+        lines = self.console.render_lines(what, pad=False, new_lines=True)
+        room = max(4, self.console.height - 2) if self.session.interactive else len(lines)
+        for start in range(0, len(lines), max(1, room)):
+            if start:
+                self.console.input("[dim]more: Enter[/] ")
+            part = [segment for line in lines[start : start + room] for segment in line]
+            self.console.print(Segments(part), end="")
         self.console.print("")
 
     def _run(self, cell: Cell) -> None:

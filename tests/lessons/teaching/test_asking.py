@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 
 import ipywidgets
@@ -15,7 +16,8 @@ from engine.models import load_model
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from glasstune import LoRA
 from lessons.__main__ import main
-from lessons.teaching import asking, explore, progress, showing, stage
+from lessons.claims.ledger import kept_rows
+from lessons.teaching import asking, explore, progress, sentences, showing, stage
 from lessons.teaching.coding import ask_in_terminal, complete, without_answers
 from visualize import plots
 
@@ -32,6 +34,69 @@ def test_a_prediction_is_compared_with_what_was_measured(watched):
         guess.reveal("neither")
     guess.reveal(1)
     assert said.getvalue().rstrip().endswith("Measured: only B - as you predicted.")
+
+
+def test_a_reveal_says_why_of_what_was_measured_and_of_the_guess(watched):
+    typed, said = watched
+    typed += ["1", "2"]
+    choices = {"only A": "A's gradient has the factor B, which is zero.", "only B": "B's has the factor A."}
+    stage.predict("which?", choices).reveal("only B")
+    assert "Why: B's has the factor A.\nOn your guess: A's gradient has" in said.getvalue()
+    right = stage.predict("which?", choices)
+    right.reveal(1)
+    assert right.verdict().split("\n") == ["Measured: only B - as you predicted.", "Why: B's has the factor A."]
+
+
+def test_nothing_is_judged_by_a_tie_or_by_too_little_training(watched):
+    typed, said = watched
+    typed += ["1"] * 3
+    stage.predict("which keeps most?", ["full", "lora"]).withhold("both kept all of it.")
+    assert "Not decided: both kept all of it." in said.getvalue()
+    stage.current().quick = True
+    stage.predict("which learns more?", ["full", "lora"]).reveal("lora")
+    assert "Measured: lora (but the quick preset trains too little" in said.getvalue()
+    assert not progress.load("test")
+    stage.predict("which moves first?", ["A", "B"], exact=True).reveal("B")
+    assert "you predicted: A" in said.getvalue() and len(progress.load("test")["predictions"]) == 1
+
+
+def test_what_follows_is_said_after_a_whole_training_only(watched):
+    _, said = watched
+    stage.conclude("so it is")
+    stage.current().quick = True
+    stage.conclude("so it is not")
+    assert "so it is\n" in said.getvalue() and "so it is not" not in said.getvalue()
+    assert "Nothing is concluded" in said.getvalue()
+
+
+def test_a_leader_leads_by_more_than_chance():
+    assert stage.leader({"full": 70, "lora": 80}, 5) == "lora"
+    assert stage.leader({"full": 0.7, "lora": 0.8}, 0.05, lowest=True) == "full"
+    assert stage.leader({"full": 100, "lora": 100}, 0) is None
+    assert stage.leader({"full": 78, "lora": 80}, 5) is None and stage.leader({"full": 78}, 0) is None
+    assert stage.inside(2, [1, 2, 3]) and not stage.inside(3, [1, 2, 3]) and not stage.inside(1, [1])
+
+
+def test_a_critique_is_explained_with_its_answer(watched):
+    typed, said = watched
+    typed += ["1", "2"]
+    stage.exercise("What is wrong?", "no room", "look at 100", choices=["the seeds", "no room"], why="A ceiling.")
+    assert "Not yet. Hint: look at 100" in said.getvalue() and said.getvalue().count("Right. A ceiling.") == 1
+    assert "The answer" not in said.getvalue()
+
+
+def test_the_ledgers_rows_are_whole():
+    row = sentences.Sentence("A claim.", "holds", "Measured: a share, in points (5 seeds)", ["full: 1 points: yes"])
+    shown = sentences.Sentences([row], ["b"])
+    assert str(shown).split("\n") == [
+        "A claim. -> holds", "  Measured: a share, in points (5 seeds)", "    full: 1 points: yes", "",
+        "Not measured yet: b (python -m lessons.claims b does it).",
+    ]  # fmt: skip
+    assert "- full: 1 points: yes" in shown._repr_markdown_()
+    kept = [row for row in kept_rows() if row.conditions]
+    for row, told in zip(kept, stage.ledger(*(row.id for row in kept)).rows, strict=True):
+        assert row.effect in told.measured and row.unit in told.measured and row.verdict == told.verdict
+        assert len(told.lines) == len(row.conditions) + len(row.missing)
 
 
 def test_an_exercise_takes_right_answers_and_hints_after_wrong_ones(watched):
@@ -207,7 +272,13 @@ def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsy
     progress.note("lora", "exercises", "how many?", given="3", right=True)
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert "1 of" in listed and "--reset [lesson]" in listed and "glasstune lesson when" in listed
+    assert (
+        "1 of" in listed
+        and re.search(r"machine +class", listed)
+        and re.search(r"lora .*\d+ min", listed)
+        and "--reset [lesson]" in listed
+        and "glasstune lesson when" in listed
+    )
     assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
     assert main(["--reset"]) == 0
     assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"

@@ -1,14 +1,16 @@
 """A lesson is walked through from outside, in a namespace of its own: of the course, or somebody's own file."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from glasstune import InputError
-from lessons.teaching import progress, walk
+from lessons.teaching import progress, stage, walk
 from lessons.teaching.course import FOLDER, file_of
+from lessons.teaching.percent import Cell
 
 BEGIN = "# %% tags=[\"hide-input\"]\nfrom lessons.teaching.walk import begin\n\nbegin(__name__, lesson='tiny')\n\n"
 SPAWNS = (
@@ -95,6 +97,26 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_place(tmp_path, capsys, monkeypa
     assert progress.load("mine")["stopped"] == 2
     progress.finish("mine")
     assert "stopped" not in progress.load("mine")
+
+
+def test_a_model_of_ones_own_is_named_again(tmp_path, capsys, monkeypatch):
+    """It may have been named by a variable of the command before, which is gone."""
+    mine = tmp_path / "mine.py"
+    mine.write_text("# %%\nraise KeyboardInterrupt\n")
+    monkeypatch.setenv("LESSON_MODEL", "mine/model")
+    assert walk.main(str(mine), ["--auto"]) == 130
+    assert "--auto --model mine/model --from 1" in " ".join(capsys.readouterr().out.split())
+
+
+def test_long_prose_is_shown_by_the_screen(watched, tmp_path):
+    typed, said = watched
+    session = stage.current()
+    session.console.size = (60, 12)
+    cells = [Cell("markdown", "\n\n".join(f"line {n}" for n in range(12)), 1)]
+    typed += ["", ""]
+    walk.Walk(tmp_path, cells, session).go(1)
+    assert not typed, "two pauses, for 23 lines on screens of ten"
+    assert [int(n) for n in re.findall(r"line (\d+)", said.getvalue())] == list(range(12))
 
 
 def test_what_is_no_lesson_gets_one_sentence(tmp_path):

@@ -1,0 +1,29 @@
+"""What may a lesson say of what it measured? Who leads, if anybody; and nothing after too little training."""
+
+from collections.abc import Mapping, Sequence
+
+from lessons.teaching.session import current
+from lessons.teaching.showing import show
+
+TOO_SHORT = "Nothing is concluded here: the quick preset trains too little. The whole lesson does."
+
+
+def conclude(*sentences: str) -> None:
+    """Say what follows from what was measured, but not in the quick preset, in which nothing follows."""
+    show(*([TOO_SHORT] if current().quick else sentences))
+
+
+def leader(scores: Mapping[str, float], apart: float, *, lowest: bool = False) -> str | None:
+    """Whose score is best, if it is better than every other by more than `apart`; None where it is not, or alone.
+
+    apart: what could be chance, in the scores' unit. lowest: a lower score is better.
+    """
+    ordered = sorted(scores, key=scores.__getitem__, reverse=not lowest)
+    if len(ordered) < 2 or not abs(scores[ordered[0]] - scores[ordered[1]]) > apart:
+        return None
+    return ordered[0]
+
+
+def inside(best: float, tried: Sequence[float]) -> bool:
+    """Is the best of what was tried at neither end of it? At an end, something beyond may be better."""
+    return min(tried) < best < max(tried)
