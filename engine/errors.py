@@ -4,6 +4,7 @@ import io
 import os
 import re
 import sys
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,8 +68,9 @@ def never_stumble() -> None:
 def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nStopped.") -> Callable[..., int]:
     """Makes `main(arguments)` a command line's: it gives the exit status, and a mistake is one line, no trace.
 
-    0, or what `main` gave; 2 after an InputError; 130 after Ctrl-C, which says `stopped`; 1 where the disk or another
-    file failed.
+    0; 1, where `main` gives it, for a verdict: a fault was found, a comparison failed; 2 after an InputError; 3 where
+    the disk failed (one line) or Glasstune itself (a traceback); 130 after Ctrl-C, which says `stopped`; 141 where the
+    reader of a pipe has gone.
     """
 
     @wraps(main)
@@ -81,15 +83,23 @@ def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nSt
             return 2
         except BrokenPipeError:  # `| head` has seen enough; what Python flushes at its end must go somewhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            return 141
         except OSError as error:
             if error.strerror is None:
-                raise
+                return _defect()
             where = f"{printable(str(error.filename))}: " if error.filename else ""
             print(f"error: {where}{error.strerror}", file=sys.stderr)
-            return 1
+            return 3
         except KeyboardInterrupt:
             print(stopped, file=sys.stderr)
             return 130
+        except Exception:
+            return _defect()
 
     return run
+
+
+def _defect() -> int:
+    """What nobody foresaw keeps its traceback, and a status that no verdict has."""
+    traceback.print_exc()
+    return 3

@@ -4,7 +4,7 @@
 """
 
 import difflib
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.run.base import base_folder
 from engine.run.delta import PEFT_PREFIX
+from engine.run.pairing import ABSENT, COMPUTED, EMPTY
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 
@@ -38,14 +39,19 @@ def diagnose(run: Run) -> list[Finding]:
 
 
 def norms_of(run: Run, step: int | None = None) -> dict[str, float]:
-    """Module -> norm of its change, in the weights' unit; without those that need a base which is not at hand."""
-    found = {}
-    for module in run.modules:
+    """Parameter -> norm of its change, in the weights' unit, of whatever shape; without those that cannot be told."""
+    return told(run, step)[0]
+
+
+def told(run: Run, step: int | None = None) -> tuple[dict[str, float], dict[str, str]]:
+    """The same, and of the others why their change cannot be told."""
+    found, unknown = {}, {}
+    for name in run.info.modules:
         try:
-            found[module] = run.norm(module, step)
-        except InputError:
-            continue
-    return found
+            found[name] = run.norm(name, step)
+        except InputError as error:
+            unknown[name] = str(error)
+    return found, unknown
 
 
 # --- the weights -------------------------------------------------------------------------------------
@@ -54,36 +60,73 @@ def norms_of(run: Run, step: int | None = None) -> dict[str, float]:
 def _weights(run: Run) -> list[Finding]:
     if not run.steps:
         return [Finding("doubt", "no weights were kept: there are only numbers of the log", _KEEP)]
-    if not run.modules:
-        return [Finding("fault", "there is no changed matrix in it at all", _EMPTY)]
-    norms = norms_of(run)
+    findings = _not_compared(run)
+    if not run.info.modules:
+        return findings or [Finding("fault", "there is no changed matrix in it at all", _EMPTY)]
+    norms, unknown = told(run)
+    if unknown:
+        why = next(iter(unknown.values()))
+        said = f"nothing can be told of the change of {_some(list(unknown), len(run.info.modules))}: {why}"
+        findings.append(Finding("doubt", said, _BASE))
     if not norms:
-        return [Finding("doubt", "nothing can be told of the weights: every change needs the base", _BASE)]
+        return findings
     broken = [module for module, value in norms.items() if not np.isfinite(value)]
     still = [module for module, value in norms.items() if value == 0]
-    findings = []
     if broken:
         findings.append(Finding("fault", f"NaN or infinity in {_some(broken, len(norms))}", _DIVERGED))
     if len(still) == len(norms):
-        findings.append(_nothing_moved(run))
+        findings.append(_unexplained(run, norms) if findings else _nothing_moved(run))
     elif still:
         findings.append(Finding("doubt", f"no change at all in {_some(still, len(norms))}", _SOME_STILL))
     if not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
-        changed = f"{len(norms) - len(still)} of {len(norms)} matrices changed"
-        findings.append(Finding("fine", f"{changed}, {most} most (norm of delta-W {norms[most]:.3g})"))
+        said = f"{_share(run, norms, still)} changed, {most} most (norm of delta-W {norms[most]:.3g})"
+        findings.append(Finding("fine", said))
+    return findings
+
+
+def _share(run: Run, norms: dict[str, float], still: list[str]) -> str:
+    """ "4 of 4 matrices", or "6 of 23 tensors (4 of 14 matrices)"."""
+    matrices = [name for name in norms if run.module(name).is_matrix]
+    moved = f"{len(matrices) - sum(run.module(name).is_matrix for name in still)} of {len(matrices)} matrices"
+    every = f"{len(norms) - len(still)} of {len(norms)} tensors"
+    return moved if len(matrices) == len(norms) else f"{every} ({moved})"
+
+
+def _unexplained(run: Run, norms: dict[str, float]) -> Finding:
+    said = f"the {len(norms)} that could be compared did not change; whether the others did is not known"
+    return Finding("doubt", said, "look at those named above")
+
+
+def _not_compared(run: Run) -> list[Finding]:
+    """Of two checkpoints: what has no counterpart, and so was not looked at."""
+    findings = []
+    for reason, names in run.info.differences.items():
+        said, level = f"{_some(names)}: {reason}", "doubt"
+        if reason == ABSENT:
+            level, said = "fault", f"{_some(names)} named in the index, but no file holds it"
+        elif reason == EMPTY:
+            level = "fault"
+        if reason != COMPUTED:
+            findings.append(Finding(cast(Level, level), f"not compared: {said}", _REMEDIES.get(reason, _RENAMED)))
     return findings
 
 
 def _nothing_moved(run: Run) -> Finding:
     loras = [module for module in run.modules if run.kind(module) == "lora"]
     if not loras:
-        return Finding("fault", "every weight is the base's own: nothing changed", _UNTRAINED)
+        said = f"every weight is the base's own: nothing changed in all {len(run.info.modules)} tensors"
+        return Finding("fault", said, _UNTRAINED)
     if all(run.module(module).scaling == 0 for module in loras):
         return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
     return Finding("fault", f"B is still zero in all {len(loras)} modules: delta-W = B A is zero", _UNTRAINED)
 
 
+_RENAMED = "renamed, added, resized or removed? Load both with one version of the library, and save them again"
+_REMEDIES = {
+    ABSENT: "copy or download it again: loading would fill these with random numbers",
+    EMPTY: "save again with stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py",
+}
 _KEEP = "save checkpoints as well: save_strategy='steps', or capture the run"
 _BASE = "give the base model: --base FOLDER"
 _EMPTY = (

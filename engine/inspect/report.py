@@ -5,10 +5,12 @@ from it (a checkpoint or an adapter), or two adapters or Runs, which are compare
 found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from engine.errors import InputError
@@ -38,40 +40,56 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
 
 
 def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
-    """One row a matrix, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
+    """One row a parameter, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
-    some ten seconds, unless `everything`, and for a sketched matrix; `of` is the rank that there could be. Broken
-    matrices come first.
+    some ten seconds, unless `everything`, for a sketched matrix and for a vector; of a stack of experts it is their
+    mean. `of` is the rank that there could be. Broken parameters come first.
     """
     norms = norms_of(run)
     rows = {}
     work = 0.0
-    relative = _relative(run)
+    relative = _relative(run, list(norms))
     key = {name: (relative.get(name, value) if relative else value) for name, value in norms.items()}
     for name in sorted(norms, key=lambda one: -key[one] if np.isfinite(key[one]) else -np.inf):
-        most = min(run.shape(name))
-        if run.kind(name) == "lora":
-            most = run.module(name).r or most
+        most = most_directions(run, name)
         work += 0 if run.kind(name) == "lora" else float(np.prod(run.shape(name))) * most
         known = np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
-        rank = effective_rank(singular_values(run, name)) if known else np.nan
+        rank = _rank(run, name) if known and most else np.nan
         rows[name] = {"norm": norms[name], "relative": relative.get(name, np.nan), "effective_rank": rank, "of": most}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["norm", "relative", "effective_rank", "of"])
 
 
-def _relative(run: Run) -> dict[str, float]:
-    try:
-        return {name: relative_norm(run, name) for name in norms_of(run)}
-    except InputError:
-        return {}  # the base is not at hand
+def most_directions(run: Run, name: str) -> int:
+    """The rank that a change could have: of a convolution as (out, the rest), of a stack each; 0 for a vector."""
+    shape, about = run.shape(name), run.module(name)
+    if len(shape) < 2 or 0 in shape:
+        return 0
+    most = min(shape[-2:]) if about.is_matrix or about.is_stack else min(shape[0], math.prod(shape[1:]))
+    return min(about.r, most) if about.kind == "lora" and about.r else most
+
+
+def _rank(run: Run, name: str) -> float:
+    values = singular_values(run, name)
+    return float(np.mean([effective_rank(each) for each in values])) if values.ndim == 2 else effective_rank(values)
+
+
+def _relative(run: Run, names: list[str]) -> dict[str, float]:
+    """Beside W, of those whose W is at hand."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = relative_norm(run, name)
+        except InputError:
+            continue
+    return found
 
 
 def show(run: Run, console: Console, top: int = 12, everything: bool = False) -> bool:
     """Print what is known of a run. Whether a fault was found."""
     for line in summary(run):
         console.print(line, highlight=False, soft_wrap=True)
-    if run.steps and run.modules:
+    if run.steps and run.info.modules:
         _show_modules(modules_table(run, everything), console, top)
     findings = diagnose(run)
     console.print("\nDid it learn anything?", style="bold")
@@ -111,12 +129,15 @@ def _targets(wanted: str | list[str] | None) -> str | None:
 def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
     if frame.empty:  # every change needs a base that is not at hand, and the diagnosis says so
         return
+    still = frame[frame["norm"] == 0]
+    frame = frame if len(still) == len(frame) else frame.drop(still.index)
     known = frame["relative"].notna().any()
-    table = Table("", "norm of delta-W", *(["beside W"] if known else []), "effective rank", title="What moved most",
-                  title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    columns = ["norm of delta-W", *(["beside W"] if known else []), "effective rank"]
+    table = _table("What moved most", *columns)
     for name, row in frame.head(top).iterrows():
-        beside = [f"{100 * row['relative']:.3g} %"] if known else []
+        beside = [_beside(row["relative"])] if known else []
         rank = "not computed" if np.isnan(row["effective_rank"]) else f"{row['effective_rank']:.1f} of {int(row['of'])}"
+        rank = rank if row["of"] else "a vector"
         table.add_row(str(name), f"{row['norm']:.4g}", *beside, rank)
     console.print()
     console.print(table)
@@ -124,10 +145,23 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
         console.print(
             f"and {len(frame) - top} more, the last {frame.index[-1]} ({frame['norm'].iloc[-1]:.4g})", style="dim"
         )
-    if frame["effective_rank"].isna().any():
+    if 0 < len(still) < len(frame) + len(still):
+        console.print(f"{len(still)} did not change: {still.index[0]}{', ...' * (len(still) > 1)}", style="dim")
+    if frame["effective_rank"][frame["of"] > 0].isna().any():
         console.print(
             "not computed: broken, or many large matrices; --all computes every rank that there is", style="dim"
         )
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Names in the first column are folded, never cut: their ends tell them apart."""
+    return Table(
+        Column("", overflow="fold"), *columns, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
+
+
+def _beside(share: float) -> str:
+    return "not known" if np.isnan(share) else "W was zero" if np.isinf(share) else f"{100 * share:.3g} %"
 
 
 # --- two runs ----------------------------------------------------------------------------------------
@@ -158,8 +192,8 @@ def matrix_by_matrix(run: Run, other: Run) -> pd.DataFrame:
 
 def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:
     frame = matrix_by_matrix(run, other)
-    table = Table("", "overlap, in", "chance", "overlap, out", "cosine", title="Do they go the same way?",
-                  title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    columns = ("overlap, in", "chance", "overlap, out", "cosine")
+    table = _table("Do they go the same way?", *columns)
     for name, row in frame.head(top).iterrows():
         table.add_row(str(name), *(f"{value:.3f}" for value in row))
     console.print()

@@ -21,7 +21,7 @@ def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarra
     """
     if run.kind(module) == "lora" or run.is_sketched(module):
         return directions(run, module, step)[1]
-    return np.linalg.svd(_finite(run.delta(module, step), run, module), compute_uv=False)
+    return np.linalg.svd(_matrix(run, module, step), compute_uv=False)
 
 
 def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,7 +38,18 @@ def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarr
         factors = run.factors(module, step)
         _finite(factors.A, run, module), _finite(factors.B, run, module)
         return factored_svd(factors)
-    return np.linalg.svd(_finite(run.delta(module, step), run, module), full_matrices=False)
+    return np.linalg.svd(_matrix(run, module, step), full_matrices=False)
+
+
+def _matrix(run: Run, module: str, step: int | None) -> np.ndarray:
+    """delta-W as a matrix: of a convolution (out, the rest). Raises InputError for a vector, which has no directions.
+
+    A stack of matrices stays one: (experts, out, in).
+    """
+    delta = _finite(run.delta(module, step), run, module)
+    if delta.ndim < 2:
+        raise InputError(f"{module} is no matrix but a vector of {delta.size}: it has no singular values")
+    return delta if delta.ndim == 2 or run.module(module).is_stack else delta.reshape(len(delta), -1)
 
 
 def _finite(matrix: np.ndarray, run: Run, module: str) -> np.ndarray:

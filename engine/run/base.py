@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InputError
-from engine.run.tensors import Tensors, find_name
+from engine.run.pairing import find_name
+from engine.run.tensors import Tensors
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "base"
@@ -42,8 +43,10 @@ def base_weight(source: str, parameter: str) -> np.ndarray:
 
 
 def weight_of(tensors: Tensors, parameter: str) -> np.ndarray:
-    """The same where the files are open already."""
+    """The same where the files are open already. Raises InputError too if it is packed in a way that is not read."""
     name = find_name(parameter, tensors)
-    if name is None:
-        raise InputError(f"{tensors.path} holds no {parameter}; is it the base that this run began with?")
-    return tensors.read(name)
+    if name is not None:
+        return tensors.read(name)
+    if parameter in tensors.refused:
+        raise InputError(f"{parameter} of {tensors.path} is packed by {tensors.refused[parameter]}, which is not read")
+    raise InputError(f"{tensors.path} holds no {parameter}; is it the base that this run began with?")

@@ -81,6 +81,11 @@ class Module(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_matrix(self) -> bool:
         return len(self.shape) == 2
 
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is a stack of matrices, as of a mixture's experts, (experts, out, in): no layer's own weight."""
+        return len(self.shape) == 3 and not self.in_base.endswith(".weight")
+
     def to_json(self) -> dict[str, Any]:
         """Its entry in run.json."""
         text = msgspec.json.encode(msgspec.structs.replace(self, fits=None))

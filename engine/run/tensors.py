@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.errors import InputError
+from engine.errors import InputError, understood
 from engine.run.form import is_count, is_shape, list_of
+from engine.run.quantized import Packed, find_packed
 
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
@@ -46,6 +47,8 @@ class Entry(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     start: int
+    packed: Packed | None = None
+    stored_bytes: int = 0  # of something packed, all its parts
 
     @property
     def size(self) -> int:
@@ -53,23 +56,42 @@ class Entry(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return self.size * _BYTES[self.dtype]
+        return self.stored_bytes if self.packed else self.size * _BYTES[self.dtype]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds weights: floats, or codes that are read as floats."""
+        return self.dtype in FLOATING or self.packed is not None
 
 
 class Tensors:
     """Every tensor of a safetensors file or of a folder's files, by name: `tensors.read(name)`, `tensors.entries`.
 
-    Only headers are read at first. stem: "model" or "adapter_model", where a folder holds both. Raises InputError,
-    naming the file, for what is missing, cut short or not safetensors.
+    What is quantised is read as the weights that it stands for. refused: weight -> how it is packed, where that is not
+    read. absent: names in the index that no file holds. Only headers are read at first. stem: "model" or
+    "adapter_model", where a folder holds both. Raises InputError, naming the file, for what is missing, cut short or
+    not safetensors.
     """
 
     def __init__(self, path: str | Path, stem: str | None = None) -> None:
         self.path = Path(path)
         self.files = find_files(self.path, stem)
-        self.entries: dict[str, Entry] = {}
+        self._stored: dict[str, Entry] = {}
         for file in self.files:
-            self.entries |= read_header(file)
-        self.entries = {name: self.entries[name] for name in sorted(self.entries, key=_natural)}
+            self._stored |= read_header(file)
+        self._stored = {name: self._stored[name] for name in sorted(self._stored, key=_natural)}
+        self.absent = [name for name in _promised(self.path, stem) if name not in self._stored]
+        with understood(self.path):
+            packed, self.refused, parts = find_packed(self._stored, self)
+        self.entries = {
+            name: self._unpacked(entry, packed[name]) if name in packed else entry
+            for name, entry in self._stored.items()
+            if name in packed or name not in parts
+        }
+
+    def _unpacked(self, entry: Entry, how: Packed) -> Entry:
+        size = sum(self._stored[part].nbytes for part in how.parts)
+        return entry._replace(shape=how.shape, packed=how, stored_bytes=size)
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries
@@ -99,19 +121,43 @@ class Tensors:
     def pieces(self, name: str, count: int = CHUNK) -> Iterator[tuple[int, np.ndarray]]:
         """(position, values) of one tensor, `count` values at a time, in order: float32, flat, valid until the next."""
         entry = self.entries[name]
-        raw = bytearray(min(count, entry.size) * _BYTES[entry.dtype])
-        values = np.empty(min(count, entry.size), np.float32)
+        return entry.packed.pieces(self, count) if entry.packed else _pieces(name, entry, count)
+
+    # What a packed weight is made of:
+
+    def stored(self, name: str) -> np.ndarray:
+        entry = self._stored[name]
+        return self.some(name, 0, entry.size).reshape(entry.shape)
+
+    def some(self, name: str, first: int, count: int) -> np.ndarray:
+        entry = self._stored[name]
+        raw = self.raw(name, first * _BYTES[entry.dtype], count * _BYTES[entry.dtype])
+        return to_float32(raw.data, entry.dtype, np.empty(count, np.float32))
+
+    def raw(self, name: str, first: int = 0, count: int | None = None) -> np.ndarray:
+        entry = self._stored[name]
+        part = np.empty(entry.nbytes - first if count is None else count, np.uint8)
         with entry.file.open("rb", buffering=0) as file:
-            file.seek(entry.start)
-            for at in range(0, entry.size, count):
-                some = min(count, entry.size - at)
-                part = memoryview(raw)[: some * _BYTES[entry.dtype]]
-                if _fill(file, part) < len(part):
-                    raise InputError(f"{entry.file} ended while {name} was read; it was changed or cut short")
-                yield at, to_float32(part, entry.dtype, values[:some])
+            file.seek(entry.start + first)
+            if _fill(file, part.data) < len(part):
+                raise InputError(f"{entry.file} ended while {name} was read; it was changed or cut short")
+        return part
 
     def _some(self) -> str:
         return ", ".join(list(self.entries)[:3]) or "none at all"
+
+
+def _pieces(name: str, entry: Entry, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    raw = bytearray(min(count, entry.size) * _BYTES[entry.dtype])
+    values = np.empty(min(count, entry.size), np.float32)
+    with entry.file.open("rb", buffering=0) as file:
+        file.seek(entry.start)
+        for at in range(0, entry.size, count):
+            some = min(count, entry.size - at)
+            part = memoryview(raw)[: some * _BYTES[entry.dtype]]
+            if _fill(file, part) < len(part):
+                raise InputError(f"{entry.file} ended while {name} was read; it was changed or cut short")
+            yield at, to_float32(part, entry.dtype, values[:some])
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -189,6 +235,16 @@ def _converting(name: str) -> str:
     return f"a pickle can run any code when it is opened, so it is never opened here; {how}, where you trust it"
 
 
+def _promised(path: Path, stem: str | None) -> list[str]:
+    """The tensors that a folder's index names."""
+    for name in [f"{stem}.safetensors"] if stem else SINGLE:
+        if (path / name).is_file():
+            return []
+        if (path / f"{name}.index.json").is_file():
+            return list(read_json(path / f"{name}.index.json")["weight_map"])
+    return []
+
+
 def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -259,18 +315,3 @@ def read_header(path: Path) -> dict[str, Entry]:
     if end > size:
         raise InputError(f"{path} was cut short: it holds {size:,} of {end:,} bytes; copy or download it again")
     return entries
-
-
-def find_name(parameter: str, among: Tensors) -> str | None:
-    """The same parameter in another checkpoint: under its own name, or with or without the model's first prefix.
-
-    The Hub's GPT-2 says `h.0.attn.c_attn.weight` where the model with its head says `transformer.h.0.attn...`.
-    """
-    if parameter in among:
-        return parameter
-    _, _, shorter = parameter.partition(".")
-    if shorter in among:
-        return shorter
-    prefixes = dict.fromkeys(name.partition(".")[0] for name in among.entries)
-    longer = [name for prefix in prefixes if (name := f"{prefix}.{parameter}") in among]
-    return longer[0] if len(longer) == 1 else None

@@ -14,7 +14,7 @@ from engine.errors import InputError, command
     [
         (None, 0, ""),
         (InputError("no such \x1b[31mthing\nat all"), 2, "error: no such \\x1b[31mthing\\nat all\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "a\nb"), 1, "error: a\\nb: No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a\nb"), 3, "error: a\\nb: No space left on device\n"),
         (KeyboardInterrupt(), 130, "\nStopped.\n"),
     ],
 )
@@ -28,13 +28,15 @@ def test_a_command_ends_with_a_status_and_one_line(raised, status, says, capsys)
     assert capsys.readouterr().err == says
 
 
-def test_a_defect_of_ours_keeps_its_traceback():
+@pytest.mark.parametrize("defect", [OSError("not of the system"), ZeroDivisionError("ours"), KeyError("ours")])
+def test_a_defect_of_ours_keeps_its_traceback_and_no_verdicts_status(defect, capsys):
     @command
     def main(arguments=None):
-        raise OSError("not of the system")
+        raise defect
 
-    with pytest.raises(OSError, match="not of the system"):
-        main([])
+    assert main([]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and type(defect).__name__ in said
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():
@@ -42,4 +44,4 @@ def test_a_reader_who_has_seen_enough_is_no_error():
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(2)
         process.stdout.close()
-        assert process.stderr.read() == b"" and process.wait() == 1
+        assert process.stderr.read() == b"" and process.wait() == 141

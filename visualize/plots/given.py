@@ -55,11 +55,27 @@ def looks(runs: Mapping[str, Run]) -> dict[str, Look]:
 
 
 def choose_module(run: Run, module: str | None, step: int | None = None) -> str:
-    """The module asked for, or the one that moved furthest by this step."""
+    """The module asked for, or the matrix that moved furthest by this step. Raises InputError if it is no matrix."""
     if module is not None:
-        run.shape(module)  # an unknown one is named here, before anything is drawn
+        if len(shape := run.shape(module)) != 2:  # an unknown one is named here too, before anything is drawn
+            raise InputError(f"{module} has the shape {shape}, and this picture shows a matrix; {_of_any_shape(run)}")
         return module
+    if not run.modules:
+        raise InputError(f"run {run.name} changed no matrix, and this picture shows one; {_of_any_shape(run)}")
     return max(run.modules, key=lambda name: norm(run, name, step))
+
+
+def _of_any_shape(run: Run) -> str:
+    changed = list(run.info.modules)
+    many = f"it changed {len(changed)} parameters ({changed[0]}, ...)" if changed else "no other parameter either"
+    return f"{many}: plot_layers and plot_norms draw them"
+
+
+def drawn_together(run: Run) -> list[str]:
+    """What is drawn of a whole model: its matrices, or of a run that changed none all that it did change."""
+    if not run.info.modules:
+        raise InputError(f"run {run.name} changed no weight that is known, so there is nothing to draw")
+    return run.modules or list(run.info.modules)
 
 
 def matrix_of(run: OneRun, module: str | None) -> tuple[str, np.ndarray]:

@@ -19,9 +19,10 @@ from engine.errors import InputError, understood
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import INSIDE_W, PEFT_PREFIX, Factors, dora, scaling_of
 from engine.run.info import Found, Model, Module, RunInfo, read_method
+from engine.run.pairing import find_name
 from engine.run.store import Store
 from engine.run.stores.state import read_state, records_of, step_of
-from engine.run.tensors import FLOATING, Tensors, find_name, is_conv1d, read_json
+from engine.run.tensors import Tensors, is_conv1d, read_json
 
 CONFIG = "adapter_config.json"
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
@@ -314,7 +315,7 @@ def open_base(source: str, must: bool) -> Tensors | None:
 
 def count_parameters(tensors: Tensors | None) -> int | None:
     """How many weights the base has; None if that cannot be counted, as where several are packed into a byte."""
-    if tensors is None or any(entry.dtype not in FLOATING for entry in tensors.entries.values()):
+    if tensors is None or tensors.refused:
         return None
     return tensors.parameters
 
@@ -325,7 +326,7 @@ def fits(about: Module, base: Tensors) -> str:
     if name not in base:
         return f"the base has no {name}"
     shape = base.shape(name)
-    packed = base.entries[name].dtype not in FLOATING
+    packed = not base.entries[name].is_float
     expected = about.shape[::-1] if about.transposed else about.shape
     if packed or shape == expected:
         return ""

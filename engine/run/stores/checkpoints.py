@@ -10,9 +10,10 @@ import numpy as np
 from engine.errors import InputError
 from engine.run.base import EMBEDDED, base_folder
 from engine.run.info import Found, Model, Module, RunInfo
+from engine.run.pairing import EMPTY, PACKED, is_head, pair
 from engine.run.store import Movement, Store
 from engine.run.stores.state import read_state, records_of, step_of
-from engine.run.tensors import FLOATING, Tensors, find_name, is_conv1d
+from engine.run.tensors import Tensors, is_conv1d
 from engine.terminal import progress_bar
 
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
@@ -30,13 +31,21 @@ class CheckpointStore(Store):
         self.step, known = step_of(self.tuned.path, self.state)
         self.names, differences = pair(self.base, self.tuned)
         if not self.names:
-            raise InputError(
-                f"{self.base.path} and {self.tuned.path} have no tensor of the same name and shape in common; "
-                "give a base and what was made of it"
-            )
+            raise InputError(_nothing_in_common(self.base, self.tuned, differences))
         self.modules = {name.removesuffix(".weight"): self._about(name) for name in self.names}
         notes = [f"{what}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1)
-                 for what, names in differences.items() if names]  # fmt: skip
+                 for what, names in differences.items()]  # fmt: skip
+        notes += [
+            f"compared with its own embedding, which is its head as well: {name}"
+            for name, both in self.names.items()
+            if is_head(name) and not (is_head(both.base) and is_head(both.tuned))
+        ]
+        notes += [
+            f"{side} is stored as {methods}, and read as the weights that these codes stand for: the difference holds "
+            "what rounding lost"
+            for side, methods in (("the base", _packed(self.base)), ("the tuned model", _packed(self.tuned)))
+            if methods
+        ]
         self.info = RunInfo(
             status="saved",
             model=Model(name=Path(source).name, source=source, parameters=self.base.parameters),
@@ -50,7 +59,7 @@ class CheckpointStore(Store):
 
     def _about(self, name: str) -> Module:
         transposed = is_conv1d(name, self.tuned) or is_conv1d(name, self.base)
-        return whole_module(name, self.tuned, transposed, self.names[name])
+        return whole_module(name, self.tuned.shape(self.names[name].tuned), transposed, self.names[name].base)
 
     def steps(self) -> list[int]:
         return [self.step]
@@ -61,10 +70,10 @@ class CheckpointStore(Store):
     def delta(self, step: int, module: str) -> np.ndarray:
         """One delta: the tuned tensor, from which the base is taken piece by piece, so that only one is held."""
         about = self.modules[module]
-        key = about.parameter or ""
-        delta = self.tuned.read(key)
+        names = self.names[about.parameter or ""]
+        delta = self.tuned.read(names.tuned)
         flat = delta.reshape(-1)
-        for at, piece in self.base.pieces(self.names[key]):
+        for at, piece in self.base.pieces(names.base):
             flat[at : at + piece.size] -= piece
         return np.ascontiguousarray(delta.T) if about.transposed else delta
 
@@ -83,7 +92,8 @@ class CheckpointStore(Store):
     def _measure(self, key: str) -> Movement:
         norm = base_norm = 0.0
         difference = np.empty(0, np.float32)
-        pieces = zip(self.base.pieces(self.names[key]), self.tuned.pieces(key), strict=True)
+        names = self.names[key]
+        pieces = zip(self.base.pieces(names.base), self.tuned.pieces(names.tuned), strict=True)
         for (_, before), (_, after) in pieces:
             difference = difference if len(difference) >= len(before) else np.empty(len(before), np.float32)
             delta = np.subtract(after, before, out=difference[: len(before)])
@@ -95,9 +105,8 @@ class CheckpointStore(Store):
 
     def scan(self, progress: bool = True) -> None:
         """Measure every tensor, on a few threads, with a bar in bytes read."""
-        sizes = {
-            key: self.tuned.entries[key].nbytes + self.base.entries[name].nbytes for key, name in self.names.items()
-        }
+        sizes = {key: self.tuned.entries[names.tuned].nbytes + self.base.entries[names.base].nbytes
+                 for key, names in self.names.items()}  # fmt: skip
         with (
             ThreadPoolExecutor(_THREADS) as pool,
             progress_bar(
@@ -109,38 +118,27 @@ class CheckpointStore(Store):
                 bar.update(sizes[key])
 
 
-def whole_module(name: str, tuned: Tensors, transposed: bool, base_name: str) -> Module:
-    """A parameter that was trained whole."""
-    shape = tuned.shape(name)
+def whole_module(name: str, shape: tuple[int, ...], transposed: bool, base_name: str) -> Module:
+    """A parameter that was trained whole. shape: as it is stored."""
     return Module(kind="delta", shape=shape[::-1] if transposed else shape, parameter=name, base_parameter=base_name,
                   transposed=transposed)  # fmt: skip
+
+
+def _packed(tensors: Tensors) -> str:
+    methods = dict.fromkeys(entry.packed.method for entry in tensors.entries.values() if entry.packed)
+    return ", ".join(methods)
+
+
+def _nothing_in_common(base: Tensors, tuned: Tensors, differences: dict[str, list[str]]) -> str:
+    said = f"{base.path} and {tuned.path} have no tensor of the same name and shape in common"
+    packed = [reason for reason in differences if reason.startswith(PACKED)]
+    if packed:
+        return f"{said}: {packed[0]}; give the models before they were quantised"
+    if EMPTY in differences:
+        return f"{said}: they are {EMPTY}; save again with stage3_gather_16bit_weights_on_model_save"
+    return f"{said}; give a base and what was made of it"
 
 
 def _folder(source: str) -> Path:
     path = Path(source).expanduser()
     return path if path.exists() or path.is_absolute() or source.startswith((".", "~")) else base_folder(source)
-
-
-def pair(base: Tensors, tuned: Tensors) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """tuned name -> base name for the tensors that can be compared, and the names of those that cannot, by reason."""
-    names: dict[str, str] = {}
-    lists: dict[str, list[str]] = {
-        "shapes differ": [],
-        "only in the tuned": [],
-        "only in the base": [],
-        "not floats": [],
-    }
-    for name, entry in tuned.entries.items():
-        other = find_name(name, base)
-        if other is None:
-            lists["only in the tuned"].append(name)
-        elif entry.shape != base.shape(other):
-            lists["shapes differ"].append(f"{name} {base.shape(other)} -> {entry.shape}")
-            names[name] = ""
-        elif entry.dtype not in FLOATING or base.entries[other].dtype not in FLOATING:
-            lists["not floats"].append(name)
-        else:
-            names[name] = other
-    met = {find_name(name, base) for name in names} | {find_name(name, base) for name in lists["not floats"]}
-    lists["only in the base"] = [name for name in base.entries if name not in met]
-    return {name: other for name, other in names.items() if other}, lists

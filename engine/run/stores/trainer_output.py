@@ -110,6 +110,6 @@ def _named(base: str | Path | None) -> Model:
 def _whole_modules(folder: Path) -> dict[str, Module]:
     tensors = Tensors(folder)
     return {
-        name.removesuffix(".weight"): whole_module(name, tensors, is_conv1d(name, tensors), name)
+        name.removesuffix(".weight"): whole_module(name, tensors.shape(name), is_conv1d(name, tensors), name)
         for name in tensors.entries
     }

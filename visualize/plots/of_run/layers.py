@@ -10,7 +10,7 @@ from engine.measure import norm, relative_norm
 from engine.run.run import Run, as_run
 from visualize.naming import in_forward_order, kinds_of, layer_of, short
 from visualize.plots.axes import axes_or_new, figure_of, themed
-from visualize.plots.given import OneRun, last_step
+from visualize.plots.given import OneRun, drawn_together, last_step
 from visualize.theme import current_theme, ink_on, palette, score_map
 
 _MOST_NUMBERED = 40  # layers; with more the numbers in the cells would be too small to read
@@ -30,17 +30,20 @@ def plot_layers(
     """How far every matrix has moved by a step: the Frobenius norm of its delta-W.
 
     relative: as a share of the norm of W, in per cent, else in the weights' own unit. module: to frame. Matrices
-    outside the layers (an embedding) are named below. A matrix that training left alone is an empty cell. limit: what
-    takes the strongest colour; "steps", one for all captured steps, so that their pictures can be compared; default the
-    largest of this step. Raises InputError for a step or module that was not captured, or if the base is not at hand.
+    outside the layers (an embedding) are named below. A matrix that training left alone is an empty cell, and so is
+    one that was zero, which has no share. Of a run that changed no matrix, as of one that trains biases, all that it
+    did. limit: what takes the strongest colour; "steps", one for all captured steps, so that their pictures can be
+    compared; default the largest of this step. Raises InputError for a step or module that was not captured, or if the
+    base is not at hand.
     """
     run = as_run(run)
     if module is not None:
         run.shape(module)
-    far = _distances(run, step, relative)
-    kinds = kinds_of(run.modules)
-    inside = {name: layer for name in run.modules if (layer := layer_of(name)) is not None}
-    outside = [name for name in run.modules if name not in inside]
+    drawn = drawn_together(run)
+    far = _distances(run, drawn, step, relative)
+    kinds = kinds_of(drawn)
+    inside = {name: layer for name in drawn if (layer := layer_of(name)) is not None}
+    outside = [name for name in drawn if name not in inside]
     columns = in_forward_order(dict.fromkeys(kinds[name] for name in inside))
     rows = sorted(set(inside.values()))
     table = np.full((max(1, len(rows)), max(1, len(columns))), np.nan)
@@ -50,7 +53,7 @@ def plot_layers(
     height = max(min(9.0, 0.62 * len(rows) + 3.0), _ROOM * len(rows) + 2.0 if numbered else 0.0)
     ax = axes_or_new(ax, figsize=(max(8.5, 1.45 * len(columns) + 2.6), height))
     if limit == "steps":
-        each = (_distances(run, every, relative) for every in run.steps)
+        each = (_distances(run, drawn, every, relative) for every in run.steps)
         top = max((then[name] for then in each for name in inside), default=0.0)
     else:
         top = limit if limit is not None else float(np.nanmax(table)) if np.isfinite(table).any() else 0.0
@@ -75,9 +78,13 @@ def plot_layers(
     return ax
 
 
-def _distances(run: Run, step: int | None, relative: bool) -> dict[str, float]:
-    """How far each matrix has moved: in per cent of W's norm, or in the weights' own unit."""
-    return {name: 100 * relative_norm(run, name, step) if relative else norm(run, name, step) for name in run.modules}
+def _distances(run: Run, drawn: list[str], step: int | None, relative: bool) -> dict[str, float]:
+    """How far each has moved: in per cent of W's norm (not a number where W was zero), or in the weights' own unit."""
+    if not relative:
+        return {name: norm(run, name, step) for name in drawn}
+    share = {name: 100 * relative_norm(run, name, step) for name in drawn}
+    return {name: value if np.isfinite(value) or not np.isfinite(norm(run, name, step)) else np.nan
+            for name, value in share.items()}  # fmt: skip
 
 
 def _number_cells(ax: Axes, table: np.ndarray, fills: np.ndarray, relative: bool) -> None:

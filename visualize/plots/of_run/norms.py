@@ -9,7 +9,7 @@ from engine.errors import InputError
 from engine.run.run import as_run
 from visualize.naming import layer_of, short
 from visualize.plots.axes import axes_or_new, themed
-from visualize.plots.given import OneRun
+from visualize.plots.given import OneRun, drawn_together
 from visualize.theme import palette
 
 _MOST_NAMED = 8  # lines in the legend: of more layers, the first and the last are named
@@ -27,15 +27,17 @@ def plot_norms(run: OneRun, *, module: str | None = None, step: int | None = Non
     run = as_run(run)
     if module is not None:
         run.shape(module)
-    moved = run.norms.loc[:step, run.modules] ** 2
+    drawn = drawn_together(run)
+    moved = run.norms.loc[:step, drawn] ** 2
     if moved.empty:
         raise InputError(f"run {run.name} captured nothing by step {step}; give a later one")
-    size = pd.Series({name: float(np.linalg.norm(run.weight(name))) ** 2 for name in run.modules})
-    layers = pd.Series({name: layer_of(name) for name in run.modules}, dtype="Int64")
+    size = pd.Series({name: float(np.linalg.norm(run.weight(name))) ** 2 for name in drawn})
+    layers = pd.Series({name: layer_of(name) for name in drawn}, dtype="Int64")
     inside = layers.dropna().astype(int)
 
     def share(names: pd.Index) -> pd.Series:
-        return 100 * np.sqrt(moved[names].sum(axis=1) / size[names].sum())
+        whole = size[names].sum()  # not a number where W was zero, as biases often are
+        return 100 * np.sqrt(moved[names].sum(axis=1) / (whole if whole else np.nan))
 
     by_layer = pd.DataFrame({number: share(names) for number, names in inside.groupby(inside).groups.items()})
     others = {short(name): share(pd.Index([name])) for name in layers.index[layers.isna()]}

@@ -7,7 +7,7 @@ from engine.errors import InputError
 from engine.measure import norm, singular_values
 from visualize.naming import short
 from visualize.plots.axes import axes_or_new, themed
-from visualize.plots.given import Runs, as_runs, last_step, looks
+from visualize.plots.given import Runs, as_runs, choose_module, last_step, looks
 from visualize.theme import palette
 
 SHARE = 0.9
@@ -25,7 +25,8 @@ def plot_energy(runs: Runs, *, module: str | None = None, step: int | None = Non
     first = next(iter(named.values()))
     if module is None:
         common = [name for name in first.modules if all(name in other.modules for other in named.values())]
-        module = max(common, key=lambda name: norm(first, name, step), default=first.modules[0])
+        module = max(common, key=lambda name: norm(first, name, step), default=None)
+    module = choose_module(first, module, step)
     ax = axes_or_new(ax)
     for label, look in looks(named).items():
         one = named[label]

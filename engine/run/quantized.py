@@ -1,0 +1,187 @@
+"""Which tensors of a checkpoint are no numbers to compute with, but codes? Read as the weights that they stand for.
+
+Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8, and 8-bit floats or integers beside a scale
+(`weight_scale_inv` of DeepSeek, `weight_scale` of FBGEMM, compressed-tensors and others): one a tensor, a row, or a
+block. Any other packing is named, and never taken for weights.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+_FLOAT8 = ("F8_E4M3", "F8_E5M2")
+_STATE = re.compile(r"(?P<weight>.+)\.quant_state\.bitsandbytes__(?P<kind>nf4|fp4)$")
+_SCALES = ("_scale_inv", "_scale")
+_BLOCK = 128  # of DeepSeek's scales, rows and columns
+# Packings that are not read: the leaf that gives them away, and what they are called.
+_REFUSED = {
+    "qweight": "GPTQ or AWQ", "weight_packed": "compressed-tensors", "W_q": "HQQ", "codebooks": "AQLM",
+    "qweight_scales": "EETQ", "q_perm": "EXL2",
+}  # fmt: skip
+_BESIDE = ("qzeros", "scales", "g_idx", "weight_shape", "weight_zero_point", "meta", "codes", "zeros", "q_scale",
+           "q_groups", "q_invperm", "q_scale_max", "weight_scale", "weight_scale_2", "weight_global_scale")  # fmt: skip
+
+
+class Stored(Protocol):
+    """One tensor as it lies in a file."""
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+class Source(Protocol):
+    """The files. stored: one tensor as it lies there, in float32; some: `count` numbers of it, flat; raw: its bytes."""
+
+    def stored(self, name: str) -> np.ndarray: ...
+    def some(self, name: str, first: int, count: int) -> np.ndarray: ...
+    def raw(self, name: str, first: int = 0, count: int | None = None) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class FourBit:
+    """bitsandbytes: two codes a byte, the first in the upper half; each of 16 levels times its block's scale.
+
+    shape: of the weight. parts: the tensors that it is made of. `pieces` gives (position, values), about `count`
+    weights at a time, in order: float32, flat.
+    """
+
+    weight: str
+    shape: tuple[int, ...]
+    parts: tuple[str, ...]
+    method: str
+    state: Mapping[str, float]
+
+    def pieces(self, source: Source, count: int) -> Iterator[tuple[int, np.ndarray]]:
+        levels, scales = source.stored(f"{self.weight}.quant_map"), self._scales(source)
+        block, size = int(self.state["blocksize"]), math.prod(self.shape)
+        count = max(1, count // (2 * block)) * 2 * block
+        for at in range(0, size, count):
+            some = min(count, size - at)
+            codes = source.raw(self.weight, at // 2, (some + 1) // 2)
+            both = np.stack([codes >> 4, codes & 15], axis=1).reshape(-1)[:some]
+            yield at, levels[both] * np.repeat(scales[at // block : -(-(at + some) // block)], block)[:some]
+
+    def _scales(self, source: Source) -> np.ndarray:
+        name = f"{self.weight}.absmax"
+        if f"{self.weight}.nested_absmax" not in self.parts:
+            return source.stored(name).reshape(-1)
+        codes = source.raw(name).reshape(-1)
+        each = np.repeat(source.stored(f"{self.weight}.nested_absmax"), int(self.state["nested_blocksize"]))
+        levels = source.stored(f"{self.weight}.nested_quant_map")
+        return (levels[codes] * each[: codes.size] + np.float32(self.state["nested_offset"])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """8-bit codes times a scale: one for all, one a row, or one a block of rows and columns."""
+
+    weight: str
+    scale: str
+    shape: tuple[int, ...]
+    parts: tuple[str, ...]
+    method: str
+    divisor: float = 1.0
+
+    def pieces(self, source: Source, count: int) -> Iterator[tuple[int, np.ndarray]]:
+        scale = source.stored(self.scale) / np.float32(self.divisor)
+        if scale.size > 1:
+            scale = scale.reshape(*scale.shape, *[1] * (len(self.shape) - scale.ndim))
+        blocks = [_block(size, parts) for size, parts in zip(self.shape, scale.shape, strict=False)]
+        size = math.prod(self.shape)
+        for at in range(0, size, count):
+            some = min(count, size - at)
+            values = source.some(self.weight, at, some)
+            if scale.size == 1:
+                yield at, values * scale.reshape(-1)[0]
+                continue
+            places = np.unravel_index(np.arange(at, at + some), self.shape)
+            yield at, values * scale[tuple(place // block for place, block in zip(places, blocks, strict=True))]
+
+
+Packed = FourBit | Scaled
+
+
+class Found(NamedTuple):
+    """packed: weight -> how to read it. refused: weight -> the method that is not read. parts: what belongs to them."""
+
+    packed: dict[str, Packed]
+    refused: dict[str, str]
+    parts: set[str]
+
+
+def _block(size: int, parts: int) -> int:
+    """How many rows share a scale, if `size` rows have `parts` of them; the last block may be short."""
+    if -(-size // _BLOCK) == parts:
+        return _BLOCK
+    return -(-size // max(1, parts))
+
+
+def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
+    """Sort out what is packed, by the names and types that each method leaves."""
+    found = Found({}, {}, set())
+    for name, entry in entries.items():
+        if state := _STATE.match(name):
+            _add_four_bit(found, state["weight"], state["kind"], name, entries, source)
+        elif entry.dtype in (*_FLOAT8, "I8"):
+            _add_scaled(found, name, entry, entries)
+    for name, entry in entries.items():
+        if name not in found.parts:
+            _refuse(found, name, entry, entries)
+    return found
+
+
+def _add_four_bit(
+    found: Found, weight: str, kind: str, state: str, entries: Mapping[str, Stored], source: Source
+) -> None:
+    about = json.loads(source.raw(state).tobytes())
+    shape = tuple(int(size) for size in about["shape"])
+    if int(about["blocksize"]) < 1 or int(about.get("nested_blocksize", 1)) < 1:
+        raise ValueError(f"{state} has blocks of no weight")
+    parts = (weight, *(name for name in entries if name.startswith(f"{weight}.")))
+    if weight not in entries or entries[weight].dtype != "U8" or entries[weight].nbytes != -(-math.prod(shape) // 2):
+        raise ValueError(f"{weight} is not the {kind} matrix of shape {shape} that {state} describes")
+    found.packed[weight] = FourBit(weight, shape, parts, f"bitsandbytes {kind.upper()}", about)
+    found.parts.update(parts)
+
+
+def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored]) -> None:
+    module = name.removesuffix(".weight")
+    if entry.dtype == "I8" and f"{module}.SCB" in entries:
+        parts = tuple(part for part in (name, f"{module}.SCB", f"{module}.weight_format") if part in entries)
+        found.packed[name] = Scaled(name, f"{module}.SCB", entry.shape, parts, "bitsandbytes 8-bit", 127.0)
+        found.parts.update(parts)
+        return
+    scale = next((f"{name}{end}" for end in _SCALES if f"{name}{end}" in entries), None)
+    if scale is not None:
+        method = "8-bit floats with a scale" if entry.dtype in _FLOAT8 else "8-bit integers with a scale"
+        found.packed[name] = Scaled(name, scale, entry.shape, (name, scale), method)
+        found.parts.update((name, scale))
+
+
+def _refuse(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored]) -> None:
+    module, _, leaf = name.rpartition(".")
+    if leaf in _REFUSED:
+        method = _REFUSED[leaf]
+        if leaf == "qweight":
+            method = "GPTQ" if f"{module}.g_idx" in entries else "AWQ"
+        _belongs(found, f"{module}.weight", method, [name, *(f"{module}.{other}" for other in _BESIDE)], entries)
+    elif name.endswith("_blocks") and f"{name.removesuffix('_blocks')}_scales" in entries:
+        stack = name.removesuffix("_blocks")
+        _belongs(found, stack, "MXFP4", [name, f"{stack}_scales"], entries)
+    elif entry.dtype in ("U8", "I8", "I32", "I16") and len(entry.shape) >= 2:
+        method = "NVFP4" if f"{module}.weight_scale_2" in entries else f"a packing that is not known ({entry.dtype})"
+        _belongs(found, name, method, [name, *(f"{module}.{other}" for other in _BESIDE)], entries)
+
+
+def _belongs(found: Found, weight: str, method: str, parts: list[str], entries: Mapping[str, Stored]) -> None:
+    found.refused[weight] = method
+    found.parts.update(part for part in parts if part in entries)

@@ -1,0 +1,159 @@
+"""A quantised checkpoint is read as the weights that it stands for, or refused by the name of its method."""
+
+import json
+
+import bitsandbytes.functional as bnb
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.inspect.__main__ import main
+from engine.inspect.diagnose import diagnose
+from engine.run.tensors import Tensors
+from glasstune import InputError, Run
+
+NAME = "model.layers.0.self_attn.q_proj.weight"
+
+
+@pytest.fixture
+def weight():
+    torch.manual_seed(0)
+    return torch.randn(256, 192)
+
+
+def save(folder, **tensors):
+    folder.mkdir(exist_ok=True)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "model.safetensors")
+    return folder
+
+
+def four_bit(weight, kind, double, name=NAME):
+    """As transformers saves a bitsandbytes model, and what bitsandbytes itself makes of it."""
+    codes, state = bnb.quantize_4bit(weight, quant_type=kind, compress_statistics=double)
+    parts = {f"{name}.{part}": value for part, value in state.as_dict(packed=True).items()}
+    return {name: codes, **parts}, bnb.dequantize_4bit(codes, state)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("double", [False, True])
+def test_four_bits_are_read_as_bitsandbytes_reads_them(tmp_path, weight, kind, double):
+    stored, expected = four_bit(weight, kind, double)
+    tensors = Tensors(save(tmp_path / "base", **stored))
+    assert list(tensors.entries) == [NAME] and tensors.shape(NAME) == (256, 192) and tensors.parameters == 256 * 192
+    np.testing.assert_allclose(tensors.read(NAME), expected.numpy(), atol=1e-6)
+    save(tmp_path / "tuned", **{NAME: weight + 1})
+    run = Run.from_checkpoints(tmp_path / "base", tmp_path / "tuned", progress=False)
+    assert run.norm(run.modules[0]) == pytest.approx(float((weight + 1 - expected).norm()), rel=1e-5)
+    assert any(f"bitsandbytes {kind.upper()}" in note for note in run.info.notes)
+
+
+def test_bitsandbytes_in_eight_bits(tmp_path, weight):
+    scale = weight.abs().amax(dim=1)
+    codes = torch.round(weight / scale[:, None] * 127).to(torch.int8)
+    save(tmp_path / "base", **{NAME: codes, NAME.replace("weight", "SCB"): scale,
+                               NAME.replace("weight", "weight_format"): torch.tensor(0, dtype=torch.uint8)})  # fmt: skip
+    read = Tensors(tmp_path / "base").read(NAME)
+    np.testing.assert_allclose(read, (codes.float() * scale[:, None] / 127).numpy(), rtol=1e-6)
+    assert np.abs(read - weight.numpy()).max() <= float(scale.max()) / 127
+
+
+def scaled(weight, form):
+    """(codes, scale, their product) of an 8-bit float with one scale, one a row, or one a block of 128 x 128."""
+    if form == "tensor":
+        scale = (weight.abs().max() / 448).reshape(())
+        each = scale
+    elif form in ("row", "column of rows"):
+        scale = weight.abs().amax(dim=1) / 448
+        each = scale[:, None]
+        scale = scale if form == "row" else scale[:, None]
+    else:
+        blocks = [[weight[i : i + 128, j : j + 128].abs().max() / 448 for j in (0, 128)] for i in (0, 128)]
+        scale = torch.tensor(blocks)
+        each = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)[:256, :192]
+    codes = (weight / each).to(torch.float8_e4m3fn)
+    return codes, scale, codes.float() * each
+
+
+@pytest.mark.parametrize("form", ["tensor", "row", "column of rows", "block"])
+@pytest.mark.parametrize("end", ["weight_scale_inv", "weight_scale"])
+def test_eight_bit_floats_beside_a_scale(tmp_path, weight, form, end):
+    codes, scale, expected = scaled(weight, form)
+    save(tmp_path / "base", **{NAME: codes, NAME.replace("weight", end): scale})
+    tensors = Tensors(tmp_path / "base")
+    assert list(tensors.entries) == [NAME]
+    np.testing.assert_allclose(tensors.read(NAME), expected.numpy(), rtol=1e-6)
+
+
+def test_a_stack_of_experts_in_eight_bits(tmp_path):
+    torch.manual_seed(0)
+    stack, scale = torch.randn(3, 256, 128).to(torch.float8_e4m3fn), torch.rand(3, 2, 1) + 1
+    save(tmp_path / "base", **{"layers.0.experts.down_proj": stack, "layers.0.experts.down_proj_scale_inv": scale})
+    expected = stack.float() * scale.repeat_interleave(128, 1)
+    np.testing.assert_allclose(Tensors(tmp_path / "base").read("layers.0.experts.down_proj"), expected, rtol=1e-6)
+
+
+def test_plain_eight_bit_floats_are_weights(tmp_path, weight):
+    save(tmp_path / "base", **{NAME: weight.to(torch.float8_e5m2)})
+    np.testing.assert_array_equal(Tensors(tmp_path / "base").read(NAME), weight.to(torch.float8_e5m2).float())
+
+
+def integers(*shape, dtype=torch.int32):
+    return torch.ones(shape, dtype=dtype)
+
+
+REFUSED = {
+    "GPTQ": {"qweight": integers(4, 32), "qzeros": integers(1, 4), "scales": torch.ones(1, 32), "g_idx": integers(32)},
+    "AWQ": {"qweight": integers(32, 4), "qzeros": integers(1, 4), "scales": torch.ones(1, 32)},
+    "compressed-tensors": {"weight_packed": integers(32, 4), "weight_scale": torch.ones(32, 1),
+                           "weight_shape": torch.tensor([32, 32])},
+    "HQQ": {"W_q": integers(32, 16, dtype=torch.uint8), "scales": torch.ones(32), "zeros": torch.ones(32)},
+    "AQLM": {"codes": integers(4, 4, 1, dtype=torch.int16), "codebooks": torch.ones(1, 256, 1, 8),
+             "scales": torch.ones(4, 1, 1, 1)},
+    "NVFP4": {"weight": integers(32, 16, dtype=torch.uint8), "weight_scale": torch.ones(32, 2),
+              "weight_scale_2": torch.ones(())},
+    "a packing that is not known": {"weight": integers(32, 16, dtype=torch.uint8)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", REFUSED)
+def test_other_packings_are_refused_by_name(tmp_path, method, capsys):
+    module = NAME.removesuffix(".weight")
+    save(tmp_path / "base", **{f"{module}.{leaf}": value for leaf, value in REFUSED[method].items()})
+    save(tmp_path / "tuned", **{NAME: torch.ones(32, 32)})
+    with pytest.raises(InputError, match=f"packed by {method}.*give the models before they were quantised"):
+        Run.from_checkpoints(tmp_path / "base", tmp_path / "tuned", progress=False)
+    assert main([str(tmp_path / "base"), str(tmp_path / "tuned")]) == 2
+    both = {"model.norm.weight": torch.ones(8)}
+    save(tmp_path / "base", **both, **{f"{module}.{leaf}": value for leaf, value in REFUSED[method].items()})
+    save(tmp_path / "tuned", **both, **{NAME: torch.ones(32, 32)})
+    run = Run.from_checkpoints(tmp_path / "base", tmp_path / "tuned", progress=False)
+    (reason,) = run.info.differences
+    assert reason.startswith(f"packed by {method}") and run.info.differences[reason] == [NAME]
+    said = " ".join(finding.what for finding in diagnose(run))
+    assert "packed by" in said and "nothing changed" not in said and "did not change" in said
+
+
+def test_mxfp4(tmp_path):
+    save(tmp_path / "base", **{"experts.down_proj_blocks": integers(2, 4, 1, 16, dtype=torch.uint8),
+                               "experts.down_proj_scales": integers(2, 4, 1, dtype=torch.uint8)})  # fmt: skip
+    assert Tensors(tmp_path / "base").refused == {"experts.down_proj": "MXFP4"}
+
+
+def test_a_description_that_does_not_fit_its_codes_is_one_sentence(tmp_path, weight):
+    stored, _ = four_bit(weight, "nf4", False)
+    for key, value in {"shape": [9, 9], "blocksize": 0, "nothing": 1}.items():
+        state = {"blocksize": 64, "shape": [256, 192]} | {key: value}
+        if key == "nothing":
+            state = {}
+        text = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+        save(tmp_path / "base", **stored | {f"{NAME}.quant_state.bitsandbytes__nf4": text})
+        with pytest.raises(InputError, match=r"base.* cannot be understood"):
+            Tensors(tmp_path / "base").read(NAME)
+
+
+def test_a_traceback_never_looks_like_a_fault(tmp_path, monkeypatch, capsys, weight):
+    save(tmp_path / "base", **{NAME: weight})
+    monkeypatch.setattr("engine.inspect.report.show", lambda *_: 1 / 0)
+    assert main([str(tmp_path / "base"), str(tmp_path / "base")]) == 3
+    assert "ZeroDivisionError" in capsys.readouterr().err
