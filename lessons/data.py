@@ -13,18 +13,18 @@
 # record is followed to its last token; then the data is spoilt, thinned and unmasked, and each time the model is
 # trained and asked.
 #
-# Afterwards you will be able to say
+# Afterwards you will be able to answer
 #
-# - in which forms instructions and conversations are kept, and that a model reads none of them;
-# - what a chat template adds, and what a model is worth without it;
-# - which tokens are learned, and what masking the prompt changes;
-# - what wrong answers in the data cost, and whether more data makes up for them;
-# - how many examples were enough here, and how to find that out for your own data.
+# - In which forms are instructions and conversations kept, and which of them does a model read?
+# - What does a chat template add, and what is a model worth without it?
+# - Which tokens are learned, and what does masking the prompt change?
+# - What do wrong answers in the data cost, and does more data make up for them?
+# - How many examples were enough here, and how does one find that out for one's own data?
 
 # %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(__name__, lesson="data", place=5)
+begin(__name__, lesson="data", place=6)
 
 # %% tags=["hide-input"]
 import random
@@ -41,7 +41,7 @@ from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer
 from engine.training.finetune import finetune
 from engine.training.methods import Full
-from lessons.teaching.stage import current, data, exercise, exercise_code, model, new_skill, predict, rate, show
+from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, new_skill, predict, rate, show
 from visualize import plots
 
 QUICK = current().quick
@@ -93,7 +93,14 @@ show(repr(text), f"{len(row.ids)} tokens: " + "  ".join(repr(piece(tokenizer, to
 # %%
 without_template = predict(
     "Without the template, of the questions that it answers rightly with it, how many will it still get right?",
-    ["nearly all", "more than half", "less than half", "hardly any"],
+    {
+        "nearly all": "a model that has also read much plain text goes on from bare words as well.",
+        "more than half": "the words of a question say a good deal, but where the answer begins is not said.",
+        "less than half": "in its training every answer came after the special tokens: they have become part of every "
+        "question.",
+        "hardly any": "it was trained on conversations alone: without their tokens it has never seen such a text.",
+    },
+    exact=True,
 )
 
 # %%
@@ -115,9 +122,10 @@ def bare(talk):
 _, right, _ = score_answers(base, [encode_last_answer(tokenizer, talk) for talk in known], tokenizer.pad_token_id)
 _, still, _ = score_answers(base, [bare(talk) for talk in known], tokenizer.pad_token_id)
 kept = sum(a and b for a, b in zip(right, still, strict=True)) / max(1, sum(right))
-without_template.reveal(
-    "nearly all" if kept > 0.9 else "more than half" if kept > 0.5 else "less than half" if kept > 0.1 else "hardly any"
-)
+if sum(right):
+    without_template.reveal(0 if kept > 0.9 else 1 if kept > 0.5 else 2 if kept > 0.1 else 3)
+else:
+    without_template.withhold("with the template none was right, so there was none to lose.")
 show(f"With the template {sum(right)} of {len(known)} answers are right; without it {sum(still)}.")
 
 # %% [markdown]
@@ -207,7 +215,13 @@ show(
 UNSEEN = "no difference that these questions could show"
 which_mask = predict(
     "Which of the two answers more held-out questions, after as many steps?",
-    ["prompt masked", "prompt learned, too", UNSEEN],
+    {
+        "prompt masked": "all of the gradient goes into the answers, none into guessing what will be asked.",
+        "prompt learned, too": "where answers are short, the questions' words are more to learn the field's language "
+        "from (Shi et al. 2024).",
+        UNSEEN: "the questions' tokens add a gradient of their own, which need not stand in the way of the answers'; "
+        "and a few dozen questions can only show a large difference.",
+    },
 )
 
 # %%
@@ -239,15 +253,20 @@ def gain(a, b):
     return share(a) - share(b), low, high
 
 
+def no_room(*runs):
+    """Why these runs cannot be told apart by their right answers, if so."""
+    scores = [share(run) for run in runs]
+    if min(scores) > 95:
+        return "all are above 95 %: there is no room above them in which to differ."
+    return "none has learned the task: all are below 5 %." if max(scores) < 5 else ""
+
+
 # %%
 gained, low, high = gain(masked, unmasked)
-which_mask.reveal(
-    "prompt masked"
-    if low > 0
-    else "prompt learned, too"
-    if high < 0
-    else "no difference that these questions could show"
-)
+if why := no_room(masked, unmasked):
+    which_mask.withhold(why)
+else:
+    which_mask.reveal("prompt masked" if low > 0 else "prompt learned, too" if high < 0 else UNSEEN)
 show(
     f"Masked minus unmasked: {gained:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)"
 )
@@ -272,21 +291,31 @@ show(plots.plot_tokens(losses), name="tokens")
 # ## Quality or quantity?
 # Now the data is spoilt, in a way that is stated: of half of the records the answer is exchanged for another record's.
 # Form, length and words are as before; only right it is no more. Then a third of the data, clean, is set against all of
-# it, spoilt. Each training takes as many steps.
+# it, spoilt. Each training takes as many steps, so each record of the smaller set is seen three times as often: that is
+# how people with little data train, but it is a second difference. Keep it in mind.
 
 # %%
 WRONG = 0.5
 sizes = [len(order) // 9, len(order) // 3, len(order)]
 which_records = predict(
     f"Which teaches more: {sizes[1]} clean records, or {sizes[2]} of which {WRONG:.0%} are wrong?",
-    [f"{sizes[1]} clean", f"{sizes[2]} noisy", UNSEEN],
+    {
+        f"{sizes[1]} clean": "a wrong answer pulls as hard as a right one, and elsewhere; and clean records are seen "
+        "more often in as many steps.",
+        f"{sizes[2]} noisy": "wrong answers contradict each other and right ones agree, so over many records the right "
+        "ones win; and there are more of them.",
+        UNSEEN: "both hold enough right records for this task, or neither does.",
+    },
 )
 
 # %%
 clean = [train(f"clean-{size}", order[:size]) for size in sizes[:2]] + [masked]
 noisy = [train(f"noisy-{size}", with_wrong_answers(order[:size], WRONG, seed=1)) for size in sizes[1:]]
 gained, low, high = gain(clean[1], noisy[1])
-which_records.reveal(f"{sizes[1]} clean" if low > 0 else f"{sizes[2]} noisy" if high < 0 else UNSEEN)
+if why := no_room(clean[1], noisy[1]):
+    which_records.withhold(why)
+else:
+    which_records.reveal(0 if low > 0 else 1 if high < 0 else 2)
 show(f"Clean third minus noisy whole: {gained:+.1f} points; other questions: {low:+.0f} to {high:+.0f} (95 %)")
 shown = pd.DataFrame.from_dict(
     {
@@ -312,25 +341,34 @@ show(f"(The noisy whole still holds {right_ones} right records, beside {sizes[1]
 NEITHER = "neither brought anything that these questions could show"
 which_step_up = predict(
     "From the smallest clean set to the middle one, and from there to all of it: which step brought more?",
-    ["the first", "the second", NEITHER],
+    {
+        "the first": "what all records share (how to answer, which language) is learned from the first; and nearer the "
+        "ceiling there is less left to win.",
+        "the second": "where each record is a fact of its own, each is learned by itself: twice the records, twice the "
+        "facts.",
+        NEITHER: "the steps, not the records, were too few; or the smallest set held all there is to learn.",
+    },
 )
 
 # %%
 show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), name="learning-curve")
 first, second = gain(clean[1], clean[0]), gain(clean[2], clean[1])
-shown_any = first[1] > 0 or second[1] > 0
-which_step_up.reveal(
-    NEITHER if not shown_any
-    else "the first" if first[0] >= second[0] else "the second"
-)  # fmt: skip
+if share(clean[1]) > 95:
+    which_step_up.withhold(f"the middle set reaches {share(clean[1]):.0f} %: the second step had no room.")
+elif first[1] > 0 or second[1] > 0:
+    which_step_up.reveal(0 if first[0] >= second[0] else 1)
+else:
+    which_step_up.reveal(NEITHER)
 show(*(
     f"{before} to {after} records: {step[0]:+.1f} points, {step[1]:+.0f} to {step[2]:+.0f} (95 %)"
     for before, after, step in ((sizes[0], sizes[1], first), (sizes[1], sizes[2], second))
 ))  # fmt: skip
 
 # %% [markdown]
-# With a steep end, collect more; with a flat one, collect better. The same curve from your own data costs three
-# trainings on parts of it, and says more than any rule of thumb.
+# With a steep end, collect more. A flat end has three reasons, and only one of them says "collect better": the score
+# may be at its ceiling (then there is nothing left to collect for), the trainings may have been too short for more
+# records to be seen at all, or what is in the records may not be what is asked. Look at what is still wrong before you
+# decide. The same curve from your own data costs three trainings on parts of it, and says more than any rule of thumb.
 
 # %%
 exercise(
@@ -340,16 +378,36 @@ exercise(
     hint="records that all steps take together, over the records that there are",
 )
 exercise(
-    "Which training of the table had the lowest held-out loss?",
-    answer=shown.loss.idxmin(),
-    hint="the smallest number in its second column",
-    choices=list(shown.index),
+    "What is wrong with this experiment? 'Quality beats quantity: 77 clean records beat 308 of which half are wrong': "
+    "both trained for as many steps, and the clean ones were 27 points ahead.",
+    answer="each clean record was seen four times as often: epochs differed, not quality alone",
+    choices=[
+        "each clean record was seen four times as often: epochs differed, not quality alone",
+        "308 records are too few to be called quantity",
+        "wrong records should not be used at all",
+    ],
+    hint="How often did each training see a right record?",
+    why="Hold fixed what the sentence does not speak of: as many epochs, or as many right records seen, and say which.",
 )
 exercise(
-    f"What if only a fifth of the {sizes[2]} records were wrong: how many right ones would there be?",
-    answer=sizes[2] - round(0.2 * sizes[2]),
-    hint="four fifths of them",
+    "And with this? 'About a thousand good examples suffice': 992 examples of a task were enough for 95 %.",
+    answer="nothing smaller was tried: a hundred may have been enough, too",
+    choices=[
+        "95 % is not enough",
+        "nothing smaller was tried: a hundred may have been enough, too",
+        "992 is not a thousand",
+    ],
+    hint="Which other number of examples would you want to see?",
+    why="'Enough' is a place on a curve. One point is no curve.",
 )
+
+# %% [markdown]
+# ## What many seeds say
+# What is often said of data, tried several times each, with the 95 % interval of what was measured
+# (`python -m lessons.claims` tries it again).
+
+# %%
+show(ledger("masking", "quality", "thousand"))
 
 # %% [markdown]
 # ## Where to read on

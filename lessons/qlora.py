@@ -14,13 +14,13 @@
 #
 #     W' = dequantise(codes, scales) + (alpha / r) B A
 #
-# Afterwards you will be able to say
+# Afterwards you will be able to answer
 #
-# - how a weight becomes one of sixteen levels, and what a block and its scale are;
-# - why the levels of NF4 lie where they lie, and what FP4 and whole numbers lose beside it;
-# - what double quantisation saves;
-# - what four bits do to a model before training, and to what it learns in training;
-# - which model can be trained on which GPU.
+# - How does a weight become one of sixteen levels, and what are a block and its scale?
+# - Why do the levels of NF4 lie where they lie, and what do FP4 and whole numbers lose beside it?
+# - What does double quantisation save?
+# - What do four bits do to a model before training, and to what it learns in training? What do they cost in time?
+# - Which model can be trained on which GPU?
 #
 # Everything below is done with the real weights of a real model, and compared with bitsandbytes, which does the same
 # in practice.
@@ -28,12 +28,13 @@
 # %% tags=["hide-input"]
 from lessons.teaching.walk import begin
 
-begin(__name__, lesson="qlora", place=4)
+begin(__name__, lesson="qlora", place=5)
 
 # %% tags=["hide-input"]
 import engine.quietly  # noqa: F401
 
 # isort: split
+import time
 from copy import deepcopy
 
 import numpy as np
@@ -41,7 +42,7 @@ import pandas as pd
 import torch
 from bitsandbytes import functional
 
-from engine.data import hold_out, load
+from engine.data import collate, hold_out, load
 from engine.errors import InputError
 from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
 from engine.measure.quantize import KINDS, double_bits, levels, quantization_error, quantize
@@ -56,6 +57,7 @@ from lessons.teaching.stage import (
     data,
     exercise,
     exercise_code,
+    ledger,
     matrices,
     model,
     new_skill,
@@ -93,15 +95,19 @@ show(pd.DataFrame({"weight": block, "over the scale": block / scale, "code": cod
 # %%
 how_many_exact = predict(
     "64 weights go to 16 levels and come back. How many of them are exactly what they were?",
-    ["none", "the largest alone, or hardly more", "about a quarter", "most"],
+    {
+        "none": "but one weight is the scale itself: it is 1 or -1 of it, and both of these are levels.",
+        "the largest alone, or hardly more": "the largest is 1 or -1 times the scale, and that is a level. The others "
+        "lie between levels, but for a zero.",
+        "about a quarter": "weights would have to lie on levels by chance, and they have 32 bits to lie elsewhere.",
+        "most": "a level stands for all weights near it; it is exactly none of them.",
+    },
+    exact=True,
 )
 
 # %%
 same = int((back == block).sum())
-how_many_exact.reveal(
-    "none" if same == 0 else "the largest alone, or hardly more" if same <= 4
-    else "about a quarter" if same <= 24 else "most"
-)  # fmt: skip
+how_many_exact.reveal(0 if same == 0 else 1 if same <= 4 else 2 if same <= 24 else 3)
 show(f"Exactly the same: {same} of {len(block)}")
 show(plots.plot_block(model(), module=MODULE), name="block")
 assert back[np.abs(block).argmax()] == block[np.abs(block).argmax()], "the largest is -1 or 1 times itself"
@@ -123,10 +129,8 @@ asked = exercise_code(
     "Write four bits yourself: given a block of weights and the rising levels, return the block as it comes back.",
     test=tried,
     solution=(
-        "def in_four_bits(block, levels):\n"
-        "    scale = np.abs(block).max()\n"
-        "    codes = np.abs(block[:, None] / scale - levels).argmin(axis=1)\n"
-        "    return levels[codes] * scale"
+        "def in_four_bits(block, levels):\n    scale = np.abs(block).max()\n    codes = np.abs(block[:, None] / scale "
+        "- levels).argmin(axis=1)\n    return levels[codes] * scale"
     ),
     hint="divide by the largest magnitude, take the nearest level, multiply again",
 )
@@ -148,15 +152,18 @@ asked.check(in_four_bits)
 # %%
 how_much_is_saved = predict(
     "A scale of 32 bits for 64 weights is half a bit a weight. How much of that half does double quantisation save?",
-    ["about a quarter of it", "about half of it", "about three quarters of it"],
+    {
+        "about a quarter of it": "that would be 32 bits to 24; but a scale needs hardly more precision than the codes.",
+        "about half of it": "that would be 32 bits to 16.",
+        "about three quarters of it": "32 bits become 8, and one more scale for 256 of them is next to nothing.",
+    },
+    exact=True,
 )
 
 # %%
 single, double = quantize(weight), quantize(weight, double=True)
 saved = (single.bits - double.bits) / (32 / 64)
-how_much_is_saved.reveal(
-    "about a quarter of it" if saved < 0.375 else "about half of it" if saved < 0.625 else "about three quarters of it"
-)
+how_much_is_saved.reveal(0 if saved < 0.375 else 1 if saved < 0.625 else 2)
 show(
     pd.DataFrame(
         {
@@ -186,11 +193,28 @@ assert (theirs == single.codes).all() and np.allclose(values, single.values(), a
 
 # %% [markdown]
 # ## Why these levels?
-# The levels of NF4 are the quantiles of a normal distribution: were weights spread just so, each level would be taken
-# about equally often. FP4 is a tiny floating-point number; int4 is the whole numbers from -7 to 7.
+# The levels of NF4 are made from a normal distribution's quantiles: they lie dense where weights are dense. FP4 is a
+# tiny floating-point number; int4 is the whole numbers from -7 to 7.
 
 # %%
-which_loses_least = predict("Over all matrices of this model, which of the three loses least?", list(KINDS))
+equally_taken = predict(
+    "Quantiles cut a distribution into equal parts. So how equally are the sixteen levels of NF4 taken, in a matrix?",
+    {
+        "about equally (within a factor of 2)": "so it would be, were weights divided by their standard deviation.",
+        "not at all equally": "blocks are divided by their largest weight, two to three standard deviations out: the "
+        "ends are taken by it alone, and most weights fall on the inner levels.",
+    },
+    exact=True,
+)
+which_loses_least = predict(
+    "Over all matrices of this model, which of the three loses least?",
+    {
+        "nf4": "its levels are dense near zero, where most weights are, and not too dense.",
+        "fp4": "its levels double from step to step: very dense near zero, and far apart where the large weights are.",
+        "int4": "its levels are evenly spaced, good for weights that are spread evenly; few are.",
+    },
+    exact=True,
+)
 
 # %%
 errors = pd.DataFrame(
@@ -202,10 +226,14 @@ errors = pd.DataFrame(
 )  # fmt: skip
 errors.index.name = "weights in a block"
 taken = 100 * np.bincount(single.codes, minlength=16) / single.codes.size
+equally_taken.reveal(0 if taken.max() <= 2 * taken.min() else 1)
+show(
+    f"The most taken level holds {taken.max():.1f} % of this matrix, the least {taken.min():.1f} %; a sixteenth is 6.2 "
+    "%."
+)
 which_loses_least.reveal(str(errors.loc[64].idxmin()))
 show("Error beside W, in per cent, mean over all matrices:", errors)
 show(plots.plot_levels(model(), module=MODULE), name="levels")
-show(f"Of the levels of NF4 the most taken holds {taken.max():.1f} % of this matrix, the least {taken.min():.1f} %.")
 show(plots.plot_quantization_error(model(), module=MODULE), name="error")
 
 # %%
@@ -214,11 +242,17 @@ exercise(
     answer=4 + 32 / 32,
     hint="four bits for the code, and 32 more for every 32 weights",
 )
-smallest = errors["nf4"].idxmin()
 exercise(
-    "Which size of block in the table lost least with NF4?",
-    answer=int(smallest),
-    hint="the smallest number in its column",
+    "What is wrong with this experiment? 'Double quantisation costs nothing': a model that is right in 100 % of its "
+    "answers in NF4 was right in 100 % with double quantisation, too.",
+    answer="right answers are at their ceiling; a measure that can move, such as the loss, was not looked at",
+    choices=[
+        "right answers are at their ceiling; a measure that can move, such as the loss, was not looked at",
+        "double quantisation changes no weight",
+        "100 % cannot be measured",
+    ],
+    hint="How much would the weights have to change before an answer tips over?",
+    why="Nothing that can be seen in the answers was found. The weights differ, as the table above says.",
 )
 
 # %% [markdown]
@@ -256,7 +290,13 @@ before = measured(base)
 show(f"The base as it is: perplexity {before['perplexity']:.4g} on the answers to {len(encoded)} questions")
 perplexity_rises = predict(
     "In four bits (NF4), by how much will its perplexity rise?",
-    ["not at all, or by less than 1 %", "by 1 to 10 %", "by more than 10 %"],
+    {
+        "less than 1 %": "a layer's output is a sum over a row of weights, whose errors partly cancel; what is sure "
+        "stays sure.",
+        "1 to 10 %": "errors in every weight do not cancel altogether, and a small model has no weights to spare.",
+        "more than 10 %": "that takes fewer bits, or a few weights so large that they spoil their blocks' scales.",
+    },
+    exact=True,
 )
 
 # %%
@@ -265,9 +305,7 @@ table |= {kind: measured(changed(lambda w, kind=kind: quantize(w, kind).values()
 table["nf4, double"] = measured(changed(lambda w: quantize(w, double=True).values()))
 table = pd.DataFrame.from_dict(table, orient="index").rename_axis("the base in")
 rise = table.perplexity["nf4"] / table.perplexity["float32"] - 1
-perplexity_rises.reveal(
-    "not at all, or by less than 1 %" if rise < 0.01 else "by 1 to 10 %" if rise <= 0.1 else "by more than 10 %"
-)
+perplexity_rises.reveal(0 if rise < 0.01 else 1 if rise <= 0.1 else 2)
 show(table)
 best = table.perplexity[list(KINDS)].idxmin()
 low, high = wilson(table["exactly right (%)"]["nf4"] / 100 * len(encoded), len(encoded))
@@ -282,7 +320,14 @@ show(f"Right answers in NF4, as a share of all such questions: between {low:.0%}
 # %%
 too_few_bits = predict(
     "At how many bits has the model lost more than five points of its right answers?",
-    ["four already", "three", "two", "not even at two"],
+    {
+        "four already": "16 levels are few for a small model, if it uses every weight.",
+        "three": "each bit less doubles the distance between levels, and so the error.",
+        "two": "with three levels hardly more than the sign of a weight is left.",
+        "not even at two": "a model with many more weights than it needs can bear that; there are such, trained for "
+        "it.",
+    },
+    exact=True,
 )
 
 
@@ -299,10 +344,35 @@ fewer = pd.DataFrame.from_dict(
     {bits: measured(changed(lambda w, bits=bits: few_bits(w, bits))) for bits in (4, 3, 2)}, orient="index"
 ).rename_axis("bits")
 lost = before["exactly right (%)"] - fewer["exactly right (%)"]
-too_few_bits.reveal(
-    "four already" if lost[4] > 5 else "three" if lost[3] > 5 else "two" if lost[2] > 5 else "not even at two"
-)
+too_few_bits.reveal(next((place for place, bits in enumerate((4, 3, 2)) if lost[bits] > 5), 3))
 show(fewer)
+
+# %% [markdown]
+# ## As everybody writes it
+# transformers loads a model in four bits by a `BitsAndBytesConfig`; PEFT makes it ready, and puts A and B beside it.
+# `optim="paged_adamw_8bit"` keeps the optimizer's moments in eight bits, in memory that is paged out to the processor's
+# when a long batch needs the room, as an operating system pages programs out to disk.
+#
+# ```python
+# from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+# from transformers import AutoModelForCausalLM, BitsAndBytesConfig, TrainingArguments
+#
+# four_bits = BitsAndBytesConfig(
+#     load_in_4bit=True,
+#     bnb_4bit_quant_type="nf4",
+#     bnb_4bit_use_double_quant=True,
+#     bnb_4bit_compute_dtype=torch.bfloat16,  # what weights become again, block by block, to be multiplied
+# )
+# model = AutoModelForCausalLM.from_pretrained("your/model", quantization_config=four_bits)
+# model = prepare_model_for_kbit_training(model)  # freezes it, and keeps only what enters each layer
+# model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+# arguments = TrainingArguments("out", learning_rate=2e-4, num_train_epochs=3, optim="paged_adamw_8bit", bf16=True)
+# ```
+#
+# Here it is `QLoRA(r=8, alpha=16)`, with the same configuration inside.
+
+# %%
+show(QLoRA(r=8, alpha=16))
 
 # %% [markdown]
 # ## QLoRA beside LoRA
@@ -312,20 +382,36 @@ show(fewer)
 # %%
 qlora_beside_lora = predict(
     "After training, how many held-out questions will QLoRA answer, beside LoRA?",
-    ["clearly fewer", "about as many", "clearly more"],
+    {
+        "clearly fewer": "it learns beside a base that is a little wrong everywhere.",
+        "about as many": "A and B are trained beside the quantised base, and make up for its errors where that "
+        "matters.",
+        "clearly more": "noise in the weights can act as regularisation; but such a gain is seldom seen.",
+    },
+)
+seconds_a_step = predict(
+    "And how long does a step of QLoRA take, beside one of LoRA, on this machine?",
+    {
+        "less": "less memory is moved, but every weight has to be made a number again before it is multiplied.",
+        "about as long (within 10 %)": "making numbers of codes is little beside a large batch's products.",
+        "longer": "whenever a layer is used, forward and backward, its codes are looked up and scaled: memory is paid "
+        "for with time.",
+    },
 )
 
 # %%
 STEPS = 8 if QUICK else 150
-runs = [
-    finetune(
+
+
+def train(method):
+    return finetune(
         model(), data("spanish"), method(r=8, alpha=16), out=HERE / method.name, steps=STEPS,
-        learning_rate=2 * rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
+        learning_rate=rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
         skills=None if model() != "embedded" else 1 if QUICK else 10, evaluate_at=1 if QUICK else 5,
-    )
-    for method in (LoRA, QLoRA)
-]  # fmt: skip
-lora, qlora = runs
+    )  # fmt: skip
+
+
+lora, qlora = runs = [train(method) for method in (LoRA, QLoRA)]
 
 # %%
 show(plots.plot_loss(runs), name="loss")
@@ -344,9 +430,33 @@ for run in runs:
 results = pd.DataFrame.from_dict(results, orient="index").rename_axis("method")
 p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
 low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
-qlora_beside_lora.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
+if max(p, q) < 10:
+    qlora_beside_lora.withhold(f"neither has learned the task ({p:.0f} and {q:.0f} % right).")
+else:
+    qlora_beside_lora.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else "about as many")
 show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
 show(results)
+
+# %% [markdown]
+# The price in time: both take steps on the same batch, in turns, so that a busy machine slows both.
+
+# %%
+batch = collate(encoded[:16], tokenizer.pad_token_id)
+
+
+def one_step(network):
+    began = time.perf_counter()
+    network(**{name: value.to(network.device) for name, value in batch.items()}).loss.backward()
+    return time.perf_counter() - began
+
+
+networks = {method.name: method(r=8, alpha=16).prepare(model()).train() for method in (LoRA, QLoRA)}
+taken_times = [{name: one_step(network) for name, network in networks.items()} for _ in range(3 if QUICK else 12)][1:]
+times = pd.DataFrame(taken_times).median()
+slower = times.qlora / times.lora
+seconds_a_step.reveal(0 if slower < 0.9 else 1 if slower <= 1.1 else 2)
+show(f"A step without the optimizer: LoRA {1000 * times.lora:.0f} ms, QLoRA {1000 * times.qlora:.0f} ms, {slower:.2f} "
+     f"times as long (median of {len(taken_times)}, on a processor; a GPU has kernels of its own for it).")  # fmt: skip
 
 # %% [markdown]
 # The adapter was trained beside a base in four bits. Put on the base as it was, in full precision, it finds another
@@ -368,8 +478,11 @@ show(f"The same adapter on the base in 32 bits: {100 * np.mean(right):.1f} %")
 # %%
 sizes = ("1B", "8B") if QUICK else tuple(NAMES)
 GPU = "RTX 4090"
+SUM = "weights, gradients, two moments: 8 bytes a weight in bfloat16; a billion take 7.5 GiB, before any activations."
 largest_in_full = predict(
-    f"Which is the largest of these that can be trained *in full* on a {GPU} ({GPUS[GPU]} GiB)?", ["none", *sizes]
+    f"Which is the largest of these that can be trained in full on a {GPU} ({GPUS[GPU]} GiB)?",
+    dict.fromkeys(("none", *sizes), SUM),
+    exact=True,
 )
 
 # %%
@@ -394,21 +507,31 @@ exercise(
     hint="bits over eight are bytes",
 )
 exercise(
-    "And in bfloat16, two bytes each: by what factor is that more?",
-    answer=16 / double_bits(),
-    hint="16 bits over the bits of NF4",
+    "What is wrong with this experiment? 'QLoRA reaches LoRA's quality': after equally many steps both were right in "
+    "about as many held-out answers of the new task. The old skills were graded as well, and were 6.75 points lower "
+    "with QLoRA.",
+    answer="half of what was measured, the part that spoke against the sentence, was not reported",
+    choices=[
+        "half of what was measured, the part that spoke against the sentence, was not reported",
+        "QLoRA should have had more steps",
+        "old skills have nothing to do with quality",
+    ],
+    hint="What does 'quality' mean here, and who chose it?",
+    why="What is measured is reported. This was this project's own ledger.",
 )
-part = table.loc[(largest, "qlora")].drop("total").idxmax()
-exercise(
-    f"Training {largest} with QLoRA: which part takes most of the memory?",
-    answer=str(part),
-    hint="compare weights, gradients, optimizer and activations in `table.loc[(size, 'qlora')]`",
-    choices=["weights", "gradients", "optimizer", "activations"],
-)
+
+# %% [markdown]
+# ## What many seeds say
+# What is often said of four bits, tried several times each, with the 95 % interval of what was measured
+# (`python -m lessons.claims` tries it again).
+
+# %%
+show(ledger("nf4-costs-little", "nf4-best", "double-free", "qlora-as-lora", "memory-steps", "memory-65b"))
 
 # %% [markdown]
 # ## Where to read on
 # - Dettmers et al. 2023, *QLoRA: Efficient Finetuning of Quantized LLMs*, arXiv:2305.14314: NF4 in section 3
+# - Dettmers et al. 2021, *8-bit Optimizers via Block-wise Quantization*, arXiv:2110.02861
 # - Dettmers and Zettlemoyer 2023, *The case for 4-bit precision*, arXiv:2212.09720: bits against model size
 # - bitsandbytes and PEFT on quantisation: huggingface.co/docs/peft, "Quantization"
 # - Your own model: `finetune("your-model-folder", "your.jsonl", QLoRA(r=16), out="runs/mine")`, and before that

@@ -192,7 +192,7 @@ def _is_untouched(function: Callable[..., Any]) -> bool:
 
 
 def without_answers(source: str) -> str:
-    """A cell's code without its exercises, which hold their answers, and the tests of those."""
+    """A cell's code without its questions, which hold their answers, and the tests of those."""
     asking = [(node, call) for node in ast.parse(source).body for call in _asks(node)]
     tests = {keyword.value.id for _, call in asking for keyword in call.keywords if isinstance(keyword.value, ast.Name)}
     hidden: list[ast.stmt] = [node for node, _ in asking]
@@ -204,12 +204,12 @@ def without_answers(source: str) -> str:
 
 
 def shown(source: str) -> str:
-    """A cell's code as a reader sees it: without exercises, and without what is said to a formatter."""
+    """A cell's code as a reader sees it: without questions, and without what is said to a formatter."""
     return re.sub(r"[ \t]*# fmt: skip$", "", without_answers(source), flags=re.MULTILINE)
 
 
 def _asks(node: ast.stmt) -> list[ast.Call]:
-    """The calls of `exercise` and `exercise_code` in a statement."""
+    """The calls of `predict`, `exercise` and `exercise_code` in a statement."""
     calls = (inside for inside in ast.walk(node) if isinstance(inside, ast.Call))
-    names = ("exercise", "exercise_code")
+    names = ("predict", "exercise", "exercise_code")
     return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in names]

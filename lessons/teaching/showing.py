@@ -84,7 +84,8 @@ def draw_in_terminal(figure: Figure, path: Path) -> None:
     room = min(session.console.width, pictures.COLUMNS), max(4, session.console.height - 3)
     if protocol == "blocks":
         said = pictures.words(figure)
-        drawn = pictures.blocks(figure, room[0], max(4, room[1] - len(str(said).splitlines())))
+        above = len(session.console.render_lines(said, pad=False))
+        drawn = pictures.blocks(figure, room[0], max(4, room[1] - above))
         session.console.print(said, drawn if drawn is not None else "", sep="", end="")
         return
     png = path.read_bytes()

@@ -23,6 +23,7 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
     data("spanish")           the lesson's own task, or the teacher's file
     questions(mine, count)    the lesson's own questions; with own data, some that its file holds
     ask(network, tokenizer, questions)      a table of what it says
+    answer_length(tokenizer, task), cut_marked(tokenizer, answers, length)  how long answers may be; which were cut
     rate("lora")              a learning rate that suits the model; a lesson that compares rates takes multiples of it
     matrices(network)         the names of the linear layers, in the model's own order: `matrices(base)[0]`
     old_skills(run)           step x old skill, share right; no columns where none was graded, as for models not ours
@@ -41,10 +42,22 @@ from lessons.teaching.judging import conclude, inside, leader
 from lessons.teaching.sentences import ledger
 from lessons.teaching.session import Session, configure, current, in_notebook
 from lessons.teaching.showing import show
-from lessons.teaching.subject import ask, data, is_own, matrices, model, new_skill, old_skills, questions, rate
+from lessons.teaching.subject import (
+    answer_length,
+    ask,
+    cut_marked,
+    data,
+    is_own,
+    matrices,
+    model,
+    new_skill,
+    old_skills,
+    questions,
+    rate,
+)
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Session", "ask", "conclude", "configure", "current", "data", "exercise",
-    "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger", "matrices", "model", "new_skill",
-    "old_skills", "predict", "questions", "rate", "show",
+    "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "ask", "conclude", "configure", "current",
+    "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger",
+    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from engine.data import hold_out, load
+from engine.data import Conversations, hold_out, load
 from engine.evaluate import generate_answers, last_answer
 from engine.messages import Message
 from engine.run.base import EMBEDDED
@@ -52,7 +52,28 @@ def questions(own: Sequence[str], count: int = 4) -> list[str]:
 def ask(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: Sequence[str]) -> pd.DataFrame:
     """What a model says to these questions, in at most 32 tokens: a row each, "asked" and "it says"."""
     prompts = [[Message(role="user", content=question)] for question in asked]
-    return pd.DataFrame({"asked": list(asked), "it says": generate_answers(network, tokenizer, prompts, 32)})
+    said = cut_marked(tokenizer, generate_answers(network, tokenizer, prompts, _SAID), _SAID)
+    return pd.DataFrame({"asked": list(asked), "it says": said})
+
+
+_SAID = 32  # tokens
+
+
+def answer_length(tokenizer: PreTrainedTokenizerBase, task: Conversations, least: int = 16) -> int:
+    """How many tokens an answer may take: half as many again as the longest right one of the task, at least `least`."""
+    answers = (last_answer(conversation) for conversation in [*task.heldout, *task.train])
+    texts = [both[1] for both in answers if both]
+    longest = max((len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]), default=0)
+    return max(least, 3 * (longest + 1) // 2)
+
+
+def cut_marked(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], length: int) -> list[str]:
+    """Answers that reached the length at which they are cut end in a mark that says so."""
+    sizes = [len(tokenizer(answer, add_special_tokens=False)["input_ids"]) for answer in answers]
+    return [
+        f"{said} [... cut at {length} tokens]" if size >= length else said
+        for said, size in zip(answers, sizes, strict=True)
+    ]
 
 
 def matrices(network: PreTrainedModel | PeftModel) -> list[str]:

@@ -3,6 +3,7 @@
 The same cells are in both, so each form is run with one of the two: that keeps the suite short.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from glasstune import InputError
+from lessons.claims.ledger import CLAIMS
 from lessons.teaching import stage
 from lessons.teaching.course import FOLDER, lessons
 from lessons.teaching.notebooks import make_notebook
@@ -27,6 +29,7 @@ def test_it_walks_through(lesson, tmp_path):
         capture_output=True, text=True, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert "Warning" not in done.stderr
     pictures = sorted((tmp_path / f"{lesson}-1" / "pictures").glob("*.png"))
     assert pictures and all(path.stat().st_size > 5000 for path in pictures)
     assert all(str(path) in done.stdout.replace("\n", "") for path in pictures)
@@ -51,7 +54,9 @@ def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path
     assert list((tmp_path / "runs").glob(f"{lesson}-1/pictures/*.png"))
     assert cells[0].id == "install" and "%pip install" in cells[0].source and not cells[0].outputs
     folded = [cell for cell in cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
-    assert folded and all("exercise" in cell.source or "hide-input" in cell.metadata["tags"] for cell in folded)
+    assert folded and all(
+        re.search("exercise|predict", cell.source) or "hide-input" in cell.metadata["tags"] for cell in folded
+    )
 
 
 @pytest.mark.parametrize("lesson", lessons())
@@ -66,6 +71,27 @@ def test_each_prediction_has_a_name_of_its_own(lesson):
     """Else, in a notebook that was run, choosing an earlier answer would be compared with what a later one measured."""
     asked = re.findall(r"^ *(\w+) = predict\(", (FOLDER / f"{lesson}.py").read_text(encoding="utf-8"), re.MULTILINE)
     assert asked and len(set(asked)) == len(asked)
+
+
+def calls_in(lesson, name):
+    """The calls of a function in a lesson's file."""
+    tree = ast.parse((FOLDER / f"{lesson}.py").read_text(encoding="utf-8"))
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name]
+
+
+@pytest.mark.parametrize("lesson", lessons())
+def test_every_choice_of_a_prediction_has_its_reason(lesson):
+    given = [call.args[1] for call in calls_in(lesson, "predict")]
+    assert given and all(isinstance(choices, ast.Dict | ast.Call) for choices in given)
+    reasons = [value for choices in given if isinstance(choices, ast.Dict) for value in choices.values]
+    assert all(not isinstance(reason, ast.Constant) or len(reason.value) > 20 for reason in reasons)
+
+
+@pytest.mark.parametrize("lesson", lessons())
+def test_the_claims_that_a_lesson_shows_are_in_the_ledger(lesson):
+    shown = [name.value for call in calls_in(lesson, "ledger") for name in call.args]
+    assert shown and set(shown) <= set(CLAIMS)
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -156,6 +156,15 @@ def test_skills_are_the_runs(lora_run, value, of):
             assert float(next(cells).get_text()) == pytest.approx(number, abs=0.5 if value == "exact" else 0.051)
 
 
+def test_where_no_answer_is_exactly_right_the_loss_is_drawn_and_it_is_said(lora_run, monkeypatch):
+    none = 0 * lora_run.skills
+    monkeypatch.setattr(Run, "skills", property(lambda _: none))
+    ax = plots.plot_skills(lora_run)
+    assert "no answer exactly right" in ax.get_title(loc="left")
+    drawn, losses = ax.images[0].get_array(), forgetting(lora_run)
+    assert drawn.shape == losses.T.shape and float(drawn.max()) == pytest.approx(losses.to_numpy().max())
+
+
 def test_spectrum_is_the_runs(lora_run):
     module = lora_run.modules[2]
     ax = plots.plot_spectrum(lora_run, module=module)

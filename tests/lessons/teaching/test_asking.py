@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from engine.models import load_model
+from engine.data import Conversations
+from engine.models import load_model, load_tokenizer
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from glasstune import LoRA
 from lessons.__main__ import main
@@ -349,6 +350,16 @@ def test_a_lesson_is_about_what_the_teacher_brings(watched, tmp_path, own):
     assert names[0] == "transformer.h.0.attn.c_attn" and "lm_head" not in names and len(names) == 8
     wrapped = LoRA(r=2).prepare(qwen)
     assert stage.matrices(wrapped) == stage.matrices(load_model(qwen)) and len(stage.matrices(wrapped)) == 14
+
+
+def test_answers_may_be_as_long_as_right_ones_and_cut_ones_are_marked():
+    tokenizer = load_tokenizer("embedded")
+    talk = [[{"role": "user", "content": "?"}, {"role": "assistant", "content": " ".join(["red"] * 40)}]]
+    whole = len(tokenizer(" ".join(["red"] * 40), add_special_tokens=False)["input_ids"])
+    assert stage.answer_length(tokenizer, Conversations("long", talk, [])) >= 1.5 * whole
+    assert stage.answer_length(tokenizer, Conversations("none", [], [])) == 16
+    said = stage.cut_marked(tokenizer, ["red red red", "red"], 3)
+    assert said[0].startswith("red red red [") and "cut at 3 tokens" in said[0] and said[1] == "red"
 
 
 def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
@@ -26,14 +25,17 @@ def plot_skills(
     """One row a skill, the task first, one column an evaluated step (up to `step`).
 
     value: "exact", the share of held-out questions answered exactly, in per cent, higher is better; or "forgetting",
-    the loss minus the loss before training, nats a token, higher is more forgotten.
+    the loss minus the loss before training, nats a token, higher is more forgotten. Where not one answer was exactly
+    right at any step, as long ones hardly ever are, it is the loss, too, and the title says so.
     Raises InputError if the run was not evaluated.
     """
     run = as_run(run)
-    frame = (run.skills if value == "exact" else forgetting(run)) if not run.skill_losses.empty else pd.DataFrame()
-    if frame.empty:
+    if run.skill_losses.empty:
         raise InputError(f"run {run.name} was not evaluated on skills; fine-tune with skills=20 to draw this")
-    frame = frame.loc[:step]
+    none_right = value == "exact" and not run.skills.loc[:step].to_numpy().any()
+    if none_right:
+        value = "forgetting"
+    frame = (run.skills if value == "exact" else forgetting(run)).loc[:step]
     names = [run.task] * (run.task in frame) + [name for name in frame if name != run.task]
     table = frame[names].to_numpy().T
     ax = axes_or_new(ax, figsize=(12, max(4.8, 0.42 * len(names) + 1.9)))
@@ -43,7 +45,7 @@ def plot_skills(
     else:
         limit = float(np.nanmax(np.abs(table))) or 1.0
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
-        label, cells = "forgotten (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
+        label, cells = "loss minus the loss before (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
     fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
@@ -55,7 +57,9 @@ def plot_skills(
     if run.task in frame:
         ax.axhline(0.5, color=palette().background, linewidth=6)
     ax.set_xlabel("step (as evaluated)")
-    ax.set_title(f"{run.what}: what it can do, step by step")
+    ax.set_title(
+        f"{run.what}: {'no answer exactly right, so the loss' if none_right else 'what it can do'}, step by step"
+    )
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)

@@ -1,0 +1,393 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # LoRA's knobs: rank, alpha, targets, rate
+#
+# `LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")`, and a learning rate: somebody chose these numbers. Here
+# you turn them one at a time, on short trainings, and learn which of them matter, and how one would find that out.
+#
+# Afterwards you will be able to answer
+#
+# - How far apart are two trainings that differ in nothing but the seed, and what does that mean for every comparison?
+# - What does alpha do that the learning rate does not?
+# - Does a higher rank help, and how would one know?
+# - In how many directions does full fine-tuning change a matrix, which nobody limits?
+# - Which matrices should get an adapter?
+# - How much higher may LoRA's learning rate be than full fine-tuning's?
+#
+# Nothing here is prepared: every number and picture below was measured on your machine a moment before you see it.
+
+# %% tags=["hide-input"]
+from lessons.teaching.walk import begin
+
+begin(__name__, lesson="knobs", place=4)
+
+# %% tags=["hide-input"]
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from engine.data import Conversations, hold_out, load
+from engine.measure import energy_rank, norm, numerical_rank, singular_values
+from engine.models import load_model
+from engine.training.finetune import finetune
+from engine.training.methods import Full, LoRA
+from lessons.teaching.stage import (
+    conclude,
+    current,
+    data,
+    exercise,
+    exercise_code,
+    inside,
+    leader,
+    ledger,
+    matrices,
+    model,
+    predict,
+    rate,
+    show,
+)
+from visualize import plots
+from visualize.plots.of_runs.rates import final_losses
+
+QUICK = current().quick
+HERE = current().folder
+
+# %% [markdown]
+# ## Short trainings, and chance
+# All trainings below see the same data in the same number of steps. They are compared by their held-out loss after the
+# last step, lower is better (by the last training losses where nothing could be held out). They are too short to be
+# finished: they tell what learns faster, not what is best in the end. First the same training three times, with another
+# seed each: another start of A, another order of the data.
+
+# %%
+SHORT, RANK = (3, 8) if QUICK else (50, 8)
+MAIN = LoRA(r=RANK, alpha=16)
+EXAMPLES = hold_out(load(data("spanish")), seed=0)
+if QUICK:
+    EXAMPLES = Conversations(EXAMPLES.name, EXAMPLES.train[:160], EXAMPLES.heldout[:8])
+
+
+def short_run(name, method, factor=1.0, seed=0):
+    """One short training at `factor` times the usual learning rate of its method."""
+    return finetune(
+        model(), EXAMPLES, method, out=HERE / name, steps=SHORT, batch_size=8 if QUICK else 16, seed=seed,
+        learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, answers=False,
+        save=False, checkpoint=None, progress=False,
+    )  # fmt: skip
+
+
+def final_loss(run):
+    return float(final_losses([run]).loss[0])
+
+
+def as_table(runs, first):
+    """A table of runs by name: their trained weights, the size of the change, and the loss at the end."""
+    rows = [
+        {
+            first: name,
+            "trained weights": one.info.model.trainable,
+            "norm of all delta-W": float(np.linalg.norm([norm(one, m) for m in one.modules])),
+            "loss at the end": final_loss(one),
+        }
+        for name, one in runs.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+same = {seed: short_run(f"seed-{seed}", MAIN, seed=seed) for seed in range(2 if QUICK else 3)}
+usual = same[0]
+losses = [final_loss(run) for run in same.values()]
+CHANCE = max(losses) - min(losses)
+show(as_table(same, "seed"))
+show(f"Seeds alone: {CHANCE:.3f} nats a token from best to worst. A smaller difference below is not called one.")
+
+# %% [markdown]
+# ## Alpha
+# W' = W + (alpha / r) B A. After training, twice the alpha is twice the delta-W; that is arithmetic. But in training,
+# alpha also scales the gradients of A and B, and Adam divides gradients by their own size. So what does it do there?
+
+# %%
+what_alpha_does = predict(
+    "trained with four times the alpha at the same learning rate: how does its loss compare with four times the rate "
+    "at the same alpha?",
+    {
+        "both are within chance of each other": "a step of B, as long as the rate says, counts alpha / r times in W': "
+        "to a first approximation alpha and rate are one knob.",
+        "alpha does better": "a higher rate lengthens the steps of A, too, and the steps in B on top of it; alpha "
+        "scales what they make, once.",
+        "the rate does better": "a higher rate moves both factors further, and delta-W is their product; alpha scales "
+        "it once.",
+    },
+)
+
+# %%
+by_alpha = {
+    "alpha 4": short_run("alpha-4", replace(MAIN, alpha=4)),
+    "alpha 16": usual,
+    "alpha 64": short_run("alpha-64", replace(MAIN, alpha=64)),
+    "alpha 16, rate x 4": short_run("rate-x4", MAIN, 4),
+}
+gap = final_loss(by_alpha["alpha 64"]) - final_loss(by_alpha["alpha 16, rate x 4"])
+what_alpha_does.reveal(0 if abs(gap) <= CHANCE else 1 if gap < 0 else 2)
+show(as_table(by_alpha, "with"))
+
+# %% [markdown]
+# So two papers that name a rate and not their alpha cannot be compared; and who changes r at a fixed ratio alpha = 2r,
+# as is often advised, turns more than one knob: the scale stays, but B A is a sum of more products.
+
+# %% [markdown]
+# ## Rank
+# Alpha stays as it is. The best rate may differ from rank to rank, so each rank gets a sweep of its own: comparing all
+# at one rate would compare how well that rate suits them.
+
+# %%
+RANKS = (1, RANK) if QUICK else (1, RANK, 32)
+FACTORS = (1, 3) if QUICK else (1 / 3, 1, 3)
+best_rank = predict(
+    f"of the ranks {', '.join(map(str, RANKS))}, each at its best rate, which ends with the lowest loss?",
+    {
+        f"{RANKS[0]}": "few weights, each well used: enough where the change needs a direction or two a matrix.",
+        f"{RANK}": "enough directions for the task; more only add noise to be learned.",
+        **({} if QUICK else {f"{RANKS[-1]}": "more directions can follow the gradient of more examples at once."}),
+        "no difference beyond chance": "even the lowest has as many directions, over all matrices, as so short a "
+        "training can fill.",
+    },
+)
+
+# %%
+swept = {
+    r: {factor: usual if (r, factor) == (RANK, 1) else short_run(f"r{r}-x{factor:.2g}", replace(MAIN, r=r), factor)
+        for factor in FACTORS}
+    for r in RANKS
+}  # fmt: skip
+ends = pd.DataFrame({r: {factor: final_loss(run) for factor, run in runs.items()} for r, runs in swept.items()})
+ends.index = pd.Index([f"{factor * rate('lora'):.2g}" for factor in ends.index], name="learning rate")
+best_factors = {r: min(runs, key=lambda factor: final_loss(runs[factor])) for r, runs in swept.items()}
+at_edge = [r for r, factor in best_factors.items() if not inside(factor, FACTORS)]
+first = leader({str(r): float(ends[r].min()) for r in RANKS}, CHANCE, lowest=True)
+if at_edge:
+    best_rank.withhold(
+        f"for rank {' and '.join(map(str, at_edge))} the best rate is the end of what was tried, and a better one may "
+        "lie beyond; the sweep would have to go on."
+    )
+else:
+    best_rank.reveal(first or "no difference beyond chance")
+show("Loss at the end, by rank:", ends.rename(columns=lambda r: f"r = {r}"))
+
+# %% [markdown]
+# ## The rank of full fine-tuning's own change
+# Nothing limits the rank when every weight is trained. How many directions does it use?
+
+# %%
+everything = short_run("full", Full())
+shared = [name for name in usual.modules if name in everything.modules]
+full_directions = predict(
+    f"in how many directions lie 90 % of the energy of full fine-tuning's change (the median of {len(shared)} "
+    "matrices)?",
+    {
+        f"at most {RANK}, the rank that we gave LoRA": "the task pulls all examples the same way, so few directions "
+        "hold nearly all of it. That is LoRA's bet.",
+        f"{RANK + 1} to 32": "more than a usual adapter has, but far fewer than a matrix could: the strong directions "
+        "are the task's, the many weak ones are noise of the batches.",
+        "more than 32": "Adam scales each weight by itself, which spreads a change over all directions. LoRA may find "
+        "another change that does as well.",
+    },
+)
+
+# %%
+needed = {name: energy_rank(singular_values(everything, name), 0.9) for name in shared}
+middle = float(np.median(list(needed.values())))
+bounds = dict(zip(full_directions.choices, (RANK, 32, np.inf), strict=True))
+full_directions.reveal(next(name for name, most in bounds.items() if middle <= most))
+one = shared[int(np.argmax(list(needed.values())))]
+whole = numerical_rank(singular_values(everything, one), usual.shape(one))
+show(
+    f"{min(needed.values())} to {max(needed.values())} directions, the median {middle:g}. The most in {one}, whose "
+    f"change has rank {whole} of {min(usual.shape(one))}, rounding error aside."
+)
+show(plots.plot_energy([everything, usual]), name="energy")
+
+# %% [markdown]
+# ## Target modules
+# Which matrices get an adapter? The first paper adapted attention only; "all-linear" takes every linear layer but the
+# output head. Attention alone has fewer weights at the same rank, so it is also tried at a rank that makes up for that.
+
+# %%
+attention = [name for name in matrices(load_model(model())) if "attn" in name or "attention" in name]
+
+
+def weights_at(names, r):
+    return sum(r * sum(usual.shape(name)) for name in names)
+
+
+as_many = max(RANK, round(RANK * weights_at(usual.modules, 1) / max(1, weights_at(attention, 1))))
+which_targets = predict(
+    f"attention alone at rank {as_many} (about as many weights), or all linear layers at rank {RANK}?",
+    {
+        "attention alone": "attention moves what is read between places, which may be all that a task has to change.",
+        "all linear layers": "what a model knows of a word is computed in the layers between, too (the MLPs), and "
+        "there an adapter on attention cannot reach.",
+        "no difference beyond chance": "a change in one place can often stand in for one in another.",
+    },
+)
+
+# %%
+by_target = {f"all, r = {RANK}": usual}
+if attention:
+    by_target[f"attention, r = {RANK}"] = short_run("attention", replace(MAIN, target_modules=attention))
+    more = replace(MAIN, target_modules=attention, r=as_many)
+    by_target[f"attention, r = {as_many}"] = short_run("attention-more", more)
+    gap = final_loss(by_target[f"attention, r = {as_many}"]) - final_loss(usual)
+    which_targets.reveal(2 if abs(gap) <= CHANCE else 0 if gap < 0 else 1)
+else:
+    which_targets.withhold("this model's attention has no name that is known here.")
+show(as_table(by_target, "adapters on"))
+
+# %% [markdown]
+# ## The learning rate, LoRA's and full fine-tuning's
+# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both are tried here: from the
+# usual rate in factors of three, up and down, until it gets worse.
+
+# %%
+rate_ratio = predict(
+    "how many times as high is the best rate of LoRA as that of full fine-tuning?",
+    {
+        "less than 2 times": "both move weights by about the rate a step, if scale and size of the factors make up for "
+        "it.",
+        "2 to 5 times": "LoRA's B begins at zero and has to grow before anything changes, so it wants longer steps.",
+        "5 to 20 times": "that is the field's rule, found on large models; B has to grow from zero, and few weights "
+        "have to do what all do otherwise.",
+        "more than 20 times": "full fine-tuning moves a million weights at once, each by the rate: so it must be "
+        "gentle.",
+    },
+)
+
+
+# %%
+def tried(method, known):
+    """factor -> run, at 3, 9, ... times the usual rate, then at a third, ..., each way until one is worse."""
+    runs = dict(known)
+    for direction in (3,) if QUICK else (3, 1 / 3):
+        for power in range(1, 2 if QUICK else 5):
+            best, factor = min(final_loss(run) for run in runs.values()), direction**power
+            if factor not in runs:
+                runs[factor] = short_run(f"{method.name}-{factor:.2g}", method, factor)
+            if not final_loss(runs[factor]) <= best:
+                break
+    return list(runs.values())
+
+
+rated = [*tried(Full(), {1: everything}), *tried(MAIN, swept[RANK])]
+grid = final_losses(rated).pivot(index="rate", columns="method", values="loss")
+best = grid.idxmin()
+edges = [name for name, column in grid.items() if not inside(best[name], list(column.dropna().index))]
+ratio = best.lora / best.full
+if edges:
+    rate_ratio.withhold(
+        f"for {' and '.join(edges)} the best is at the end of what was tried; a better one may lie beyond."
+    )
+else:
+    bounds = dict(zip(rate_ratio.choices, (2, 5, 20, np.inf), strict=True))
+    rate_ratio.reveal(next(name for name, below in bounds.items() if ratio < below))
+show(plots.plot_rates(rated), name="rates")
+conclude(
+    f"Best of those tried: full {best.full:.2g}, LoRA {best.lora:.2g}, which is {ratio:.2g} times as high. The grid "
+    "goes in factors of three, so the ratio may be three times more or less."
+)
+
+# %% [markdown]
+# ## Exercises
+# Three experiments that this project once made, and withdrew.
+
+# %%
+exercise(
+    "What is wrong with this? 'LoRA of a low rank is less expressive than full fine-tuning': after as many steps rank "
+    "1 was 49 points behind. Alpha was twice the rank; rank 1 had been tried at two rates, full fine-tuning at a whole "
+    "grid.",
+    answer="rank 1 was given a weaker alpha and no sweep: how fast it learns was measured, not what it can express",
+    choices=[
+        "rank 1 was given a weaker alpha and no sweep: how fast it learns was measured, not what it can express",
+        "49 points are too few",
+        "full fine-tuning has no rank",
+    ],
+    hint="What else differs between rank 1 and full fine-tuning, besides what they can express?",
+    why="What a rank can express is asked after many steps, with alpha fixed and a sweep of rates for each rank.",
+)
+exercise(
+    "And with this? 'LoRA's best rate is about ten times as high': on one task the ratio was exactly 8 with all five "
+    "seeds, so the interval had no width at all.",
+    answer="the grid of rates is coarse, and the best stood at its end: the seeds could not differ",
+    choices=[
+        "an interval of no width is the best there is",
+        "the grid of rates is coarse, and the best stood at its end: the seeds could not differ",
+        "five seeds should not agree",
+    ],
+    hint="Which values could the ratio have taken?",
+    why="Values that happen to be equal are not exact. A best at the edge is 'censored': it lies there or beyond.",
+)
+exercise(
+    "And with this? 'The more data, the further LoRA falls behind': with four times the data it was behind by 1.4 "
+    "points more (95 %: -8.3 to 11.1). The source speaks of a thousand times as much data.",
+    answer="four times the data is not the condition of the sentence, and the interval holds nearly everything",
+    choices=[
+        "four times the data is not the condition of the sentence, and the interval holds nearly everything",
+        "1.4 points show that it is true",
+        "LoRA does not depend on data",
+    ],
+    hint="Where does the sentence come from, and what was the data there?",
+    why="An experiment has to reach the condition that the sentence speaks of, and be able to see a difference there.",
+)
+
+# %% [markdown]
+# And one in code: how many weights does a configuration train?
+
+
+# %%
+def try_weights(weights):
+    for names, r in ((usual.modules, RANK), (usual.modules[:3], 32)):
+        shapes = [usual.shape(name) for name in names]
+        right, given = weights_at(names, r), weights(shapes, r)
+        assert given == right, f"For {len(names)} matrices at r = {r} it gives {given}, and {right:,} are trained"
+
+
+counted = exercise_code(
+    "Write weights(shapes, r): how many weights LoRA of rank r trains on matrices of these shapes, each (out, in).",
+    test=try_weights,
+    solution="def weights(shapes, r):\n    return sum(r * (out + into) for out, into in shapes)",
+    hint="A is r x in and B is out x r",
+)
+
+
+# %% tags=["answer"]
+def weights(shapes, r): ...
+
+
+counted.check(weights)
+
+# %% [markdown]
+# ## What many seeds say
+# What is often said of these knobs, tried several times each, with the 95 % interval of what was measured
+# (`python -m lessons.claims` tries it again).
+
+# %%
+show(ledger("lora-rate", "lora-rate-higher", "less-by-rank", "less-by-data", "full-rank", "full-most"))
+
+# %% [markdown]
+# ## Where to read on
+# - Hu et al. 2021, *LoRA*, arXiv:2106.09685: section 7 asks for the rank and the targets
+# - Kalajdzievski 2023, *A Rank Stabilization Scaling Factor*, arXiv:2312.03732: alpha over the root of r
+# - Hayou et al. 2024, *LoRA+*, arXiv:2402.12354: another rate for B than for A
+# - Schulman et al. 2025, *LoRA Without Regret*, thinkingmachines.ai/blog/lora
+# - Next: `python -m lessons.qlora`
+
+# %%
+show(f"runs: {HERE}")
+show(f"pictures: {HERE / 'pictures'}")
