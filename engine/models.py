@@ -27,9 +27,10 @@ from transformers.utils import logging
 
 from engine.errors import InputError, first_line
 from engine.offline import is_offline, offline
+from engine.reading import check_files, inside, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
-from engine.run.tensors import Tensors, read_json
+from engine.run.tensors import Tensors
 
 
 def canonical(source: str | Path) -> str:
@@ -89,11 +90,13 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
 
 def load_tuned(run: Run) -> PreTrainedModel:
     """What a run made: its base with its adapter in PEFT's wrapper (in float32, for QLoRA too), or its whole model."""
-    if (run.path / "model").is_dir():
-        return load_model(run.path / "model")
-    folder = run.path / "adapter"
-    if not folder.is_dir():
+    kind = next((kind for kind in ("model", "adapter") if (run.path / kind).is_dir()), None)
+    if kind is None:
         raise InputError(f"{run.path} holds no trained adapter or model; it was stopped early or made with save=False")
+    folder = inside(run.path, run.path / kind)
+    check_files(folder, within=folder)
+    if kind == "model":
+        return load_model(folder)
     _look_at_adapter(folder)
     with without_peft_warnings(), offline():
         return PeftModel.from_pretrained(load_model(run.base), str(folder))
@@ -105,6 +108,8 @@ def _reaching(folder: str) -> Iterator[str]:
     here = Path(folder).is_dir()
     if not here and is_offline():
         folder = str(base_folder(folder))
+    if here:
+        check_files(Path(folder))
     with offline() if here else nullcontext():
         yield folder
 

@@ -4,19 +4,25 @@ The key of a scene is a digest of its own source and of all that it imports (not
 every file of the runs it shows and of their base model, of quality, theme and format, and of the versions at work.
 """
 
+import hashlib
 import json
 import os
+import re
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from animations.studio.join import Rendered
 from engine.derived import ROOT, code_of, key, reached, source_without
 from engine.errors import InputError
 from engine.files import whole, write_text
+from engine.reading import opened, read_json
 from engine.run.base import base_folder
 from engine.run.run import Run
 
+_VIDEO = re.compile(r"[0-9a-f]{24}\.\w+")
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
 
 
@@ -53,38 +59,64 @@ def _files(run: Run) -> list[Path]:
 
 
 def look_up(digest: str, suffix: str) -> Rendered | None:
-    """The scene that was rendered with this key, if it still lies there."""
+    """The scene that was rendered with this key, if it still lies there as it was."""
     video, note = (folder() / f"{digest}{end}" for end in (suffix, ".json"))
-    if not (video.exists() and note.exists()):
+    known = _read(note)
+    if known is None or not video.is_file() or _digest(video) != known["digest"]:
         return None
-    note.touch()
-    known = json.loads(note.read_text(encoding="utf-8"))
+    with suppress(OSError):
+        note.touch()
     return Rendered(video, known["title"], known["frames"], known["rate"], [tuple(c) for c in known["captions"]])
 
 
 def keep(digest: str, scene: Rendered) -> Rendered:
-    """Move a rendered scene into the cache; returns it where it lies now."""
-    folder().mkdir(parents=True, exist_ok=True)
+    """Move a rendered scene into the cache; returns it where it lies now. A disk that is full keeps nothing: the scene
+    is shown from where it was rendered, and rendered again another time."""
     video, note = (folder() / f"{digest}{end}" for end in (scene.video.suffix, ".json"))
-    with whole(video) as part:
-        shutil.move(scene.video, part)  # it may come from another file system
-    kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
-    write_text(note, json.dumps({**asdict(kept), "video": video.name}))
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        with whole(video) as part:
+            shutil.copyfile(scene.video, part)  # it may come from another file system
+        kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
+        write_text(note, json.dumps({**asdict(kept), "video": video.name, "digest": _digest(video)}))
+    except OSError:
+        return scene
+    scene.video.unlink(missing_ok=True)
     return kept
+
+
+def _read(note: Path) -> dict[str, Any] | None:
+    """What is known of a scene in the cache; None if the note is not there or is damaged."""
+    try:
+        known = read_json(note)
+        numbers = [known["frames"], known["rate"], *(time for _, *times in known["captions"] for time in times)]
+        words = [known["title"], known["digest"], *(text for text, *_ in known["captions"])]
+        whole = all(isinstance(n, int | float) and n >= 0 for n in numbers) and all(isinstance(w, str) for w in words)
+        return known if whole and known["rate"] > 0 else None
+    except (InputError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _digest(video: Path) -> str:
+    with opened(video) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def lengths() -> dict[str, float]:
     """How long scenes were when last rendered, whatever has changed since: seconds by title."""
     found = {}
     for note in sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime):
-        known = json.loads(note.read_text(encoding="utf-8"))
-        found[known["title"]] = known["frames"] / known["rate"]
+        if known := _read(note):
+            found[known["title"]] = known["frames"] / known["rate"]
     return found
 
 
 def prune() -> None:
     """Make room, before a film is rendered: what was not used for longest goes."""
     notes = sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
+    for video in folder().glob("*"):  # whose note could not be written
+        if _VIDEO.fullmatch(video.name) and not video.with_suffix(".json").exists():
+            video.unlink(missing_ok=True)
     total = 0
     for note in notes:
         videos = [file for file in folder().glob(f"{note.stem}.*") if file != note]

@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from animations.studio.runs import folder_of
 from engine.derived import code_of, imported, key, reached, source_without
 from engine.files import alone, write_json
+from engine.reading import parse_json, read_bytes
 from engine.run.run import Run
 
 
@@ -27,9 +29,13 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
     )
     file = folder_of("measures") / f"{name}-{digest[:16]}.json"
     with alone(file):
-        if not file.exists():
-            write_json(file, make())
-    return json.loads(file.read_text(encoding="utf-8"))
+        try:
+            return parse_json(read_bytes(file))
+        except ValueError:  # not there, or damaged
+            found = make()
+            with suppress(OSError):  # a full disk keeps nothing
+                write_json(file, found)
+    return json.loads(json.dumps(found))
 
 
 @cache

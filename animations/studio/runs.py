@@ -4,7 +4,6 @@ python -m animations.runs             makes all of them
 python -m animations.runs lora full   makes these
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine import terminal
 from engine.errors import InputError
 from engine.files import alone, aside, whole, write_json
+from engine.reading import read_json
 from engine.recording.ours import RECIPE, clear
 from engine.run.base import embedded_digest
 from engine.run.run import Run
@@ -122,10 +122,10 @@ def _made(name: str, progress: bool) -> Run:
 def _recipe(folder: Path) -> dict[str, Any] | None:
     """What a film's own run was made from; None for a folder that this module did not make."""
     try:
-        made = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        made = read_json(folder / RECIPE, within=folder)
+    except InputError:
         return None
-    return made if isinstance(made, dict) and {"data", "method", "base"} <= made.keys() else None
+    return made if {"data", "method", "base"} <= made.keys() else None
 
 
 def training_data(name: str) -> "Conversations":

@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -223,8 +223,9 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
                 run_all(render_scene, missing, jobs, SECONDS_A_SCENE, hear)
         except Failed as failed:
             log = cache.folder() / f"{todo[0].film}-{failed.job.scene}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(failed.log or failed.why, encoding="utf-8")
+            with suppress(OSError):  # a full disk, which may be why it failed
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.write_text(failed.log or failed.why, encoding="utf-8")
             raise InputError(
                 f"scene {failed.job.scene} of film {failed.job.film} failed ({failed.why}); its log is {log}"
             ) from None

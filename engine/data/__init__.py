@@ -17,7 +17,8 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from engine.data.forms import Conversation, to_messages
-from engine.data.records import Conversations, Source, hold_out, load, read_jsonl
+from engine.data.records import Conversations, Source, hold_out, load
+from engine.data.tables import read_jsonl
 from engine.errors import InputError
 from engine.messages import Message
 
@@ -26,6 +27,9 @@ __all__ = [
     "load", "marking", "read_jsonl", "render", "to_messages", "with_template",
 ]  # fmt: skip
 
+LONG = 200_000  # characters of a conversation, from which on it is cut before it is made into tokens
+_CHARACTERS = 64  # of a token, at most about
+_LEAST = 100  # characters that every message keeps: templates refuse, or skip, empty ones
 IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
 
 # For a tokenizer that brings no template of its own, e.g. GPT-2's (the wording is Alpaca's).
@@ -46,14 +50,16 @@ _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks
 class Encoded:
     """One conversation in tokens. ids and labels are equally long; a label is IGNORE where nothing is learned.
 
-    cut: how many tokens beyond `max_length` were left out. unseen: what the conversation has and the model's chat
-    template does not show: "tools", "reasoning".
+    cut: how many tokens beyond `max_length` were left out, of what was turned into tokens. unread: characters that were
+    not, for they stand far beyond it. unseen: what the conversation has and the model's chat template does not show:
+    "tools", "reasoning".
     """
 
     ids: list[int]
     labels: list[int]
     cut: int = 0
     unseen: tuple[str, ...] = ()
+    unread: int = 0
 
     @property
     def trained(self) -> int:
@@ -93,6 +99,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_leng
     found in it.
     """
     unseen: tuple[str, ...] = ()
+    unread = 0
+    if max_length is not None:
+        messages, unread = beginning(messages, max(LONG, _CHARACTERS * max_length))
     if messages and messages[0]["role"] == "text":
         ids, mask = _whole_text(tokenizer, messages[0])
     else:
@@ -112,7 +121,24 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_leng
     cut = 0 if max_length is None else max(0, len(ids) - max_length)
     ids, mask = ids[:max_length], mask[:max_length]
     labels = [token if marked else IGNORE for token, marked in zip(ids, mask, strict=True)]
-    return Encoded(ids, labels, cut, unseen)
+    return Encoded(ids, labels, cut, unseen, unread)
+
+
+def beginning(messages: list[Message], room: int) -> tuple[list[Message], int]:
+    """The conversation with `room` characters of its texts at most, and how many are left out: a text costs some 250
+    bytes a character while it is made into tokens, most of which would then be cut."""
+    if sum(len(message["content"]) for message in messages) <= room:
+        return messages, 0
+    kept = Conversation((), getattr(messages, "where", ""), getattr(messages, "form", "messages"))
+    left_out = 0
+    for message in messages:
+        said = message["content"]
+        spaces = len(said) - len(said.lstrip())  # which templates strip
+        few = said[: spaces + max(room, _LEAST)]
+        room -= len(few)
+        left_out += len(said) - len(few)
+        kept.append({**message, "content": few})
+    return kept, left_out
 
 
 def _whole_text(tokenizer: PreTrainedTokenizerBase, message: Message) -> tuple[list[int], list[int]]:

@@ -11,12 +11,12 @@ What says that an answer is not to be learned (weight 0, train or label false) i
 (pictures, sound, preference pairs) is refused by name; every other field is listed in `Conversation.unused`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, SupportsIndex, overload
 
 from engine.errors import InputError
 from engine.messages import Message
+from engine.reading import parse_json
 
 FORMS = "instruction and output, question and answer, prompt and completion, messages, conversations, or text"
 ROLES = {"system", "developer", "user", "assistant", "tool"}
@@ -181,8 +181,8 @@ def _from_json(value: Any) -> Any:
     """What a column of text holds as JSON; anything else as it is."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parse_json(value)
+        except ValueError:
             return value
     return value
 

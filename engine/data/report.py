@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from engine.data import IGNORE, Encoded, Source, encode, hold_out, load, marking
+from engine.data import IGNORE, LONG, Encoded, Source, encode, hold_out, load, marking
 from engine.errors import InputError, printable
 from engine.messages import Message
 
@@ -42,7 +42,8 @@ class Report:
     duplicates: said before, to the letter; near_duplicates: said before but for case, punctuation and white space.
     contradictions: the same question was answered otherwise before. top_answer: the commonest answer, and its share.
     not_learned: an answer is marked as not to be learned. unseen: what the model's template does not show -> where.
-    unused: fields of which nothing was made -> in how many records.
+    unread: so long that only the beginning was counted. unused: fields of which nothing was made -> in how many of the
+    records.
     overlap, near_overlap: held-out questions that the training part has, to the letter, or only nearly.
     """
 
@@ -66,6 +67,7 @@ class Report:
     near_overlap: list[str]
     not_learned: list[str]
     unseen: dict[str, list[str]]
+    unread: list[str]
     unused: dict[str, int]
     top_answer: tuple[str, float]
     marking: str
@@ -126,6 +128,7 @@ def report(
         near_overlap=[w for question, w in asked if question not in trained_on and normalised(question) in nearly],
         not_learned=[p for p, c in zip(places, everything, strict=True) if any(m.get("weight", 1) == 0 for m in c)],
         unseen=_unseen(rows, places),
+        unread=[place for place, row in zip(places, rows, strict=True) if row.unread],
         unused=dict(Counter(field for messages in everything for field in getattr(messages, "unused", ()))),
         top_answer=(common, times / max(1, said.total())),
         marking=marking(tokenizer),
@@ -281,6 +284,8 @@ def _bars(found: Report) -> Text:
 def _checks(found: Report) -> Table:
     total, lines = len(found.lengths), _Lines()
     lines.check("cut", found.cut, total, f"longer than {found.max_length} tokens")
+    if found.unread:
+        lines.check("far longer", found.unread, total, f"only {LONG:,} characters, or somewhat more, were counted")
     lines.check("left out", found.dropped, total, "no answer to learn from is left")
     lines.check("empty", found.empty, total, "a question or an answer without a word")
     lines.check("not learned", found.not_learned, total, "an answer of weight 0, or marked as wrong, is only read")

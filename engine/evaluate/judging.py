@@ -17,7 +17,7 @@ import json
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from engine.evaluate.sides import answers_of
 from engine.files import write_text
 from engine.messages import Message
 from engine.run.apart import told_apart
+from engine.run.form import is_text
 from engine.run.format import read_lines
 from engine.run.run import Run, as_run
 
@@ -118,9 +119,12 @@ class Judging:
             self.info: dict[str, Any] = next(r for r in records if r["event"] == "start")
             self.pairs = [Pair(*(r[f] for f in Pair.__annotations__)) for r in records if r["event"] == "pair"]
             self.winners = {r["id"]: r["winner"] for r in records if r["event"] == "judgement"}
+            self.a, self.b = self.info["a"], self.info["b"]
+            known = {pair.id for pair in self.pairs if type(pair.id) is int and all(map(is_text, astuple(pair)[1:]))}
+            if len(known) < len(self.pairs) or not self.winners.keys() <= known:
+                raise TypeError
         except (StopIteration, KeyError, TypeError):
             raise InputError(f"{self.path} holds no judging of two runs; give another file") from None
-        self.a, self.b = self.info["a"], self.info["b"]
 
     @classmethod
     def start(

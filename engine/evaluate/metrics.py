@@ -6,7 +6,6 @@ itself are averaged, and shares come with Wilson's interval. A function of one's
     score(answers, references, ["exact", "token_f1", json_with("name", "age"), my_function])
 """
 
-import json
 import math
 import re
 import string
@@ -20,6 +19,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from engine.errors import InputError
 from engine.measure.shares import wilson
+from engine.reading import parse_json
 from engine.school.curriculum import grade
 
 Each: TypeAlias = Callable[[str, str], float]  # (what was said, what was right) -> a number
@@ -70,12 +70,9 @@ def token_f1(answer: str, reference: str) -> float:
 
 
 def _json_object(text: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
+        return parse_json(text, strict=True)
+    except ValueError:
         return None
 
 

@@ -8,6 +8,7 @@ Where the directions point, beside W or another run's, is in `engine.measure.sub
 import numpy as np
 import pandas as pd
 
+from engine import linear
 from engine.errors import InputError
 from engine.run.delta import Factors
 from engine.run.run import Run
@@ -21,7 +22,7 @@ def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarra
     """
     if run.kind(module) == "lora" or run.is_sketched(module):
         return directions(run, module, step)[1]
-    return np.linalg.svd(_matrix(run, module, step), compute_uv=False)
+    return linear.singular_values(_matrix(run, module, step))
 
 
 def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarr
         factors = run.factors(module, step)
         _finite(factors.A, run, module), _finite(factors.B, run, module)
         return factored_svd(factors)
-    return np.linalg.svd(_matrix(run, module, step), full_matrices=False)
+    return linear.svd(_matrix(run, module, step))
 
 
 def _matrix(run: Run, module: str, step: int | None) -> np.ndarray:
@@ -62,11 +63,8 @@ def _finite(matrix: np.ndarray, run: Run, module: str) -> np.ndarray:
 
 
 def factored_svd(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U (out, r), S (r,), Vt (r, in) of scaling * B A, through the QR decompositions of B and of A's transpose."""
-    qb, rb = np.linalg.qr(factors.B)
-    qa, ra = np.linalg.qr(factors.A.T)
-    u, s, vt = np.linalg.svd(np.float32(factors.scaling) * (rb @ ra.T), full_matrices=False)
-    return qb @ u, s, vt @ qa.T
+    """U (out, r), S (r,), Vt (r, in) of scaling * B A, without forming it."""
+    return linear.svd_of_product(*factors)
 
 
 def norm(run: Run, module: str, step: int | None = None) -> float:
@@ -80,7 +78,7 @@ def relative_norm(run: Run, module: str, step: int | None = None) -> float:
     Infinite where W is zero. Raises InputError if the base is not at hand.
     """
     moved = run.moved(module, step)
-    size = float(np.linalg.norm(run.weight(module))) if moved is None else moved.base_norm
+    size = linear.norm(run.weight(module)) if moved is None else moved.base_norm
     change = run.norm(module, step)
     return change / size if size else (np.inf if change else 0.0)
 
@@ -146,7 +144,7 @@ def _ranks_of_largest(values: np.ndarray, size: float) -> tuple[float, float]:
     if not values.size or values[0] == 0:
         return np.nan, np.nan
     rank = energy_rank(values, min(1.0, 0.9 * size**2 / float(np.square(values, dtype=np.float64).sum())))
-    reached = float(np.linalg.norm(values[:rank])) >= 0.9**0.5 * size * (1 - 1e-6)
+    reached = linear.norm(values[:rank]) >= 0.9**0.5 * size * (1 - 1e-6)
     return size**2 / float(values[0]) ** 2, float(rank) if reached else np.nan
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from engine.errors import InputError
+from engine.linear import norm, svd
 from engine.measure import directions, numerical_rank
 from engine.run.run import Run
 
@@ -100,9 +101,9 @@ def amplification(run: Run, module: str, step: int | None = None, r: int | None 
         raise InputError(f"{module} did not move in run {run.name}: there is nothing that it could amplify")
     r = min(r or rank, rank)
     weight = run.weight(module)
-    change = float(np.linalg.norm(s[:r]))
-    base = float(np.linalg.norm(u[:, :r].T @ weight @ vt[:r].T))
-    random = float(np.linalg.norm(weight)) * r / weight.size**0.5
+    change = norm(s[:r])
+    base = norm(u[:, :r].T @ weight @ vt[:r].T)
+    random = norm(weight) * r / weight.size**0.5
     factor, chance = (change / size if size else np.inf for size in (base, random))
     return Amplification(factor, change, base, chance)
 
@@ -137,7 +138,7 @@ def intruder_dimensions(
     count says little. Raises InputError if the base is not at hand, or the change is not finite.
     """
     weight = run.weight(module)
-    before = np.linalg.svd(weight, full_matrices=False)[0]
+    before = svd(weight).u
     return intruders_between(before, weight + run.delta(module, step), k=k, epsilon=epsilon, draws=draws)
 
 
@@ -147,7 +148,7 @@ def intruders_between(
     """The same of matrices. before: W's left singular vectors, (out, n). tuned: W', (out, in)."""
     if not np.isfinite(tuned).all():
         raise InputError("the tuned matrix holds NaN or infinity: training diverged; it has no directions")
-    after = np.linalg.svd(tuned, full_matrices=False)[0][:, :k]
+    after = svd(tuned).u[:, :k]
     dimensions, vectors = before.shape
     return Intruders(np.abs(before.T @ after).max(axis=0), epsilon, chance_cosines(dimensions, vectors, draws))
 

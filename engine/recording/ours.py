@@ -3,12 +3,12 @@
 Whatever else lies where a Run shall be is moved aside under a name that is said (`clear`), or refused (`check_ours`).
 """
 
-import json
 import re
 from pathlib import Path
 
 from engine.errors import InputError
 from engine.files import PART, aside, remove
+from engine.reading import read_json
 from engine.recording.lock import NAME as LOCK
 from engine.recording.lock import lock, unlock
 from engine.run.format import START, START_SCRATCH, later_starts
@@ -60,9 +60,8 @@ def not_ours(folder: Path, within: Path | None = None) -> Path | None:
 def check_ours(folder: Path) -> None:
     """Raises InputError unless the folder is a Run's with nothing in it but what Glasstune wrote, and nobody writes."""
     try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        ours = isinstance(about, dict) and about.get("format") == FORMAT
-    except (OSError, ValueError, RecursionError):
+        ours = read_json(folder / "run.json").get("format") == FORMAT
+    except InputError:
         ours = False
     if not ours:
         raise InputError(f"{folder} is not deleted: its run.json was not written by Glasstune; give another folder")

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from engine.errors import InputError
 from engine.files import writing
+from engine.linear import norm
 from engine.recording.pieces import Layout, StartFile
 from engine.recording.schedule import HEADER, Size
 from engine.recording.trained import Part
@@ -282,7 +283,7 @@ class Writer:
             if factored:
                 norms[name] = delta.factored_norm(delta.factors(name, about, read, self._started))
             else:
-                norms[name] = delta.norm(delta.whole_delta(name, about, read, self._started))
+                norms[name] = norm(delta.whole_delta(name, about, read, self._started))
             yield from (read(key) for key in part.live)
 
     def _whole(self, name: str, part: Part) -> np.ndarray:
@@ -297,7 +298,7 @@ class Writer:
         now = self.snapshot.read(next(iter(part.live)))
         square = 0.0
         for chunk in self._subtracting(part, now):
-            square += delta.norm(chunk) ** 2
+            square += norm(chunk) ** 2
             if not part.about.transposed:
                 yield chunk
         norms[name] = math.sqrt(square)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.linear import check_room, norm_of_product
 from engine.run.info import Module
 
 # Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
@@ -28,8 +29,10 @@ class Factors(NamedTuple):
     scaling: float
 
     def product(self) -> np.ndarray:
-        """delta-W, (out, in), float32."""
-        return np.float32(self.scaling) * (self.B @ self.A)
+        """delta-W, (out, in), float32; infinite where it overflows. Raises InputError if it has no room in memory."""
+        check_room((len(self.B), self.A.shape[1]), "the product B A")
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.float32(self.scaling) * (self.B @ self.A)
 
 
 def factor_names(module: str, about: Module) -> dict[str, tuple[str, str]]:
@@ -91,8 +94,8 @@ def dora(weight: np.ndarray, product: np.ndarray, magnitude: np.ndarray, embeddi
     The norm is each output's, as PEFT has it: a row of W, for an embedding a column. magnitude: m, (out,) or (width,).
     """
     moved = weight + product
-    norm = np.linalg.norm(moved, axis=0 if embedding else 1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a row of zeros has no direction: PEFT computes NaN too
+    with np.errstate(all="ignore"):  # a row of zeros has no direction: PEFT computes NaN too
+        norm = np.linalg.norm(moved, axis=0 if embedding else 1, keepdims=True)
         return moved * (magnitude.reshape(norm.shape) / norm) - weight
 
 
@@ -107,15 +110,5 @@ def whole_delta(module: str, about: Module, read: Read, start: Read) -> np.ndarr
 
 
 def factored_norm(of: Factors) -> float:
-    """The Frobenius norm of scaling * B A, in r dimensions, from Gram matrices in float64. NaN if a factor is."""
-    b, a = of.B.astype(np.float64), of.A.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # a factor that is infinite gives a norm that is no number
-        return float(abs(of.scaling) * np.sqrt(np.maximum(0.0, np.sum((b.T @ b) * (a @ a.T)))))
-
-
-def norm(matrix: np.ndarray) -> float:
-    """The Frobenius norm of any float32 array, summed in float64 every 4096 elements, without a copy of it."""
-    flat = matrix.reshape(-1)
-    whole = len(flat) // 4096 * 4096
-    rows, rest = flat[:whole].reshape(-1, 4096), flat[whole:]
-    return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64) + np.dot(rest, rest)))
+    """The Frobenius norm of scaling * B A. NaN if a factor holds NaN or infinity."""
+    return norm_of_product(of.B, of.A, of.scaling)

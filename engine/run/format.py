@@ -34,13 +34,13 @@ but the capture did not, and "why" says since when and for what reason.
 Version 1 had none of norms, start, sketches, and no kind "dora"; it is read as ever.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.reading import lines, parse_json
 
 START = "start.safetensors"
 START_SCRATCH = "start-scratch.safetensors"
@@ -82,12 +82,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a JSON-lines file. A last line without its line end was cut off by a kill: it is left out."""
     if not path.exists():
         return []
-    *whole, _ = path.read_bytes().split(b"\n")
     records = []
-    for number, line in enumerate(whole, 1):
+    for number, line in enumerate(lines(path, within=path.parent), 1):
+        if not line.endswith(b"\n"):
+            break
         try:
-            records.append(json.loads(line.decode("utf-8")))
-        except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
+            records.append(parse_json(line))
+        except ValueError as error:  # of JSON, and of UTF-8
             why = getattr(error, "msg", None) or error
             raise InputError(f"{path}, line {number}: not JSON ({why}); restore the file or delete the line") from None
     return records

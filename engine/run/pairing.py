@@ -7,9 +7,11 @@ is left out silently.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from engine.run.tensors import Tensors, read_json
+from engine.reading import read_json
+from engine.run.tensors import Tensors
 
 # Put around a module by FSDP, torch.compile, activation checkpointing, PEFT: never a model's own name.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "base_layer", "original_module")
@@ -50,7 +52,7 @@ def find_name(parameter: str, among: Tensors) -> str | None:
     """
     if parameter in among:
         return parameter
-    found = _nearest(parameter, None, _by_place(among.entries))
+    found = _nearest(parameter, None, _places_of(among))
     return found or (tied_to(among) if is_head(parameter) else None)
 
 
@@ -79,6 +81,12 @@ def _place(name: str) -> tuple[tuple[str, ...], str]:
     """What has to agree whatever the prefixes: the numbers in a name, and its last word."""
     parts = plain(name).split(".")
     return tuple(part for part in parts if part.isdigit()), parts[-1]
+
+
+@lru_cache(maxsize=4)
+def _places_of(tensors: Tensors) -> Places:
+    """Of thousands of names that are looked up, one after another."""
+    return _by_place(tensors.entries)
 
 
 def _by_place(names: Iterable[str]) -> Places:

@@ -5,7 +5,6 @@ Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8, and 8
 block. Any other packing is named, and never taken for weights.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -142,7 +141,7 @@ def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
 def _add_four_bit(
     found: Found, weight: str, kind: str, state: str, entries: Mapping[str, Stored], source: Source
 ) -> None:
-    about = json.loads(source.raw(state).tobytes())
+    about = parse_json(source.raw(state).tobytes())
     shape = tuple(int(size) for size in about["shape"])
     if int(about["blocksize"]) < 1 or int(about.get("nested_blocksize", 1)) < 1:
         raise ValueError(f"{state} has blocks of no weight")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.linear import norm
 from engine.run.delta import Factors, factored_norm
 from engine.run.info import Module
 from engine.run.sketch import Sketch
@@ -269,7 +270,7 @@ class Run:
             return self.sketch(module, step).norm
         if self.kind(module) == "lora":
             return factored_norm(self.factors(module, step))
-        return float(np.linalg.norm(self.delta(module, step)))
+        return norm(self.delta(module, step))
 
     # --- summaries -----------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.run.delta import Factors, factored_norm, norm
+from engine.linear import norm, scaled, squares_of, svd_of_product, unscaled
+from engine.run.delta import Factors, factored_norm
 
 OVERSAMPLE = 8  # directions drawn beyond those kept (Halko et al. advise 5 to 10)
 FIELDS = ("norm", "missed", "S", "U", "Vt", "picture")
@@ -48,6 +49,7 @@ class Level(NamedTuple):
 LEVELS = [Level(8, 256), Level(8, 128), Level(8, 64), Level(4, 32), Level(2, 16), Level(1, 8), Level(0, 0)]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # means of numbers that large may be infinite
 def sketch(delta: np.ndarray, level: Level) -> Sketch:
     """Summarise a matrix, (out, in), by randomised SVD with one power iteration (Halko et al. 2011, section 4.5)."""
     out, into = delta.shape
@@ -59,9 +61,10 @@ def sketch(delta: np.ndarray, level: Level) -> Sketch:
         u, s, vt = np.zeros((out, 0), np.float32), np.zeros(0, np.float32), np.zeros((0, into), np.float32)
     else:
         draws = np.random.default_rng(0).standard_normal((into, min(k + OVERSAMPLE, out, into)), np.float32)
-        q = _basis(delta @ _basis(delta.T @ _basis(delta @ draws)))
-        u, s, vt = _svd_of_few(q.T @ delta)
-        u, s, vt = q @ u[:, :k], s[:k], vt[:k]
+        safe, power = scaled(delta)
+        q = _basis(safe @ _basis(safe.T @ _basis(safe @ draws)))
+        u, s, vt = _svd_of_few(q.T @ safe)
+        u, s, vt = q @ u[:, :k], unscaled(s[:k], power), vt[:k]
     return Sketch(size, _missed(size, s), *_padded(s, u, vt, k), block_means(delta, level.side))
 
 
@@ -72,7 +75,7 @@ def _svd_of_few(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     halves the digits: what is below a hundred-thousandth of the largest singular value is left out, and r < k then.
     """
     exact = rows.astype(np.float64)
-    squares, u = np.linalg.eigh(exact @ exact.T)
+    squares, u = squares_of(exact)
     found = np.flatnonzero(squares > 1e-10 * squares[-1])[::-1]
     u, s = u[:, found], np.sqrt(squares[found])
     return u.astype(np.float32), s.astype(np.float32), ((u / s).T @ exact).astype(np.float32)
@@ -89,6 +92,7 @@ def _padded(s: np.ndarray, u: np.ndarray, vt: np.ndarray, k: int) -> tuple[np.nd
     return np.pad(s, (0, more)), np.pad(u, ((0, 0), (0, more))), np.pad(vt, ((0, more), (0, 0)))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def sketch_factors(of: Factors, level: Level) -> Sketch:
     """Summarise scaling * B A without forming it: an exact SVD, through the QR decompositions of both factors."""
     b, a, scaling = of
@@ -96,10 +100,8 @@ def sketch_factors(of: Factors, level: Level) -> Sketch:
     k = min(level.triplets, b.shape[0], a.shape[1])
     if not np.isfinite(size):
         return _lost(size, (b.shape[0], a.shape[1]), level)
-    qb, rb = np.linalg.qr(b)
-    qa, ra = np.linalg.qr(a.T)
-    u, s, vt = np.linalg.svd(np.float32(scaling) * (rb @ ra.T))
-    u, s, vt = (qb @ u)[:, :k], s[:k], (vt @ qa.T)[:k]
+    u, s, vt = svd_of_product(b, a, scaling)
+    u, s, vt = u[:, :k], s[:k], vt[:k]
     picture = np.float32(scaling) * (_means(b, level.side) @ _means(a.T, level.side).T)
     return Sketch(size, _missed(size, s), *_padded(s, u, vt, k), picture)
 

@@ -5,7 +5,6 @@ format is simple (eight bytes with the header's length, a JSON header, the data)
 any floating type to float32, and never more in memory than what was asked for. Files are only ever read.
 """
 
-import json
 import math
 import os
 import re
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.errors import InputError, understood
+from engine.linear import check_room
+from engine.reading import MOST_JSON, opened, parse_json, read_json, whole_number
 from engine.run.form import is_count, is_shape, list_of
 from engine.run.quantized import Packed, find_packed
 
@@ -68,17 +69,17 @@ class Tensors:
     """Every tensor of a safetensors file or of a folder's files, by name: `tensors.read(name)`, `tensors.entries`.
 
     What is quantised is read as the weights that it stands for. refused: weight -> how it is packed, where that is not
-    read. absent: names in the index that no file holds. Only headers are read at first. stem: "model" or
-    "adapter_model", where a folder holds both. Raises InputError, naming the file, for what is missing, cut short or
-    not safetensors.
+    read. absent: names in the index that no file holds. Only headers are read at first, each once. stem: "model" or
+    "adapter_model", where a folder holds both. within: the folder that no file may lead out of. Raises InputError,
+    naming the file, for what is missing, cut short or not safetensors.
     """
 
-    def __init__(self, path: str | Path, stem: str | None = None) -> None:
+    def __init__(self, path: str | Path, stem: str | None = None, within: Path | None = None) -> None:
         self.path = Path(path)
         self.files = find_files(self.path, stem)
         self._stored: dict[str, Entry] = {}
         for file in self.files:
-            self._stored |= read_header(file)
+            self._stored |= read_header(file, within)
         self._stored = {name: self._stored[name] for name in sorted(self._stored, key=_natural)}
         self.absent = [name for name in _promised(self.path, stem) if name not in self._stored]
         with understood(self.path):
@@ -113,6 +114,7 @@ class Tensors:
         if name not in self.entries:
             raise InputError(f"{self.path} holds no tensor {name!r}; there are, for example, {self._some()}")
         entry = self.entries[name]
+        check_room(entry.shape, f"{name} in {self.path}")
         values = np.empty(entry.size, np.float32)
         for at, piece in self.pieces(name):
             values[at : at + piece.size] = piece
@@ -137,7 +139,7 @@ class Tensors:
     def raw(self, name: str, first: int = 0, count: int | None = None) -> np.ndarray:
         entry = self._stored[name]
         part = np.empty(entry.nbytes - first if count is None else count, np.uint8)
-        with entry.file.open("rb", buffering=0) as file:
+        with opened(entry.file) as file:
             file.seek(entry.start + first)
             if _fill(file, part.data) < len(part):
                 raise InputError(f"{entry.file} ended while {name} was read; it was changed or cut short")
@@ -150,7 +152,7 @@ class Tensors:
 def _pieces(name: str, entry: Entry, count: int) -> Iterator[tuple[int, np.ndarray]]:
     raw = bytearray(min(count, entry.size) * _BYTES[entry.dtype])
     values = np.empty(min(count, entry.size), np.float32)
-    with entry.file.open("rb", buffering=0) as file:
+    with opened(entry.file) as file:
         file.seek(entry.start)
         for at in range(0, entry.size, count):
             some = min(count, entry.size - at)
@@ -162,7 +164,8 @@ def _pieces(name: str, entry: Entry, count: int) -> Iterator[tuple[int, np.ndarr
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts layer 2 before layer 10, as the model has them; files hold names in any order."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+    numbers = ((whole_number(part), part) for part in name.split("."))
+    return [(-1, part) if number is None else (number, "") for number, part in numbers]
 
 
 def _fill(file: Any, part: memoryview) -> int:
@@ -261,17 +264,6 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def read_json(path: Path, remedy: str = "copy or download it again") -> dict[str, Any]:
-    """One JSON object. Raises InputError, naming the file, if it is anything else, or nested beyond all reason."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); {remedy}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; {remedy}")
-    return value
-
-
 def is_conv1d(parameter: str, checkpoint: Tensors) -> bool:
     """Is this weight stored (in, out), as GPT-2's Conv1D does? The model type in config.json beside it tells."""
     if not _CONV1D_LEAVES.search(parameter):
@@ -280,15 +272,13 @@ def is_conv1d(parameter: str, checkpoint: Tensors) -> bool:
     return config.is_file() and read_json(config).get("model_type") in _CONV1D
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:
     """The tensors of one safetensors file, by name. Raises InputError if it is not whole."""
-    try:
-        with path.open("rb") as file:
-            size, first = os.fstat(file.fileno()).st_size, file.read(8)
-            length = int.from_bytes(first, "little")
-            text = file.read(length) if 8 + length <= size else b""
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    with opened(path, within=within) as file:
+        size, first = os.fstat(file.fileno()).st_size, file.read(8)
+        length = int.from_bytes(first, "little")
+        text = bytearray(length if 8 + length <= size and length <= MOST_JSON else 0)
+        _fill(file, memoryview(text))
     if first == b"version ":
         raise InputError(f"{path} is a Git LFS pointer, not the file itself; fetch it with git lfs pull")
     if not text.lstrip().startswith(b"{"):
@@ -296,7 +286,7 @@ def read_header(path: Path) -> dict[str, Entry]:
             f"{path} is not a safetensors file, or it was cut short in its header; copy or download it again"
         )
     try:
-        header = json.loads(text)
+        header = parse_json(bytes(text))
         if not all(is_shape(about["shape"]) and list_of(is_count)(about["data_offsets"])
                    for name, about in header.items() if name != "__metadata__"):  # fmt: skip
             raise ValueError("a shape or an offset is no whole number")
@@ -310,7 +300,7 @@ def read_header(path: Path) -> dict[str, Entry]:
             if begin < 0 or stop - begin != entry.nbytes:
                 raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
         end = max((entry.start + entry.nbytes for entry in entries.values()), default=0)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path} has a header that cannot be read ({error}); copy or download it again") from None
     if end > size:
         raise InputError(f"{path} was cut short: it holds {size:,} of {end:,} bytes; copy or download it again")

@@ -7,6 +7,7 @@ repetition is the same, byte for byte but for times; elsewhere sums are rounded 
 they are.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from engine.data.of_run import data_of
 from engine.errors import InputError
 from engine.offline import offline
+from engine.reading import opened
 from engine.recording.ours import RECORDS
 from engine.recording.recorder import provenance
 from engine.recording.schedule import FUNCTION
@@ -74,17 +76,24 @@ def agreement(run: Run, again: Run) -> Agreement:
     """Every record and every capture of a run beside those of its repetition."""
     found = Agreement(changed=_changed(run.info.raw))
     for name in RECORDS:
-        first, second = ((one.path / name) for one in (run, again))
-        _sort(found, name, first.read_bytes() == second.read_bytes())
+        _sort(found, name, _same(run.path / name, again.path / name))
     if run.steps != again.steps:
         found.different.append(f"the captured steps ({run.steps} and {again.steps})")
     for step in sorted({*run.steps} & {*again.steps}):
         first, second = (capture_path(one.path, step) for one in (run, again))
-        same = first.read_bytes() == second.read_bytes()
+        same = _same(first, second)
         _sort(found, f"captures/{first.name}", same)
         if not same:
             found.furthest = max(found.furthest, _furthest(Tensors(first), Tensors(second), step))
     return found
+
+
+def _same(first: Path, second: Path) -> bool:
+    digests = []
+    for file in (first, second):
+        with opened(file) as one:
+            digests.append(hashlib.file_digest(one, "sha256").digest())  # type: ignore[arg-type]
+    return digests[0] == digests[1]
 
 
 def _sort(found: Agreement, name: str, same: bool) -> None:

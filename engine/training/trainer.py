@@ -32,6 +32,7 @@ from engine import terminal
 from engine.data import Encoded, collate
 from engine.errors import InputError, first_line
 from engine.files import PART, aside, remove, whole
+from engine.reading import read_json
 from engine.recording.lock import lock, unlock
 from engine.recording.ours import CHECKPOINTS, clear, holds_run, not_ours
 from engine.run.run import Run
@@ -268,11 +269,7 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _rest(checkpoint: str) -> dict[str, Any]:
-    path = Path(checkpoint) / REST
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {AGAIN}") from None
+    return read_json(Path(checkpoint) / REST, AGAIN)
 
 
 def _random_state() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from engine.derived import code_of
 from engine.errors import InputError
 from engine.files import write_text
+from engine.reading import read_json
 from engine.run.base import embedded_digest
 from lessons.claims.trials import Trial
 
@@ -50,8 +51,8 @@ class Store:
     def get(self, trial: Trial) -> dict[str, Any] | None:
         """The trial's result, or None if it has not finished (or its file is broken: it is then tried again)."""
         try:
-            return json.loads(self.path(trial).read_text(encoding="utf-8"))["result"]
-        except (OSError, ValueError, KeyError):
+            return read_json(self.path(trial))["result"]
+        except (InputError, KeyError):
             return None
 
     def put(self, trial: Trial, result: dict[str, Any], seconds: float = 0.0) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.reading import read_text
 from lessons.teaching import progress
 from lessons.teaching.asking import TRIES
 from lessons.teaching.session import current
@@ -138,7 +139,7 @@ def _read(starter: str) -> str | None:
         if not lines and line.strip().endswith(".py"):
             path = Path(line.strip()).expanduser()
             if path.is_file():
-                return complete(path.read_text(encoding="utf-8"), starter)
+                return complete(read_text(path), starter)
             show(f"There is no file {path} here.")
             continue
         lines.append(line)

@@ -4,7 +4,6 @@ It lies in the folder that GLASSTUNE_HOME names, or in the user's own data folde
 cannot be read is set aside, and one that cannot be written is left unwritten, each with one sentence.
 """
 
-import json
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from platformdirs import user_data_path
 
 from engine.files import write_json
+from engine.reading import read_json
 from engine.terminal import say
 
 Kind = Literal["predictions", "exercises"]
@@ -30,13 +30,14 @@ def load(lesson: str) -> dict[str, Any]:
     """A lesson's answers: {"predictions": {question: {...}}, "exercises": ..., "finished": date}; empty if none."""
     path = _path(lesson)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(kept, dict) or not all(isinstance(kept.get(kind, {}), dict) for kind in _KINDS):
+        if not path.exists():
+            return {}
+        kept = read_json(path)
+        answers = [answer for kind in _KINDS for answer in kept.get(kind, {}).values()]
+        if not all(isinstance(answer, dict) and isinstance(answer.get("tries", 0), int) for answer in answers):
             raise ValueError("not what Glasstune wrote")
         return kept
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         return _set_aside(path, str(error))
 
 

@@ -4,7 +4,6 @@ The model itself goes in where it is small enough to be run by the browser; then
 graded on (`model.py`, which alone loads torch).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure import singular_values
+from engine.reading import read_json, read_text
 from engine.run.base import base_folder
 from engine.run.run import Run
 from engine.run.sketch import Level, block_means, sketch_factors
@@ -104,7 +104,7 @@ def _base(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int) 
     )
     return {
         "source": source, "name": runs[0].info.model.name, **files, "live": live,
-        "chat_template": template.read_text(encoding="utf-8") if template.is_file() else None,
+        "chat_template": read_text(template) if template.is_file() else None,
         "weights": {**listed, "piece": len(pieces.texts) - 1},
     }  # fmt: skip
 
@@ -123,8 +123,8 @@ def _parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return None
 
 

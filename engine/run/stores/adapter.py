@@ -7,6 +7,7 @@ Run of it.
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +16,22 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from engine import patterns
 from engine.errors import InputError, understood
+from engine.reading import read_json
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import INSIDE_W, PEFT_PREFIX, Factors, dora, scaling_of
 from engine.run.info import Found, Model, Module, RunInfo, read_method
 from engine.run.pairing import find_name
 from engine.run.store import Store
 from engine.run.stores.state import read_state, records_of, step_of
-from engine.run.tensors import Tensors, is_conv1d, read_json
+from engine.run.tensors import Tensors, is_conv1d
 
 CONFIG = "adapter_config.json"
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
 _VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
+_PLAIN = re.compile(r"\^?[\w.-]+")
 _WRAPPERS = re.compile(r"^(?:base_model\.model\.|_orig_mod\.|module\.)+")
 _PART = re.compile(
     r"(?P<module>.+)\.(?P<part>lora_(?:A|B|embedding_A|embedding_B|magnitude_vector))"
@@ -85,7 +89,7 @@ def _download(name: str) -> Path:
 def read_adapter(path: str | Path) -> Adapter:
     """Sort an adapter's tensors by module. Raises InputError for anything but a LoRA adapter in a whole file."""
     folder = find_adapter(path)
-    config = read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG, within=folder)
     with understood(folder / CONFIG):
         return _sorted(folder, config)
 
@@ -99,7 +103,7 @@ def _sorted(folder: Path, config: dict[str, Any]) -> Adapter:
             raise InputError(
                 f"{folder} uses {name}, whose change is not B A alone; plain, rank-stabilised and DoRA can be read"
             )
-    adapter = Adapter(folder, config, Tensors(folder, "adapter_model"))
+    adapter = Adapter(folder, config, Tensors(folder, "adapter_model", within=folder))
     parts: dict[str, dict[str, str]] = {}
     for name in adapter.tensors.entries:
         short = _WRAPPERS.sub("", name)
@@ -115,8 +119,9 @@ def _sorted(folder: Path, config: dict[str, Any]) -> Adapter:
             adapter.left_out[name] = "a copy of the base's own weight"
         else:
             _add_whole(adapter, short.replace(".base_layer.", "."), name)
+    settings = Settings(config, parts, folder / CONFIG)
     for module, found in parts.items():
-        _add_factors(adapter, module, found)
+        _add_factors(adapter, module, found, *settings.of(module))
     _note(adapter)
     return adapter
 
@@ -133,12 +138,11 @@ def _add_whole(adapter: Adapter, short: str, name: str) -> None:
     adapter.names[module] = {"whole": name}
 
 
-def _add_factors(adapter: Adapter, module: str, found: dict[str, str]) -> None:
+def _add_factors(adapter: Adapter, module: str, found: dict[str, str], rank: int, alpha: float) -> None:
     if not {"A", "B"} <= found.keys():
         adapter.left_out |= dict.fromkeys(found.values(), "its other half, lora_A or lora_B, is missing")
         return
     shapes = [adapter.tensors.shape(found[side]) for side in "AB"]
-    rank, alpha = settings_of(adapter.config, module)
     if any(len(shape) != 2 for shape in shapes):
         adapter.left_out |= dict.fromkeys(found.values(), f"a convolution, {shapes[0]}, not a matrix")
         return
@@ -162,15 +166,39 @@ def _add_factors(adapter: Adapter, module: str, found: dict[str, str]) -> None:
     adapter.names[module] = found
 
 
-def settings_of(config: dict[str, Any], module: str) -> tuple[int, float]:
-    """(rank, alpha) of one module: rank_pattern and alpha_pattern over the defaults, matched as PEFT matches them."""
+class Settings:
+    """Rank and alpha of each module: rank_pattern and alpha_pattern over the defaults, matched as PEFT matches them.
 
-    def lookup(pattern: dict[str, Any] | None, default: Any) -> Any:
-        return next((value for key, value in (pattern or {}).items() if re.match(rf"(.*\.)?({key})$", module)), default)
+    Raises InputError for a pattern that would take too long.
+    """
 
-    return int(lookup(config.get("rank_pattern"), config.get("r", 8))), float(
-        lookup(config.get("alpha_pattern"), config.get("lora_alpha", 8))
-    )
+    def __init__(self, config: dict[str, Any], modules: Collection[str], where: Path) -> None:
+        self.ranks = _Pattern(config.get("rank_pattern"), config.get("r", 8), modules, where)
+        self.alphas = _Pattern(config.get("alpha_pattern"), config.get("lora_alpha", 8), modules, where)
+
+    def of(self, module: str) -> tuple[int, float]:
+        return int(self.ranks.of(module)), float(self.alphas.of(module))
+
+
+class _Pattern:
+    """The first of its keys that matches the end of a module's name, from a dot on. A key without signs is looked up,
+    for an adapter may have one for each of thousands of modules."""
+
+    def __init__(self, pattern: dict[str, Any] | None, default: Any, modules: Collection[str], where: Path) -> None:
+        keys = pattern or {}
+        self.values, self.default = [*keys.values()], default
+        self.plain = {key.removeprefix("^"): at for at, key in enumerate(keys) if _PLAIN.fullmatch(key)}
+        self.whole = {key[1:] for key in keys if key.startswith("^")}
+        signs = {at: rf"(.*\.)?({key})$" for at, key in enumerate(keys) if not _PLAIN.fullmatch(key)}
+        patterns.check(signs.values(), modules, where)
+        self.signs = {at: re.compile(sign) for at, sign in signs.items()}
+
+    def of(self, module: str) -> Any:
+        parts = module.split(".")
+        ends = (".".join(parts[at:]) for at in range(len(parts)))
+        met = [self.plain[end] for end in ends if end in self.plain and (end not in self.whole or end == module)]
+        met += [at for at, sign in self.signs.items() if sign.match(module)]
+        return self.values[min(met)] if met else self.default
 
 
 def _note(adapter: Adapter) -> None:

@@ -1,25 +1,28 @@
 """What did Glasstune capture? `FolderStore`: a Run's folder as `engine.run.format` describes it, read lazily."""
 
+from collections import OrderedDict
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from engine.errors import InputError, understood
+from engine.linear import check_room
+from engine.reading import read_json
 from engine.run import delta as deltas
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import Factors
-from engine.run.form import check_record, stays_inside
+from engine.run.form import check_record
 from engine.run.format import SKETCH_MARK, capture_path, captured_steps, read_lines, start_path
 from engine.run.info import Module, read_info
 from engine.run.sketch import FIELDS, Level, Sketch
 from engine.run.store import Store
-from engine.run.tensors import Tensors, read_json
+from engine.run.tensors import Tensors
 
 RUN = "run.json"
+_MOST_PLACES = 400_000  # tensors of captures whose places in their files are remembered: some 150 MB
 
 
 class FolderStore(Store):
@@ -28,12 +31,13 @@ class FolderStore(Store):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._open_starts: dict[int | None, Tensors | None] = {}
+        self._captures: OrderedDict[int, tuple[tuple[int, ...], Tensors]] = OrderedDict()
         if not (self.path / RUN).is_file():
             raise InputError(
                 f"{self.path} holds no run (no {RUN}); make one with python -m engine.finetune --out {self.path}"
             )
-        file = stays_inside(self.path / RUN, self.path)
-        self.info = read_info(read_json(file, "restore it or make the run again"), file)
+        file = self.path / RUN
+        self.info = read_info(read_json(file, "restore it or make the run again", within=self.path), file)
 
     def steps(self) -> list[int]:
         return captured_steps(self.path)
@@ -55,7 +59,7 @@ class FolderStore(Store):
         return rows
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
-        path = stays_inside(self.path / name, self.path)
+        path = self.path / name
         records = read_lines(path)
         for number, record in enumerate(records, 1):
             if wrong := check_record(record):
@@ -75,6 +79,7 @@ class FolderStore(Store):
     def delta(self, step: int, module: str) -> np.ndarray:
         about = self.info.modules[module]
         with self._fitting(module, step):
+            check_room(about.shape, "it")
             if _frozen(about, step):
                 return np.zeros(about.shape, np.float32)
             if about.kind != "delta":
@@ -111,12 +116,24 @@ class FolderStore(Store):
         return weight.T.copy() if about.transposed else weight
 
     def _tensor(self, step: int, key: str) -> np.ndarray:
-        path = stays_inside(capture_path(self.path, step), self.path)
         try:
-            with safe_open(path, framework="numpy") as file:
-                return file.get_tensor(key)
-        except SafetensorError as error:
-            raise InputError(f"{path} cannot be read ({error}); delete that capture, the others still open") from None
+            return self._capture(step).read(key)
+        except InputError as error:
+            raise InputError(f"{error}; or delete that capture, the others still open") from None
+
+    def _capture(self, step: int) -> Tensors:
+        """A capture's file. Its header is read once, while the file is the same, and those of others kept as well."""
+        path = capture_path(self.path, step)
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror})") from None
+        same = (about.st_ino, about.st_size, about.st_mtime_ns)
+        kept = self._captures.pop(step, None)
+        self._captures[step] = kept if kept and kept[0] == same else (same, Tensors(path, within=self.path))
+        while len(self._captures) > 1 and sum(len(t.entries) for _, t in self._captures.values()) > _MOST_PLACES:
+            self._captures.popitem(last=False)
+        return self._captures[step][1]
 
     def _fitting(self, module: str, step: int) -> AbstractContextManager[None]:
         """A capture that does not hold what run.json says of a module is the file's fault."""
@@ -126,7 +143,7 @@ class FolderStore(Store):
         """What is kept of the start, of what is trained from the beginning or since a step."""
         if since not in self._open_starts:
             path = start_path(self.path, since)
-            self._open_starts[since] = Tensors(stays_inside(path, self.path)) if path.is_file() else None
+            self._open_starts[since] = Tensors(path, within=self.path) if path.is_file() else None
         return self._open_starts[since]
 
     @cached_property

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.reading import read_json, whole_number
 from engine.run.form import check_record, is_count
 from engine.run.format import evaluated_losses
-from engine.run.tensors import read_json
 
 STATE = "trainer_state.json"
 
@@ -16,7 +16,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     place = folder if folder.is_dir() else folder.parent
     if not (place / STATE).is_file():
         return None
-    state = read_json(place / STATE)
+    state = read_json(place / STATE, within=place)
     if not isinstance(state.get("log_history"), list) or not is_count(state.get("global_step")):
         raise InputError(f"{place / STATE} has no log_history or global_step: transformers' Trainer did not write it")
     return state
@@ -26,8 +26,14 @@ def step_of(folder: Path, state: dict[str, Any] | None) -> tuple[int, bool]:
     """(step, whether it is known): from trainer_state.json or the name checkpoint-N; else 1, and not known."""
     if state:
         return int(state["global_step"]), True
-    number = folder.name.removeprefix("checkpoint-")
-    return (int(number), True) if number != folder.name and number.isdigit() else (1, False)
+    number = checkpoint_number(folder)
+    return (1, False) if number is None else (number, True)
+
+
+def checkpoint_number(folder: Path) -> int | None:
+    """The step in the name checkpoint-N; None for any other name."""
+    before, _, number = folder.name.rpartition("checkpoint-")
+    return None if before else whole_number(number)
 
 
 def records_of(state: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -8,12 +8,13 @@ import numpy as np
 from msgspec.structs import replace
 
 from engine.errors import InputError
+from engine.reading import inside
 from engine.run.delta import Factors
 from engine.run.info import Found, Method, Model, Module, RunInfo
 from engine.run.store import Movement, Store
 from engine.run.stores.adapter import CONFIG, AdapterStore
 from engine.run.stores.checkpoints import CheckpointStore, whole_module
-from engine.run.stores.state import STATE, read_state, records_of
+from engine.run.stores.state import STATE, checkpoint_number, read_state, records_of
 from engine.run.tensors import Tensors, is_conv1d
 
 
@@ -94,9 +95,9 @@ class TrainerStore(Store):
 
 def _checkpoints(folder: Path) -> Iterator[tuple[Path, int]]:
     for place in folder.glob("checkpoint-*"):
-        number = place.name.removeprefix("checkpoint-")
-        if place.is_dir() and number.isdigit():
-            yield place, int(number)
+        number = checkpoint_number(place)
+        if number is not None and place.is_dir():
+            yield inside(folder, place), number
 
 
 def _holds_weights(folder: Path) -> bool:
