@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from typing import Any
 
 # Control and format characters, lone surrogates, private use, line and paragraph separators: some of them move the
 # cursor, change colours, write the clipboard, or turn the reading direction around.
@@ -26,6 +27,15 @@ def printable(text: str, keep: str = "") -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def shown(value: Any) -> str:
+    """A value as it is quoted in a sentence: not all of a number of a thousand digits, or of a text without end."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
 class InputError(ValueError):

@@ -27,7 +27,7 @@ from transformers.utils import logging
 
 from engine.errors import InputError, first_line
 from engine.offline import is_offline, offline
-from engine.reading import check_files, inside, read_json
+from engine.reading import check_files, check_name, inside, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
 from engine.run.tensors import Tensors
@@ -35,7 +35,7 @@ from engine.run.tensors import Tensors
 
 def canonical(source: str | Path) -> str:
     """One name for one model: the embedded model's own folder, however it is written, is "embedded"."""
-    path = Path(source).expanduser()
+    path = check_name(source)
     return EMBEDDED if path.is_dir() and path.resolve() == EMBEDDED_FOLDER.resolve() else str(source)
 
 
@@ -43,7 +43,7 @@ def resolve(source: str | Path) -> str:
     """What transformers is asked for: a folder's path or a Hub id. Raises InputError for a folder that is no model."""
     if source == EMBEDDED:
         return str(EMBEDDED_FOLDER)
-    path = Path(source).expanduser()
+    path = check_name(source)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is no model folder: it has no config.json")
@@ -56,7 +56,7 @@ def resolve(source: str | Path) -> str:
 def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     """The model's tokenizer, or the one saved with an adapter; with a padding token whatever the model brings."""
     try:
-        saved = (Path(source) / "tokenizer_config.json").is_file()
+        saved = (check_name(source) / "tokenizer_config.json").is_file()
         with _reaching(str(source) if saved else resolve(source)) as folder:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except InputError:
@@ -81,11 +81,16 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
             _look(folder)
             safely = {"use_safetensors": True, "trust_remote_code": False}
-            return AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **kwargs, **safely})
+            options = {"dtype": torch.float32, **kwargs, **safely, "output_loading_info": True}
+            model, about = AutoModelForCausalLM.from_pretrained(folder, **options)
     except InputError:
         raise
     except Exception as error:  # whatever transformers makes of a broken folder
         raise InputError(f"no model could be loaded from {source!r}: {first_line(error)}") from error
+    if lacking := sorted(about["missing_keys"]):  # transformers would draw these at random, and only report it
+        more = f" and {len(lacking) - 1} more" * (len(lacking) > 1)
+        raise InputError(f"{source} lacks weights of its model: {lacking[0]}{more}; copy or download it again")
+    return model
 
 
 def load_tuned(run: Run) -> PreTrainedModel:
@@ -98,8 +103,15 @@ def load_tuned(run: Run) -> PreTrainedModel:
     if kind == "model":
         return load_model(folder)
     _look_at_adapter(folder)
-    with without_peft_warnings(), offline():
-        return PeftModel.from_pretrained(load_model(run.base), str(folder))
+    with offline():
+        base = load_model(run.base)
+    try:
+        with without_peft_warnings(), offline():
+            # PEFT only warns of what the file lacks, and leaves it as it was drawn.
+            warnings.filterwarnings("error", ".*missing adapter keys", UserWarning)
+            return PeftModel.from_pretrained(base, str(folder))
+    except Exception as error:  # whatever PEFT makes of a broken folder
+        raise InputError(f"the adapter in {folder} could not be loaded: {first_line(error)}") from error
 
 
 @contextmanager

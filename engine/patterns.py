@@ -6,6 +6,7 @@ could not all be tried in some seconds is refused.
 
 import math
 import re
+import warnings
 from collections.abc import Collection, Iterable
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -38,8 +39,10 @@ def ways(pattern: str, length: int, where: object = "pattern") -> float:
     try:
         if len(pattern) > _LONGEST:
             raise re.error(f"it has {len(pattern):,} characters")
-        return _ways(_parser.parse(pattern), length)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of what will mean something else one day
+            return _ways(_parser.parse(pattern), length)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise InputError(f"{where}: {pattern[:80]!r} is no regular expression that can be used ({error})") from None
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from engine.errors import InputError
+from engine.errors import InputError, shown
 
 REMEDY = "copy or download it again"
 MOST_JSON = 100_000_000  # bytes of a JSON file, of one line, of a header: what safetensors allows a header
@@ -28,6 +28,18 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 def whole_number(text: str) -> int | None:
     """The number that a text is: "12" in "checkpoint-12". None for any other text, such as "²" or a thousand digits."""
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def check_name(path: str | Path) -> Path:
+    """The path, home written out, if something can be called so. Raises InputError for a name of thousands of letters,
+    one with a NUL in it, or no name at all."""
+    try:
+        place = Path(path).expanduser()
+        place.exists()
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # RuntimeError: the home of nobody
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{shown(str(path))} can be no file or folder ({why}); give another name") from None
+    return place
 
 
 # --- files -------------------------------------------------------------------------------------------

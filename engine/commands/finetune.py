@@ -63,7 +63,7 @@ def told(chosen: Namespace) -> dict[str, Any]:
     """finetune()'s keywords. Raises InputError for an option of another method."""
     given = {name: value for name, value in vars(chosen).items() if name in Request.__dataclass_fields__}
     if "trainer" in given:
-        given["trainer"] = dict(given["trainer"])
+        given["trainer"] = dict(pair for pair in given["trainer"] if pair)  # argparse makes "--trainer=--" of nothing
     method, shape = get_method(given.pop("method", Request.method)), {}
     for name, (_, methods) in method_options().items():
         if hasattr(chosen, name):

@@ -20,7 +20,9 @@ def run(chosen: Namespace) -> int:
     from engine.training.rerun import arguments_of, rerun, sentences
 
     before = Run.load(chosen.run)
-    arguments_of(before, chosen.data)  # what is wrong is said before anything is trained
+    told = arguments_of(before, chosen.data)  # what is wrong is said before anything is trained
+    mixed = f" and {told['mix_with']}" if told["mix_with"] else ""
+    say(f"Training {told['model']} on {told['data']}{mixed} again, as {chosen.run} says")
     with tempfile.TemporaryDirectory() as scratch:
         found = rerun(before, chosen.out or Path(scratch) / "again", chosen.data)
     for line in sentences(found):

@@ -25,7 +25,7 @@ from engine.data.tables import SUFFIXES, Found, numbered, read_file
 from engine.errors import InputError, first_line
 from engine.messages import Message
 from engine.offline import offline
-from engine.reading import read_json
+from engine.reading import check_name, read_json
 from engine.school.tasks import TASKS, task_file
 
 # What `datasets` may read with: tables and text. Others of its readers open pickles (pandas, webdataset), or media.
@@ -108,7 +108,7 @@ def _name(data: Any) -> str:
 
 
 def _load_path(source: str | Path) -> Conversations:
-    path = Path(source).expanduser()
+    path = check_name(source)
     if path.is_dir():
         return _load_parts(path.name, _read_folder(path))
     if path.exists():

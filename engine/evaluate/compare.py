@@ -74,7 +74,9 @@ def questions_of(
             raise InputError(f"run {run.name} held nothing out; give data to grade on")
         chosen = own
     else:
-        same = str(data) == run.info.data.source and not isinstance(own, InputError)
+        same = isinstance(data, str | Path) and _is_place(data, run.info.data.source)
+        if same and isinstance(own, InputError):  # what was held out of it then is not known any more
+            raise own
         chosen = own if same and isinstance(own, Conversations) else load(data)
     graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
     if not graded:
@@ -83,6 +85,13 @@ def questions_of(
         return chosen.name, graded, None
     learned = {_question(conversation) for conversation in own.train}
     return chosen.name, graded, sum(_question(conversation) in learned for conversation in graded)
+
+
+def _is_place(data: str | Path, source: str | None) -> bool:
+    """Whether this is what the run was trained on, however its path is written."""
+    if source is None:
+        return False
+    return str(data) == source or Path(data).expanduser().resolve() == Path(source).expanduser().resolve()
 
 
 def _question(conversation: list[Message]) -> str:

@@ -10,18 +10,19 @@ import engine.quietly  # noqa: F401
 import inspect
 import math
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from engine import terminal
-from engine.errors import InputError
+from engine.errors import InputError, shown
 from engine.recording.options import CaptureOptions
 from engine.recording.ours import clear, holds_run
 from engine.recording.recorder import Recorder, process_number
@@ -58,6 +59,28 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     run: Run | None = field(default=None, init=False)
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
     _step: int = field(default=0, init=False)
+
+    def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
+        callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+        for trainer in callers:
+            if isinstance(trainer, Trainer):
+                trainer.train = self._closing(trainer.train)
+                return
+
+    def _closing(self, train: Callable[..., R]) -> Callable[..., R]:
+        @wraps(train)
+        def called(*args: Any, **kwargs: Any) -> R:
+            try:
+                return train(*args, **kwargs)
+            except BaseException:
+                left, self.recorder = self.recorder, None
+                if left:
+                    with suppress(Exception):
+                        left.finish(self._step, "stopped")
+                raise
+
+        return called
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -148,12 +171,10 @@ class LoopRecorder:
 
     def step(self, **values: float | torch.Tensor) -> None:
         """One optimizer step is done. values: loss, learning_rate, ... as numbers or one-element tensors."""
+        kept = {name: _number(name, value) for name, value in values.items()}
         self.steps += 1
         self._log()
         if values:
-            kept = {
-                name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in values.items()
-            }
             self._waiting = (self.steps, kept)
             if not any(isinstance(value, torch.Tensor) and value.is_cuda for value in kept.values()):
                 self._log()  # on a GPU one step later, when the value is there: asking now would make training wait
@@ -167,6 +188,20 @@ class LoopRecorder:
     def _finish(self, status: str = "finished") -> None:
         self._log()
         self.run = self._recorder.finish(self.steps, status)
+
+
+def _number(name: str, value: Any) -> float | torch.Tensor:
+    """What can be written of a step. Raises InputError, before anything is, for what cannot."""
+    if name in ("step", "event"):
+        raise InputError(f"step({name}=...): steps are counted by themselves; call it once after each optimizer step")
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1 or value.is_complex():
+            raise InputError(f"step({name}=...): a tensor of shape {tuple(value.shape)}; give one number, its mean say")
+        return value.detach()
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"step({name}={shown(value)}): that is no number; leave out what is not known") from None
 
 
 def _takes(recorder: Callable[P, Recorder]) -> Callable[[Callable[[Recorder], R]], Callable[P, R]]:

@@ -37,6 +37,13 @@ def holds_run(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
+def only_begun(folder: Path) -> bool:
+    """Whether the folder is what a kill leaves of a Run before its run.json: our files, with nothing in them yet."""
+    if holds_run(folder) or folder.is_symlink() or not (folder / "captures").is_dir() or not_ours(folder):
+        return False
+    return all(path.name.endswith(PART) or not path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def not_ours(folder: Path, within: Path | None = None) -> Path | None:
     """The first thing in a Run's folder, however deep, that Glasstune did not write; None if there is none.
 

@@ -4,6 +4,7 @@ It decides once what is kept (`engine.recording.trained`, `engine.recording.sche
 what it is told: metrics and answers as lines, the weights' changes through `engine.recording.writer`, beside training.
 """
 
+import atexit
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,13 +27,14 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from engine import terminal
-from engine.errors import InputError, first_line
-from engine.files import write_json
+from engine.errors import InputError, first_line, shown
+from engine.files import remove, write_json
 from engine.models import canonical
+from engine.reading import check_name
 from engine.recording.lock import lock, unlock
 from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
-from engine.recording.ours import RECORDS, check_ours, holds_run, remove_run
+from engine.recording.ours import RECORDS, check_ours, holds_run, only_begun, remove_run
 from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
     allot,
@@ -46,7 +49,7 @@ from engine.recording.trained import Part, find_trained, matching
 from engine.recording.watch import Watch
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
 from engine.run.format import START_SCRATCH, later_starts
-from engine.run.info import FORMAT, VERSION
+from engine.run.info import FORMAT, VERSION, read_info
 from engine.run.run import Run
 from engine.run.sketch import LEVELS, Level
 
@@ -54,9 +57,12 @@ from engine.run.sketch import LEVELS, Level
 def check_free(out: str | Path, overwrite: bool = False) -> Path:
     """The folder `out`, not there yet or empty, or a Run that may be overwritten. Raises InputError if it holds
     anything else or cannot be written."""
+    check_name(out)
     out = Path(out)
     if overwrite and holds_run(out):
         check_ours(out)
+    elif only_begun(out):
+        unlock(out, lock(out))  # another process may be at it
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         if holds_run(out):
             raise InputError(f"{out} already holds another run; give another folder, or overwrite=True to delete that")
@@ -72,10 +78,13 @@ def claim_folder(out: str | Path, overwrite: bool = False) -> Path:
     out = check_free(out, overwrite)
     if overwrite and holds_run(out):
         remove_run(out)
+    elif only_begun(out):
+        remove(out)
     try:
         (out / "captures").mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); give another folder") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{out} cannot be written ({why}); give another folder") from None
     return out
 
 
@@ -138,7 +147,8 @@ class Recorder(CaptureOptions):
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
-        self.folder, total, resumed = Path(self.out), self.total, self.resumed
+        _check_told(self.info or {})
+        self.folder, total, resumed = _absolute(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
         self._started = self._closing = False
         until, after = self._unfrozen_before()
@@ -176,6 +186,7 @@ class Recorder(CaptureOptions):
             **told,
             "capture": kept,
         }
+        self._check_record()
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
@@ -195,6 +206,13 @@ class Recorder(CaptureOptions):
         self._seconds["capture"] = time.perf_counter() - began
         if self.say and self.writes:
             terminal.say(self._opening(goes_on), sys.stderr)
+
+    def _check_record(self) -> None:
+        """What is written can be read again. Raises InputError for an `info` that would prevent it."""
+        try:
+            read_info(json.loads(json.dumps(self.record)), self.folder / "run.json")
+        except InputError as error:
+            raise InputError(f"with this info nobody could read the run: {error}") from None
 
     def _unfrozen_before(self) -> tuple[set[str], set[str]]:
         """Of a Run that goes on: what it saw unfrozen until the step from which it does, and later."""
@@ -312,6 +330,8 @@ class Recorder(CaptureOptions):
 
             self._hook = register_optimizer_step_pre_hook(look)
             weakref.finalize(self, self._hook.remove)
+            self._at_exit = partial(_close_at_exit, this, os.getpid())
+            atexit.register(self._at_exit)
 
     def _before_optimizer(self) -> None:
         if self.writes and self._watch.stirred():
@@ -472,6 +492,7 @@ class Recorder(CaptureOptions):
         nothing is left of it). status: "incomplete" if the capture ended before training did."""
         if self._started and self._first:
             self._hook.remove()
+            atexit.unregister(self._at_exit)
         self._closing = status != "finished"  # then another error is under way, which is the one to hear of
         if status == "finished":
             self.step(step, last=True)
@@ -507,6 +528,39 @@ class Recorder(CaptureOptions):
         if self.why is not None:
             self.record |= {"status": "incomplete" if status == "finished" else status, "why": self.why}
         write_json(self.folder / "run.json", self.record)
+
+
+def _close_at_exit(this: "weakref.ref[Recorder]", process: int) -> None:
+    """A program that ends without having finished its capture, after an error say, does not leave a Run that runs."""
+    recorder = this()
+    if recorder is not None and os.getpid() == process:
+        with suppress(Exception):
+            recorder.finish(recorder._at, "stopped")
+
+
+# What a recorder says itself of a Run; the rest may be told, or added to.
+_OWN = {"format", "version", "id", "created", "versions", "host", "command", "modules", "capture", "seconds", "status",
+        "why", "steps", "resumed", "began_at", "notes", "found", "differences", "step_known", "raw"}  # fmt: skip
+
+
+def _check_told(info: Any) -> None:
+    """Raises InputError for an `info` that would make a run.json which cannot be read, or say what is not so."""
+    if not isinstance(info, Mapping) or not all(isinstance(name, str) for name in info):
+        raise InputError(f"info is {shown(info)}; give a dictionary of what run.json shall say besides")
+    if own := sorted(_OWN & info.keys()):
+        raise InputError(f"info says {own[0]!r}, which the capture itself says in run.json; call it something else")
+    try:
+        json.dumps(info)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"info cannot be written as JSON ({error}); give plain values") from None
+
+
+def _absolute(out: str | Path) -> Path:
+    """The folder where it lies now: training may change the working directory."""
+    try:
+        return Path(out).absolute()
+    except TypeError:
+        raise InputError(f"out is {shown(out)}; give a folder") from None
 
 
 def _said(error: Exception) -> str:

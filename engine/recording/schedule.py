@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.errors import InputError
+from engine.errors import InputError, shown
 from engine.run.sketch import LEVELS, Level
 
 Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
@@ -15,6 +15,7 @@ DEFAULT_BUDGET = "1GB"
 FUNCTION = "a function of the step"  # what a run says of a schedule that it cannot hold
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
 HEADER = 150  # bytes that a file's header spends on a tensor, at most about
+_STEPS = 2**40  # more than there can be
 _MANY = 1_000  # steps that a loop of unknown length is taken to have when room is allotted
 
 
@@ -30,13 +31,14 @@ def capture_schedule(every: Every, bytes_each: int, total: int | None, aim: int 
     if isinstance(every, Mapping):
         return _strides(every)
     if not isinstance(every, str | int) and isinstance(every, Collection):
-        steps = frozenset(every)
-        if not all(isinstance(step, int) and step >= 0 for step in steps):
-            raise InputError(f"every is {every!r}; a list of steps holds whole numbers from 0 on")
+        whole = [step for step in every if type(step) is int and 0 <= step < _STEPS]
+        steps = frozenset(whole)
+        if len(whole) < len(every):
+            raise InputError(f"every is {shown(every)}; a list of steps holds whole numbers from 0 on")
         return lambda step: step in steps
     if every != "auto":
-        if not isinstance(every, int) or every < 1:
-            raise InputError(f"every is {every!r}; capture every 1st, 2nd, ... step, or 'auto'")
+        if type(every) is not int or not 1 <= every < _STEPS:
+            raise InputError(f"every is {shown(every)}; capture every 1st, 2nd, ... step, or 'auto'")
         return lambda step: step % every == 0
     room = min(80, max(12, aim // max(1, bytes_each)))
     if total is None:  # an endless loop: ever sparser, so that the run grows with the logarithm of its steps
@@ -48,8 +50,9 @@ def capture_schedule(every: Every, bytes_each: int, total: int | None, aim: int 
 
 def _strides(every: Mapping[int, int]) -> Callable[[int], bool]:
     """{0: 1, 100: 10}: the stride that holds from each step on. Before the first one named, nothing is captured."""
-    if not every or not all(isinstance(n, int) and n >= 0 for n in every) or not all(n >= 1 for n in every.values()):
-        raise InputError(f"every is {dict(every)!r}; give the stride from each step on, such as {{0: 1, 100: 10}}")
+    whole = all(type(n) is int and 0 <= n < _STEPS for n in (*every, *every.values()))
+    if not every or not whole or not all(every.values()):
+        raise InputError(f"every is {shown(dict(every))}; give the stride from each step on, such as {{0: 1, 100: 10}}")
     starts = sorted(every, reverse=True)
 
     def captured(step: int) -> bool:
@@ -66,9 +69,11 @@ def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bo
     """
     if callable(at):
         return at
-    if at < 1:
-        raise InputError(f"evaluate_at is {at}; evaluate at least once between the first step and the last")
-    steps = {round((total or 0) * (part / at) ** 1.5) for part in range(at + 1)}
+    if type(at) is not int or not 1 <= at < _STEPS:
+        raise InputError(f"evaluate_at is {shown(at)}; evaluate at least once between the first step and the last")
+    if total is not None and at >= 3 * total:  # closer together than the steps are
+        return lambda step: True
+    steps = {round((total or 0) * (part / at) ** 1.5) for part in range(at + 1 if total else 1)}
     return lambda step: step in steps
 
 
@@ -85,9 +90,9 @@ def _as_json(every: Any) -> Any:
 
 def parse_bytes(budget: str | int) -> int:
     """ "200MB" -> 200,000,000. Raises InputError for what is no size."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(budget).upper())
+    found = re.fullmatch(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([KMGT]?)B?\s*", shown(budget).strip("'").upper())
     if not found or float(found[1]) <= 0:
-        raise InputError(f"budget is {budget!r}; give a size such as '200MB', '2GB' or a number of bytes")
+        raise InputError(f"budget is {shown(budget)}; give a size such as '200MB', '2GB' or a number of bytes")
     return int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " "))
 
 

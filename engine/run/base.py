@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InputError
+from engine.reading import check_name
 from engine.run.pairing import find_name
 from engine.run.tensors import Tensors
 
@@ -25,7 +26,7 @@ def base_folder(source: str) -> Path:
     """The folder that holds a base model's files: the embedded one, a folder, or a Hub id already downloaded."""
     if source == EMBEDDED:
         return EMBEDDED_FOLDER
-    if Path(source).is_dir():
+    if check_name(source).is_dir():
         return Path(source)
     try:
         from huggingface_hub import snapshot_download

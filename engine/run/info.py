@@ -264,10 +264,19 @@ def read_info(raw: Any, path: Path) -> RunInfo:
         return msgspec.structs.replace(convert(known, RunInfo, path), raw=raw)
 
 
+# Of a method's options those that others read.
+_OPTIONS: dict[str, Any] = {
+    "target_modules": str | list[str] | None, "r": Count | None, "alpha": float | None, "lora_alpha": float | None,
+    "dropout": float | None, "config": dict[str, Any],
+}  # fmt: skip
+
+
 def read_method(raw: Any, path: Path) -> Method:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: method: expected an object; {_REMEDY}")
     options = {name: value for name, value in raw.items() if name != "name"}
+    for name in _OPTIONS.keys() & options.keys():
+        convert(options[name], _OPTIONS[name], path, f"method.{name}")
     return convert({"name": raw.get("name", "unknown"), "options": options}, Method, path, "method")
 
 

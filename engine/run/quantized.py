@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from engine.reading import parse_json
+
 _FLOAT8 = ("F8_E4M3", "F8_E5M2")
 _STATE = re.compile(r"(?P<weight>.+)\.quant_state\.bitsandbytes__(?P<kind>nf4|fp4)$")
 _SCALES = ("_scale_inv", "_scale")

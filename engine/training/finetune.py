@@ -55,7 +55,7 @@ def finetune(told: Request) -> Run:
 def train(prepared: Prepared) -> Run:
     """Train what was prepared, or what is left of it to train, and give its Run."""
     told, info = prepared.told, describe(prepared)
-    out, stopped_at = Path(told.out), None
+    out, stopped_at = Path(told.out).absolute(), None  # what is trained may change the working directory
     if told.resume and out.exists():
         if is_finished(out, info, prepared.source):
             return Run.load(out)

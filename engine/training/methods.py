@@ -10,14 +10,17 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from engine.errors import InputError
-from engine.training.settings import option
+from engine import patterns
+from engine.errors import InputError, shown, understood
+from engine.training.settings import check_between, check_kinds, option
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
     from transformers import PreTrainedModel
 
 Targets = str | list[str]
+_WIDEST = 1_000_000  # no matrix is wider
+_NAMES = ["x" * 100] * 1000  # as many and as long as the layers of a large model may be called
 
 
 @runtime_checkable
@@ -61,10 +64,18 @@ class LoRA(Method):
     rslora: bool = option(False, "scale by alpha / sqrt(r) instead (Kalajdzievski 2023)")
 
     def __post_init__(self) -> None:
+        check_kinds(self, type(self))
         if self.r < 1:
-            raise InputError(f"r is {self.r}; the rank of LoRA must be at least 1")
+            raise InputError(f"r is {shown(self.r)}; the rank of LoRA must be at least 1")
         if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; it is a probability, from 0 to below 1")
+            raise InputError(f"dropout is {shown(self.dropout)}; it is a probability, from 0 to below 1")
+        check_between("r", self.r, 1, _WIDEST)
+        check_between("alpha", self.alpha, 0, 1_000_000)
+        targets = self.target_modules if isinstance(self.target_modules, list | tuple) else [self.target_modules]
+        if not targets or not all(isinstance(name, str) and name for name in targets):
+            raise InputError(f"target_modules is {shown(self.target_modules)}; give names of layers, or 'all-linear'")
+        if isinstance(self.target_modules, str):  # PEFT takes it as a regular expression
+            patterns.check([self.target_modules], _NAMES, "target_modules")
 
     def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
         """The base, frozen, in PEFT's wrapper; A and B in float32. Raises InputError if no layer matches."""
@@ -75,6 +86,9 @@ class LoRA(Method):
     def _adapt(self, model: "PreTrainedModel") -> "PreTrainedModel":
         from peft import LoraConfig
 
+        widest = max((max(weight.shape) for weight in model.parameters() if weight.ndim == 2), default=self.r)
+        if self.r > widest:
+            raise InputError(f"r is {self.r}, and no matrix of this model is wider than {widest}; give a smaller rank")
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
@@ -100,7 +114,7 @@ class QLoRA(LoRA):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.quant_type not in ("nf4", "fp4"):
-            raise InputError(f"quant_type is {self.quant_type!r}; bitsandbytes knows 'nf4' and 'fp4'")
+            raise InputError(f"quant_type is {shown(self.quant_type)}; bitsandbytes knows 'nf4' and 'fp4'")
 
     def prepare(self, source: str | Path, dtype: str = "float32") -> "PreTrainedModel":
         """The base in 4-bit, frozen, with bfloat16 adapters; other weights (embedding, norms) are in `dtype`."""
@@ -203,7 +217,15 @@ def method_of(described: dict[str, Any]) -> Method:
         # isort: split
         from peft import LoraConfig
 
-        return FromConfig(LoraConfig(**options["config"]))
+        with understood("the run's method"):
+            config = LoraConfig(**options["config"])
+            for text in (config.target_modules, config.exclude_modules):
+                if isinstance(text, str):
+                    patterns.check([text], _NAMES, "the run's method")
+            check_between("r", config.r, 1, _WIDEST)
+        return FromConfig(config)
+    if unknown := options.keys() - {about.name for about in fields(kind)}:  # type: ignore[arg-type]
+        raise InputError(f"{kind.name} has no {shown(min(unknown))}; the run was made by another Glasstune")
     return kind(**options)
 
 

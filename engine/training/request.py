@@ -5,18 +5,25 @@ Nothing heavy is imported here, so that `--help` answers at once.
 
 import difflib
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
-from engine.errors import InputError
-from engine.recording.schedule import DEFAULT_BUDGET, EvaluateAt, Every, parse_bytes
+from engine.errors import InputError, shown
+from engine.reading import DIGITS, parse_json
+from engine.recording.schedule import (
+    DEFAULT_BUDGET,
+    EvaluateAt,
+    Every,
+    capture_schedule,
+    evaluation_schedule,
+    parse_bytes,
+)
 from engine.run.base import EMBEDDED
 from engine.training.methods import METHODS, Method
-from engine.training.settings import Settings, option
+from engine.training.settings import Settings, check_between, check_kinds, option
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -31,16 +38,21 @@ def _whole_number_or(*words: str) -> Callable[[str], int | str | None]:
     """Reads "12", or one of the words; "none" is None."""
 
     def read(text: str) -> int | str | None:
-        return (None if text == "none" else text) if text in words else int(text)
+        return (None if text == "none" else text) if text in words else whole(text)
 
     return read
+
+
+def whole(text: str) -> int:
+    """A whole number that was typed. Raises ValueError for other text, and for thousands of digits."""
+    return int(text) if len(text) < DIGITS else int("x")
 
 
 def read_every(text: str) -> Every:
     """Reads "auto", 10, [0, 5, 50] or {"0": 1, "100": 10}."""
     if text == "auto":
         return "auto"
-    value = json.loads(text)
+    value = parse_json(text)
     return {int(step): stride for step, stride in value.items()} if isinstance(value, dict) else value
 
 
@@ -76,7 +88,9 @@ class Request(Settings):
     skills: int | None = option(
         None, "graded examples of each skill of the curriculum (default: 20 for the embedded model, else 0)"
     )
-    evaluate_at: EvaluateAt = option(12, "how many evaluations, about; in Python also a function of the step", read=int)
+    evaluate_at: EvaluateAt = option(
+        12, "how many evaluations, about; in Python also a function of the step", read=whole
+    )
     answers: bool = option(True, "have the model answer in its own words then, which takes longest")
     mix_with: "Source | None" = option(None, "where the share mix comes from: 'curriculum' (default) or any other data")
     save: bool = option(True, "keep the trained adapter or model")
@@ -91,10 +105,32 @@ class Request(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_kinds(self, Request)
+        self._check_capture()
         if self.resume and self.overwrite:
             raise InputError(
                 "give resume or overwrite, not both: one goes on with the run in out, the other deletes it"
             )
+
+    def _check_capture(self) -> None:
+        """What the capture would refuse is said before anything is loaded."""
+        capture_schedule(self.every, 1, self.steps)
+        evaluation_schedule(self.evaluate_at, None)
+        if self.budget is not None:
+            parse_bytes(self.budget)
+        check_between("skills", self.skills, 0, 10_000)
+        if self.skills is not None and not isinstance(self.skills, int):
+            raise InputError(f"skills is {shown(self.skills)}; it must be a whole number")
+        if self.checkpoint not in ("auto", None):
+            if not isinstance(self.checkpoint, int) or isinstance(self.checkpoint, bool):
+                raise InputError(f"checkpoint is {shown(self.checkpoint)}; give a number of steps, 'auto' or None")
+            check_between("checkpoint", self.checkpoint, 1, 10_000_000)
+        patterns = self.modules if isinstance(self.modules, list | tuple) else [self.modules]
+        if self.modules is not None and not (patterns and all(isinstance(p, str) and p for p in patterns)):
+            raise InputError(f"modules is {shown(self.modules)}; give patterns of names, such as '*.q_proj'")
+        for name in ("model", "out"):
+            if not isinstance(getattr(self, name), str | Path) or not str(getattr(self, name)):
+                raise InputError(f"{name} is {shown(getattr(self, name))}; give a name or a folder")
 
     @property
     def settings(self) -> Settings:

@@ -8,14 +8,15 @@ they are.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.data.of_run import data_of
-from engine.errors import InputError
+from engine.errors import InputError, shown
 from engine.offline import offline
 from engine.reading import opened
 from engine.recording.ours import RECORDS
@@ -25,6 +26,7 @@ from engine.run.format import capture_path
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 from engine.training.methods import method_of
+from engine.training.settings import Settings
 
 
 @dataclass
@@ -59,6 +61,7 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
             f"{run.path} was captured or evaluated at {FUNCTION}, which it cannot hold; repeat it in Python"
         )
     every = info.capture.every
+    settings = _checked(run)
     return {
         "model": run.base,
         "data": data,
@@ -68,8 +71,47 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
         "answers": info.evaluated.answers,
         "mix_with": mixed.source if mixed else None,
         "every": {int(step): n for step, n in every.items()} if isinstance(every, dict) else every,
-        **info.raw["settings"],
+        **settings,
     }
+
+
+def _checked(run: Run) -> dict[str, Any]:
+    """A run's settings, if they only train, and no longer than its record says: a stranger may have written them."""
+    told, info = run.info.raw["settings"], run.info
+    if not isinstance(told, dict) or (other := sorted({*told} - {about.name for about in fields(Settings)})):
+        raise InputError(f"{run.path}: its settings are none of finetune()'s ({shown(other[0] if told else told)})")
+    given = told.get("trainer") or {}
+    if not isinstance(given, dict) or (beyond := sorted({*given} - TRAINS_ONLY)):
+        raise InputError(
+            f"{run.path} gives its Trainer {shown(beyond[0] if given else given)}, which reaches beyond a training; "
+            "repeat it in Python, if you trust it"
+        )
+    beyond = sorted({*info.method.options.get("config", {})} - ADAPTS_ONLY)
+    if beyond:
+        raise InputError(f"{run.path} configures its adapter by {beyond[0]!r}; repeat it in Python, if you trust it")
+    threads, cores = run.info.host.get("threads"), os.cpu_count() or 1
+    if not isinstance(threads, int) or not 1 <= threads <= 4 * cores:
+        raise InputError(f"{run.path} was made on {shown(threads)} threads; from 1 to {4 * cores} can be used here")
+    settings = Settings(**told)
+    reached = max([0, *run.metrics.index])
+    each = settings.batch_size * settings.accumulation
+    planned = settings.steps or (settings.epochs or 0) * max(1, (info.data.train or 0) + _mixed(run)) / each
+    if not 0.5 * planned - 1 <= reached:
+        raise InputError(f"{run.path} asks for {planned:,.0f} steps, and its record ends at step {reached:,}")
+    return told
+
+
+def _mixed(run: Run) -> int:
+    return run.info.data.mixed_in.examples if run.info.data.mixed_in else 0
+
+
+# What a TrainingArguments may be told by a file: arithmetic. Others write elsewhere, send, or load code.
+TRAINS_ONLY = {"lr_scheduler_type", "lr_scheduler_kwargs", "optim", "adam_beta1", "adam_beta2", "adam_epsilon",
+               "label_smoothing_factor", "neftune_noise_alpha", "dataloader_drop_last", "data_seed"}  # fmt: skip
+# The same of a LoraConfig: others read and write files that they name.
+ADAPTS_ONLY = {"r", "lora_alpha", "target_modules", "exclude_modules", "lora_dropout", "use_rslora", "use_dora", "bias",
+               "fan_in_fan_out", "modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern", "peft_type",
+               "lora_bias", "trainable_token_indices", "init_lora_weights", "inference_mode"}  # fmt: skip
 
 
 def agreement(run: Run, again: Run) -> Agreement:

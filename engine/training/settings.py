@@ -7,11 +7,17 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from engine.errors import InputError
+from engine.errors import InputError, shown
 
 # What works for a model of a million weights, and what the field uses for one of billions.
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 LEARNING_RATES_LARGE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+# name, least, most: what could be trained in a lifetime, held in memory, or seeds every generator.
+_WHOLE = (
+    ("steps", 1, 10_000_000), ("batch_size", 1, 1_000_000), ("accumulation", 1, 1_000_000),
+    ("max_length", 2, 10_000_000), ("seed", 0, 2**32 - 1),
+)  # fmt: skip
+_LARGEST = 1e38  # of float32
 Precision = Literal["float32", "bfloat16-autocast", "bfloat16"]
 PRECISIONS = ("float32", "bfloat16-autocast", "bfloat16")
 
@@ -54,24 +60,26 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for about in fields(Settings):
-            _check_kind(about.name, about.type, getattr(self, about.name))
+        check_kinds(self, Settings)
         if self.steps is not None and self.epochs is not None:
             raise InputError("give steps or epochs, not both")
-        for name, least in (("steps", 1), ("batch_size", 1), ("accumulation", 1), ("max_length", 2)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{name} is {value}; it must be at least {least}")
+        for name, least, most in _WHOLE:
+            check_between(name, getattr(self, name), least, most)
         for name in ("epochs", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; it must be above 0")
+                raise InputError(f"{name} is {shown(value)}; it must be above 0")
+        check_between("epochs", self.epochs, 0, 1_000_000)
+        for name in ("learning_rate", "weight_decay", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= _LARGEST:
+                raise InputError(f"{name} is {shown(value)}; it must be a number from 0 on")
         if not 0 <= self.mix < 1:
-            raise InputError(f"mix is {self.mix}; it is a share of the examples, from 0 to below 1")
+            raise InputError(f"mix is {shown(self.mix)}; it is a share of the examples, from 0 to below 1")
         if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to below 1")
+            raise InputError(f"warmup is {shown(self.warmup)}; it is a share of the steps, from 0 to below 1")
         if self.dtype not in PRECISIONS:
-            raise InputError(f"dtype is {self.dtype!r}; there are {', '.join(PRECISIONS)}")
+            raise InputError(f"dtype is {shown(self.dtype)}; there are {', '.join(PRECISIONS)}")
 
     def completed(self, method: str, embedded: bool) -> "Settings":
         """With a method's usual rate where none was given (full fine-tuning's for a method of one's own), and 200
@@ -84,6 +92,20 @@ class Settings:
         )
 
 
+def check_between(name: str, value: Any, least: float, most: float) -> None:
+    """Raises InputError for a number below what makes sense, or beyond what anything could be made of."""
+    if value is not None and value < least:
+        raise InputError(f"{name} is {shown(value)}; it must be at least {least}")
+    if value is not None and not value <= most:
+        raise InputError(f"{name} is {shown(value)}; it can be at most {most:,}")
+
+
+def check_kinds(told: Any, among: Any) -> None:
+    """Raises InputError for a field of a dataclass that holds text where a number belongs, and the like."""
+    for about in fields(among):
+        _check_kind(about.name, about.type, getattr(told, about.name))
+
+
 def _check_kind(name: str, kind: Any, value: Any) -> None:
     """Raises InputError for text where a number belongs, and the like."""
     kinds = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "True or False")}
@@ -91,6 +113,6 @@ def _check_kind(name: str, kind: Any, value: Any) -> None:
         if kind == plain or kind == plain | None:
             fits = isinstance(value, wanted) and isinstance(value, bool) == (plain is bool)
             if not fits and not (value is None and kind != plain):
-                raise InputError(f"{name} is {value!r}; it must be {said}")
+                raise InputError(f"{name} is {shown(value)}; it must be {said}")
     if name == "trainer" and not (value is None or isinstance(value, dict)):
-        raise InputError(f"trainer is {value!r}; give a dictionary of TrainingArguments' names, or leave it out")
+        raise InputError(f"trainer is {shown(value)}; give a dictionary of TrainingArguments' names, or leave it out")

@@ -76,9 +76,7 @@ def where_it_stopped(out: Path) -> Path | None:
     if checkpoint is not None:
         return checkpoint
     if not holds_run(out):
-        if {path.name for path in out.iterdir()} <= {"captures", f"run.json{PART}"} and not not_ours(out):
-            shutil.rmtree(out)
-        return None
+        return None  # a kill before there was a run; or whatever else lies there, which `check_free` refuses
     run = Run.load(out)
     if not run.info.checkpoint and not run.metrics.empty:
         raise InputError(f"{out} cannot be resumed: it was made without checkpoints; {AGAIN}")

@@ -6,11 +6,16 @@ import struct
 from pathlib import Path
 from typing import Any
 
-HOSTILE = [
+HOSTILE: list[Any] = [
     None, True, -1, 0, 2**31, 2**60, -(2**63), 1e308, float("nan"), float("inf"), "", "x" * 300, "../../../etc/passwd",
     "/etc/passwd", "..", "\x00", "\x1b[2J\x1b]0;title\x07", "<script>alert(1)</script>", "[bold]$\\frac{1}{", "\u202egnp.exe",
     "👩‍👩‍👧‍👦e\u0301", [], {}, [[]], {"a": 1}, [0, -5], [2**40, 2**40], [None], "BF16", "I4", "lora", "delta", "sketch",
+    10**400, -(10**299), 1e19, 5e-324, 1000.5, "1", "²", "١", "1e400", "(a+)+$", "(", "[/]", "[a-z]", "a\nb", "\x9b2J", "\ud800",
+    "x" * 100_000, [[[[[[]]]]]] * 9, {"": {"": ""}}, {str(n): n for n in range(300)}, [1e308, -1e308, 1e-308], "\u2028",
 ]  # fmt: skip
+HOSTILE.append(None)
+for _ in range(150):
+    HOSTILE[-1] = [HOSTILE[-1]]
 
 
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from engine import patterns
 from engine.errors import InputError, understood
-from engine.reading import read_json
+from engine.reading import check_name, read_json
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import INSIDE_W, PEFT_PREFIX, Factors, dora, scaling_of
 from engine.run.info import Found, Model, Module, RunInfo, read_method
@@ -59,7 +59,7 @@ class Adapter:
 
 def find_adapter(path: str | Path) -> Path:
     """The folder of an adapter: a folder, its file, or a Hub id (downloaded if it is not yet)."""
-    folder = Path(path).expanduser()
+    folder = check_name(path)
     if folder.is_file():
         folder = folder.parent
     if not folder.is_dir():

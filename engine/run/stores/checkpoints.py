@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import InputError
+from engine.reading import check_name
 from engine.run.base import EMBEDDED, base_folder
 from engine.run.info import Found, Model, Module, RunInfo
 from engine.run.pairing import EMPTY, PACKED, is_head, pair
@@ -140,5 +141,5 @@ def _nothing_in_common(base: Tensors, tuned: Tensors, differences: dict[str, lis
 
 
 def _folder(source: str) -> Path:
-    path = Path(source).expanduser()
+    path = check_name(source)
     return path if path.exists() or path.is_absolute() or source.startswith((".", "~")) else base_folder(source)

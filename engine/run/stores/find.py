@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.reading import check_name
 from engine.run.base import EMBEDDED
 from engine.run.store import Store
 from engine.run.stores.adapter import CONFIG, AdapterStore
@@ -15,7 +16,7 @@ from engine.run.stores.trainer_output import TrainerStore
 def find_store(path: str | Path, base: str | Path | None = None) -> Store:
     """Whatever lies at `path`, or under that Hub id; base: what training began with. Raises InputError, saying what
     was looked for, if nothing fits."""
-    place = Path(path).expanduser()
+    place = check_name(path)
     if (place / RUN).is_file():
         return FolderStore(place)
     if is_adapter(place) and not any(place.glob(f"checkpoint-*/{STATE}")):
@@ -46,7 +47,7 @@ def is_adapter(path: str | Path) -> bool:
 
 def is_checkpoint(path: str | Path) -> bool:
     """Whether the folder holds a whole model, or this is one safetensors file, or the embedded model's name."""
-    place = Path(path).expanduser()
+    place = check_name(path)
     if str(path) == EMBEDDED or (place.is_file() and place.suffix == ".safetensors" and not is_adapter(path)):
         return True
     return not (place / RUN).is_file() and not is_adapter(path) and any(place.glob("*model*.safetensors"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import InputError, understood
 from engine.linear import check_room
-from engine.reading import read_json
+from engine.reading import check_name, read_json
 from engine.run import delta as deltas
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import Factors
@@ -29,6 +29,7 @@ class FolderStore(Store):
     """A captured run. Only run.json is read at first; it may come from a stranger, so everything is checked."""
 
     def __init__(self, path: str | Path) -> None:
+        check_name(path)
         self.path = Path(path)
         self._open_starts: dict[int | None, Tensors | None] = {}
         self._captures: OrderedDict[int, tuple[tuple[int, ...], Tensors]] = OrderedDict()

@@ -1,0 +1,153 @@
+"""What a capture is told wrongly is said at the call; what ends without a word leaves neither a running Run nor a lock."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from engine.recording.lock import lock, unlock
+from engine.run.info import RunInfo
+from glasstune import CaptureCallback, InputError, LoRA, Run, capture, finetune
+
+
+def loop(folder, **options):
+    return capture(nn.Linear(8, 4), folder, every=1, total=3, say=False, **options)
+
+
+@pytest.mark.parametrize("values, said", [
+    ({"step": 3}, r"step\(step=...\): steps are counted by themselves"), ({"event": "eval"}, "counted by themselves"),
+    ({"loss": None}, r"step\(loss=None\): that is no number"), ({"loss": "low"}, "that is no number"),
+    ({"loss": 10**400}, "that is no number"), ({"loss": torch.ones(3)}, r"a tensor of shape \(3,\); give one number"),
+    ({"loss": [1.0]}, "that is no number"), ({"loss": torch.ones(1, dtype=torch.complex64)}, "give one number"),
+])  # fmt: skip
+def test_what_a_step_cannot_say_is_said_at_the_call(values, said, tmp_path):
+    with loop(tmp_path / "run") as recorder:
+        recorder.step(loss=1.0)
+        with pytest.raises(InputError, match=said):
+            recorder.step(**values)
+        recorder.step(loss=torch.tensor([0.5]), learning_rate=np.float32(0.25))
+    assert recorder.run.metrics.loss.to_dict() == {1: 1.0, 2: 0.5}, "the step that could not be written was none"
+    assert recorder.run.status == "finished"
+
+
+@pytest.mark.parametrize("info", [
+    *({name: "mine"} for name in ("format", "version", "modules", "capture", "id", "status", "why", "found")),
+    {"data": {"name": 7}}, {"method": "lora"}, {"method": {"name": "lora", "target_modules": {"a": 1}}}, {"model": [1]},
+    {"mine": object()}, {"mine": {1, 2}}, {3: "mine"}, ["mine"], {"mine": "\ud800"}, {"seed": b"x"},
+])  # fmt: skip
+def test_an_info_that_nobody_could_read_is_refused_before_anything_is_written(info, tmp_path):
+    with pytest.raises(InputError, match="info"), loop(tmp_path / "run", info=info):
+        pass
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_info_of_ones_own_is_kept(tmp_path):
+    with loop(tmp_path / "run", info={"data": {"name": "mine"}, "why_i_did_it": ["because"]}) as recorder:
+        recorder.step(loss=1.0)
+    assert recorder.run.task == "mine" and recorder.run.info.raw["why_i_did_it"] == ["because"]
+    assert "raw" in RunInfo.__struct_fields__
+
+
+def test_a_training_may_change_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    with capture(nn.Linear(8, 4), "loop", every=1, say=False) as recorder:
+        os.chdir("elsewhere")
+        recorder.step(loss=1.0)
+    assert recorder.run.steps == [0, 1] and Run.load(tmp_path / "loop").metrics.loss.tolist() == [1.0]
+
+    class Wanders(LoRA):
+        def prepare(self, *args, **kwargs):
+            os.chdir(tmp_path / "elsewhere")
+            return super().prepare(*args, **kwargs)
+
+    os.chdir(tmp_path)
+    run = finetune("embedded", "spanish", Wanders(r=2), out="tuned", steps=2, skills=0, batch_size=2, progress=False)
+    assert (tmp_path / "tuned" / "adapter").is_dir() and run.steps == [0, 1, 2]
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+class Fails(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 2:
+            raise RuntimeError("out of memory, say")
+
+
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x, labels):
+        return {"loss": nn.functional.cross_entropy(self.linear(x), labels)}
+
+
+def trainer_of(folder, *callbacks):
+    rows = [{"x": torch.randn(4), "labels": torch.tensor(n % 2)} for n in range(8)]
+    options = {
+        "max_steps": 4,
+        "per_device_train_batch_size": 2,
+        "report_to": [],
+        "save_strategy": "no",
+        "use_cpu": True,
+    }
+    return Trainer(Classifier(), TrainingArguments(str(folder), disable_tqdm=True, **options), train_dataset=rows,
+                   callbacks=list(callbacks))  # fmt: skip
+
+
+def test_a_training_that_fails_leaves_neither_a_running_run_nor_a_lock(tmp_path):
+    trainer = trainer_of(tmp_path / "out", CaptureCallback(tmp_path / "run", every=1, say=False), Fails())
+    with pytest.raises(RuntimeError, match="out of memory, say"):
+        trainer.train()
+    run = Run.load(tmp_path / "run")
+    assert run.status == "stopped" and run.steps == [0, 1, 2]
+    assert not (tmp_path / "run" / "run.lock").exists()
+    again = trainer_of(tmp_path / "out", CaptureCallback(tmp_path / "run", every=1, say=False, overwrite=True))
+    again.train()
+    assert Run.load(tmp_path / "run").status == "finished"
+
+
+LEAVES = """
+import sys, torch
+from engine.recording.callback import capture
+block = capture(torch.nn.Linear(8, 4), sys.argv[1], every=1, say=False)
+recorder = block.__enter__()
+recorder.step(loss=1.0)
+raise SystemExit("an error nobody caught")
+"""
+
+
+def test_a_program_that_ends_in_mid_capture_closes_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LEAVES, str(tmp_path / "run")], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "an error nobody caught" in done.stderr
+    run = Run.load(tmp_path / "run")
+    assert run.status == "stopped" and run.metrics.loss.tolist() == [1.0]
+
+
+def test_a_run_that_was_killed_before_it_had_a_name_can_be_begun_again(tmp_path):
+    options = {"out": tmp_path / "run", "steps": 2, "skills": 0, "batch_size": 2, "progress": False}
+    (tmp_path / "run" / "captures").mkdir(parents=True)
+    for name in ("run.lock", "metrics.jsonl", "answers.jsonl", "norms.jsonl"):
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "run.json.part").write_text('{"format"')
+    held = lock(tmp_path / "run")
+    with pytest.raises(InputError, match="being written by another process"):
+        finetune("embedded", "spanish", LoRA(r=2), **options)
+    unlock(tmp_path / "run", held)
+    (tmp_path / "run" / "metrics.jsonl").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="already holds other files"):
+            finetune("embedded", "spanish", LoRA(r=2), resume=resume, **options)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == "mine"
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    assert finetune("embedded", "spanish", LoRA(r=2), resume=True, **options).status == "finished"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
