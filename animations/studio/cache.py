@@ -92,7 +92,7 @@ def _read(note: Path) -> dict[str, Any] | None:
         numbers = [known["frames"], known["rate"], *(time for _, *times in known["captions"] for time in times)]
         words = [known["title"], known["digest"], *(text for text, *_ in known["captions"])]
         whole = all(isinstance(n, int | float) and n >= 0 for n in numbers) and all(isinstance(w, str) for w in words)
-        return known if whole and known["rate"] > 0 else None
+        return known if whole and known["rate"] > 0 and isinstance(known["captions"], list) else None
     except (InputError, KeyError, TypeError, ValueError):
         return None
 

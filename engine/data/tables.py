@@ -95,10 +95,11 @@ def _read_csv(path: Path) -> Iterator[dict[str, str]]:
         mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
         options: Any = {"dtype": str, "na_filter": False, "encoding": "utf-8-sig", "sep": mark, "chunksize": 10_000}
         try:
-            for frame in pd.read_csv(file, **options):
-                if not isinstance(frame.index, pd.RangeIndex):  # pandas would make the first column row names
-                    raise InputError(f"{path} cannot be read: its rows have more fields than its first line names")
-                yield from frame.to_dict("records")
+            with pd.read_csv(file, **options) as frames:
+                for frame in frames:
+                    if not isinstance(frame.index, pd.RangeIndex):  # pandas would make the first column row names
+                        raise InputError(f"{path} cannot be read: its rows have more fields than its first line names")
+                    yield from frame.to_dict("records")
         except InputError:
             raise
         except (ValueError, OSError) as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors

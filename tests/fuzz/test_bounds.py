@@ -1,0 +1,225 @@
+"""What is small on disk stays small in memory, what is long is cut before it is read, and what is many stays linear."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.data import LONG, beginning, encode, load
+from engine.data.report import report
+from engine.evaluate.compare import questions_of
+from engine.models import load_model, load_tuned
+from engine.run import tensors
+from glasstune import InputError, LoRA, Run, finetune
+from tests.engine.small import save_adapter, save_base
+
+
+def test_a_table_that_grows_out_of_all_proportion_is_refused(tmp_path):
+    rows = 200_000
+    said = pa.array(["x" * 5000]).take(pa.array(np.zeros(rows, np.int32)))  # one text, a gigabyte of it
+    parquet.write_table(pa.table({"prompt": said, "completion": said}), tmp_path / "bomb.parquet")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 200_000
+    with pytest.raises(InputError, match=r"grows to more than [\d,]+ bytes when unpacked"):
+        load(tmp_path / "bomb.parquet")
+    (tmp_path / "folder").mkdir()
+    shutil.move(tmp_path / "bomb.parquet", tmp_path / "folder" / "train.parquet")
+    with pytest.raises(InputError, match="when unpacked"):
+        load(tmp_path / "folder")
+
+
+def test_an_honest_table_is_read_whole_and_in_order(tmp_path):
+    rows = [{"prompt": f"question {n}", "completion": f"answer {n}"} for n in range(300)]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=70)
+    found = load(tmp_path / "rows.parquet").train
+    assert [talk[-1]["content"] for talk in found] == [row["completion"] for row in rows]
+    assert found[200].where.endswith("rows.parquet, row 201")
+
+
+def test_a_file_that_is_cut_or_nests_without_end_is_one_sentence(tmp_path):
+    rows = [{"prompt": "a", "completion": "b"}] * 50
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for end in range(0, len(whole), 97):
+        (tmp_path / "a.parquet").write_bytes(whole[:end])
+        with pytest.raises(InputError, match="cannot be read"):
+            load(tmp_path / "a.parquet")
+    for text, said in (("[" * 100_000, "nested more than 100 deep"), ('{"prompt": ' + "9" * 5000 + "}", "5,000 digits"),
+                       ('{"prompt": "a", "prompt": "b", "completion": "c"}', "'prompt' is there twice")):  # fmt: skip
+        for name in ("a.json", "a.jsonl"):
+            (tmp_path / name).write_text(text + "\n")
+            with pytest.raises(InputError, match=said):
+                load(tmp_path / name)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.parquet"])
+def test_data_that_is_a_pipe_is_named(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is a pipe"):
+        load(tmp_path / name)
+
+
+def test_memory_that_is_nearly_full_ends_reading_before_it_is(tmp_path, monkeypatch):
+    class Full:
+        available = 1000
+
+    monkeypatch.setattr("engine.data.records.psutil.virtual_memory", lambda: Full)
+    with pytest.raises(InputError, match=r"record 999: memory is nearly full, and the data does not end here"):
+        load([{"prompt": "a", "completion": "b"}] * 5000)
+
+
+def test_a_long_text_is_cut_before_it_is_made_into_tokens(tokenizer, monkeypatch):
+    answer = "one two three four five. " * 40_000  # a million characters
+    talk = [{"role": "user", "content": "count"}, {"role": "assistant", "content": answer}]
+    seen, plain = [], type(tokenizer).apply_chat_template
+
+    def watched(self, messages, **more):
+        seen.append(sum(len(message["content"]) for message in messages))
+        return plain(self, messages, **more)
+
+    monkeypatch.setattr(type(tokenizer), "apply_chat_template", watched)
+    row = encode(tokenizer, talk, 64)
+    assert max(seen) <= LONG and row.unread == len(answer) + len("count") - LONG and row.cut > 0
+    short = [talk[0], {**talk[1], "content": answer[:20_000]}]
+    assert row.ids == encode(tokenizer, short, 64).ids and row.labels == encode(tokenizer, short, 64).labels
+    whole_text = encode(tokenizer, [{"role": "text", "content": answer}], 64)
+    assert len(whole_text.ids) == 64 and whole_text.unread
+    assert report([{"prompt": "count", "completion": answer}] * 2, tokenizer, max_length=64).unread == [
+        "record 0",
+        "record 1",
+    ]
+
+
+def test_a_beginning_is_all_of_what_is_short_and_keeps_every_message():
+    talk = [{"role": "user", "content": "a" * 30}, {"role": "assistant", "content": "  " + "b" * 500}]
+    assert beginning(talk, 1000) == (talk, 0)
+    kept, left_out = beginning(talk, 40)
+    assert [len(m["content"]) for m in kept] == [30, 102] and left_out == 400  # spaces, which templates strip, and 100
+
+
+# --- many ------------------------------------------------------------------------------------------------
+
+
+def many(folder, count):
+    names = [
+        f"base_model.model.model.layers.{n}.mlp.experts.{n % 7}.w.lora_{side}.weight"
+        for n in range(count)
+        for side in "AB"
+    ]
+    save_file({name: torch.ones(2, 2) for name in names}, folder / "adapter_model.safetensors")
+    ranks = {f"model.layers.{n}.mlp.experts.{n % 7}.w": 2 for n in range(count)}
+    (folder / "adapter_config.json").write_text(
+        json.dumps(
+            {
+                "peft_type": "LORA",
+                "r": 8,
+                "lora_alpha": 4,
+                "rank_pattern": ranks,
+                "base_model_name_or_path": str(folder),
+            }
+        )
+    )
+    save_file({f"{name}.weight": torch.ones(2, 2) for name in ranks}, folder / "model.safetensors")
+
+
+def test_a_header_is_read_once_however_many_tensors_it_names(tmp_path, monkeypatch):
+    many(tmp_path, 400)
+    headers = []
+    monkeypatch.setattr(
+        tensors, "parse_json", lambda text, _plain=tensors.parse_json: headers.append(len(text)) or _plain(text)
+    )
+    run = Run.from_adapter(tmp_path)
+    assert len(run.modules) == 400 and run.module(run.modules[7]).scaling == 2.0 and not run.info.notes
+    for module in run.modules:
+        run.factors(module), run.weight(module)
+    assert len(headers) <= 3, "the adapter's, and the base's when it is looked for and when it is read"
+
+
+def test_captures_are_opened_once_and_again_when_they_change(lora_run, tmp_path, monkeypatch):
+    folder = shutil.copytree(lora_run.path, tmp_path / "run")
+    headers = []
+    monkeypatch.setattr(
+        tensors, "parse_json", lambda text, _plain=tensors.parse_json: headers.append(1) or _plain(text)
+    )
+    run = Run.load(folder)
+    for _ in range(3):
+        for step in run.steps[:4]:
+            for module in run.modules:
+                run.factors(module, step)
+    assert len(headers) == 4
+    first, second = (folder / "captures" / f"step-{step:06d}.safetensors" for step in run.steps[:2])
+    before = run.factors(run.modules[0], run.steps[1])
+    shutil.copy(first, second)
+    assert not np.array_equal(run.factors(run.modules[0], run.steps[1]).B, before.B) and len(headers) == 5
+
+
+# --- what acts on a Run checks it --------------------------------------------------------------------------
+
+
+def test_data_that_has_changed_is_not_graded_as_held_out(tmp_path):
+    rows = [json.dumps({"prompt": f"say {n}", "completion": str(n)}) for n in range(40)]
+    (tmp_path / "data.jsonl").write_text("\n".join(rows) + "\n")
+    run = finetune("embedded", tmp_path / "data.jsonl", LoRA(r=2), out=tmp_path / "run", steps=1, skills=0, batch_size=2,
+                   progress=False, save=False)  # fmt: skip
+    name, graded, trained_on = questions_of(run, str(tmp_path / "." / "data.jsonl"))
+    assert (name, len(graded), trained_on) == ("data", 4, 0), "what it held out, however the path is written"
+    (tmp_path / "data.jsonl").write_text("\n".join([json.dumps({"prompt": "new", "completion": "line"}), *rows]) + "\n")
+    for given in (None, tmp_path / "data.jsonl"):
+        with pytest.raises(InputError, match="has changed since it was trained on"):
+            questions_of(run, given)
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path, lora_run):
+    folder = save_base(tmp_path / "model")
+    load_model(folder)
+    found = tensors.Tensors(folder)
+    kept = {name: torch.from_numpy(found.read(name)) for name in found.entries if "layers.1.mlp.up_proj" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks weights of its model: model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model(folder)
+    run = shutil.copytree(lora_run.path, tmp_path / "run")
+    load_tuned(Run.load(run))
+    found = tensors.Tensors(run / "adapter")
+    half = {name: torch.from_numpy(found.read(name)) for name in list(found.entries)[:-1]}
+    save_file(half, run / "adapter" / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"could not be loaded: .*missing adapter keys"):
+        load_tuned(Run.load(run))
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_or_a_link_out_among_a_results_files_is_named(tmp_path, lora_run):
+    run = shutil.copytree(lora_run.path, tmp_path / "run")
+    (run / "adapter" / "tokenizer.json").unlink()
+    os.mkfifo(run / "adapter" / "tokenizer.json")
+    with pytest.raises(InputError, match="is a pipe"):
+        load_tuned(Run.load(run))
+    (run / "adapter" / "tokenizer.json").unlink()
+    (run / "adapter" / "tokenizer.json").symlink_to("/etc/hostname")
+    with pytest.raises(InputError, match="leads out of its folder"):
+        load_tuned(Run.load(run))
+    for name in ("captures", "adapter"):
+        shutil.move(run / name, tmp_path / name)
+        (run / name).symlink_to(tmp_path / name)
+    with pytest.raises(InputError, match="leads out of its folder"):
+        load_tuned(Run.load(run))
+    with pytest.raises(InputError, match="leads out of its folder"):
+        Run.load(run).factors(lora_run.modules[0])
+
+
+@pytest.mark.timeout(60)
+def test_finite_weights_that_overflow_are_inspected_and_do_not_hang(tmp_path, capsys):
+    from engine.inspect.__main__ import main
+
+    save_base(tmp_path / "base")
+    save_adapter(tmp_path / "adapter", tmp_path / "base")
+    found = tensors.Tensors(tmp_path / "adapter")
+    huge = {name: torch.full(entry.shape, 1e19) for name, entry in found.entries.items()}
+    save_file(huge, tmp_path / "adapter" / "adapter_model.safetensors", metadata={"format": "pt"})
+    assert main([str(tmp_path / "adapter")]) in (0, 1)
+    assert "norm of delta-W" in capsys.readouterr().out
