@@ -119,6 +119,11 @@ def test_the_tree_the_course_and_the_figures_are_written_from_the_files():
     assert done.returncode == 0, done.stderr
 
 
+def test_what_it_is_made_of_is_written_down_and_files_of_others_are_what_they_were():
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "sbom.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_picture_of_the_readme_is_there_and_small():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     most = {".webp": 1_000_000}  # a moving one; a still, 400 kB

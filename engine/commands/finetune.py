@@ -3,13 +3,13 @@
 Its options are made from the fields of `Request` and of the methods, so it knows what Python knows.
 """
 
-import json
 from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.reading import parse_json
 from engine.terminal import say
 from engine.training.methods import get_method, method_options
 from engine.training.request import Request
@@ -54,7 +54,7 @@ def _pair(text: str) -> tuple[str, Any]:
     if not key or not equals:
         raise ArgumentTypeError(f"{text!r} is no KEY=VALUE")
     try:
-        return key, json.loads(value)
+        return key, parse_json(value)
     except ValueError:
         return key, {"True": True, "False": False, "None": None}.get(value, value)
 

@@ -34,6 +34,7 @@ from engine.evaluate.metrics import wilson
 from engine.evaluate.sides import answers_of
 from engine.files import write_text
 from engine.messages import Message
+from engine.reading import MOST_LINES, read_bytes
 from engine.run.apart import told_apart
 from engine.run.form import is_text
 from engine.run.format import read_lines
@@ -183,7 +184,7 @@ class Judging:
 def _drop_half_line(path: Path) -> None:
     """A kill may leave half a last line; another line must not be written onto it."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, most=MOST_LINES)
         if data and not data.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(data.rfind(b"\n") + 1)

@@ -32,7 +32,7 @@ from engine import terminal
 from engine.data import Encoded, collate
 from engine.errors import InputError, first_line
 from engine.files import PART, aside, remove, whole
-from engine.reading import read_json
+from engine.reading import opened, read_json
 from engine.recording.lock import lock, unlock
 from engine.recording.ours import CHECKPOINTS, clear, holds_run, not_ours
 from engine.run.run import Run
@@ -261,7 +261,8 @@ def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
+        with opened(path):  # a file, and no pipe that nothing comes out of
+            return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); {AGAIN}") from None
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.files import write_text
+from engine.reading import read_json
 from lessons.claims.claim import Claim, Results
 from lessons.claims.store import plain
 from lessons.claims.verdict import VERDICTS, Answer, Effect, answer, computed, interval, verdict
@@ -109,7 +110,7 @@ def kept_rows(*ids: str, path: Path = KEPT) -> list[Row]:
     for name in ids:
         get_claim(name)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = read_json(path) if path.exists() else {}
         rows = {name: from_json(row) for name, row in kept.items()}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is broken; delete it, then python -m lessons.claims writes it anew") from None

@@ -1,7 +1,9 @@
 """One door for files: what lies there is read as what it is, or refused in a sentence, and nothing waits or grows."""
 
+import ast
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -149,3 +151,42 @@ def test_lines_are_the_files_own(tmp_path_factory, parts, ends):
                                           ("1" * 5000, None), ("1e3", None)])  # fmt: skip
 def test_a_number_in_a_name(text, number):
     assert whole_number(text) == number
+
+
+# Modules that read only what lies in this project, or what this very process has just written.
+OWN = {
+    "engine/derived.py", "engine/reading.py", "engine/school/card.py", "engine/school/pretrain.py", "visualize/page/bundle.py",
+    "animations/studio/films.py", "animations/studio/measures.py", "animations/studio/slides.py",
+    "animations/studio/notebook.py", "animations/studio/film.py", "lessons/teaching/course.py", "lessons/teaching/walk.py",
+    "lessons/teaching/coding.py", "lessons/teaching/showing.py", "lessons/commands/claims.py", "lessons/claims/store.py",
+    "lessons/claims/themes/tuning.py", "lessons/claims/ledger.py", "engine/training/trainer.py", "animations/studio/cache.py",
+    "engine/recording/recorder.py", "engine/run/info.py", "engine/training/request.py",
+}  # fmt: skip
+READS = {
+    "read_text",
+    "read_bytes",
+    "load",
+    "loads",
+    "safe_open",
+    "load_file",
+    "fromfile",
+    "memmap",
+    "genfromtxt",
+    "loadtxt",
+}
+
+
+def test_files_of_others_are_read_through_this_door_only():
+    root = Path(__file__).parents[2]
+    for file in (
+        path for folder in ("engine", "visualize", "animations", "lessons") for path in (root / folder).rglob("*.py")
+    ):
+        if str(file.relative_to(root)) in OWN:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                module, _, last = name.rpartition(".")
+                json_or_path = module in ("json", "np", "numpy") or last not in ("load", "loads")
+                assert not (module and last in READS and json_or_path), f"{file}: {name}, not through engine.reading"
+                assert name not in ("safe_open", "load_file", "open"), f"{file}: {name}, not through engine.reading"
