@@ -76,7 +76,7 @@ def questions_of(
     else:
         same = isinstance(data, str | Path) and _is_place(data, run.info.data.source)
         if same and isinstance(own, InputError):  # what was held out of it then is not known any more
-            raise own
+            raise InputError(f"{own}; give other data to grade on")
         chosen = own if same and isinstance(own, Conversations) else load(data)
     graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
     if not graded:

@@ -165,7 +165,8 @@ def _targets(run: Run) -> list[Finding]:
     wanted = run.info.method.options.get("target_modules")
     if not isinstance(wanted, list) or not run.modules:
         return []
-    missing = [name for name in wanted if not any(_ends(module, name) for module in run.info.modules)]
+    ends = {end for module in run.info.modules for end in _ends(module)}
+    missing = [name for name in wanted if name not in ends]
     if not missing:
         return []
     there = _layers(run)
@@ -187,8 +188,10 @@ def _layers(run: Run) -> list[str]:
     return list(dict.fromkeys(name.removesuffix(".weight").split(".")[-1] for name in matrices))
 
 
-def _ends(module: str, name: str) -> bool:
-    return module == name or module.endswith(f".{name}")
+def _ends(module: str) -> list[str]:
+    """All that a module's name may be called by: "layers.0.q_proj", "0.q_proj", "q_proj"."""
+    parts = module.split(".")
+    return [".".join(parts[at:]) for at in range(len(parts))]
 
 
 _FOREIGN = (

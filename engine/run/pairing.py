@@ -67,7 +67,8 @@ def tied_to(tensors: Tensors) -> str | None:
     embeddings = [name for name in tensors.entries if _EMBEDDINGS.search(plain(name))]
     file = (tensors.path if tensors.path.is_dir() else tensors.path.parent) / "config.json"
     config = read_json(file) if file.is_file() else {}
-    kinds = [kind for kind in config.get("architectures") or [] if isinstance(kind, str)]
+    said = config.get("architectures")
+    kinds = [kind for kind in said if isinstance(kind, str)] if isinstance(said, list) else []
     without = bool(kinds) and not any(word in kind for kind in kinds for word in _WITH_HEAD)
     return embeddings[0] if len(embeddings) == 1 and not without else None
 

@@ -14,9 +14,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from engine.reading import parse_json
+from engine.run.form import is_count, is_shape
 
 _FLOAT8 = ("F8_E4M3", "F8_E5M2")
 _STATE = re.compile(r"(?P<weight>.+)\.quant_state\.bitsandbytes__(?P<kind>nf4|fp4)$")
+_PARTS = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
+_BLOCKS = ("blocksize", "nested_blocksize")
+_LARGEST = 1 << 20  # weights that share a scale; libraries have up to 4,096
 _SCALES = ("_scale_inv", "_scale")
 _BLOCK = 128  # of DeepSeek's scales, rows and columns
 # Packings that are not read: the leaf that gives them away, and what they are called.
@@ -76,7 +80,10 @@ class FourBit:
         if f"{self.weight}.nested_absmax" not in self.parts:
             return source.stored(name).reshape(-1)
         codes = source.raw(name).reshape(-1)
-        each = np.repeat(source.stored(f"{self.weight}.nested_absmax"), int(self.state["nested_blocksize"]))
+        scales, block = source.stored(f"{self.weight}.nested_absmax").reshape(-1), int(self.state["nested_blocksize"])
+        if len(scales) != -(-codes.size // block):
+            raise ValueError(f"{self.weight} has {len(scales)} scales of scales for {codes.size} in blocks of {block}")
+        each = np.repeat(scales, block)
         levels = source.stored(f"{self.weight}.nested_quant_map")
         return (levels[codes] * each[: codes.size] + np.float32(self.state["nested_offset"])).astype(np.float32)
 
@@ -144,10 +151,15 @@ def _add_four_bit(
     found: Found, weight: str, kind: str, state: str, entries: Mapping[str, Stored], source: Source
 ) -> None:
     about = parse_json(source.raw(state).tobytes())
-    shape = tuple(int(size) for size in about["shape"])
-    if int(about["blocksize"]) < 1 or int(about.get("nested_blocksize", 1)) < 1:
-        raise ValueError(f"{state} has blocks of no weight")
-    parts = (weight, *(name for name in entries if name.startswith(f"{weight}.")))
+    shape = about["shape"]
+    if not is_shape(shape):
+        raise ValueError(f"{state} has no shape")
+    shape = tuple(shape)
+    if not all(is_count(about.get(name, 1)) and 1 <= about.get(name, 1) <= _LARGEST for name in _BLOCKS):
+        raise ValueError(f"{state} has blocks of no weight, or of more than {_LARGEST:,}")
+    parts = (weight, state, *(name for part in _PARTS if (name := f"{weight}.{part}") in entries))
+    if f"{weight}.absmax" not in parts or f"{weight}.quant_map" not in parts or about.get("blocksize") is None:
+        raise ValueError(f"{weight} lacks its scales or its levels")
     if weight not in entries or entries[weight].dtype != "U8" or entries[weight].nbytes != -(-math.prod(shape) // 2):
         raise ValueError(f"{weight} is not the {kind} matrix of shape {shape} that {state} describes")
     found.packed[weight] = FourBit(weight, shape, parts, f"bitsandbytes {kind.upper()}", about)

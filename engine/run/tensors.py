@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +123,18 @@ class Tensors:
     def pieces(self, name: str, count: int = CHUNK) -> Iterator[tuple[int, np.ndarray]]:
         """(position, values) of one tensor, `count` values at a time, in order: float32, flat, valid until the next."""
         entry = self.entries[name]
-        return entry.packed.pieces(self, count) if entry.packed else _pieces(name, entry, count)
+        return self._unpack(name, entry.packed, count) if entry.packed else _pieces(name, entry, count)
+
+    def _unpack(self, name: str, how: Packed, count: int) -> Iterator[tuple[int, np.ndarray]]:
+        with understood(f"{name} in {self.path}"), np.errstate(over="ignore", invalid="ignore"):
+            yield from how.pieces(self, count)
+
+    @cached_property
+    def model_type(self) -> str:
+        """What config.json beside it says the model is; "" if nothing does."""
+        config = (self.path if self.path.is_dir() else self.path.parent) / "config.json"
+        said = read_json(config).get("model_type") if config.is_file() else None
+        return said if isinstance(said, str) else ""
 
     # What a packed weight is made of:
 
@@ -266,10 +277,7 @@ def _shards(index: Path) -> list[Path]:
 
 def is_conv1d(parameter: str, checkpoint: Tensors) -> bool:
     """Is this weight stored (in, out), as GPT-2's Conv1D does? The model type in config.json beside it tells."""
-    if not _CONV1D_LEAVES.search(parameter):
-        return False
-    config = (checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent) / "config.json"
-    return config.is_file() and read_json(config).get("model_type") in _CONV1D
+    return bool(_CONV1D_LEAVES.search(parameter)) and checkpoint.model_type in _CONV1D
 
 
 def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:

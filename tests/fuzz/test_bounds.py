@@ -17,7 +17,10 @@ from engine.evaluate.compare import questions_of
 from engine.models import load_model, load_tuned
 from engine.run import tensors
 from glasstune import InputError, LoRA, Run, finetune
+from tests.engine.run.test_quantized import NAME, four_bit
 from tests.engine.small import save_adapter, save_base
+from tests.fuzz.fields import places, put
+from tests.fuzz.mutate import HOSTILE
 
 
 def test_a_table_that_grows_out_of_all_proportion_is_refused(tmp_path):
@@ -223,3 +226,24 @@ def test_finite_weights_that_overflow_are_inspected_and_do_not_hang(tmp_path, ca
     save_file(huge, tmp_path / "adapter" / "adapter_model.safetensors", metadata={"format": "pt"})
     assert main([str(tmp_path / "adapter")]) in (0, 1)
     assert "norm of delta-W" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(120)
+def test_a_description_of_codes_may_say_anything(tmp_path):
+    """Of every field of what bitsandbytes says beside a weight, every hostile value."""
+    torch.manual_seed(0)
+    stored, _ = four_bit(torch.randn(64, 32), "nf4", True)
+    state = next(name for name in stored if "quant_state" in name)
+    about = json.loads(bytes(stored[state].numpy()))
+    ends = set()
+    for place in places(about):
+        for value in HOSTILE:
+            said = torch.frombuffer(bytearray(json.dumps(put(about, place, value)).encode()), dtype=torch.uint8)
+            save_file({**stored, state: said.clone()}, tmp_path / "model.safetensors")
+            try:
+                tensors.Tensors(tmp_path).read(NAME)
+                ends.add("right")
+            except InputError as error:
+                assert "\n" not in str(error)
+                ends.add("one sentence")
+    assert ends == {"right", "one sentence"}
