@@ -78,13 +78,15 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
 def _checked(run: Run) -> dict[str, Any]:
     """A run's settings, if they only train, and no longer than its record says: a stranger may have written them."""
     told, info = run.info.raw["settings"], run.info
-    if not isinstance(told, dict) or (other := sorted({*told} - {about.name for about in fields(Settings)})):
-        raise InputError(f"{run.path}: its settings are none of finetune()'s ({shown(other[0] if told else told)})")
+    other = sorted({*told} - {about.name for about in fields(Settings)}) if isinstance(told, dict) else [told]
+    if other:
+        raise InputError(f"{run.path}: its settings are none of finetune()'s ({shown(other[0])})")
     given = told.get("trainer") or {}
-    if not isinstance(given, dict) or (beyond := sorted({*given} - TRAINS_ONLY)):
+    beyond = sorted({*given} - TRAINS_ONLY) if isinstance(given, dict) else [given]
+    if beyond:
         raise InputError(
-            f"{run.path} gives its Trainer {shown(beyond[0] if given else given)}, which reaches beyond a training; "
-            "repeat it in Python, if you trust it"
+            f"{run.path} gives its Trainer {shown(beyond[0])}, which reaches beyond a training; repeat it in Python, "
+            "if you trust it"
         )
     beyond = sorted({*info.method.options.get("config", {})} - ADAPTS_ONLY)
     if beyond:

@@ -40,7 +40,7 @@ TYPED = [
 DATA = [{"prompt": f"say {word}", "completion": word} for word in ("a", "b", "c")]
 
 
-class WouldTrain(Exception):
+class WouldTrain(BaseException):
     """Everything was found to be right, and the model would be loaded now."""
 
 
