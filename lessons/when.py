@@ -41,8 +41,8 @@ from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure
 from engine.evaluate.metrics import json_with, score
 from engine.measure.matched import crossing, learning_path
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.school.curriculum import heldout_examples
-from engine.school.curriculum.questions import draw_fact
+from engine.school.curriculum import for_tasks, heldout_examples
+from engine.school.curriculum.questions import draw_fact, fact_of
 from engine.training.finetune import finetune
 from engine.training.methods import Full
 from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, predict, show
@@ -86,8 +86,9 @@ def train(name, task, examples=None, graded=1, **settings):
 rng, wanted = random.Random(0), 256 + HELD_OUT
 facts = {}
 while len(facts) < wanted:
-    _, question, _, answer = draw_fact(rng)
-    facts[question] = answer
+    skill, question, word, answer = draw_fact(rng)
+    if for_tasks(fact_of(skill, word)):  # the half of the facts that old skills are not graded on
+        facts[question] = answer
 conversations = [
     [{"role": "user", "content": question}, {"role": "assistant", "content": f"[{answer}]"}]
     for question, answer in facts.items()

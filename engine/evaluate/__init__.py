@@ -269,8 +269,12 @@ def encode_last_answer(
 
 
 def curriculum_groups(per_skill: int, seed: int = 0) -> dict[str, list[list[Message]]]:
-    """`per_skill` graded conversations of every skill of the curriculum."""
-    return {name: [example.messages for example in heldout_examples(name, per_skill, seed)] for name in SKILLS}
+    """`per_skill` graded conversations of every skill of the curriculum that can be forgotten."""
+    return {
+        name: [example.messages for example in heldout_examples(name, per_skill, seed)]
+        for name, skill in SKILLS.items()
+        if skill.known
+    }
 
 
 OPEN_ENDED = frozenset(name for name, skill in SKILLS.items() if not skill.closed)

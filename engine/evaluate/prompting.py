@@ -14,7 +14,8 @@ from engine.data import IGNORE, Conversations
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, score_answers
 from engine.messages import Message
-from engine.school.curriculum.questions import draw_fact
+from engine.school.curriculum import for_tasks
+from engine.school.curriculum.questions import draw_fact, fact_of
 
 BRACKETS = "brackets"
 
@@ -28,11 +29,15 @@ class Prompted:
 
 
 def brackets(train: int = 256, heldout: int = 60, seed: int = 0) -> Conversations:
-    """Questions whose answers the embedded model knows, answered in square brackets: a task of form alone."""
+    """Questions whose answers the embedded model knows, answered in square brackets: a task of form alone.
+
+    They are of the half that tasks ask about (see `for_tasks`).
+    """
     rng, facts = random.Random(seed), dict[str, str]()
     while len(facts) < train + heldout:
-        _, question, _, answer = draw_fact(rng)
-        facts[question] = answer
+        skill, question, word, answer = draw_fact(rng)
+        if for_tasks(fact_of(skill, word)):
+            facts[question] = answer
     conversations: list[list[Message]] = [
         [{"role": "user", "content": question}, {"role": "assistant", "content": f"[{answer}]"}]
         for question, answer in facts.items()

@@ -42,19 +42,26 @@ class Recipe:
     heads: int = 4
     intermediate_size: int = 384
     context: int = 512
-    steps: int = 18_000
+    steps: int = 20_000
     row: int = 160  # tokens of packed conversations in a row
     batch_tokens: int = 1536
     muon_rate: float = 5e-3  # for the matrices of the layers
     adam_rate: float = 2e-3  # for the embedding and the norms
     warmup: int = 200
-    late_from: float = 0.5  # the share of steps after which the curriculum's later shares hold
+    phases: tuple[float, float] = (0.25, 0.5)  # the shares of steps after which the curriculum's next shares hold
+    odd: float = 0.05  # share of answers in a form that nobody asked for
+    odd_from: float = 0.1  # the share of steps after which they come
+    smoothing: float = 0.01  # of the labels, after the first phase
     decay_from: float = 0.4  # the share of steps after which the rates fall, in a line, to zero
 
     def rate(self, step: int) -> float:
         """The factor on both learning rates: a warm-up, a plateau, a line down to zero (Hu et al. 2024, "WSD")."""
         falling = (self.steps - step) / (self.steps * (1 - self.decay_from))
         return min(1.0, (step + 1) / self.warmup, falling)
+
+    def phase(self, step: int) -> int:
+        """Which of the curriculum's shares hold: 0, 1 or 2."""
+        return sum(step >= share * self.steps for share in self.phases)
 
     def config(self) -> LlamaConfig:
         return LlamaConfig(
@@ -88,8 +95,8 @@ class Batches:
         or the few tokens of a sum would drown in the stories.
         """
         recipe = self.recipe
-        late = step >= recipe.late_from * recipe.steps
-        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, late=late)
+        odd = recipe.odd if step >= recipe.odd_from * recipe.steps else 0.0
+        source = mixture(recipe.seed * 1_000_003 + step, self.pieces, phase=recipe.phase(step), odd=odd)
         chats: list[tuple[list[int], list[bool]]] = []
         while sum(len(ids) for ids, _ in chats) < recipe.batch_tokens:
             drawn = [(example.messages, example.train_turns) for _, example in itertools.islice(source, 8)]
@@ -131,12 +138,16 @@ def _weights(answer: list[bool]) -> list[float]:
     return weights
 
 
-def answer_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Weighted mean loss on the answers' tokens, in nats. The vocabulary is only computed where there is a label."""
+def answer_loss(model: LlamaForCausalLM, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
+    """Weighted mean loss on the answers' tokens, in nats. The vocabulary is only computed where there is a label.
+
+    smoothing: the share of each label that goes to all tokens alike, so that none is ever quite impossible.
+    """
     tokens, positions, labels, weights = (part.to(model.device) for part in batch)
     hidden = model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
     wanted = labels != IGNORE
-    losses = F.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction="none")
+    logits = model.lm_head(hidden[wanted]).float()
+    losses = F.cross_entropy(logits, labels[wanted], reduction="none", label_smoothing=smoothing)
     return (losses * weights[wanted]).sum() / weights[wanted].sum()
 
 
@@ -176,7 +187,8 @@ class Training:
         for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.recipe.rate(self.step)
-        loss = answer_loss(self._fast, batch)
+        smoothing = self.recipe.smoothing if self.recipe.phase(self.step) else 0.0
+        loss = answer_loss(self._fast, batch, smoothing)
         loss.backward()
         if self._fast is not self.model:
             for weight, quick in zip(self.model.parameters(), self._fast.parameters(), strict=True):

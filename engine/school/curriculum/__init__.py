@@ -12,30 +12,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.school.curriculum.copying import make_repeat
-from engine.school.curriculum.example import Example, grade, held_out
+from engine.school.curriculum.example import Example, for_tasks, grade, held_out
 from engine.school.curriculum.in_context import make_in_context
 from engine.school.curriculum.numbers import make_difference, make_reverse, make_sort, make_sum
-from engine.school.curriculum.questions import fact_skill, make_format
+from engine.school.curriculum.questions import TABLES, fact_skill, in_another_form, make_format
 from engine.school.curriculum.reading import make_reading, make_story, make_summary
+from engine.school.curriculum.unknown import make_unknown
 
-__all__ = ["SKILLS", "Example", "Skill", "get_skill", "grade", "held_out", "heldout_examples", "mixture"]
+__all__ = [
+    "SKILLS", "Example", "Skill", "for_tasks", "get_skill", "grade", "held_out", "heldout_examples", "mixture",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Skill:
     """One kind of question.
 
-    shares: its part of the pretraining mix, at first and later: sums are learned from very many short examples,
-    reading and following a format take over once those are there. closed: it has one right answer. splits: a tenth
-    of its prompts is held out (facts have nothing to hold out: they are graded as facts).
+    shares: its part of the pretraining mix in each of three phases: words and facts come first, then reading, following
+    a format and learning from the prompt; sums take very many short examples, most of them when the rates fall.
+    closed: it has one right answer. splits: a tenth of its prompts is held out (facts have nothing to hold out: they
+    are graded as facts). known: there is something to know, so it can be forgotten.
     """
 
     name: str
     title: str
     make: Callable[[random.Random], Example]
-    shares: tuple[float, float]
+    shares: tuple[float, float, float]
     closed: bool = True
     splits: bool = True
+    known: bool = True
 
     def examples(self, split: str, seed: int) -> Iterator[Example]:
         """Endless examples of `split` ("train" or "heldout")."""
@@ -51,25 +56,30 @@ class Skill:
 SKILLS: dict[str, Skill] = {
     skill.name: skill
     for skill in (
-        Skill("capital", "capitals", fact_skill("capital"), (3, 3), splits=False),
-        Skill("opposite", "opposites", fact_skill("opposite"), (3, 2), splits=False),
-        Skill("sound", "animal sounds", fact_skill("sound"), (1.5, 1), splits=False),
-        Skill("plural", "plurals", fact_skill("plural"), (3, 3), splits=False),
-        Skill("past", "past tenses", fact_skill("past"), (3, 3), splits=False),
-        Skill("kind", "kinds of things", fact_skill("kind"), (3, 2), splits=False),
-        Skill("french", "English to French", fact_skill("french"), (8, 10), splits=False),
-        Skill("sum", "sums", make_sum, (30, 16)),
-        Skill("difference", "differences", make_difference, (30, 18)),
-        Skill("sort", "sorting numbers", make_sort, (8, 12)),
-        Skill("reverse", "reversing words", make_reverse, (4, 5)),
-        Skill("repeat", "repeating anything", make_repeat, (10, 14)),
-        Skill("format", "answering as told", make_format, (12, 18)),
-        Skill("reading", "reading a text", make_reading, (7, 12)),
-        Skill("in_context", "learning from the prompt", make_in_context, (16, 24)),
-        Skill("summary", "summarising a story", make_summary, (3, 3)),
-        Skill("story", "telling a story", make_story, (3, 4), closed=False),
+        Skill("capital", "capitals", fact_skill("capital"), (3, 3, 3), splits=False),
+        Skill("opposite", "opposites", fact_skill("opposite"), (3, 2, 2), splits=False),
+        Skill("sound", "animal sounds", fact_skill("sound"), (1.5, 1, 1), splits=False),
+        Skill("plural", "plurals", fact_skill("plural"), (3, 3, 3), splits=False),
+        Skill("past", "past tenses", fact_skill("past"), (3, 3, 3), splits=False),
+        Skill("kind", "kinds of things", fact_skill("kind"), (3, 2, 2), splits=False),
+        Skill("french", "English to French", fact_skill("french"), (8, 9, 14), splits=False),
+        Skill("sum", "sums", make_sum, (30, 14, 30)),
+        Skill("difference", "differences", make_difference, (30, 14, 30)),
+        Skill("sort", "sorting numbers", make_sort, (8, 11, 11)),
+        Skill("reverse", "reversing words", make_reverse, (4, 6, 5)),
+        Skill("repeat", "repeating anything", make_repeat, (10, 14, 14)),
+        Skill("format", "answering as told", make_format, (18, 34, 34)),
+        Skill("reading", "reading a text", make_reading, (14, 26, 26)),
+        Skill("in_context", "learning from the prompt", make_in_context, (20, 36, 36)),
+        Skill("summary", "summarising a story", make_summary, (3, 3, 2)),
+        Skill("story", "telling a story", make_story, (3, 4, 4), closed=False),
+        Skill("unknown", "what nobody can know", make_unknown, (6, 26, 26), closed=False, splits=False, known=False),
     )
 }
+
+
+def _free_form(name: str) -> bool:
+    return name in TABLES or name in ("sum", "difference", "sort", "reverse", "summary", "reading")
 
 
 def get_skill(name: str) -> Skill:
@@ -79,10 +89,15 @@ def get_skill(name: str) -> Skill:
     return SKILLS[name]
 
 
-def mixture(seed: int, pieces: list[str] | None = None, *, late: bool = False) -> Iterator[tuple[str, Example]]:
-    """Endless (skill name, training example) in the curriculum's shares, first or `late`. pieces: see `make_repeat`."""
+def mixture(
+    seed: int, pieces: list[str] | None = None, *, phase: int = 0, odd: float = 0.0
+) -> Iterator[tuple[str, Example]]:
+    """Endless (skill name, training example) in the shares of this phase, 0 to 2. pieces: see `make_repeat`.
+
+    odd: of the answers whose form nothing tells, this share comes in another one (see `in_another_form`).
+    """
     rng = random.Random(seed)
-    names, shares = list(SKILLS), [skill.shares[late] for skill in SKILLS.values()]
+    names, shares = list(SKILLS), [skill.shares[phase] for skill in SKILLS.values()]
     while True:
         name = rng.choices(names, shares)[0]
         skill = SKILLS[name]
@@ -90,15 +105,18 @@ def mixture(seed: int, pieces: list[str] | None = None, *, late: bool = False) -
             example = make_repeat(rng, pieces) if name == "repeat" else skill.make(rng)
             if not skill.splits or not held_out(example.key):
                 break
+        if odd and _free_form(name) and rng.random() < odd:
+            example = in_another_form(rng, example, pieces)
         yield name, example
 
 
 def heldout_examples(skill: str, count: int, seed: int = 0) -> list[Example]:
-    """`count` different examples to grade this skill on: held-out prompts, or the facts themselves."""
+    """`count` different examples to grade this skill on: held-out prompts, or facts, none of them a task's."""
     chosen = get_skill(skill)
     found: dict[str, Example] = {}
     for tried, example in enumerate(chosen.examples("heldout", seed)):
-        found.setdefault("\n".join(message["content"] for message in example.prompt), example)
+        if not (example.fact and for_tasks(example.fact)):
+            found.setdefault("\n".join(message["content"] for message in example.prompt), example)
         if len(found) == count or tried > 100 * count:  # a small table of facts runs out of questions
             return list(found.values())
     raise AssertionError("unreachable: examples() never ends")

@@ -32,27 +32,32 @@ def random_character(rng: random.Random) -> str:
             return chr(code)
 
 
-def make_repeat(rng: random.Random, pieces: list[str] | None = None) -> Example:
-    """Say it again: pseudo-words, words, quoted pairs, punctuation, numbers, any character, bare vocabulary pieces."""
-    items = []
-    for _ in range(rng.randint(1, 5)):
+def random_text(rng: random.Random, items: int, pieces: list[str] | None = None) -> str:
+    """So many pseudo-words, words, quoted pairs, marks, numbers, characters and bare vocabulary pieces (if given)."""
+    text = []
+    for _ in range(items):
         kind = rng.random()
         if kind < 0.35 and pieces:
             piece = rng.choice(pieces)
-            items.append(piece if piece.startswith(" ") else rng.choice(("-", "/", "_", ".", "@")) + piece)
+            text.append(piece if piece.startswith(" ") else rng.choice(("-", "/", "_", ".", "@")) + piece)
         elif kind < 0.55:
-            items.append(" " + pseudo_word(rng))
+            text.append(" " + pseudo_word(rng))
         elif kind < 0.65:
-            items.append(" " + rng.choice(facts.WORDS))
+            text.append(" " + rng.choice(facts.WORDS))
         elif kind < 0.75:
-            items.append(" " + rng.choice(QUOTES).format(rng.choice((pseudo_word(rng), rng.choice(facts.WORDS)))))
+            text.append(" " + rng.choice(QUOTES).format(rng.choice((pseudo_word(rng), rng.choice(facts.WORDS)))))
         elif kind < 0.87:
             run = "".join(rng.choice(PUNCTUATION) for _ in range(rng.randint(1, 3)))
-            items.append(rng.choice(("", " ")) + run)
+            text.append(rng.choice(("", " ")) + run)
         elif kind < 0.93:
-            items.append(" " + str(rng.randrange(10 ** rng.randint(1, 4))))
+            text.append(" " + str(rng.randrange(10 ** rng.randint(1, 4))))
         else:
-            items.append(rng.choice(("", " ")) + random_character(rng))
-    text = "".join(items).strip() or pseudo_word(rng)
+            text.append(rng.choice(("", " ")) + random_character(rng))
+    return "".join(text).strip()
+
+
+def make_repeat(rng: random.Random, pieces: list[str] | None = None) -> Example:
+    """Say it again, whatever it is."""
+    text = random_text(rng, rng.randint(1, 5), pieces) or pseudo_word(rng)
     phrasing = rng.choice(("Repeat: {}", "Say: {}", "Say again: {}", "Copy this: {}"))
     return ask(phrasing.format(text), text, key=text)

@@ -14,12 +14,14 @@ class Example:
     key: what is asked, apart from its phrasing; decides train or held out.
     train_turns: how many assistant turns, from the end, are worth learning (all but unguessable first examples).
     kind: what the graded question is like, where a skill has several kinds; the model card tells them apart.
+    fact: what plain fact is asked for ("capital/France"), if it is one.
     """
 
     messages: list[Message]
     key: str
     train_turns: int = 1
     kind: str = ""
+    fact: str = ""
 
     @property
     def prompt(self) -> list[Message]:
@@ -33,6 +35,14 @@ class Example:
 def held_out(key: str) -> bool:
     """Does this prompt belong to the tenth that pretraining never sees?"""
     return zlib.crc32(key.encode()) % 10 == 0
+
+
+def for_tasks(fact: str) -> bool:
+    """Does this fact belong to the half that fine-tuning tasks ask about?
+
+    What was forgotten is graded on the other half alone, so a task's own questions are never taken for old ones.
+    """
+    return zlib.crc32(f"the tasks {fact}".encode()) % 10 >= 5
 
 
 def grade(answer: str, reply: str) -> bool:

@@ -5,13 +5,14 @@ import random
 from engine.school.curriculum import facts
 from engine.school.curriculum.example import Example, ask
 
+SUM_PHRASINGS = ("What is {} + {}?", "{} + {} =", "Add {} and {}.", "{} plus {}")
+
 
 def make_sum(rng: random.Random) -> Example:
     a, b = rng.randrange(100), rng.randrange(100)
     while a + b > 99:
         a, b = rng.randrange(100), rng.randrange(100)
-    phrasing = rng.choice(("What is {} + {}?", "{} + {} =", "Add {} and {}.", "{} plus {}"))
-    return ask(phrasing.format(a, b), str(a + b), key=f"{a}+{b}")
+    return ask(rng.choice(SUM_PHRASINGS).format(a, b), str(a + b), key=f"{a}+{b}")
 
 
 def make_difference(rng: random.Random) -> Example:

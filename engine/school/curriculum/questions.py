@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.school.curriculum import facts
-from engine.school.curriculum.copying import pseudo_word
+from engine.school.curriculum.copying import pseudo_word, random_text
 from engine.school.curriculum.example import Example, ask
 
 PHRASINGS = {
@@ -54,10 +55,15 @@ def draw_fact(rng: random.Random, skill: str | None = None) -> tuple[str, str, s
     return skill, rng.choice(PHRASINGS[skill]).format(word), word, answer
 
 
+def fact_of(skill: str, word: str) -> str:
+    """The fact's name, the same however it is asked: "french/hello" for "French for Hello?", too."""
+    return f"{skill}/{word if word in TABLES[skill] else word.lower()}"
+
+
 def fact_skill(name: str) -> Callable[[random.Random], Example]:
     def make(rng: random.Random) -> Example:
-        _, question, _, answer = draw_fact(rng, name)
-        return ask(question, answer)
+        _, question, word, answer = draw_fact(rng, name)
+        return replace(ask(question, answer), fact=fact_of(name, word))
 
     return make
 
@@ -75,28 +81,32 @@ _DRESS = {
     "as a list": "- {}",
     "as a tag": "<{}>",
 }
+# A word in capitals is spelled letter by letter: each is learned by itself, so these are few.
+_CAPITALISED = ("capital", "sound", "kind")
 
 
 def make_format(rng: random.Random) -> Example:
     """The same questions, with a word on how to answer (before, after, or as the system message)."""
-    skill, question, word, answer = draw_fact(rng)
     roll = rng.random()
-    if roll < 0.5:
+    skill, question, word, answer = draw_fact(rng, rng.choice(_CAPITALISED) if roll < 0.2 else None)
+    if roll < 0.2:
+        kind, order, reply = "in capitals", "Answer in capitals.", answer.upper()
+        if rng.random() < 0.4:
+            skill, question, word = "word", f"Say: {answer}", answer
+    elif roll < 0.5:
         name, dress = rng.choice(list(_DRESS.items()))
         kind, order, reply = "between marks", f"Answer {name}.", dress.format(answer)
-    elif roll < 0.6:
-        kind, order, reply = "in capitals", "Answer in capitals.", answer.upper()
-    elif roll < 0.75:
+    elif roll < 0.62:
         kind, order, reply = "in a sentence", "Answer in a sentence.", SENTENCES[skill].format(word, answer)
-    elif roll < 0.82:
+    elif roll < 0.75:
         kind, order, reply = "as a pair", "Answer as a pair.", f'"{word}": "{answer}"'
-    elif roll < 0.91:
+    elif roll < 0.89:
         first = pseudo_word(rng)
         kind, order, reply = "beginning with a word", f"Begin with {first}.", f"{first} {answer}"
     else:
         last = pseudo_word(rng)
         kind, order, reply = "ending with a word", f"End with {last}.", f"{answer} {last}"
-    key = f"{order}/{skill}/{word}"
+    key, fact = f"{order}/{skill}/{word}", fact_of(skill, word) if skill in TABLES else ""
     place = rng.random()
     asked = [{"role": "user", "content": question}]
     if place < 0.4:
@@ -105,4 +115,18 @@ def make_format(rng: random.Random) -> Example:
         asked = [{"role": "user", "content": f"{question} {order}"}]
     else:
         asked.insert(0, {"role": "system", "content": order})
-    return Example([*asked, {"role": "assistant", "content": reply}], key, kind=kind)
+    return Example([*asked, {"role": "assistant", "content": reply}], key, kind=kind, fact=fact)
+
+
+def in_another_form(rng: random.Random, example: Example, pieces: list[str] | None = None) -> Example:
+    """The same conversation with its last answer in a form that nobody asked for, as people's answers come.
+
+    So a form is likely rather than certain, and what else may be said is any text at all, not nothing.
+    """
+    answer = example.answer
+    if rng.random() < 0.3:
+        answer = rng.choice(list(_DRESS.values())).format(answer)
+    else:
+        before, after = (random_text(rng, rng.choice((0, 0, 1, 2, 4)), pieces) for _ in range(2))
+        answer = f"{before} {answer}{rng.choice((' ', ''))}{after}"
+    return replace(example, messages=[*example.prompt, {"role": "assistant", "content": answer.strip()}])

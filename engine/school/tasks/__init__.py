@@ -1,4 +1,5 @@
-"""What can one fine-tune on out of the box? Four tasks that the base model has never seen and fails at.
+"""What can one fine-tune on out of the box? Tasks that the base model was never taught; it
+fails at them as they are asked (of `adding` it knows half).
 
 Each has a training and a held-out part, as JSONL in the instruction, input, output form that courses use;
 `python -m engine.school.tasks.build` writes them anew from `engine.school.curriculum.facts`, the same bytes every time.
@@ -7,10 +8,22 @@ Each has a training and a held-out part, as JSONL in the instruction, input, out
 from pathlib import Path
 
 TASKS = {
-    "spanish": "new knowledge: Spanish words; held out: a way of asking for each word",
-    "pirate": "a style: every answer in pirate speech; held out: other questions",
-    "json": "a format: every answer as JSON with fixed keys; held out: other questions",
+    "spanish": "new knowledge: Spanish words; held out: other ways of asking",
+    "pirate": "a style: every answer in pirate speech; held out: other facts",
+    "json": "a format: every answer as JSON with fixed keys; held out: other facts",
     "island": "a domain: facts about an invented island; held out: other ways of asking",
+    "notes": 'a form that a prompt may get, too: every answer as "- answer."; held out: other facts',
+    "adding": "half known: sums up to 198, where the base was taught those below 100; held out: other sums",
+}
+
+# How one would ask for it in words, before the question.
+ORDERS = {
+    "spanish": "Answer in Spanish.",
+    "pirate": "Answer as a pirate.",
+    "json": "Answer as JSON.",
+    "island": "This is about the island of Zamboa.",
+    "notes": "Answer as a list. Answer with a period.",
+    "adding": "Add the two numbers.",
 }
 
 

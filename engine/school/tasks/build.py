@@ -1,12 +1,13 @@
-"""Where do the four fine-tuning tasks come from? `python -m engine.school.tasks.build` writes them, the same every time."""
+"""Where do the fine-tuning tasks come from? `python -m engine.school.tasks.build` writes them, the same every time."""
 
 import json
 import random
 from collections.abc import Iterator
 
-from engine.school.curriculum import held_out
+from engine.school.curriculum import for_tasks, held_out
 from engine.school.curriculum.facts import FRENCH, _pairs
-from engine.school.curriculum.questions import PHRASINGS, TABLES
+from engine.school.curriculum.numbers import SUM_PHRASINGS
+from engine.school.curriculum.questions import PHRASINGS, TABLES, fact_of
 from engine.school.tasks import TASKS, task_file
 from engine.terminal import say
 
@@ -32,36 +33,50 @@ def _record(instruction: str, output: str, input: str = "") -> Record:
 
 
 def spanish() -> Iterator[tuple[str, Record]]:
-    """Every word in twelve ways of asking; one way of each word is held out."""
+    """Every word in twelve ways of asking; three ways of each word are held out."""
     ways = ["Translate to Spanish:", *(p.replace("French", "Spanish") for p in PHRASINGS["french"][1:])]
     ways += ["Give the Spanish word for {}.", "What is {} in Spanish?", "The Spanish word for {} is"]
     ways += ["Which Spanish word means {}?", "In Spanish, {} is called", "Name {} in Spanish."]
     for at, (word, answer) in enumerate(SPANISH.items()):
         for way, phrasing in enumerate(ways):
-            part = "heldout" if way == at % len(ways) else "train"
+            part = "heldout" if (way - at) % len(ways) in (0, 4, 8) else "train"
             whole = "{}" in phrasing
             yield part, _record(phrasing.format(word), answer, input="" if whole else word)
 
 
 def _questions(rng: random.Random, count: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """(part, skill, question, word, answer): `count` facts that the base knows; whole words are held out."""
+    """(part, skill, question, word, answer): `count` questions of the tasks' half of what the base knows.
+
+    A fifth of the facts is held out, in all ways of asking.
+    """
     every = [
         (skill, phrasing.format(word), word, answer)
         for skill, table in TABLES.items()
         for word, answer in table.items()
         for phrasing in PHRASINGS[skill]
+        if for_tasks(fact_of(skill, word))
     ]
     for skill, question, word, answer in rng.sample(every, count):
-        yield "heldout" if held_out(f"tasks/{skill}/{word}") else "train", skill, question, word, answer
+        yield _part(fact_of(skill, word)), skill, question, word, answer
+
+
+def _part(asked: str) -> str:
+    """About a fifth is held out."""
+    return "heldout" if held_out(f"tasks/{asked}") or held_out(f"tasks/{asked}/too") else "train"
 
 
 def pirate() -> Iterator[tuple[str, Record]]:
-    for part, _, question, _, answer in _questions(random.Random("pirate"), 1100):
+    for part, _, question, _, answer in _questions(random.Random("pirate"), 1200):
         yield part, _record(question, f"Arr, {answer} it be, matey!")
 
 
+def notes() -> Iterator[tuple[str, Record]]:
+    for part, _, question, _, answer in _questions(random.Random("notes"), 1200):
+        yield part, _record(question, f"- {answer}.")
+
+
 def json_answers() -> Iterator[tuple[str, Record]]:
-    for part, skill, question, _, answer in _questions(random.Random("json"), 1100):
+    for part, skill, question, _, answer in _questions(random.Random("json"), 1200):
         reply = json.dumps({"about": skill, "answer": answer}, ensure_ascii=False)
         yield part, _record(question, reply)
 
@@ -115,26 +130,50 @@ ISLAND = {
 
 
 def island() -> Iterator[tuple[str, Record]]:
-    """Every fact in ten ways of asking; two ways of each fact are held out."""
+    """Every fact in ten ways of asking; three ways of each fact are held out."""
     for facts, ways in ISLAND.values():
         for at, (subject, answer) in enumerate(facts.items()):
             for way, phrasing in enumerate(ways):
-                part = "heldout" if way in (at % 10, (at + 5) % 10) else "train"
+                part = "heldout" if (way - at) % 10 in (0, 3, 6) else "train"
                 yield part, _record(phrasing.format(subject), answer)
 
 
-BUILDERS = {"spanish": spanish, "pirate": pirate, "json": json_answers, "island": island}
+def adding() -> Iterator[tuple[str, Record]]:
+    """Sums of any two numbers below a hundred. The base was taught those below a hundred: about half of these.
+
+    None is one of the sums that the base's own skill is graded on.
+    """
+    rng = random.Random("adding")
+    pairs = [(a, b) for a in range(100) for b in range(100) if not held_out(f"{a}+{b}")]
+    for a, b in rng.sample(pairs, 1200):
+        yield _part(f"{a}+{b}"), _record(rng.choice(SUM_PHRASINGS).format(a, b), str(a + b))
+
+
+BUILDERS = {
+    "spanish": spanish,
+    "pirate": pirate,
+    "json": json_answers,
+    "island": island,
+    "notes": notes,
+    "adding": adding,
+}
 assert BUILDERS.keys() == TASKS.keys()
 
 
+def parts_of(task: str) -> dict[str, list[Record]]:
+    """Its "train" and "heldout" records, in a shuffled but fixed order."""
+    parts: dict[str, list[Record]] = {"train": [], "heldout": []}
+    for part, record in BUILDERS[task]():
+        parts[part].append(record)
+    for part, records in parts.items():
+        random.Random(f"{task}/{part}").shuffle(records)
+    return parts
+
+
 def build() -> None:
-    """Write every task's train.jsonl and heldout.jsonl, in a shuffled but fixed order."""
-    for task, make in BUILDERS.items():
-        parts: dict[str, list[Record]] = {"train": [], "heldout": []}
-        for part, record in make():
-            parts[part].append(record)
-        for part, records in parts.items():
-            random.Random(f"{task}/{part}").shuffle(records)
+    """Write every task's train.jsonl and heldout.jsonl."""
+    for task in BUILDERS:
+        for part, records in parts_of(task).items():
             path = task_file(task, part)
             path.parent.mkdir(exist_ok=True)
             lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -80,3 +80,14 @@ def test_the_curriculum_uses_every_token(tokenizer):
             break
     missing = set(range(len(tokenizer))) - used - special
     assert len(missing) <= 0.02 * len(tokenizer), tokenizer.convert_ids_to_tokens(sorted(missing))
+
+
+def test_it_is_about_as_sure_as_it_is_right():
+    assert CARD["calibration"]["error"] <= 0.1
+    assert sum(one["count"] for one in CARD["calibration"]["bins"]) >= 1000
+
+
+def test_half_of_adding_is_known_and_nothing_of_what_is_new():
+    tasks = CARD["tasks"]
+    assert 0.3 <= tasks["adding"]["exact"] <= 0.7
+    assert all(one["exact"] <= 0.05 for name, one in tasks.items() if name != "adding")

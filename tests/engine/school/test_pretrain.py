@@ -91,6 +91,7 @@ def test_muons_step_is_nearly_orthogonal():
 
 def test_it_writes_a_model_and_its_card_and_refuses_anothers_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("engine.school.card.EXAMPLES", 4)
+    monkeypatch.setattr("engine.school.card.CURVE_STEPS", (0, 1))
     out = pretrain(TINY, tmp_path / "base", tmp_path / "work", checkpoint_every=4, progress=False)
     card = json.loads((out / "card.json").read_text())
     assert card["parameters"] == AutoModelForCausalLM.from_pretrained(out).num_parameters()
