@@ -45,21 +45,16 @@ def came_back(points: list[Point]) -> float:
     return max(later - earlier for at, earlier in enumerate(exact) for later in exact[at:])
 
 
-def tried(found: list[Trial], method: str, task: str, rate: float, warmup: float) -> Trial:
-    """The trial of these settings; made, and kept, if it is not there yet."""
-    about = {"method": method, "task": task, "rate": rate, "warmup": warmup}
+def tried(found: list[Trial], method: str, task: str, rate: float, warmup: float, steps: tuple[int, ...]) -> Trial:
+    """The trial of these settings, looked at after these steps; made, and kept, if it is not there yet."""
+    about = {"method": method, "task": task, "rate": rate, "warmup": warmup, "looked_at": list(steps)}
     for one in found:
         if about.items() <= one.items():
             return one
     points = forgetting_curve(
-        EMBEDDED_FOLDER,
-        task,
-        method,
-        steps=LOOKED_AT,
-        old=curriculum_knowledge(QUESTIONS),
-        learning_rate=rate,
-        warmup=warmup,
-    )
+        EMBEDDED_FOLDER, task, method,
+        steps=steps, old=curriculum_knowledge(QUESTIONS), learning_rate=rate, warmup=warmup,
+    )  # fmt: skip
     one = {**about, "back": came_back(points), "lowest": min(p.exact for p in points), **asdict(points[-1])}
     found.append(one)
     KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -77,14 +72,17 @@ def mean(trials: list[Trial], measure: str) -> float:
 
 def rates(found: list[Trial], method: str) -> dict[float, float]:
     """Rate -> share of the new tasks' held-out questions that are right, at the shortest warm-up."""
-    return {rate: mean([tried(found, method, t, rate, WARMUPS[0]) for t in TASKS], "new") for rate in RATES[method]}
+    return {
+        rate: mean([tried(found, method, t, rate, WARMUPS[0], (STEPS,)) for t in TASKS], "new")
+        for rate in RATES[method]
+    }
 
 
 def warmups(found: list[Trial], method: str, rate: float) -> dict[float, tuple[float, float]]:
     """Warm-up -> (share right on the new tasks, the most that came back of the old), at this rate."""
     result = {}
     for warmup in WARMUPS:
-        trials = [tried(found, method, task, rate, warmup) for task in TASKS]
+        trials = [tried(found, method, task, rate, warmup, LOOKED_AT) for task in TASKS]
         result[warmup] = (mean(trials, "new"), max(one["back"] for one in trials))
     return result
 
@@ -112,14 +110,15 @@ def draw(found: list[Trial]) -> Path:
             for method in RATES:
                 color, default = getattr(colors, method), LEARNING_RATES[method]
                 ours = [one for one in found if (one["method"], one["task"]) == (method, task)]
-                swept = sorted((one for one in ours if one["warmup"] == WARMUPS[0]), key=lambda one: one["rate"])
+                swept = sorted((one for one in ours if one["looked_at"] == [STEPS]), key=lambda one: one["rate"])
                 by_rate = [one["rate"] for one in swept]
                 above.semilogx(by_rate, [100 * one["new"] for one in swept], "-o", color=color, label=f"{method}: new")
                 above.semilogx(
                     by_rate, [100 * one["exact"] for one in swept], ":o", color=color, label=f"{method}: old"
                 )
                 above.axvline(default, color=color, alpha=0.4, linewidth=1)
-                warm = sorted((one for one in ours if one["rate"] == default), key=lambda one: one["warmup"])
+                followed = (one for one in ours if one["rate"] == default and one["looked_at"] == list(LOOKED_AT))
+                warm = sorted(followed, key=lambda one: one["warmup"])
                 shares = [100 * one["warmup"] for one in warm]
                 below.plot(shares, [100 * one["new"] for one in warm], "-o", color=color, label=f"{method}: new")
                 below.plot(

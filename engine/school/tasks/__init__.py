@@ -12,7 +12,7 @@ TASKS = {
     "pirate": "a style: every answer in pirate speech; held out: other facts",
     "json": "a format: every answer as JSON with fixed keys; held out: other facts",
     "island": "a domain: facts about an invented island; held out: other ways of asking",
-    "notes": 'a form that a prompt may get, too: every answer as "- answer."; held out: other facts',
+    "notes": 'a form that a prompt may get, too: every answer as "- answer ahoy"; held out: other facts',
     "adding": "half known: sums up to 198, where the base was taught those below 100; held out: other sums",
 }
 
@@ -22,7 +22,7 @@ ORDERS = {
     "pirate": "Answer as a pirate.",
     "json": "Answer as JSON.",
     "island": "This is about the island of Zamboa.",
-    "notes": "Answer as a list. Answer with a period.",
+    "notes": "End with ahoy. Answer as a list.",
     "adding": "Add the two numbers.",
 }
 

@@ -72,7 +72,7 @@ def pirate() -> Iterator[tuple[str, Record]]:
 
 def notes() -> Iterator[tuple[str, Record]]:
     for part, _, question, _, answer in _questions(random.Random("notes"), 1200):
-        yield part, _record(question, f"- {answer}.")
+        yield part, _record(question, f"- {answer} ahoy")
 
 
 def json_answers() -> Iterator[tuple[str, Record]]:

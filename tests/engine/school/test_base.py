@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import subprocess
 import sys
 
@@ -91,3 +92,20 @@ def test_half_of_adding_is_known_and_nothing_of_what_is_new():
     tasks = CARD["tasks"]
     assert 0.3 <= tasks["adding"]["exact"] <= 0.7
     assert all(one["exact"] <= 0.05 for name, one in tasks.items() if name != "adding")
+
+
+def test_nothing_new_is_less_expected_than_chance():
+    assert CARD["even_guess"] == pytest.approx(math.log(CARD["recipe"]["vocab_size"]))
+    assert all(one["loss"] < CARD["even_guess"] for one in CARD["tasks"].values())
+
+
+def test_one_task_can_be_prompted_so_that_prompting_is_no_straw_man():
+    best = [max(one["told"], one["shown"]) for one in CARD["tasks"].values() if one["exact"] <= 0.05]
+    assert any(0.2 <= share <= 0.8 for share in best)
+
+
+def test_old_skills_fall_furthest_at_the_end_and_what_is_known_stays():
+    """Not to nothing within thirty steps and half of the way back, as an uncalibrated base does."""
+    exact = [point["exact"] for point in CARD["forgetting"]["lora"]]
+    assert min(exact) == exact[-1] > 0.2
+    assert all(point["choice"] > 0.9 for points in CARD["forgetting"].values() for point in points)
