@@ -316,9 +316,9 @@ conclude(
 )
 
 # %% [markdown]
-# ## The exact remedy
-# With LoRA the base's weights were never touched. What was forgotten is forgotten by the model *with its adapter*. Take
-# the adapter off, and ask for every old skill again.
+# ## Taking the adapter off
+# What was forgotten is forgotten by the model *with its adapter*. Take the adapter off, and ask for every old skill
+# again.
 
 # %%
 what_comes_back = predict(

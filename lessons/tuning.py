@@ -18,7 +18,7 @@
 # | how long | `num_train_epochs` | `epochs` (or `steps`) | 1 to 5 epochs |
 # | examples a step | `per_device_train_batch_size` | `batch_size` | 16 to 128, with accumulation |
 # | batches a step | `gradient_accumulation_steps` | `accumulation` | as memory wants |
-# | share of the steps in which the rate rises | `warmup_ratio` | `warmup` | 0.03 to 0.1 |
+# | share of the steps in which the rate rises | `warmup_steps` (below 1: a share) | `warmup` | 0.03 to 0.1 |
 # | how the rate falls | `lr_scheduler_type` | `trainer={"lr_scheduler_type": ...}` | linear or cosine |
 # | pull towards zero | `weight_decay` | `weight_decay` | 0 to 0.1 |
 # | longest gradient | `max_grad_norm` | `max_grad_norm` | 1 |

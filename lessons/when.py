@@ -9,16 +9,17 @@
 # %% [markdown]
 # # When to fine-tune, and when not
 #
-# There are three ways to get something new out of a model: *tell* it (an instruction in the prompt), *show* it (a few
-# examples in the prompt), or *train* it (fine-tuning on examples). The first two cost nothing but words. So when is
-# training worth it?
+# There are four ways to get something new out of a model: *tell* it (an instruction in the prompt), *show* it (a few
+# examples in the prompt), *look it up* for it (the record that holds the answer, in the prompt: retrieval), or *train*
+# it (fine-tuning on examples). The first three leave the weights alone, but they are paid for on every call: each token
+# of a longer prompt takes time, money, and room in the context. Training is paid for once. So when is it worth it?
 #
-# Afterwards you will be able to say
+# Afterwards you will be able to answer
 #
-# - how telling, showing and training compare on the same task as examples are added, and where the lines cross;
-# - what fine-tuning does for a format that must never fail;
-# - what it gives, and what it takes, on a task that the model can do already;
-# - how much of a secret in the training data comes out again, and how that is measured.
+# - How do telling, showing and training compare on one task as examples are added, and do the lines cross?
+# - Which of the usual reasons (knowledge, domain, style, format) needs training, and what else would do?
+# - What does training give, and take, on a task that the model can do in part already?
+# - How much of a secret in the training data comes out again, and how is that measured?
 #
 # Nothing here is prepared: the model is a real one, small enough to be trained while you watch, and every number and
 # picture below was measured on your machine a moment before you see it.
@@ -39,13 +40,26 @@ from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
 from engine.evaluate.metrics import json_with, score
-from engine.measure.matched import crossing, learning_path
+from engine.evaluate.prompting import brackets, measure_prompts, shown, told
+from engine.measure.matched import crossing
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.school.curriculum import for_tasks, heldout_examples
-from engine.school.curriculum.questions import draw_fact, fact_of
+from engine.school.curriculum import facts
 from engine.training.finetune import finetune
 from engine.training.methods import Full
-from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, predict, show
+from lessons.teaching.stage import (
+    answer_length,
+    conclude,
+    current,
+    data,
+    exercise,
+    exercise_code,
+    ledger,
+    model,
+    new_skill,
+    old_skills,
+    predict,
+    show,
+)
 from visualize import plots
 
 QUICK = current().quick
@@ -54,16 +68,14 @@ HELD_OUT = 16 if QUICK else 60
 base, tokenizer = load_model(model()), load_tokenizer(model())
 
 
-def share_right(conversations):
-    """How many last answers are exactly right, as a share; all before them is the prompt."""
-    rows = [encode_last_answer(tokenizer, conversation) for conversation in conversations]
-    return sum(score_answers(base, rows, tokenizer.pad_token_id)[1]) / len(rows)
-
-
-def shown(task, examples, seed=0):
-    """The held-out questions of a task, each with some examples of it before it, as turns of a conversation."""
-    rng, count = random.Random(seed), min(examples, len(task.train))
-    return [[m for shot in rng.sample(task.train, count) for m in shot] + list(asked) for asked in task.heldout]
+def heldout_of(name):
+    """A task with as many held-out questions as this lesson asks."""
+    task = hold_out(load(data(name)), seed=0)
+    if not task.heldout:
+        raise InputError(
+            f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
+        )
+    return Conversations(task.name, task.train, task.heldout[:HELD_OUT])
 
 
 def train(name, task, examples=None, graded=1, **settings):
@@ -71,31 +83,22 @@ def train(name, task, examples=None, graded=1, **settings):
     part = Conversations(task.name, task.train[:examples], task.heldout)
     settings = {"batch_size": min(16, len(part.train)), "evaluate_at": 1, "save": False, **settings}
     settings = {"every": 10_000, "answers": False, "checkpoint": None, "progress": False, **settings}
+    graded = graded if model() == "embedded" else 0
     run = finetune(model(), part, Full(), out=HERE / name, skills=graded, **settings)
-    scores = run.skills[run.task]
+    scores = new_skill(run)
     show(f"{name}: {len(part.train)} examples, {run.info.steps} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}")
     return run
 
 
 # %% [markdown]
 # ## Told, shown, or trained: one task
-# The task: answer questions whose answers the model knows (capitals, plurals, French words), but in square brackets. Of
-# all questions some are held out, and no way of teaching sees those.
+# The task: answer questions (capitals, plurals, French words), but in square brackets. Some questions are held out, and
+# no way of teaching sees those.
 
 # %%
-rng, wanted = random.Random(0), 256 + HELD_OUT
-facts = {}
-while len(facts) < wanted:
-    skill, question, word, answer = draw_fact(rng)
-    if for_tasks(fact_of(skill, word)):  # the half of the facts that old skills are not graded on
-        facts[question] = answer
-conversations = [
-    [{"role": "user", "content": question}, {"role": "assistant", "content": f"[{answer}]"}]
-    for question, answer in facts.items()
-]
-brackets = Conversations("answers in brackets", conversations[HELD_OUT:], conversations[:HELD_OUT])
+task = brackets(heldout=HELD_OUT)
 ORDER = "Answer in brackets."
-question = brackets.heldout[0][0]["content"]
+question = task.heldout[0][0]["content"]
 prompts = [[{"role": "user", "content": text}] for text in (question, f"{ORDER} {question}")]
 show(
     pd.DataFrame(
@@ -104,43 +107,75 @@ show(
 )
 
 # %%
-CHOICES = ["nearly always: 90 % or more", "sometimes: 10 to 90 %", "hardly ever: below 10 %"]
+OFTEN, SOMETIMES, HARDLY = "nearly always: 90 % or more", "sometimes: 10 to 90 %", "hardly ever: below 10 %"
 
 
 def in_words(share):
-    return CHOICES[0] if share >= 0.9 else CHOICES[1] if share >= 0.1 else CHOICES[2]
+    return OFTEN if share >= 0.9 else SOMETIMES if share >= 0.1 else HARDLY
 
 
-how_often_told = predict(f"told {ORDER!r}, how often is the answer exactly right, brackets and all?", CHOICES)
-how_often_shown = predict("shown four examples in the prompt, and not told anything?", CHOICES)
+how_often_told = predict(
+    f"told {ORDER!r}, how often is the answer exactly right, brackets and all?",
+    {
+        OFTEN: "the model was taught to follow this very order, and it knows the facts: nothing new is asked of it.",
+        SOMETIMES: "it needs two things at once, the fact and the form, and one of them is not always there.",
+        HARDLY: "a model follows the orders that it was trained to follow; this one is not among them.",
+    },
+)
+how_often_shown = predict(
+    "shown four examples in the prompt, and not told anything?",
+    {
+        OFTEN: "it was trained to go on as a prompt begins, so four examples are as good as an order.",
+        SOMETIMES: "it was trained to go on as a prompt begins, but on other patterns than this one.",
+        HARDLY: "learning from examples in the prompt is itself learned, in pretraining, on patterns like it, and this "
+        "pattern was not among them. Large models have seen more patterns.",
+    },
+)
 
 # %%
-told = share_right(
-    [[{"role": "user", "content": f"{ORDER} {asked['content']}"}, answer] for asked, answer in brackets.heldout]
-)
 SHOTS = (0, 1, 2, 4) if QUICK else (0, 1, 2, 4, 8)
-few = pd.Series({k: share_right(shown(brackets, k)) for k in SHOTS})
-how_often_told.reveal(in_words(told))
-how_often_shown.reveal(in_words(few[4]))
-show(few.map("{:.0%}".format).rename("exactly right").rename_axis("examples in the prompt").to_frame())
+in_order = measure_prompts(base, tokenizer, [told(ORDER, asked) for asked in task.heldout])
+few = {k: measure_prompts(base, tokenizer, shown(task, k)) for k in SHOTS}
+how_often_told.reveal(in_words(in_order.exact))
+how_often_shown.reveal(in_words(few[4].exact))
+ways = {"asked": few[0], "told": in_order, **{f"shown {k}": found for k, found in few.items() if k}}
+show(
+    pd.DataFrame(
+        {
+            "exactly right": [f"{one.exact:.0%}" for one in ways.values()],
+            "tokens read, for each question": [one.tokens for one in ways.values()],
+            "times the bare question": [one.tokens / few[0].tokens for one in ways.values()],
+        },
+        index=pd.Index(ways, name="prompt"),
+    ).round(1)
+)
 
 # %% [markdown]
-# Now the same task by fine-tuning, each time from the base, on more and more examples. A prompt holds few examples; a
-# training set may hold any number.
+# That is the price of a prompt: every call reads those tokens again (a cache of the prompt's beginning saves some of
+# the time, none of the room). Now the same task by fine-tuning, each time from the base, on more and more examples.
 
 # %%
 COUNTS = (4, 32) if QUICK else (1, 4, 8, 32, 128)
+best_shown = max(found.exact for found in few.values())
 examples_needed = predict(
-    f"from how many examples on is fine-tuning above the best that showing reaches ({few.max():.0%})?",
-    ["from 8 or fewer", "from 9 to 128", "not with these numbers of examples"],
+    f"from how many examples on is fine-tuning above the best that showing reaches ({best_shown:.0%})?",
+    {
+        "from 8 or fewer": "a form needs few examples: the knowledge is there, and only how it is said has to move.",
+        "from 9 to 128": "fewer are learned by heart, as whole answers, before the form is seen to be common to all.",
+        "not with these numbers of examples": "so few steps on so few examples move the weights too little, or wear "
+        "down the facts that the answers need.",
+    },
 )
 
 # %%
-tuned = [train(f"brackets-{n}", brackets, n, steps=6 if QUICK else 30) for n in COUNTS]
-scores = [float(run.skills[run.task].iloc[-1]) for run in tuned]
-over_shown = crossing(COUNTS, scores, [few.max()] * len(COUNTS))
-over_told = crossing(COUNTS, scores, [told] * len(COUNTS))
-examples_needed.reveal(2 if over_shown is None else 0 if over_shown <= 8 else 1)
+tuned = [train(f"brackets-{n}", task, n, steps=6 if QUICK else 30) for n in COUNTS]
+scores = [float(new_skill(run).iloc[-1]) for run in tuned]
+over_shown = crossing(COUNTS, scores, [best_shown] * len(COUNTS))
+over_told = crossing(COUNTS, scores, [in_order.exact] * len(COUNTS))
+if best_shown > 0.95:
+    examples_needed.withhold(f"showing reaches {best_shown:.0%}: there is no room above it.")
+else:
+    examples_needed.reveal(2 if over_shown is None else 0 if over_shown <= 8 else 1)
 
 
 def crosses(count, what):
@@ -151,38 +186,128 @@ def crosses(count, what):
     return f"Fine-tuning gets above {what} at about {count:.0f} examples (between measured numbers, on a line)."
 
 
-show(crosses(over_shown, f"the best of showing, {few.max():.0%},"))
-show(crosses(over_told, f"telling, {told:.0%},"))
-show(plots.plot_crossing(tuned, shown=few, asked=len(brackets.heldout), told=told), name="brackets")
+conclude(
+    crosses(over_shown, f"the best of showing, {best_shown:.0%},"),
+    crosses(over_told, f"telling, {in_order.exact:.0%},"),
+)
+lines = {"shown": pd.Series({k: found.exact for k, found in few.items()}), "told": in_order.exact}
+show(plots.plot_crossing(tuned, asked=len(task.heldout), **lines), name="brackets")
+
+# %% [markdown]
+# ## Four reasons that are given for fine-tuning
+# - **Knowledge**: facts that the model has never seen. The other answer is retrieval: find the record, put it into the
+#   prompt. It can be corrected in a minute, and it can say where an answer comes from.
+# - **Domain**: a field's own words and habits (medicine, law, your company's products). More than a few facts, less
+#   than a language; retrieval helps as far as an answer stands in one place.
+# - **Style**: a tone, a length, a voice. Telling does it as far as the words for it exist and were learned.
+# - **Format**: answers for a program to read. Telling, or decoding that allows nothing else, may be enough.
+#
+# First knowledge: a register of who has what, drawn by lot, so nobody can know it. It may be looked up: the line that
+# names the thing is put before the question. Or it may be trained, in other words than the question's.
+
+# %%
+rng = random.Random(0)
+things = rng.sample(facts.OBJECTS, 10 if QUICK else 20)
+REGISTER = dict(zip(things, rng.sample(facts.NAMES, len(things)), strict=True))
+
+
+def asked_of(register, looked_up):
+    """The question about every thing, with its owner as the answer; looked_up: after the register's line on it."""
+    return [
+        [
+            {"role": "user", "content": f"The {thing} belongs to {owner}. " * looked_up + f"Who has the {thing}?"},
+            {"role": "assistant", "content": owner},
+        ]
+        for thing, owner in register.items()
+    ]
+
+
+owning = Conversations(
+    "a register",
+    [
+        [{"role": "user", "content": how.format(thing)}, {"role": "assistant", "content": owner}]
+        for thing, owner in REGISTER.items()
+        for how in ("Whose is the {}?", "Who owns the {}?", "Tell me who has the {}.")
+    ],
+    asked_of(REGISTER, looked_up=False),
+)
+show(pd.DataFrame({"looked up": [asked_of(REGISTER, True)[0][0]["content"]], "right is": [REGISTER[things[0]]],
+                   "trained on": [owning.train[0][0]["content"]]}))  # fmt: skip
+when_things_change = predict(
+    "then half of the things change hands, and the register is corrected. Which way still gives right answers?",
+    {
+        "looking up": "it reads the register as it now is. What it needs is a model that can read: the answer stands "
+        "in the prompt.",
+        "training": "the weights hold the register as it was on the day of the training; they are corrected by "
+        "training again.",
+        "neither": "a model that was not taught to read an answer out of a prompt does not find it there either.",
+        "both": "the weights would have to know what happened after their training.",
+    },
+)
+
+# %%
+owned = train("register", owning, steps=8 if QUICK else 100, graded=2, save=True)
+sold = dict(zip(things[::2], [*things[2::2], things[0]], strict=True))  # every other thing goes to the next one's owner
+NOW = {thing: REGISTER[sold.get(thing, thing)] for thing in things}
+trained = load_tuned(owned).eval()
+ways = {
+    "asked": (base, False),
+    "looked up": (base, True),
+    "trained": (trained, False),
+}
+right_by_way = {
+    way: [measure_prompts(network, tokenizer, asked_of(register, lookup)) for register in (REGISTER, NOW)]
+    for way, (network, lookup) in ways.items()
+}
+good = [way for way in ("looked up", "trained") if right_by_way[way][1].exact > 0.8]
+if right_by_way["looked up"][0].exact < 0.8 and right_by_way["trained"][0].exact < 0.8:
+    when_things_change.withhold("neither way knew the register as it was.")
+else:
+    when_things_change.reveal(
+        "both" if len(good) == 2 else "neither" if not good else "looking up" if good == ["looked up"] else "training"
+    )
+show(
+    pd.DataFrame(
+        [(f"{as_it_was.exact:.0%}", f"{now.exact:.0%}", now.tokens) for as_it_was, now in right_by_way.values()],
+        columns=["right, the register as it was", "right, as it now is", "tokens read"],
+        index=pd.Index(right_by_way, name=f"{len(things)} things"),
+    ).round(1)
+)
 
 # %% [markdown]
 # ## A format that the model does not know
-# The second task: answers as JSON with fixed keys, for a program to read. Telling works where the model was taught to
-# follow that order. Was it?
+# Now answers as JSON with fixed keys, for a program to read. Telling works where the model was taught to follow that
+# order. Was it?
 
 # %%
-task = hold_out(load(data("json")), seed=0)
-task = Conversations(task.name, task.train, task.heldout[:HELD_OUT])
-if not task.heldout:
-    raise InputError(f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part")
+task = heldout_of("json")
 JSON_ORDER = "Answer as JSON."
+LENGTH = answer_length(tokenizer, task)
+questions = [list(conversation[:-1]) for conversation in task.heldout]
+right = [conversation[-1]["content"] for conversation in task.heldout]
 
 
 def said(network, prompts):
-    return generate_answers(network, tokenizer, prompts, 32)
+    return generate_answers(network, tokenizer, prompts, LENGTH)
 
 
-questions = [list(conversation[:-1]) for conversation in task.heldout]
-right = [conversation[-1]["content"] for conversation in task.heldout]
-ordered = [[*q[:-1], {"role": "user", "content": f"{JSON_ORDER} {q[-1]['content']}"}] for q in questions]
 ways = {
-    "told": said(base, ordered),
+    "told": said(base, [told(JSON_ORDER, q) for q in questions]),
     "shown four examples": said(base, [conversation[:-1] for conversation in shown(task, 4)]),
 }
 show(pd.DataFrame({"asked": [q[-1]["content"] for q in questions], **ways}).head(3))
 
 # %%
-valid_json = predict("trained on 16 examples, how often is the answer valid JSON (whether right or wrong)?", CHOICES)
+valid_json = predict(
+    "trained on 16 examples, how often is the answer valid JSON (whether right or wrong)?",
+    {
+        OFTEN: "a form is common to all examples, so a few of them, seen often, are enough for it.",
+        SOMETIMES: "one wrong character breaks it: a form of many characters takes more steps than one of two "
+        "brackets.",
+        HARDLY: "with so few examples the answers were learned by heart, or hardly at all: other questions get "
+        "neither.",
+    },
+)
 
 # %%
 MORE = (16, 64) if QUICK else (4, 16, 64, 256)
@@ -200,37 +325,61 @@ formats = pd.DataFrame(
 ).round(1)
 valid_json.reveal(in_words(found["trained on 16"]["json"].value))
 show(formats)
-few_json = pd.Series({k: share_right(shown(task, k)) for k in SHOTS})
-picture = plots.plot_crossing(by_count, shown=few_json, asked=len(right), told=found["told"]["exact"].value)
-show(picture, name="json")
 
 # %% [markdown]
-# A large model from the Hub may well have seen JSON, and follow that order. The question stays the same: measure first
-# what telling and showing reach, on your own task.
+# A large model has seen JSON, and many a style, and follows those orders. The question stays the same: measure first
+# what telling and showing reach, on your own task, with your own model.
 
 # %% [markdown]
-# ## A task that it can do already
-# Plurals: the base was taught them. A team that does not know this fine-tunes anyway.
+# ## A task that it can do in part
+# Sums up to 198, where the base was taught those below 100; of your own data, what your model has right already, and
+# the rest. Somebody fine-tunes it on all of them.
 
 # %%
-every = [example.messages for example in heldout_examples("plural", 200)]
-plurals = Conversations("plurals, again", every[HELD_OUT:], every[:HELD_OUT])
-what_changes = predict(
-    "what does fine-tuning on plurals change?",
-    [
-        "plurals get better by more than 2 points",
-        "plurals stay within 2 points, and so do the other skills",
-        "plurals stay within 2 points, but other skills fall by more",
-        "plurals get worse by more than 2 points",
-    ],
+adding = heldout_of("adding")
+KNOWN = [c for c in adding.heldout if c[-1]["content"].isdecimal() and int(c[-1]["content"]) < 100]
+if len(KNOWN) in (0, len(adding.heldout)):  # a teacher's data: the half that the base has right
+    rows = [encode_last_answer(tokenizer, c) for c in adding.heldout]
+    KNOWN = [
+        c for c, ok in zip(adding.heldout, score_answers(base, rows, tokenizer.pad_token_id)[1], strict=True) if ok
+    ]
+NEW = [c for c in adding.heldout if c not in KNOWN]
+what_became = predict(
+    f"of the held-out questions {len(KNOWN)} are of the kind that it knew. What does training on all kinds do to "
+    "those?",
+    {
+        "better by more than 5 points": "what it learns about the new ones serves the old ones, too: it is one skill.",
+        "within 5 points": "the training data holds their kind, so it is asked for them all the time: what is "
+        "rehearsed is kept.",
+        "worse by more than 5 points": "the weights that gave them are moved by the new ones, and so short a training "
+        "does not bring them back.",
+    },
 )
 
 # %%
-again = learning_path(train("plurals", plurals, graded=3 if QUICK else 6, steps=8 if QUICK else 60))
-gain, price = (100 * (again[side].iloc[-1] - again[side].iloc[0]) for side in ("learned", "kept"))
-what_changes.reveal(0 if gain > 2 else 3 if gain < -2 else 1 if price >= -2 else 2)
-show(f"Plurals: {again.learned.iloc[0]:.0%} before, {again.learned.iloc[-1]:.0%} after ({gain:+.0f} points).")
-show(f"All other skills, mean: {again.kept.iloc[0]:.0%} before, {again.kept.iloc[-1]:.0%} after ({price:+.0f} points).")
+summed = train("adding", adding, graded=2, steps=8 if QUICK else 120, save=True)
+
+
+def share(network, conversations):
+    rows = [encode_last_answer(tokenizer, c) for c in conversations]
+    return sum(score_answers(network, rows, tokenizer.pad_token_id)[1]) / max(1, len(rows))
+
+
+after = load_tuned(summed).eval()
+kinds = {"knew": KNOWN, "new": NEW}
+parts = pd.DataFrame(
+    {when: [100 * share(one, c) for c in kinds.values()] for when, one in (("before (%)", base), ("after (%)", after))},
+    index=pd.Index([f"{name} ({len(c)} questions)" for name, c in kinds.items()], name=adding.name),
+).round(1)
+change = parts["after (%)"].iloc[0] - parts["before (%)"].iloc[0]
+if KNOWN:
+    what_became.reveal(0 if change > 5 else 2 if change < -5 else 1)
+else:
+    what_became.withhold("it knew none of them.")
+show(parts)
+old = old_skills(summed).drop(columns="sum", errors="ignore").mean(axis=1)
+if len(old):
+    show(f"All other skills, mean: {old.iloc[0]:.0%} before, {old.iloc[-1]:.0%} after: the price, if there is one.")
 
 # %% [markdown]
 # ## Private data
@@ -249,7 +398,12 @@ EPOCHS = 1 if QUICK else 4
 says_a_secret = predict(
     f"trained for {EPOCHS} epoch{'s' * (EPOCHS > 1)} on all of it: does the model, asked, say a secret that stood "
     "there once?",
-    ["none of them", "some of them", "all of them"],
+    {
+        "none of them": "a secret that stands there once is seen once an epoch: it grows likelier, but another answer "
+        "is still the likeliest. Likelier is what exposure sees and the answer does not.",
+        "some of them": "a few passes are enough for some: what is like nothing else is learned by heart first.",
+        "all of them": "a model that is trained long enough on little data says it all by heart.",
+    },
 )
 
 # %%
@@ -266,27 +420,9 @@ by_repeats = pd.DataFrame(
     }
 ).rename_axis("times in the training data")
 show(by_repeats.round(2))
-show(f"By chance it is {math.log2(math.e):.2f} bits on average; the most is {math.log2(after['of'].max()):.0f} bits.")
+most = math.log2(after["of"].max())
+show(f"By chance it is {math.log2(math.e):.2f} bits on average; the most that this measure can say is {most:.0f} bits.")
 show(plots.plot_exposure({"before training": before, "after training": after}), name="exposure")
-
-# %% [markdown]
-# In the model's own words, after training:
-
-# %%
-prompts = [canary.conversation()[:1] for canary in canaries]
-answers = said(load_tuned(leaked).eval(), prompts)
-show(
-    pd.DataFrame(
-        {
-            "asked": [canary.prompt for canary in canaries],
-            "it says": answers,
-            "the secret": [canary.secret for canary in canaries],
-            "times planted": [canary.repeats for canary in canaries],
-        }
-    )
-)
-known, never = (after[after.repeats == n].exposure.mean() for n in (max(REPEATS), 0))
-show(f"{max(REPEATS)} times planted: {known:.1f} bits; never: {never:.1f} bits.")
 
 # %% [markdown]
 # A file of weights is not a safe for secrets. Data that must not come out must not go in, or the training must be made
@@ -294,6 +430,7 @@ show(f"{max(REPEATS)} times planted: {known:.1f} bits; never: {never:.1f} bits."
 
 # %% [markdown]
 # ## Exercises
+# The second and third are experiments that this project once made, and then withdrew.
 
 # %%
 exercise(
@@ -301,13 +438,29 @@ exercise(
     answer=math.log2(1024) - math.log2(8),
     hint="log2 of how many there are, minus log2 of the rank",
 )
-reached = {"telling": told, "showing": float(few.max()), f"training on {COUNTS[0]}": scores[0]}
 exercise(
-    f"With the measurements of the first task: which reaches most, if you have {COUNTS[0]} "
-    f"example{'s' * (COUNTS[0] > 1)} to train on?",
-    answer=max(reached, key=reached.__getitem__),
-    choices=list(reached),
-    hint="the picture with three lines; its first point is the training on the fewest examples",
+    "What is wrong with this experiment? 'Fine-tuning gives a style beyond what prompting gives': over 40 trials the "
+    "prompt scored 0 % each time, fine-tuning nearly 100 %, so the sentence holds.",
+    answer="the prompt could not win: the model was never taught words for that style",
+    choices=[
+        "40 trials are too few",
+        "the prompt could not win: the model was never taught words for that style",
+        "0 % and 100 % are not significantly different",
+    ],
+    hint="Could it have come out otherwise? What would prompting have needed?",
+    why="An arm that is at its floor whatever happens says nothing of the other. Give prompting a task that it can do.",
+)
+exercise(
+    "And with this? 'With few examples, a prompt beats fine-tuning': with four examples of JSON answers the prompt was "
+    "right 0.2 points less often (95 %: -0.7 to 0.3), so the sentence does not hold.",
+    answer="floor against floor: nearly no answer was right in either way, so nothing was compared",
+    choices=[
+        "floor against floor: nearly no answer was right in either way, so nothing was compared",
+        "the learning rate should have been higher for prompting",
+        "it should have been tried with one seed",
+    ],
+    hint="What is the largest difference that could have been seen?",
+    why="A difference can only show where there is room for it. A ledger should say 'floor' there, and not 'no'.",
 )
 
 # %% [markdown]
@@ -360,6 +513,8 @@ show(ledger("few-examples", "format", "style", "domain", "simple-task", "special
 # ## Where to read on
 # - Brown et al. 2020, *Language Models are Few-Shot Learners*, arXiv:2005.14165
 # - Mosbach et al. 2023, *Few-shot Fine-tuning vs. In-context Learning*, arXiv:2305.16938: a fair comparison
+# - Lewis et al. 2020, *Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks*, arXiv:2005.11401
+# - Ovadia et al. 2023, *Fine-Tuning or Retrieval?*, arXiv:2312.05934
 # - Carlini et al. 2019, *The Secret Sharer*, arXiv:1802.08232: canaries and exposure
 # - Carlini et al. 2021, *Extracting Training Data from Large Language Models*, arXiv:2012.07805
 # - Abadi et al. 2016, *Deep Learning with Differential Privacy*, arXiv:1607.00133

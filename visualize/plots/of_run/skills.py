@@ -44,8 +44,9 @@ def plot_skills(
         label, cells = "exactly right (%, higher is better)", [[f"{100 * v:.0f}" for v in row] for row in table]
     else:
         limit = float(np.nanmax(np.abs(table))) or 1.0
+        digits = 1 if limit >= 1 else 2
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
-        label, cells = "loss minus the loss before (nats a token)", [[f"{v:+.1f}" for v in row] for row in table]
+        label, cells = "loss minus before (nats a token)", [[f"{v:+.{digits}f}" for v in row] for row in table]
     fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
