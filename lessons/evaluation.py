@@ -272,7 +272,7 @@ exercise(
 )
 
 # %% [markdown]
-# ## Where loss and answers part
+# ## Do loss and answers part?
 # Every evaluation of both runs has a loss and a share of right answers, for the task and for each old skill. Take any
 # two evaluations of the same skill: does the one with the lower loss have the better answers?
 #
@@ -380,8 +380,8 @@ else:
     )
 
 # %% [markdown]
-# How can that be? A loss is a mean, and it has no upper end: one answer of which the model is sure, and which is
-# wrong, can weigh as much as a hundred that are right. An answer counts once, right or wrong.
+# How can they part at all? A loss is a mean, and it has no upper end: one answer of which the model is sure, and which
+# is wrong, can weigh as much as a hundred that are right. An answer counts once, right or wrong.
 
 # %%
 if chosen_gap > 0:
