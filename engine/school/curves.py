@@ -61,11 +61,11 @@ def forgetting_curve(
     old: what may be forgotten; by default twenty questions of each of the curriculum's skills. settings: see
     `engine.training.settings.Settings`; their default is what the embedded model takes.
     """
-    method, task = get_method(method), load(data)
+    chosen_method, task = get_method(method), load(data)
     tokenizer, old = load_tokenizer(str(source)), old or curriculum_knowledge(20)
-    chosen = Settings(steps=max(1, *steps), **settings).completed(method.name, embedded=True)
+    chosen = Settings(steps=max(1, *steps), **settings).completed(chosen_method.name, embedded=True)
     torch.manual_seed(chosen.seed)  # LoRA's A is drawn at random
-    model, base = method.prepare(str(source)), load_model(str(source))
+    model, base = chosen_method.prepare(str(source)), load_model(str(source))
     rows = encode_all(tokenizer, task.train, chosen.max_length, chosen.mask_prompts)
     asked = [encode_last_answer(tokenizer, conversation) for conversation in task.heldout]
     points: list[Point] = []

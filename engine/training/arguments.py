@@ -43,7 +43,7 @@ def training_arguments(settings: Settings, folder: str, checkpoint: int | None) 
         "per_device_train_batch_size": settings.batch_size,
         "gradient_accumulation_steps": settings.accumulation,
         "learning_rate": settings.learning_rate or 0.0,
-        "warmup_steps": settings.warmup,
+        "warmup_steps": settings.warmup or 0.0,
         "lr_scheduler_type": "linear",
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,

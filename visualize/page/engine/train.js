@@ -34,7 +34,7 @@ import { makeGenerator, shuffled } from "./random.js";
 export const RATES = { full: 5e-4, lora: 2e-3 };
 
 /** @type {Omit<Settings, "rate">} */
-const USUAL = { steps: 200, batch: 32, warmup: 0.05, decay: 0, clip: 1, mix: 0, seed: 0 };
+const USUAL = { steps: 200, batch: 32, warmup: 0.2, decay: 0, clip: 1, mix: 0, seed: 0 };
 
 /**
  * All that a training is at one moment; plain data, which a worker can be sent.
