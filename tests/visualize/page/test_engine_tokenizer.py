@@ -94,6 +94,20 @@ def test_ids_of_every_character(tokenizer, tmp_path):
     assert said == tokenizer(strings, add_special_tokens=False).input_ids
 
 
+def test_a_very_long_word_is_cut_as_any_other(tokenizer, tmp_path):
+    """Of one letter, of syllables, of no sense: a hundred thousand letters without a space."""
+    rng = random.Random(0)
+    syllables = ["zum", "bo", "the", "tion", "ing", "house", "é"]
+    strings = [
+        "a" * 100_000,
+        "".join(rng.choice(syllables) for _ in range(30_000)),
+        "".join(rng.choice("abcdefghijklmnopqrstuvwxyzáñ") for _ in range(100_000)),
+        "中" * 20_000,
+    ]
+    said, _ = ask("encode", tmp_path, texts=strings)
+    assert said == tokenizer(strings, add_special_tokens=False).input_ids
+
+
 def test_a_lone_surrogate_is_the_character_that_stands_for_a_broken_one(tokenizer, tmp_path):
     broken = ["\ud800", "a\udc00b", "\ud83d", "\udc4d\ud83d", "cat \udbff dog"]
     said, _ = ask("encode", tmp_path, texts=broken)

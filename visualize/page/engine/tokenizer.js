@@ -5,6 +5,8 @@
  * pieces by a regular expression; a piece's bytes are joined, the earliest learned merge first (Sennrich et al. 2016).
  */
 
+import { joined } from "./bpe.js";
+
 /** @typedef {{role: string, content: string}} Message */
 
 /**
@@ -68,17 +70,10 @@ export function makeTokenizer(json, config) {
   function merged(piece) {
     const found = known.get(piece);
     if (found) return found;
-    const parts = Array.from(toBytes.encode(piece), (byte) => character[byte]);
-    for (;;) {
-      let best = Infinity;
-      let at = -1;
-      for (let i = 0; i + 1 < parts.length; i++) {
-        const rank = merges.get(`${parts[i]} ${parts[i + 1]}`) ?? Infinity;
-        if (rank < best) [best, at] = [rank, i];
-      }
-      if (at < 0) break;
-      parts.splice(at, 2, parts[at] + parts[at + 1]);
-    }
+    const parts = joined(
+      Array.from(toBytes.encode(piece), (byte) => character[byte]),
+      (left, right) => merges.get(`${left} ${right}`),
+    );
     const ids = parts.map((part) => vocabulary.get(part)).filter((id) => id !== undefined);
     if (known.size < 50_000) known.set(piece, ids);
     return ids;
@@ -91,7 +86,8 @@ export function makeTokenizer(json, config) {
     for (const part of text.split(specials)) {
       const id = special.get(part);
       if (id !== undefined) ids.push(id);
-      else if (part) for (const [piece] of (prepended + part).matchAll(pieces)) ids.push(...merged(piece));
+      else if (part)
+        for (const [piece] of (prepended + part).matchAll(pieces)) for (const one of merged(piece)) ids.push(one);
     }
     return ids;
   }
