@@ -27,6 +27,7 @@ HOMES = {
     "preflight": "engine.commands.preflight",
     "rerun": "engine.commands.rerun",
     "page": "visualize.commands.page",
+    "watch": "visualize.commands.watch",
     "film": "animations.commands.film",
     "slides": "animations.commands.slides",
     "lesson": "lessons.commands.lesson",

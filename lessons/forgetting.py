@@ -59,6 +59,7 @@ from lessons.teaching.stage import (
     predict,
     rate,
     show,
+    touch,
 )
 from visualize import plots
 
@@ -124,6 +125,7 @@ show(plots.plot_skills(plain), name="strip")
 
 # %%
 show(plots.plot_answers(plain), name="answers")
+touch(plain)
 
 # %% [markdown]
 # ## Which skill goes first?

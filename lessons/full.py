@@ -58,6 +58,7 @@ from lessons.teaching.stage import (
     questions,
     rate,
     show,
+    touch,
 )  # fmt: skip
 from visualize import plots
 
@@ -240,6 +241,7 @@ if len(scores):
 
 # %%
 explore(plots.plot_layers, run, modules=(), name="layers")
+touch(run)
 show(plots.plot_norms(run), name="norms")
 
 # %%

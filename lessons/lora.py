@@ -64,6 +64,7 @@ from lessons.teaching.stage import (
     predict,
     questions,
     show,
+    touch,
 )  # fmt: skip
 from visualize import plots
 
@@ -180,6 +181,7 @@ who_moves.reveal(measured[moved["A"], moved["B"]])
 # %%
 show(plots.plot_factors(run, module=MODULE), name="factors")
 explore(plots.plot_delta, run, modules=[MODULE, *(name for name in run.modules if name != MODULE)], name="delta")
+touch(run)
 
 # %% [markdown]
 # ## What the rank limits

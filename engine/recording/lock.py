@@ -23,6 +23,20 @@ def lock(folder: Path) -> BaseFileLock | None:
         ) from None
 
 
+def is_held(folder: Path) -> bool:
+    """Whether some process writes the run in this folder; where the file system has no locks, whether one did."""
+    if not (folder / NAME).exists():
+        return False
+    try:
+        held = hold(folder / NAME, wait=False)
+    except BlockingIOError:
+        return True
+    if held is None:
+        return True
+    held.release()
+    return False
+
+
 def unlock(folder: Path, held: BaseFileLock | None) -> None:
     if held is not None:
         (folder / NAME).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ class CaptureOptions:
     or a function of the step.
     source: where the base model's files are (default: what the model says). info: more for run.json (method, data,
     settings, ...). say: print, once, what is kept. overwrite: delete the Run in `out`, if that holds nothing else.
+    live: a page of the training while it goes on, at a local address or in the notebook; at its end it is the Run's.
     must_capture: what cannot be written ends the training with an InputError. By default it ends the capture alone.
     """
 
@@ -32,6 +33,7 @@ class CaptureOptions:
     info: dict[str, Any] | None = None
     say: bool = True
     overwrite: bool = False
+    live: bool = False
     must_capture: bool = False
 
     def options(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from engine.errors import InputError, first_line, shown
 from engine.files import remove, write_json
 from engine.models import canonical
 from engine.reading import check_name
+from engine.recording.live import begin_showing, find_show
 from engine.recording.lock import lock, unlock
 from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
@@ -151,6 +152,11 @@ class Recorder(CaptureOptions):
         self.folder, total, resumed = _absolute(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
         self._started = self._closing = False
+        self._show = find_show() if self.live and process_number() == 0 else None
+        self._end_showing: Callable[[], None] | None = None
+        self.norms: dict[str, float] = {}  # of the last captured step
+        self.answers: list[dict[str, str | bool]] = []  # of the last evaluation, which was after step `answered`
+        self.answered = 0
         until, after = self._unfrozen_before()
         everything = find_trained(self.model, also=until)
         trained = find_trained(self.model, self.modules, until) if self.modules else everything
@@ -332,6 +338,8 @@ class Recorder(CaptureOptions):
             weakref.finalize(self, self._hook.remove)
             self._at_exit = partial(_close_at_exit, this, os.getpid())
             atexit.register(self._at_exit)
+            if self._show is not None:
+                self._end_showing = begin_showing(self._show, self.folder)
 
     def _before_optimizer(self) -> None:
         if self.writes and self._watch.stirred():
@@ -453,6 +461,7 @@ class Recorder(CaptureOptions):
         self._seconds["capture"] += time.perf_counter() - began
 
     def _note(self, step: int, norms: dict[str, float]) -> None:
+        self.norms = norms
         self._write("norms.jsonl", {"step": step, "norms": norms})
 
     def _log(self, step: int, values: Mapping[str, Any], event: str) -> None:
@@ -470,6 +479,7 @@ class Recorder(CaptureOptions):
             if isinstance(error, InputError) or not self._started:
                 raise
             raise InputError(f"the evaluator failed ({type(error).__name__}: {first_line(error)})") from error
+        self.answers, self.answered = result.answers, step
         self._log(step, {"exact": result.exact, "loss": result.loss, "graded": result.graded}, "eval")
         for answer in result.answers:
             self._write("answers.jsonl", {"step": step, **answer})
@@ -501,6 +511,8 @@ class Recorder(CaptureOptions):
             return None
         self._try(step, lambda: self._keep_record(step, status))
         unlock(self.folder, self._lock)
+        if self._end_showing is not None:
+            self._end_showing()
         with suppress(InputError) if self.why else nullcontext():
             return Run.load(self.folder)
         return None

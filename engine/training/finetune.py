@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase
 
 from engine.models import without_bars
 from engine.recording.callback import CaptureCallback
 from engine.recording.recorder import check_free
 from engine.run.run import Run
-from engine.terminal import note, progress_bar
+from engine.terminal import note
 from engine.training.prepare import Prepared, describe, left_out, prepare
 from engine.training.request import Request, takes
 from engine.training.trainer import (
@@ -34,6 +34,7 @@ from engine.training.trainer import (
     where_it_stopped,
     written_whole,
 )
+from engine.training.view import view
 
 _TOO_LARGE = 200_000_000  # bytes of a checkpoint, beyond which none is kept unless asked for
 
@@ -76,18 +77,22 @@ def train(prepared: Prepared) -> Run:
         info={**info, "checkpoint": checkpoint},
         say=told.progress,
         overwrite=told.overwrite,
+        live=told.live,
         stop_if_diverged=told.stop_if_diverged,
         must_capture=True,
     )
     with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
-        bar = [_Bar(f"{prepared.method.name} on {prepared.conversations.name}")] if told.progress else []
+        title = f"{prepared.method.name} on {prepared.conversations.name}"
+        shown = [view(title, lambda: capture.recorder)] if told.progress else []
         trainer = make_trainer(
-            model, prepared.rows, prepared.pad_id, prepared.settings, scratch, [capture, *bar], checkpoint
+            model, prepared.rows, prepared.pad_id, prepared.settings, scratch, [capture, *shown], checkpoint
         )
         trainer.keep(out / CHECKPOINTS, after=capture.settle)
         try:
             trainer.train(resume_from_checkpoint=str(stopped_at) if stopped_at else None)
         except BaseException:
+            for one in shown:
+                one.close()
             if capture.recorder:
                 capture.recorder.finish(trainer.state.global_step, status="stopped")
             raise
@@ -115,23 +120,3 @@ def _save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     with written_whole(out / result_folder(model)) as beside, without_bars():
         model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
-
-
-class _Bar(TrainerCallback):
-    """One progress bar: steps and the loss."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar = progress_bar(total=state.max_steps, title=self.title, unit="step")
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.close()

@@ -101,6 +101,7 @@ class Request(Settings):
         read=_whole_number_or("auto", "none"),
     )  # fmt: skip
     stop_if_diverged: bool = option(False, "end, as 'stopped', at the first loss that is no number")
+    live: bool = option(False, "a page of the training while it goes on, at a local address or in the notebook")
     progress: bool = option(True, "show a bar, and what is kept and left out")
 
     def __post_init__(self) -> None:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from engine.notebook import in_notebook
 from lessons.teaching import progress
-from lessons.teaching.session import current, in_notebook
+from lessons.teaching.session import current
 from lessons.teaching.showing import plain, show, show_form
 
 TRIES = 3

@@ -5,8 +5,8 @@ from inspect import signature
 from io import BytesIO
 from typing import Any
 
+from engine.notebook import in_notebook
 from engine.run.run import Run
-from lessons.teaching.session import in_notebook
 from lessons.teaching.showing import figure_of, show, show_form
 
 

@@ -21,6 +21,7 @@ from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN
 
 CELL_LIMIT = 600  # seconds, on a machine that is not very busy
+_VIEW, _STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 _INSTALL = """\
 # In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
 import importlib.util
@@ -68,11 +69,24 @@ def make_notebook(
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if execute:
         _execute(lesson, notebook, quick, limit)
+        stand_alone(notebook)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{source.stem}.ipynb"
     with whole(path) as part:
         nbformat.write(notebook, part)
     return path
+
+
+def stand_alone(notebook: Any) -> None:
+    """Of a run's page keep what needs no kernel: the page itself, and not the widget that the kernel had made of it."""
+    state = notebook.metadata.get("widgets", {}).get(_STATE, {}).get("state", {})
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.get("metadata", {}).get("glasstune") != "page":
+                continue
+            if view := output.data.pop(_VIEW, None):
+                layout = state.pop(view["model_id"], {}).get("state", {}).get("layout", "")
+                state.pop(layout.removeprefix("IPY_MODEL_"), None)
 
 
 def _source() -> str:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,3 @@ def configure(session: Session) -> None:
 
 def current() -> Session:
     return _session
-
-
-def in_notebook() -> bool:
-    """Is this Jupyter or Colab (not a terminal's IPython)?"""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)

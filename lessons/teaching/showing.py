@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
+from engine.notebook import in_notebook
 from engine.terminal import say
 from lessons.teaching import pictures
-from lessons.teaching.session import current, in_notebook
+from lessons.teaching.session import current
 
 
 def show(*things: Any, name: str = "") -> None:

@@ -7,6 +7,7 @@
     exercise(question, answer, hint, choices=(), why="")    a number, a word, or one of several; checked
     exercise_code(question, test, solution, hint)       a few lines of code, tried on data that was measured
     explore(plot, run, name=...)    the same picture at any step, of any matrix: sliders in Jupyter
+    touch(run)                      a run's page: the whole model, its steps and answers, in a notebook
     show(ledger("lora-rate", ...))  what several seeds said about these claims (see `lessons.claims`)
 
 In a terminal tables are printed, pictures are written to files (and drawn in place where the terminal can), questions
@@ -35,12 +36,13 @@ Sweeps: `finetune(..., evaluate_at=1, skills=2)` grades at the start and the end
     current().quick           the short preset of tests and first looks; current().folder: where runs go
 """
 
+from engine.notebook import in_notebook
 from lessons.teaching.asking import Exercise, Prediction, exercise, predict
 from lessons.teaching.coding import CodeExercise, exercise_code
 from lessons.teaching.explore import explore
 from lessons.teaching.judging import conclude, inside, leader
 from lessons.teaching.sentences import ledger
-from lessons.teaching.session import Session, configure, current, in_notebook
+from lessons.teaching.session import Session, configure, current
 from lessons.teaching.showing import show
 from lessons.teaching.subject import (
     answer_length,
@@ -55,9 +57,10 @@ from lessons.teaching.subject import (
     questions,
     rate,
 )
+from lessons.teaching.touch import touch
 
 __all__ = [
     "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "ask", "conclude", "configure", "current",
     "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger",
-    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show",
+    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show", "touch",
 ]  # fmt: skip

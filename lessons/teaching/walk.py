@@ -21,11 +21,12 @@ from rich.segment import Segments
 from rich.theme import Theme
 
 from engine.errors import InputError
+from engine.notebook import in_notebook
 from engine.terminal import Terminal
 from lessons.teaching import progress
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
-from lessons.teaching.session import Session, configure, current, in_notebook
+from lessons.teaching.session import Session, configure, current
 from lessons.teaching.terminals import abilities
 from visualize.theme import theme
 

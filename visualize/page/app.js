@@ -1,6 +1,7 @@
 // What is on the page? Rooms, each made of views that follow one state. Also the door for a notebook or a live run.
 
 import { h, fill } from "./dom.js";
+import { doorOf } from "./door.js";
 import { Remote, startWorker } from "./lab.js";
 import { checked, firstState, Page, ROOMS } from "./page.js";
 import { fromAddress, State, toAddress } from "./state.js";
@@ -50,7 +51,7 @@ function build(root, page) {
     train: makeTrainRoom,
     overview: makeOverviewRoom,
   });
-  const names = Object.keys(ROOMS).filter((name) => name !== "train" || page.live);
+  const names = Object.keys(ROOMS).filter((name) => name !== "train" || page.taught);
   /** @type {Record<string, any>} */
   const made = {};
   const tabs = names.map((name) =>
@@ -74,6 +75,7 @@ function build(root, page) {
   });
   const link = h("button", { type: "button", class: "quiet", onclick: () => copyLink(link, page) }, "Copy link");
   const which = h("span", { class: "which" });
+  const going = h("span", { class: "going", role: "status" });
   const list = h(
     "div",
     {
@@ -84,7 +86,7 @@ function build(root, page) {
     },
     tabs,
   );
-  fill(root, h("header", {}, h("a", { class: "brand", href: "#", onclick: (/** @type {Event} */ event) => { event.preventDefault(); state.set({ ...state.initial, ready: true, runs: page.runs.length, arrived: page.arrived, theme: state.get("theme") }); } }, "glasstune"), which, list, h("span", { class: "tools" }, themes, link)), room); // prettier-ignore
+  fill(root, h("header", {}, h("a", { class: "brand", href: "#", onclick: (/** @type {Event} */ event) => { event.preventDefault(); state.set({ ...state.initial, ready: true, runs: page.runs.length, arrived: page.arrived, theme: state.get("theme") }); } }, "glasstune"), which, going, list, h("span", { class: "tools" }, themes, doorOf() === "frame" ? null : link)), room); // prettier-ignore
 
   function showRoom() {
     const name = state.get("room");
@@ -117,9 +119,22 @@ function build(root, page) {
         : told.what,
     ); // prettier-ignore
   }
+  /** Of a training that goes on: how far it is. */
+  function showGoing() {
+    const { metrics, info, captured } = page.runs[0].told;
+    const all = info.settings?.steps ?? info.capture?.steps;
+    const step = Math.max(metrics.steps.at(-1) ?? 0, captured.at(-1) ?? 0);
+    going.hidden = !page.manifest.training;
+    going.classList.toggle("rests", !page.training || state.get("heard") === false);
+    if (!page.training) fill(going, `training ${page.runs[0].told.status}`);
+    else if (state.get("heard") === false) fill(going, "nothing is heard of the training any more");
+    else fill(going, `training: step ${step}${all ? ` of ${all}` : ""}`);
+  }
   showTheme();
   showRun();
   showRoom();
+  showGoing();
+  state.watch(["arrived", "heard"], showGoing);
   state.watch(["room"], showRoom);
   state.watch(["theme"], showTheme);
   state.watch(["run", "runs"], showRun);

@@ -56,14 +56,19 @@ def _name(path: Path) -> str:
     return f'"{path.relative_to(FOLDER.resolve()).as_posix()}"'
 
 
-def page_html(title: str, pieces: list[str]) -> str:
-    """The whole file. title: plain text. pieces: base64 texts, the first one the manifest."""
+def page_html(title: str, pieces: list[str], door: str = "") -> str:
+    """The whole file. title: plain text. pieces: base64 texts, the first one the manifest.
+
+    door: who else may tell the page something: nobody, "frame" (a notebook's, around it), or "training": the address
+    that it came from, the only one that it may then ask.
+    """
     script, style = bundle(FOLDER / "main.js"), (FOLDER / "page.css").read_text(encoding="utf-8")
     if "</script" in script.lower() or "</style" in style.lower():
         raise InputError("the page's own script or style would close its element; write '<\\/script' instead")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}' 'wasm-unsafe-eval'; style-src '{_hash(style)}'; "
         "img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
+        + ("; connect-src 'self'" if door == "training" else "")
     )
     data = "\n".join(
         f'<script type="text/plain" class="glasstune-piece" id="piece-{at}">{text}</script>'
@@ -71,6 +76,7 @@ def page_html(title: str, pieces: list[str]) -> str:
     )
     parts = {
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=False)}">',
+        "door": f'<meta name="glasstune-door" content="{html.escape(door)}">' if door else "",
         "title": f"<title>{html.escape(title)}</title>",
         "style": f"<style>{style}</style>",
         "data": data,

@@ -36,6 +36,16 @@ export class Page {
     return this.manifest.themes[this.state.get("theme")] ?? this.manifest.themes.dark;
   }
 
+  /** Whether the page brings what the model was taught, to be graded and trained on. */
+  get taught() {
+    return this.live && Object.keys(this.manifest.tasks).length > 0;
+  }
+
+  /** Whether its first run is being trained now. */
+  get training() {
+    return Boolean(this.manifest.training) && this.runs[0].told.status === "running";
+  }
+
   /** The place of the present step among those whose weights are here. */
   get at() {
     return this.run.at(this.state.get("step"));
@@ -125,7 +135,7 @@ export function firstState(manifest) {
   return {
     room: "touch", run: 0, step: steps.at(-1) ?? 0, module: most.find((name) => matrices.includes(name)) ?? matrices[0] ?? "",
     view: "glow", strength: 1, mix: 0, other: -1, off: [], prompt: firstPrompt(run), theme: dark ? "dark" : "light",
-    playing: false, arrived: 0, runs: manifest.runs.length, ready: false, whole: false,
+    playing: false, arrived: 0, runs: manifest.runs.length, ready: false, whole: false, heard: true,
   }; // prettier-ignore
 }
 

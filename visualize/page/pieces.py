@@ -17,9 +17,10 @@ _NAMES = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16", np.dtype(np.
 
 @dataclass
 class Pieces:
-    """Pieces by their number, as base64 text. `size`: characters so far, so bytes in the file."""
+    """Pieces by their number, as base64 text. `size`: characters so far, so bytes in the file. level: gzip's."""
 
     texts: list[str] = field(default_factory=list)
+    level: int = 6
 
     @property
     def size(self) -> int:
@@ -27,9 +28,7 @@ class Pieces:
 
     def add_json(self, value: Any) -> int:
         """A piece that holds a JSON value; numbers that are none (NaN, infinity) are null."""
-        return self._add(
-            json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        )
+        return self._add(as_json(value).encode("utf-8", "replace"))
 
     def add_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
         """A piece of tensors (float32, float16 or int8): {"piece": number, "tensors": [[name, type, shape], ...]}."""
@@ -44,8 +43,20 @@ class Pieces:
         return [{**one, "piece": first + one["piece"]} for one in listed]
 
     def _add(self, content: bytes) -> int:
-        self.texts.append(base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii"))
+        self.texts.append(base64.b64encode(gzip.compress(content, self.level, mtime=0)).decode("ascii"))
         return len(self.texts) - 1
+
+
+def as_json(value: Any) -> str:
+    """On one line; numbers that are none (NaN, infinity) are null."""
+    return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def as_text(value: Any) -> str:
+    """A JSON value as the text of a piece."""
+    alone = Pieces()
+    alone.add_json(value)
+    return alone.texts[0]
 
 
 def _planes(tensor: np.ndarray) -> bytes:

@@ -74,8 +74,9 @@ export class Raster {
     const stamp = `${this.key} ${run.steps.length} ${last}`;
     if (stamp === this.stamp) return;
     this.stamp = stamp;
-    // A run that is trained here begins at zero: its scale does not follow it down there.
-    const wanted = Math.max(run.scale(), run.told.own ? this.weightLimit * 0.2 : 0);
+    // A run that is looked at while it is trained begins at zero: its scale does not follow it down there.
+    const grows = run.told.own || this.page.manifest.training;
+    const wanted = Math.max(run.scale(), grows ? this.weightLimit * 0.2 : 0);
     if (this.of === run && this.changeLimit && wanted < this.changeLimit * 1.3 && wanted > this.changeLimit * 0.4)
       return;
     this.of = run;

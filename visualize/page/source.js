@@ -14,18 +14,24 @@ export async function unpack(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The pieces of the page that this script is in. */
+/** The pieces of the page that this script is in, and those that come later. */
 export class PageSource {
   constructor() {
-    /** @type {Map<number, Promise<Uint8Array>>} */
-    this.read = new Map();
+    /** @type {Map<number, string>} */
+    this.given = new Map();
   }
 
   /** @param {number} number @returns {Promise<Uint8Array>} */
   async piece(number) {
-    const element = document.getElementById(`piece-${number}`);
-    if (!element) throw new Error(`the page lacks its piece ${number}; it was not saved whole`);
-    return unpack(element.textContent ?? "");
+    const text = this.given.get(number) ?? document.getElementById(`piece-${number}`)?.textContent;
+    if (text === undefined) throw new Error(`the page lacks its piece ${number}; it was not saved whole`);
+    this.given.delete(number);
+    return unpack(text ?? "");
+  }
+
+  /** A piece that came after the page. @param {number} number @param {string} text */
+  give(number, text) {
+    this.given.set(number, text);
   }
 
   async manifest() {

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.run.sketch import Level, block_means, sketch_factors
 from visualize.page.pieces import Pieces
 
 GRAINS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of the root mean square of a matrix' last change
@@ -160,6 +161,16 @@ def pack_pictures(
             return Packed("pictures", steps, [pieces.add_tensors(one) for one in coded], limits,
                           [*_fewer(run, steps), note])  # fmt: skip
     return Packed("none", [], [], {}, ["no weights: not even small pictures of them fit into the size that was chosen"])
+
+
+def picture_of(run: Any, module: str, step: int, side: int) -> np.ndarray:
+    """A small picture of a change: means of blocks, at most side x side."""
+    if run.is_sketched(module):
+        picture = run.sketch(module, step).picture
+        return block_means(picture, side) if picture.size else np.zeros((1, 1), np.float32)
+    if run.kind(module) == "lora":
+        return sketch_factors(run.factors(module, step), Level(0, side)).picture
+    return block_means(run.delta(module, step), side)
 
 
 def _fewer(run: Any, steps: list[int]) -> list[str]:

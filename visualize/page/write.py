@@ -24,7 +24,12 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no folder; make it, or write the page elsewhere")
+    write_text(out, page_of(runs, budget))
+    return out
+
+
+def page_of(runs: Sequence[Any], budget: int = BUDGET, door: str = "") -> str:
+    """The page as text; door: see `page_html`. Raises InputError as `write_page`."""
     title = f"{' and '.join(run.what for run in runs)} – Glasstune"
     pieces = pack(runs, budget - len(page_html(title, []).encode("utf-8")))
-    write_text(out, page_html(title, pieces.texts))
-    return out
+    return page_html(title, pieces.texts, door)

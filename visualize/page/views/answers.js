@@ -57,7 +57,11 @@ export function makeAnswers(page) {
         h("td", {}, judged(now, probe.expected, before)),
         h("td", {}, probe.expected)))); // prettier-ignore
   }
-  follow(page, element, [...MODEL, "ready"], () => (page.live ? askAll(undefined) : fromRun()));
+  follow(page, element, [...MODEL, "ready"], () => {
+    // While it is trained, what it said there; asking it all of that anew would take what training needs.
+    if (page.live && !(page.training && page.pristine)) askAll(undefined);
+    else fromRun();
+  });
   return element;
 }
 

@@ -67,8 +67,8 @@ export function makeSkills(page) {
   }
   function show() {
     const { skills } = page.run.told;
-    fill(caption, page.pristine || !page.live ? "what it can do" : "what it can do, as you set it");
-    if (page.pristine || !page.live)
+    fill(caption, page.pristine || !page.taught ? "what it can do" : "what it can do, as you set it");
+    if (page.pristine || !page.taught)
       for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")));
     else gradeSoon();
   }

@@ -94,7 +94,10 @@ export function makeTimeline(page) {
     fill(
       chart,
       points.length > 1 && [
-        svg("polygon", { class: "under", points: `0,${HIGH} ${points.join(" ")} ${WIDE},${HIGH}` }),
+        svg("polygon", {
+          class: "under",
+          points: `0,${HIGH} ${points.join(" ")} ${points.at(-1)?.split(",")[0]},${HIGH}`,
+        }),
         svg("polyline", { class: "line", points: points.join(" ") }),
       ],
       ticks,
@@ -124,7 +127,13 @@ export function makeTimeline(page) {
   state.watch(["whole"], () => {
     // It plays once by itself, unless the reader came with a link or wants no motion.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (!still && !location.hash && state.get("room") === "touch" && state.get("step") === state.initial.step) {
+    if (
+      !still &&
+      !location.hash &&
+      !page.manifest.training &&
+      state.get("room") === "touch" &&
+      state.get("step") === state.initial.step
+    ) {
       state.set({ step: steps()[0] ?? 0 });
       setTimeout(start, 700);
     }

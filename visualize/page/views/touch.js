@@ -31,7 +31,7 @@ export function makeTouchRoom(page) {
       makeInstrument(page),
       makeMatrix(page),
       makeAnswers(page),
-      page.live ? makeKnockout(page) : "",
+      page.taught ? makeKnockout(page) : "",
       makeCurves(page),
     ),
     makeFoot(page),

@@ -1,0 +1,246 @@
+"""A training is watched while it goes on: from its folder alone, at an address that only its link opens, at no cost."""
+
+import base64
+import gzip
+import http.client
+import json
+import shutil
+import socket
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+
+from engine.errors import InputError
+from engine.recording import live as recording_live
+from engine.recording.lock import lock, unlock
+from engine.run.format import capture_path
+from engine.run.run import Run
+from engine.training.finetune import finetune
+from engine.training.methods import LoRA
+from tests.visualize.page.browser import until
+from visualize.page import live, serve
+from visualize.page.following import Following
+
+
+class Growing:
+    """A run that grows as its writer would let it: `until(step)`, then `finish()`."""
+
+    def __init__(self, whole: Run, folder) -> None:
+        self.whole, self.folder = whole, folder
+        (folder / "captures").mkdir(parents=True)
+        self.info = json.loads((whole.path / "run.json").read_text(encoding="utf-8"))
+        self.say("running")
+        self.held = lock(folder)
+        for name in ("start.safetensors",):
+            if (whole.path / name).exists():
+                shutil.copy(whole.path / name, folder / name)
+        self.until(0)
+
+    def say(self, status):
+        (self.folder / "run.json").write_text(json.dumps({**self.info, "status": status}), encoding="utf-8")
+
+    def until(self, last):
+        for step in [step for step in self.whole.steps if step <= last]:
+            shutil.copy(capture_path(self.whole.path, step), capture_path(self.folder, step))
+        for name in ("metrics", "answers", "norms"):
+            lines = (self.whole.path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= last]
+            (self.folder / f"{name}.jsonl").write_text("".join(kept), encoding="utf-8")
+
+    def finish(self):
+        self.until(10**9)
+        self.say("finished")
+        unlock(self.folder, self.held)
+
+
+@pytest.fixture
+def growing(lora_run, tmp_path):
+    one = Growing(lora_run, tmp_path / "grows")
+    yield one
+    one.held.release()
+
+
+def tensors_of(message):
+    """What a message's piece holds, read as `source.js` does."""
+    content, found, at = gzip.decompress(base64.b64decode(message["text"])), {}, 0
+    for name, kind, shape in message["tensors"]["tensors"]:
+        size = int(np.prod(shape)) * {"f16": 2, "f32": 4}[kind]
+        planes = np.frombuffer(content[at : at + size], np.uint8).reshape(-1, int(np.prod(shape)))
+        found[name] = np.ascontiguousarray(planes.T).view({"f16": "<f2", "f32": "<f4"}[kind]).reshape(shape)
+        at += size
+    return found
+
+
+def test_what_is_new_is_told_once_and_as_it_was_written(growing, lora_run):
+    following = Following(growing.folder)
+    assert not following.look()
+    sent, version = following.sent, following.version
+    first, second = lora_run.steps[1:3]
+    growing.until(second)
+    assert following.look()
+    messages, sent, version = following.since(sent, version)
+    assert [message.get("step") for _, message in messages] == [first, second, None]
+    module = lora_run.modules[3]
+    factors, found = lora_run.factors(module, second), tensors_of(messages[1][1])
+    assert np.array_equal(found[f"{module}#A"], factors.A.astype(np.float16))
+    assert np.allclose(found[f"{module}#B"], factors.B * factors.scaling, atol=1e-3)
+    told = messages[-1][1]["told"]
+    assert told["captured"][-1] == second and told["norms"]["steps"][-1] == second
+    assert following.since(sent, version)[0] == []
+    assert following.goes_on
+    growing.finish()
+    following.look()
+    assert not following.goes_on
+
+
+def test_a_training_that_was_killed_does_not_go_on(growing):
+    following = Following(growing.folder)
+    assert following.goes_on
+    growing.held.release()  # as the system does
+    assert not following.goes_on
+    following.close()
+    assert following.told["status"] == "stopped"
+
+
+def test_of_more_steps_than_there_is_room_for_every_second_goes(growing, lora_run):
+    following = Following(growing.folder)
+    following.most = following.pieces.size + 3 * len(following.pieces.texts[following.steps[0][2]["piece"]])
+    growing.finish()
+    following.look()
+    kept = [step for _, step, _ in following.steps]
+    assert kept[0] == lora_run.steps[0] and 2 <= len(kept) < len(lora_run.steps)
+    assert following.pieces.size <= following.most
+
+
+def test_weights_that_are_all_trained_come_as_they_changed(full_run, tmp_path):
+    growing = Growing(full_run, tmp_path / "full")
+    following = Following(growing.folder)
+    growing.until(full_run.steps[1])
+    following.look()
+    message = following.since(0, 0)[0][1][1]
+    name = full_run.modules[0]
+    delta = full_run.delta(name, full_run.steps[1])
+    assert np.allclose(tensors_of(message)[name], delta, rtol=1e-3, atol=1e-7)
+    growing.finish()
+
+
+# --- at an address ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(growing):
+    listening, left = socket.create_server((serve.HOST, 0)), Event()
+    thread = Thread(target=serve.serve, args=(growing.folder, listening, "the-token", left), daemon=True)
+    thread.start()
+    yield listening.getsockname()[1]
+    left.set()
+
+
+def get(port, path, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path, headers={"Host": f"127.0.0.1:{port}", **headers})
+    answer = connection.getresponse()
+    text = answer.read().decode() if answer.getheader("Content-Type", "") != "text/event-stream" else ""
+    connection.close()
+    return answer, text
+
+
+def test_only_its_link_opens_it(served):
+    answer, text = get(served, "/the-token/")
+    assert answer.status == 200 and "glasstune-door" in text and "connect-src 'self'" in text
+    assert answer.getheader("Cache-Control") == "no-store" and answer.getheader("Referrer-Policy") == "no-referrer"
+    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    for path in ("/", "/the-token", "/other/", "/the-token/other", "/the-token/../the-token/", "/%C3%A9/"):
+        refused, said = get(served, path)
+        assert refused.status == 404 and "the-token" not in said
+    for headers in (
+        {"Host": "evil.example"}, {"Host": f"evil.example:{served}"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    ):  # fmt: skip
+        for path in ("/the-token/", "/the-token/events"):
+            assert get(served, path, **headers)[0].status == 404
+    own = {"Origin": f"http://127.0.0.1:{served}", "Sec-Fetch-Site": "same-origin"}
+    assert get(served, "/the-token/events", **own)[0].status == 200
+
+
+def test_the_address_answers_to_this_machine_alone(served):
+    with socket.socket() as other:
+        other.settimeout(2)
+        mine = socket.gethostbyname_ex(socket.gethostname())[2]
+        for address in {one for one in mine if not one.startswith("127.")}:
+            with pytest.raises(OSError):
+                other.connect((address, served))
+
+
+def test_the_page_follows_and_becomes_the_runs_page(browser, growing, served, lora_run):
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page, wrong = context.new_page(), []
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"http://127.0.0.1:{served}/the-token/")
+    page.wait_for_selector("[data-whole]", timeout=60_000)
+    assert page.locator("button[role=tab]").all_inner_texts() == ["Touch it", "Overview"]
+    step = lora_run.steps[2]
+    growing.until(step)
+    until(page, f"document.querySelector('.when').textContent === 'step {step}'")
+    assert f"step {step} of" in page.locator(".going").inner_text()
+    page.locator("#scrub").focus()
+    page.keyboard.press("ArrowLeft")  # who goes back stays there
+    back = lora_run.steps[1]
+    until(page, f"document.querySelector('.when').textContent === 'step {back}'")
+    growing.until(lora_run.steps[4])
+    until(page, f"document.querySelector('.going').textContent.includes('step {lora_run.steps[4]} of')")
+    assert page.locator(".when").inner_text() == f"step {back}"
+    growing.finish()
+    until(page, "[...document.querySelectorAll('[role=tab]')].length === 3", seconds=120)
+    page.wait_for_selector("[data-whole]", timeout=60_000)
+    assert page.locator(".when").inner_text() == f"step {back}"
+    assert page.locator(".going").is_hidden()
+    context.close()
+    assert not wrong, wrong
+
+
+# --- from a training --------------------------------------------------------------------------------------
+
+
+def test_watching_changes_nothing_and_ends_when_nobody_looks(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(live.terminal, "note", said.append)
+    monkeypatch.setattr(recording_live, "entry_points", lambda group: [Entry()])
+    asked = {"steps": 3, "skills": 0, "answers": False, "batch_size": 4, "progress": False}
+    alone = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "alone", **asked)
+    watched = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "watched", live=True, **asked)
+    for module in alone.modules:
+        assert np.array_equal(alone.delta(module), watched.delta(module))
+    (link,) = [text.removeprefix("watch it: ") for text in said]
+    port, token = int(link.split(":")[2].split("/")[0]), link.split("/")[3]
+    answer, text = get(port, f"/{token}/")
+    assert answer.status == 200 and "lora on spanish" in text
+    server = live._beside[-1]
+    shutil.rmtree(watched.path)  # nothing is left to look at
+    assert server.wait(timeout=60) == 0
+
+
+class Entry:
+    def load(self):
+        return live.show
+
+
+def test_without_what_shows_it_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording_live, "entry_points", lambda group: [])
+    with pytest.raises(InputError, match="install it again"):
+        finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=1, live=True, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_goes_wrong_with_showing_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    def broken(folder):
+        raise OSError("no more ports")
+
+    monkeypatch.setattr(recording_live, "find_show", lambda: broken)
+    monkeypatch.setattr("engine.recording.recorder.find_show", lambda: broken)
+    run = finetune("embedded", "spanish", "lora", out=tmp_path / "run", steps=2, skills=0, answers=False, live=True,
+                   progress=False)  # fmt: skip
+    assert run.status == "finished"
+    assert "cannot be watched, and goes on: OSError: no more ports" in capsys.readouterr().err

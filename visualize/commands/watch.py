@@ -1,0 +1,32 @@
+"""How is a training watched from another terminal? `glasstune watch runs/mine`."""
+
+import socket
+import threading
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from engine.commands import Command
+from engine.errors import InputError
+from engine.terminal import say
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run that is being trained")
+    parser.add_argument("--port", type=int, default=0, help="of the local address (default: one that is free)")
+
+
+def run(chosen: Namespace) -> None:
+    from visualize.page.serve import HOST, address, new_token, serve
+
+    if not (chosen.run / "run.json").is_file():
+        raise InputError(f"{chosen.run} holds no run yet; name the folder that a training writes (its --out)")
+    try:
+        listening = socket.create_server((HOST, chosen.port))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"port {chosen.port} cannot be used ({error}); give another one, or none") from None
+    token = new_token()
+    say(f"watch it: {address(listening.getsockname()[1], token)}\nCtrl-C ends this, and not the training.")
+    serve(chosen.run.absolute(), listening, token, threading.Event(), stays=True)
+
+
+COMMAND = Command("a run that is being trained, as a page at a local address", options, run, stopped="")

@@ -1,0 +1,83 @@
+"""What does a page say of a run beside its weights? Facts, log, skills, answers, norms; and the diagnosis."""
+
+from typing import Any
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.inspect.diagnose import diagnose, norms_of
+from engine.run.run import Run
+
+_ROWS, _ANSWERS, _LETTERS = 4000, 3000, 400
+
+
+def told_of(run: Run) -> dict[str, Any]:
+    """All that is no weight, and quickly read: facts, log, skills, answers, norms."""
+    info = run.info.to_json()
+    cut: list[str] = []
+    modules = [
+        {"name": name, **{key: getattr(about, key) for key in ("shape", "kind", "r", "base_parameter", "transposed")}}
+        for name, about in run.info.modules.items()
+    ]
+    kept = ("method", "model", "settings", "data", "seed", "versions", "host", "created", "command", "seconds",
+            "capture", "differences", "evaluated")  # fmt: skip
+    skills, losses = run.skills, run.skill_losses
+    return {
+        "name": run.name, "what": run.what, "method": run.method, "task": run.task, "status": run.status,
+        "info": {key: info[key] for key in kept if key in info}, "modules": modules,
+        "captured": list(run.steps), "metrics": table(run.metrics, cut), "skills": table(skills, cut),
+        "losses": table(losses, cut), "answers": _answers(run, cut), "norms": _norms(run),
+        "place": str(run.path), "cut": cut, "unknown_steps": not run.info.step_known,
+    }  # fmt: skip
+
+
+def judged(run: Run) -> dict[str, Any]:
+    """The diagnosis, and what the run takes on the disk."""
+    files = [path for path in run.path.rglob("*") if path.is_file()] if run.path.is_dir() else []
+    return {
+        "findings": [list(finding) for finding in diagnose(run)],
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+def table(frame: Any, cut: list[str]) -> dict[str, Any]:
+    """{"steps": [...], "columns": {name: [...]}}: numbers only, to six digits."""
+    every = max(1, -(-len(frame) // _ROWS))
+    if every > 1:
+        cut.append(f"every {every}th of {len(frame)} logged steps")
+        frame = frame.iloc[::every]
+    numbers = frame.select_dtypes("number")
+    return {
+        "steps": [int(step) for step in numbers.index],
+        "columns": {str(name): [short(value) for value in numbers[name]] for name in numbers},
+    }
+
+
+def short(value: float) -> float | None:
+    return float(f"{float(value):.6g}") if np.isfinite(value) else None
+
+
+def _answers(run: Run, cut: list[str]) -> list[dict[str, Any]]:
+    found = [{str(key): value for key, value in row.items()} for row in run.answers.to_dict("records")]
+    if len(found) > _ANSWERS:
+        steps = sorted({row["step"] for row in found})
+        kept = {steps[0], steps[-1]}
+        found = [row for row in found if row["step"] in kept][:_ANSWERS]
+        cut.append(f"answers of {len(steps) - 2} steps between the first and the last")
+    long = sum(len(str(row[key])) > _LETTERS for row in found for key in ("prompt", "expected", "answer"))
+    if long:
+        cut.append(f"the end of {long} prompts and answers longer than {_LETTERS} letters")
+    return [
+        {key: value[:_LETTERS] + "…" if isinstance(value, str) and len(value) > _LETTERS else value
+         for key, value in row.items()}
+        for row in found
+    ]  # fmt: skip
+
+
+def _norms(run: Run) -> dict[str, Any]:
+    """Of every matrix at every captured step; where there is no record of them, of the last step."""
+    try:
+        return table(run.norms, [])
+    except InputError:
+        last = norms_of(run) if run.steps else {}
+        return {"steps": run.steps[-1:], "columns": {name: [short(value)] for name, value in last.items()}}
