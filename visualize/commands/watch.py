@@ -29,4 +29,4 @@ def run(chosen: Namespace) -> None:
     serve(chosen.run.absolute(), listening, token, threading.Event(), stays=True)
 
 
-COMMAND = Command("a run that is being trained, as a page at a local address", options, run, stopped="")
+COMMAND = Command("the page of a training that goes on", options, run, stopped="")

@@ -14,6 +14,7 @@ from tests.visualize.page.browser import until
 from visualize.page import show_page
 from visualize.page.widget import PageWidget
 
+SLOW = 300_000  # milliseconds, where others want the machine too
 SCRIPT = Path(__file__).parents[3] / "visualize" / "page" / "widget.js"
 
 # As anywidget has it: a model with get, set, on, off, save_changes; `sent` is what went to the kernel.
@@ -47,14 +48,14 @@ def test_step_module_and_strength_are_shared_with_the_page(browser, widget, lora
     values = {name: getattr(widget, name) for name in ("step", "module", "strength", "height")}
     page.evaluate(MODEL, [base64.b64encode(one).decode() for one in (SCRIPT.read_bytes(), widget.html)] + [values])
     frame = page.frame_locator("iframe")
-    frame.locator("[data-whole]").wait_for(timeout=60_000)
-    frame.locator(".when", has_text=f"step {lora_run.steps[2]}").first.wait_for()
+    frame.locator("[data-whole]").wait_for(timeout=SLOW)
+    frame.locator(".when", has_text=f"step {lora_run.steps[2]}").first.wait_for(timeout=SLOW)
     # from Python
     module = lora_run.modules[4]
     page.evaluate(
         f"fromKernel('step', {lora_run.steps[5]}), fromKernel('module', '{module}'), fromKernel('strength', 0.5)"
     )
-    frame.locator(".when", has_text=f"step {lora_run.steps[5]}").first.wait_for()
+    frame.locator(".when", has_text=f"step {lora_run.steps[5]}").first.wait_for(timeout=SLOW)
     assert frame.locator(".matrix select").input_value() == module
     assert frame.locator("#strength").input_value() == "0.5"
     # from the reader
@@ -101,9 +102,9 @@ def test_without_a_kernel_it_is_the_page_in_a_frame(browser, notebook, tmp_path)
     file = tmp_path / "notebook.html"
     file.write_text(html, encoding="utf-8")
     page = browser.new_context(offline=True).new_page()
-    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    page.goto(file.as_uri(), wait_until="domcontentloaded", timeout=SLOW)
     frame = page.frame_locator("iframe")
-    frame.locator("[data-whole]").wait_for(timeout=60_000)
+    frame.locator("[data-whole]").wait_for(timeout=SLOW)
     assert page.locator("iframe").get_attribute("sandbox") == "allow-scripts allow-downloads"
     page.context.close()
 
