@@ -204,8 +204,8 @@ else:
 # %% [markdown]
 # So "forgotten" may mean two things: the *form* of answers has moved, or what is *known* has. Grading by the letter
 # cannot tell them apart. Of a real LLM (SmolLM2-135M-Instruct, one seed) simple facts were cut short or empty after
-# sixteen steps, and right again, as single words, after twenty-four, while its likelihood of general text hardly
-# moved.
+# sixteen steps, and right again, as single words, after twenty-four. At equal learning its loss on general text had
+# risen by 0.03 nats a token (full, at 2e-5) to 0.19 (LoRA, at 2e-4).
 
 # %% [markdown]
 # ## The remedies
