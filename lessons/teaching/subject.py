@@ -63,7 +63,8 @@ def answer_length(tokenizer: PreTrainedTokenizerBase, task: Conversations, least
     """How many tokens an answer may take: half as many again as the longest right one of the task, at least `least`."""
     answers = (last_answer(conversation) for conversation in [*task.heldout, *task.train])
     texts = [both[1] for both in answers if both]
-    longest = max((len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]), default=0)
+    tokens = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    longest = max(map(len, tokens), default=0)
     return max(least, 3 * (longest + 1) // 2)
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import shutil
 import socket
+from argparse import Namespace
 from threading import Event, Thread
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.run.run import Run
 from engine.training.finetune import finetune
 from engine.training.methods import LoRA
 from tests.visualize.page.browser import until
+from visualize.commands import watch
 from visualize.page import live, serve
 from visualize.page.following import Following
 
@@ -201,6 +203,11 @@ def test_the_page_follows_and_becomes_the_runs_page(browser, growing, served, lo
     assert page.locator(".going").is_hidden()
     context.close()
     assert not wrong, wrong
+
+
+def test_a_folder_in_which_nothing_is_trained_is_said_before_anything_listens(tmp_path):
+    with pytest.raises(InputError, match="holds no run yet"):
+        watch.COMMAND.run(Namespace(run=tmp_path, port=0))
 
 
 # --- from a training --------------------------------------------------------------------------------------
