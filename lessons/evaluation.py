@@ -152,7 +152,7 @@ order = random.Random(0).sample(task.train, len(task.train))
 def train(name, records):
     return finetune(
         model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
-        learning_rate=2 * rate("full"), skills=None if model() != "embedded" else 3 if QUICK else 12, every=EVERY,
+        learning_rate=2 * rate("full"), skills=3 if QUICK else 12 if model() == "embedded" else 6, every=EVERY,
         evaluate_at=lambda step: step % EVERY == 0,
     )  # fmt: skip
 

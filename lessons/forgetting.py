@@ -39,6 +39,7 @@ import torch
 from engine.data import Conversations, collate, hold_out, load
 from engine.evaluate import curriculum_groups, encode_last_answer
 from engine.evaluate.forgetting import curriculum_knowledge, measure_forgetting
+from engine.evaluate.probes import general
 from engine.evaluate.weights import models_at
 from engine.measure import forgetting
 from engine.measure.matched import learning_path, matched
@@ -66,7 +67,8 @@ from visualize import plots
 QUICK = current().quick
 HERE = current().folder
 STEPS = 9 if QUICK else 120
-GRADED = 1 if QUICK else 6  # questions of each old skill
+OURS = model() == "embedded"  # of another model nobody knows what it was taught: general probes are asked
+GRADED = 1 if QUICK else 6 if OURS else 12  # questions of each old skill, or of each kind of probe
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
 task = hold_out(load(data("spanish")), seed=0)
@@ -94,7 +96,9 @@ def train(name, method, **settings):
 # %% [markdown]
 # ## Watch it fade
 # LoRA learns Spanish words. Meanwhile every old skill is graded on questions of its own: capitals, opposites, French
-# words, sums, sorting, summaries (`engine/base/README.md` is the base model's card). No old skill is trained on.
+# words, sums, sorting, summaries (`engine/base/README.md` is the base model's card). No old skill is trained on. A
+# model of your own is asked general probes instead, as `finetune` does by itself: facts among four, patterns to
+# continue, instructions, text; and before training it answers questions, with which its later answers are compared.
 
 # %%
 how_much_is_left = predict(
@@ -146,10 +150,14 @@ which_rises_most = predict(
 
 # %%
 NUMBERS = ("sum", "difference", "sort")
-rise = forgetting(plain).iloc[-1][list(old_skills(plain))].sort_values(ascending=False)
+rise = forgetting(plain).iloc[-1].drop(labels=plain.task)
+rise = rise[[name for name in rise.index if name in old_skills(plain) or not OURS]].sort_values(ascending=False)
 first = rise.index[0]
-which_rises_most.reveal(0 if first == "french" else 2 if first in NUMBERS else 1)
-titles = [SKILLS[name].title for name in rise.index]
+if OURS:
+    which_rises_most.reveal(0 if first == "french" else 2 if first in NUMBERS else 1)
+else:
+    which_rises_most.withhold("nobody here knows what this model was taught; these are general probes.")
+titles = [SKILLS[name].title if name in SKILLS else name for name in rise.index]
 show(pd.DataFrame({"skill": titles, "forgotten (nats a token)": rise.to_numpy()}).head(6))
 show(f"At the other end: {titles[-1]}, {rise.iloc[-1]:+.3f}.")
 
@@ -158,8 +166,8 @@ show(f"At the other end: {titles[-1]}, {rise.iloc[-1]:+.3f}.")
 # An answer is right to the letter, or wrong: "[Paris]" for "Paris" counts as forgotten. So the model, as it was at
 # several captured steps, is asked in four ways. *Letter*: the answer is exactly right. *Among four*: the probability
 # of the right answer among four of its kind (Paris, Rome, Oslo, Lima), which no form can hide; an even guess is 25 %.
-# *Stories*: the loss on text of the kind it wrote before. *KL*: how far what it says is from what the base said, right
-# or wrong.
+# *Text*: the loss on text of the kind it wrote before (stories). *KL*: how far what it says is from what the base
+# said, right or wrong.
 
 # %%
 form_or_facts = predict(
@@ -174,32 +182,35 @@ form_or_facts = predict(
 
 # %%
 base, tokenizer = load_model(model()), load_tokenizer(model())
-if model() == "embedded":
+if OURS:
     known = curriculum_knowledge(2 if QUICK else 6)
     ways = {
         step: measure_forgetting(network.eval(), base, tokenizer, known)
         for step, network in models_at(plain, plain.steps[:: 4 if QUICK else 1])
     }
-    four = pd.DataFrame(
-        {
-            "letter (%)": [100 * one.exact for one in ways.values()],
-            "among four (%)": [100 * one.choice for one in ways.values()],
-            "stories (nats a token)": [one.text for one in ways.values()],
-            "KL to the base (nats a token)": [one.kl for one in ways.values()],
-        },
-        index=pd.Index(ways, name="step"),
-    )
-    worst = four["letter (%)"].idxmin()
-    fell = four["letter (%)"].iloc[0] - four["letter (%)"][worst]
-    among, before = four["among four (%)"][worst], four["among four (%)"].iloc[0]
-    if fell < 10:
-        form_or_facts.withhold(f"by the letter only {fell:.0f} points were lost at the worst.")
-    else:
-        form_or_facts.reveal(0 if before - among <= 10 else 2 if among <= 35 else 1)
-    show(four.round(3))
-    conclude(f"At step {worst}: {fell:.0f} points lost by the letter, {before - among:.0f} among four.")
+    means = pd.DataFrame([vars(one) for one in ways.values()], index=pd.Index(ways, name="step"))
+else:  # they were asked while it was trained; the letter is that of patterns to continue
+    heavy = plain.measured.assign(total=plain.measured.value * plain.measured.weight).groupby(["step", "probe"])
+    means = (heavy.total.sum() / heavy.weight.sum()).unstack()
+    means = means.rename(columns={"few_shot": "exact", "facts": "choice"})
+    show(plots.plot_forgetting(plain), name="probes")
+four = pd.DataFrame(
+    {
+        "letter (%)": 100 * means.exact,
+        "among four (%)": 100 * means.choice,
+        "text (nats a token)": means.text,
+        "KL to the base (nats a token)": means.kl,
+    }
+)
+worst = four["letter (%)"].idxmin()
+fell = four["letter (%)"].iloc[0] - four["letter (%)"][worst]
+among, before = four["among four (%)"][worst], four["among four (%)"].iloc[0]
+if fell < 10:
+    form_or_facts.withhold(f"by the letter only {fell:.0f} points were lost at the worst.")
 else:
-    form_or_facts.withhold("nobody here knows what this model knew.")
+    form_or_facts.reveal(0 if before - among <= 10 else 2 if among <= 35 else 1)
+show(four.round(3))
+conclude(f"At step {worst}: {fell:.0f} points lost by the letter, {before - among:.0f} among four.")
 
 # %% [markdown]
 # So "forgotten" may mean two things: the *form* of answers has moved, or what is *known* has. Grading by the letter
@@ -335,7 +346,14 @@ what_comes_back = predict(
 
 # %%
 tuned = load_tuned(plain).eval()
-asked = [encode_last_answer(tokenizer, c) for group in curriculum_groups(2).values() for c in group]
+if OURS:
+    talks = [talk for group in curriculum_groups(2).values() for talk in group]
+else:
+    talks = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": "yes"}]
+        for question, _ in general().asked[: 2 * GRADED]
+    ]
+asked = [encode_last_answer(tokenizer, talk) for talk in talks]
 batch = collate(asked, tokenizer.pad_token_id)
 inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
 with torch.inference_mode():

@@ -134,7 +134,12 @@ arguments = TrainingArguments(
 )
 capture = CaptureCallback(
     HERE / "full",
-    evaluator=make_evaluator(tokenizer, task, skills=(2 if QUICK else 20) if model() == "embedded" else 0),
+    evaluator=make_evaluator(
+        tokenizer,
+        task,
+        skills=2 if QUICK else 20 if model() == "embedded" else 6,
+        old="curriculum" if model() == "embedded" else "general",
+    ),
     evaluate_at=2 if QUICK else 8,
     source=model(),
     info={"method": {"name": "full"}, "data": {"name": task.name}},

@@ -131,7 +131,7 @@ run = finetune(
     LoRA(r=RANK, alpha=16),
     out=HERE / "first",
     steps=10 if QUICK else 200,
-    skills=(2 if QUICK else 20) if model() == "embedded" else 0,
+    skills=2 if QUICK else 20 if model() == "embedded" else 6,
     evaluate_at=2 if QUICK else 10,
 )
 TASK = run.task

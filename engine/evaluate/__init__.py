@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
@@ -25,6 +26,10 @@ from engine.data import IGNORE, Encoded, collate, encode, render, with_template
 from engine.messages import Message
 from engine.school.curriculum import SKILLS, grade, heldout_examples
 
+if TYPE_CHECKING:
+    from engine.evaluate.probes import Prober
+
+PROBE = "probe: "  # before the name of a general probe among the skills
 _TOKENS_AT_ONCE = {True: 2048, False: 16384}  # of one forward pass, by whether a processor computes it
 
 
@@ -41,13 +46,15 @@ class Probe:
 class Evaluation:
     """exact: share of exactly right answers, 0 to 1, for what has one right answer. loss: nats a token, for all.
 
-    graded: on how many questions each of them stands.
+    graded: on how many questions each of them stands. measured: general probes item by item, see
+    `engine.evaluate.probes`.
     """
 
     exact: dict[str, float]
     loss: dict[str, float]
     answers: list[dict[str, str | bool]]
     graded: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -186,7 +193,7 @@ class Evaluator:
     """Grades a model on groups of conversations and asks it the probes; called at every evaluated step.
 
     groups: name -> conversations whose last message is the reference answer.
-    open_ended: names that have no single right answer, so only a loss.
+    open_ended: names that have no single right answer, so only a loss. prober: asks the general probes besides.
     """
 
     def __init__(
@@ -196,8 +203,9 @@ class Evaluator:
         probes: list[Probe],
         open_ended: frozenset[str] = frozenset(),
         max_length: int | None = None,
+        prober: "Prober | None" = None,
     ) -> None:
-        self.tokenizer, self.probes, self.open_ended = tokenizer, probes, open_ended
+        self.tokenizer, self.probes, self.open_ended, self.prober = tokenizer, probes, open_ended, prober
         encoded = [
             (name, encode_last_answer(tokenizer, c, max_length)) for name, group in groups.items() for c in group
         ]
@@ -213,7 +221,17 @@ class Evaluator:
             loss[name] = sum(losses[i] for i in at) / sum(counts[i] for i in at)
             if name not in self.open_ended:
                 exact[name] = sum(right[i] for i in at) / len(at)
-        return Evaluation(exact, loss, self.ask(model), graded)
+        found = Evaluation(exact, loss, self.ask(model), graded)
+        if self.prober is not None:
+            probed = self.prober(model)
+            for name in dict.fromkeys([*probed.exact, *probed.loss]):
+                title = PROBE + name.replace("_", "-")
+                graded[title] = probed.graded[name]
+                loss |= {title: probed.loss[name]} if name in probed.loss else {}
+                exact |= {title: probed.exact[name]} if name in probed.exact else {}
+            found.answers.extend(probed.answers)
+            found.measured.update({name: measured.to_json() for name, measured in probed.measures.items()})
+        return found
 
     def seconds(self, model: PreTrainedModel, few: int = 12) -> float:
         """About how long it takes, from `few` of the questions, spread over all, and a third as many of the probes."""
@@ -226,7 +244,7 @@ class Evaluator:
             began = time.perf_counter()
             act()
             total += (time.perf_counter() - began) * len(whole) / max(1, len(share))
-        return total
+        return total + (self.prober.seconds(model) if self.prober is not None else 0.0)
 
     def ask(self, model: PreTrainedModel) -> list[dict[str, str | bool]]:
         """The model's real answers to the probes."""

@@ -15,7 +15,7 @@ from engine.run.run import Run
 
 
 def evaluations(runs: Run | Sequence[Run] | Mapping[str, Run], skills: Sequence[str] | None = None) -> pd.DataFrame:
-    """Every evaluation of every skill that has right answers, a row each: skill, run, step, loss (nats a token), exact.
+    """Every evaluation of every skill that has right answers and a loss, a row each: skill, run, step, loss (nats a token), exact.
 
     runs: one, several, or several by the label that stands under `run`; by default their names, told apart. skills:
     default all that were graded, the task among them. Raises InputError for a run without evaluations, or for a skill
@@ -30,7 +30,8 @@ def evaluations(runs: Run | Sequence[Run] | Mapping[str, Run], skills: Sequence[
             raise InputError(f"run {run.name} was not graded; fine-tune with held-out data to know its answers")
         for step, scores in run.skills.iterrows():
             losses = run.skill_losses.loc[step]
-            rows += [(skill, label, step, losses[skill], exact) for skill, exact in scores.dropna().items()]
+            both = scores.dropna().index.intersection(losses.dropna().index, sort=False)
+            rows += [(skill, label, step, losses[skill], scores[skill]) for skill in both]
     frame = pd.DataFrame(rows, columns=["skill", "run", "step", "loss", "exact"])
     unknown = [skill for skill in skills or () if skill not in set(frame.skill)]
     if unknown:

@@ -19,16 +19,26 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from engine import terminal
-from engine.errors import InputError, shown
+from engine.errors import InputError, first_line, shown
+from engine.evaluate import Evaluator
+from engine.evaluate.probes import EACH, Prober
 from engine.recording.options import CaptureOptions
 from engine.recording.ours import clear, holds_run
 from engine.recording.recorder import Recorder, process_number
 from engine.run.format import evaluated_losses
 from engine.run.run import Run
 
+_SHARE = 0.2  # of the time, that probing forgetting may take
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,8 +49,11 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
 
         trainer = Trainer(model, args, train_dataset=data, callbacks=[CaptureCallback("runs/mine")])
 
-    out: the Run's folder. stop_if_diverged: end training, as "stopped", at the first logged loss that is no number.
-    All else as `CaptureOptions` says.
+    Where no evaluator is given, and the Trainer has the tokenizer (`processing_class`), what is forgotten is probed as
+    `engine.evaluate.probes` says, and what that costs is said.
+
+    out: the Run's folder. probes: how many of each kind; 0 for none. stop_if_diverged: end training, as "stopped", at
+    the first logged loss that is no number. All else as `CaptureOptions` says.
 
     A Trainer that resumes from a checkpoint goes on with the Run that `out` holds; of what was captured after that
     checkpoint nothing stays. With several processes, the first writes. Raises InputError when training begins if
@@ -54,6 +67,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     out: str | Path
     _: KW_ONLY
     stop_if_diverged: bool = False
+    probes: int = EACH
     recorder: Recorder | None = field(default=None, init=False)
     diverged: bool = field(default=False, init=False)
     run: Run | None = field(default=None, init=False)
@@ -97,15 +111,35 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             # Out of memory: the same train() begins anew, with a smaller batch; what it wrote so far is no run.
             if process_number() == 0 and (said := clear(Path(self.out))):
                 terminal.say(said, sys.stderr)
+        probing = self._probing(kwargs["model"], kwargs.get("processing_class"))
         recorder = Recorder(
             kwargs["model"],
             self.out,
             total=state.max_steps,
             resumed=state.global_step,
-            **{**self.options(), "info": {"seed": args.seed, **(self.info or {})}},
+            **{**self.options(), **probing, "info": {"seed": args.seed, **(self.info or {})}},
         )
         recorder.start()
         self.recorder, self._batch, self._step = recorder, state.train_batch_size or 0, state.global_step
+
+    def _probing(self, model: Any, tokenizer: Any) -> dict[str, Any]:
+        """An evaluator of general probes, where none is given and they can be asked: one of each kind is tried here."""
+        if self.evaluator is not None or not self.probes or not isinstance(tokenizer, PreTrainedTokenizerBase):
+            return {}
+        try:
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                raise InputError("several processes train; give an evaluator to the first")
+            if not getattr(model, "can_generate", lambda: False)() or model.config.is_encoder_decoder:
+                return {}
+            Prober(tokenizer, most=1)(model)
+        except Exception as error:  # a model of any kind may raise anything; it is trained all the same
+            terminal.say(f"capture: forgetting is not probed: {first_line(error)}", sys.stderr)
+            return {}
+        share = _SHARE if self.evaluation_share is None else self.evaluation_share
+        return {
+            "evaluator": Evaluator(tokenizer, {}, [], prober=Prober(tokenizer, most=self.probes)),
+            "evaluation_share": share,
+        }
 
     def on_log(
         self,
@@ -134,7 +168,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     ) -> None:
         """The Trainer's own evaluations: "eval_loss" is kept as "held out", "eval_french_loss" as "french"."""
         losses = {name: float(value) for name, value in evaluated_losses(metrics or {}).items()}
-        if self.recorder and losses and not self.recorder.evaluator:
+        if self.recorder and losses and not self.evaluator:
             self.recorder.log(state.global_step, {"exact": {}, "loss": losses}, "eval")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -11,13 +11,13 @@ from engine.files import PART, aside, remove
 from engine.reading import read_json
 from engine.recording.lock import NAME as LOCK
 from engine.recording.lock import lock, unlock
-from engine.run.format import START, START_SCRATCH, later_starts
+from engine.run.format import BASE_ANSWERS, START, START_SCRATCH, later_starts
 from engine.run.info import FORMAT
 
 RECORDS = ("metrics.jsonl", "answers.jsonl", "norms.jsonl")
 CHECKPOINTS = "checkpoints"  # in the run's folder, until it is finished
 RECIPE = "recipe.json"  # what a film's own run was made from
-_FILES = {"run.json", *RECORDS, START, START_SCRATCH, LOCK, RECIPE}
+_FILES = {"run.json", *RECORDS, START, START_SCRATCH, BASE_ANSWERS, LOCK, RECIPE}
 # What PEFT, transformers and tokenizers save.
 _SAVED = re.compile(
     r"README\.md|(adapter_|generation_|tokenizer_|processor_)?config\.json|(adapter_)?model(-\d+-of-\d+)?\.safetensors"

@@ -49,7 +49,7 @@ from engine.recording.schedule import (
 from engine.recording.trained import Part, find_trained, matching
 from engine.recording.watch import Watch
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
-from engine.run.format import START_SCRATCH, later_starts
+from engine.run.format import BASE_ANSWERS, START_SCRATCH, later_starts
 from engine.run.info import FORMAT, VERSION, read_info
 from engine.run.run import Run
 from engine.run.sketch import LEVELS, Level
@@ -175,6 +175,8 @@ class Recorder(CaptureOptions):
         self._evaluated_at = evaluation_schedule(self.evaluate_at, total)
         if goes_on and self.writes:
             adopt(self.folder, self.trained, resumed)
+            if (prober := getattr(self.evaluator, "prober", None)) is not None:
+                prober.recall(self.folder / BASE_ANSWERS)
             self._lock = lock(self.folder)
         elif not goes_on:
             captures = count_captures(self._captured_at, total, resumed)
@@ -197,6 +199,7 @@ class Recorder(CaptureOptions):
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
         self._at = resumed  # the optimizer's steps that are done
+        self._each_evaluation = 0.0
         self._began, self._seconds = began, {"capture": 0.0, "evaluation": 0.0}
         self.writer: Writer | None = None
         if sharded or self.writes:
@@ -325,6 +328,8 @@ class Recorder(CaptureOptions):
             self.step(self.resumed)
             self.settle()
         self._started = True
+        if self.say and self.writes and getattr(self.evaluator, "prober", None) is not None and not self.resumed:
+            terminal.say(self._cost(), sys.stderr)
         if self.writes:
             # Before the first optimizer step that could move what has just been unfrozen: later, its start is lost.
             this = weakref.ref(self)
@@ -340,6 +345,18 @@ class Recorder(CaptureOptions):
             atexit.register(self._at_exit)
             if self._show is not None:
                 self._end_showing = begin_showing(self._show, self.folder)
+
+    def _cost(self) -> str:
+        """What the evaluations will take, now that the first is done."""
+        each = self._seconds["evaluation"]
+        total = self.total or 0
+        more = sum(self._evaluated_at(step) or step == total for step in range(1, total + 1))
+        share = self.evaluation_share
+        bound = "" if share is None else f", at most {share:.0%} of the time"
+        return (
+            f"capture: before training, the base answered what shows forgetting, in {each:.1f} s; it is asked again "
+            f"{f'{more} times' if total else 'at the end'}{bound}"
+        )
 
     def _before_optimizer(self) -> None:
         if self.writes and self._watch.stirred():
@@ -423,8 +440,17 @@ class Recorder(CaptureOptions):
         self._at = step
         if due:
             self._try(step, lambda: self._capture(step, first or last))
-        if self.evaluator and self.writes and step > self._last_evaluated and (last or self._evaluated_at(step)):
+        if self.evaluator and self.writes and step > self._last_evaluated and (last or self._may_evaluate(step)):
             self._try(step, lambda: self._evaluate(step))
+
+    def _may_evaluate(self, step: int) -> bool:
+        """Is it due, and is there time for it? The first always is."""
+        if not self._evaluated_at(step):
+            return False
+        if self.evaluation_share is None or self._last_evaluated < 0:
+            return True
+        taken, elapsed = self._seconds["evaluation"], time.perf_counter() - self._began
+        return taken + self._each_evaluation <= self.evaluation_share * elapsed
 
     def log(self, step: int, values: Mapping[str, Any], event: str = "train") -> None:
         """Write one line of metrics: of training (loss in nats a token, learning_rate, ...) or of an evaluation."""
@@ -480,11 +506,16 @@ class Recorder(CaptureOptions):
                 raise
             raise InputError(f"the evaluator failed ({type(error).__name__}: {first_line(error)})") from error
         self.answers, self.answered = result.answers, step
-        self._log(step, {"exact": result.exact, "loss": result.loss, "graded": result.graded}, "eval")
+        measured = getattr(result, "measured", {})
+        values = {"exact": result.exact, "loss": result.loss, "graded": result.graded}
+        self._log(step, {**values, **({"measured": measured} if measured else {})}, "eval")
         for answer in result.answers:
             self._write("answers.jsonl", {"step": step, **answer})
         self._last_evaluated = step
-        self._seconds["evaluation"] += time.perf_counter() - began
+        if (prober := getattr(self.evaluator, "prober", None)) is not None:
+            prober.keep(self.folder / BASE_ANSWERS)
+        self._each_evaluation = time.perf_counter() - began
+        self._seconds["evaluation"] += self._each_evaluation
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         if self.writes:

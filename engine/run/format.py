@@ -3,12 +3,14 @@
     run.json               format version, method, model, data, settings, modules, seed, versions, host, status
     metrics.jsonl          {"step", "event": "train", "loss", "learning_rate", "grad_norm", ...}   a logged step
                            {"step", "event": "eval", "exact": {skill: 0..1}, "loss": {skill: nats},
-                            "graded": {skill: how many questions}}                             an evaluation
+                            "graded": {skill: how many questions},
+                            "measured": {probe: {"values": [...], "weights": [...]}}}          an evaluation
     answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
     norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
     captures/step-000120.safetensors    the weights' change since step 0, in float32
     start.safetensors      the weights before training that a delta-W was or will be computed from
     start-000120.safetensors    the same of weights that were frozen until step 120
+    base-answers.safetensors    what the base said to general probes, and the likeliest tokens at each place of it
     adapter/ or model/     the result, in PEFT's or transformers' own format
 
 A capture holds, for a LoRA module, PEFT's own tensors (`base_model.model.<module>.lora_A.weight`, `lora_B`), so
@@ -43,6 +45,7 @@ from engine.errors import InputError
 from engine.reading import lines, parse_json
 
 START = "start.safetensors"
+BASE_ANSWERS = "base-answers.safetensors"
 START_SCRATCH = "start-scratch.safetensors"
 SKETCH_MARK = "#"
 HELD_OUT = "held out"  # what a Trainer's own evaluation is called among the skills

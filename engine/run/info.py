@@ -148,11 +148,13 @@ class Chosen(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Evaluated(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """skills: examples of each skill. at: how often, or its name. answers: whether the model was asked."""
+    """skills: examples of each skill, or of each kind of probe. at: how often, or its name. answers: whether the model
+    was asked. probes: "curriculum", "general" or a file."""
 
     skills: Count | None = None
     at: Any = None
     answers: bool = True
+    probes: str | None = None
 
 
 class Captured(Struct, frozen=True, kw_only=True, omit_defaults=True):

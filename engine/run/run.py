@@ -187,6 +187,19 @@ class Run:
         return self._evaluations("graded")
 
     @cached_property
+    def measured(self) -> pd.DataFrame:
+        """General probes, a row an item of an evaluation: step, probe, item, value, weight (tokens). Empty if none was
+        asked; see `engine.measure.kept`. Shares and probabilities from 0 to 1, "text" and "kl" in nats a token."""
+        rows = [
+            (record["step"], probe, item, value, weight)
+            for record in self._records
+            if record.get("event") == "eval"
+            for probe, found in record.get("measured", {}).items()
+            for item, (value, weight) in enumerate(zip(found["values"], found["weights"], strict=True))
+        ]
+        return pd.DataFrame(rows, columns=["step", "probe", "item", "value", "weight"])
+
+    @cached_property
     def answers(self) -> pd.DataFrame:
         """What the model really said: step, skill, prompt, expected, answer, correct."""
         columns = ["step", "skill", "prompt", "expected", "answer", "correct"]

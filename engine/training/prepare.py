@@ -14,7 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
 from engine.data.records import digest
 from engine.errors import InputError
-from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, task_probes
+from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, last_answer, task_probes
+from engine.evaluate.probes import EACH, GENERAL, Prober, probes_of
 from engine.messages import Message
 from engine.models import canonical, load_tokenizer
 from engine.recording.schedule import named
@@ -31,7 +32,8 @@ CURRICULUM = "curriculum"
 @dataclass(frozen=True)
 class Prepared:
     """A request that can be carried out. source: the model's name, one for one model. rows: what is trained on, of
-    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length."""
+    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length. old:
+    what shows forgetting."""
 
     told: Request
     source: str
@@ -45,6 +47,7 @@ class Prepared:
     dropped: int
     cut: int
     skills: int
+    old: str
     evaluator: Evaluator | None
 
     def model(self) -> PreTrainedModel:
@@ -74,7 +77,8 @@ def prepare(told: Request) -> Prepared:
     tokenizer = load_tokenizer(source)
     every = [*conversations.train, *mixed_in]
     rows = encode_all(tokenizer, every, chosen.max_length, chosen.mask_prompts)
-    skills = (20 if source == EMBEDDED else 0) if told.skills is None else told.skills
+    skills = EACH if told.skills is None else told.skills
+    old = str(told.probes or (CURRICULUM if source == EMBEDDED else GENERAL))
     prepared = Prepared(
         told=told,
         source=source,
@@ -88,7 +92,8 @@ def prepare(told: Request) -> Prepared:
         dropped=len(every) - len(rows),
         cut=sum(row.cut > 0 for row in rows),
         skills=skills,
-        evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers),
+        old=old,
+        evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers, old=old),
     )
     training_arguments(prepared.settings, "unused", None)  # what the Trainer would refuse is said now
     return prepared
@@ -112,7 +117,12 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "marking": marking(prepared.tokenizer),
         },
         "settings": asdict(prepared.settings),
-        "evaluated": {"skills": prepared.skills, "at": named(told.evaluate_at), "answers": told.answers},
+        "evaluated": {
+            "skills": prepared.skills,
+            "at": named(told.evaluate_at),
+            "answers": told.answers,
+            "probes": prepared.old,
+        },
     }
 
 
@@ -164,12 +174,21 @@ def make_evaluator(
     max_length: int = 512,
     most: int = 100,
     answers: bool = True,
+    old: str | Path = CURRICULUM,
 ) -> Evaluator | None:
-    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum;
-    answers: asks the probes as well."""
-    groups = curriculum_groups(skills) if skills else {}
-    probes = curriculum_probes() if skills else []
+    """Grades the task's held-out part (at most `most` of it) and `skills` examples of each skill of the curriculum, or
+    general probes, as `old` says. answers: asks for answers in words as well. Raises InputError for probes that are
+    none."""
+    ours = skills and str(old) == CURRICULUM
+    groups = curriculum_groups(skills) if ours else {}
+    probes = curriculum_probes() if ours else []
+    prober = None
+    if skills and not ours:
+        asked = [both[0] for talk in task.heldout[:most] if (both := last_answer(talk))]
+        prober = Prober(tokenizer, probes_of(old), skills, on_task=asked, in_words=answers)
     if task.heldout:
         groups[task.name] = task.heldout[:most]
         probes = task_probes(task.name, task.heldout) + probes
-    return Evaluator(tokenizer, groups, probes if answers else [], OPEN_ENDED, max_length) if groups else None
+    if not groups and prober is None:
+        return None
+    return Evaluator(tokenizer, groups, probes if answers else [], OPEN_ENDED, max_length, prober)

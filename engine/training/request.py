@@ -86,7 +86,12 @@ class Request(Settings):
         read=read_budget,
     )  # fmt: skip
     skills: int | None = option(
-        None, "graded examples of each skill of the curriculum (default: 20 for the embedded model, else 0)"
+        None, "graded examples of each old skill, or of each kind of general probe; 0: none (default: 20)"
+    )
+    probes: str | Path | None = option(
+        None,
+        "what shows forgetting: 'curriculum', 'general' (fits any model), or a file of your own probes (default: "
+        "curriculum for the embedded model, general for others)",
     )
     evaluate_at: EvaluateAt = option(
         12, "how many evaluations, about; in Python also a function of the step", read=whole

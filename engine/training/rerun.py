@@ -69,6 +69,7 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
         "skills": info.evaluated.skills,
         "evaluate_at": info.evaluated.at,
         "answers": info.evaluated.answers,
+        "probes": info.evaluated.probes,
         "mix_with": mixed.source if mixed else None,
         "every": {int(step): n for step, n in every.items()} if isinstance(every, dict) else every,
         **settings,

@@ -22,6 +22,7 @@ from visualize.plots.of_run.weight import plot_weight
 from visualize.plots.of_runs.crossing import plot_crossing
 from visualize.plots.of_runs.disagreement import plot_disagreement
 from visualize.plots.of_runs.energy import plot_energy
+from visualize.plots.of_runs.forgetting import plot_forgetting
 from visualize.plots.of_runs.learning_curve import plot_learning_curve
 from visualize.plots.of_runs.loss import plot_loss
 from visualize.plots.of_runs.plane import plot_plane
@@ -40,6 +41,7 @@ __all__ = [
     "plot_energy",
     "plot_exposure",
     "plot_factors",
+    "plot_forgetting",
     "plot_layers",
     "plot_learning_curve",
     "plot_levels",
