@@ -48,6 +48,7 @@ from engine.evaluate import (
 )
 from engine.files import whole
 from engine.messages import Message
+from engine.reading import opened
 
 T = TypeVar("T")
 GENERAL = "general"
@@ -425,7 +426,7 @@ class Prober:
         self.base_is_known = file.exists()
         if not self.base_is_known:
             return
-        with understood(file):
+        with opened(file, within=file.parent), understood(file):
             try:
                 tensors = load_file(file)
             except SafetensorError as error:

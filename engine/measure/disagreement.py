@@ -15,7 +15,9 @@ from engine.run.run import Run
 
 
 def evaluations(runs: Run | Sequence[Run] | Mapping[str, Run], skills: Sequence[str] | None = None) -> pd.DataFrame:
-    """Every evaluation of every skill that has right answers and a loss, a row each: skill, run, step, loss (nats a token), exact.
+    """Every evaluation of every skill that has answers and a loss, a row each.
+
+    Columns: skill, run, step, loss (nats a token), exact.
 
     runs: one, several, or several by the label that stands under `run`; by default their names, told apart. skills:
     default all that were graded, the task among them. Raises InputError for a run without evaluations, or for a skill

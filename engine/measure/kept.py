@@ -64,9 +64,10 @@ def _items(run: Run) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
     found = {}
     for name, rows in run.measured.groupby("probe"):
         values = rows.pivot(index="step", columns="item", values="value").dropna(axis=1)
-        weights = rows.groupby("item")["weight"].first()[values.columns]
+        weights = rows.groupby("item")["weight"].first()[values.columns].to_numpy(float)
+        values, weights = values.loc[:, weights > 0], weights[weights > 0]
         if not values.empty:
-            found[str(name)] = (values, weights.to_numpy(float))
+            found[str(name)] = (values, weights)
     return found
 
 

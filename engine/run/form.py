@@ -42,6 +42,10 @@ def check_record(record: Any) -> str:
             graded = record.get("graded", {})
             if not _is_group(graded) or not all(map(is_count, graded.values())):
                 return "its graded is no count a skill"
+            if not _is_group(record.get("measured", {})) or not all(
+                map(_is_probe, record.get("measured", {}).values())
+            ):
+                return "its measured is no list of numbers a probe"
         elif not all(value is None or isinstance(value, int | float | str) for value in record.values()):
             return "it holds what is no number"
         elif wrong := [name for name in _NUMBERS if not _is_score(record.get(name))]:
@@ -54,6 +58,11 @@ def check_record(record: Any) -> str:
     ):
         return "its answer is no text"
     return ""
+
+
+def _is_probe(found: Any) -> bool:
+    values, weights = (found.get(name) if _is_group(found) else None for name in ("values", "weights"))
+    return list_of(_is_score)(values) and list_of(is_count)(weights) and len(values) == len(weights)
 
 
 def _is_group(value: Any) -> bool:
