@@ -82,7 +82,7 @@ export function makeChart(page, title, axis, source) {
   const x = (/** @type {number} */ value) => LEFT + ((value - first) / (last - first || 1)) * (WIDE - LEFT - RIGHT);
   const y = (/** @type {number} */ value) =>
     HIGH - BOTTOM - ((value - least) / (most - least || 1)) * (HIGH - TOP - BOTTOM);
-  const cursor = svg("line", { class: "cursor", y1: TOP, y2: HIGH - BOTTOM });
+  const cursor = svg("line", { class: "cursor", x1: -9, x2: -9, y1: TOP, y2: HIGH - BOTTOM });
 
   function build() {
     lines = source();
