@@ -35,7 +35,7 @@ from tests.engine.small import save_adapter, save_base
 from tests.fuzz import fields
 from tests.fuzz.mutate import mutate_file
 
-COUNT = int(os.environ.get("GLASSTUNE_FUZZ", "120"))
+COUNT = int(os.environ.get("GLASSTUNE_FUZZ", "60"))
 
 
 @pytest.fixture(scope="module")
