@@ -25,7 +25,9 @@ from tests.fuzz.mutate import HOSTILE
 
 def test_a_table_that_grows_out_of_all_proportion_is_refused(tmp_path):
     rows = 30_000
-    said = pa.array(["x" * 5000]).take(pa.array(np.zeros(rows, np.int32)))  # one text, three hundred megabytes of it in all
+    said = pa.array(["x" * 5000]).take(
+        pa.array(np.zeros(rows, np.int32))
+    )  # one text, three hundred megabytes of it in all
     parquet.write_table(pa.table({"prompt": said, "completion": said}), tmp_path / "bomb.parquet")
     assert (tmp_path / "bomb.parquet").stat().st_size < 200_000
     with pytest.raises(InputError, match=r"grows to more than [\d,]+ bytes when unpacked"):
