@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
 
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from engine.data import Conversations, Encoded, encode, load, of_run, read_jsonl, with_template
@@ -87,7 +88,7 @@ class DataScene(FilmScene):
         return sit(fitted(text, WIDE, size, color or self.colours.foreground), EDGE, y)
 
     def head(self, text: str, y: float) -> Text:
-        return sit(label(text, 30, self.colours.muted), EDGE, y)
+        return sit(label(text, 32, self.colours.muted), EDGE, y)
 
     def template(self, y: float) -> VGroup:
         """The conversation through the chat template; what the template added has a colour of its own."""
@@ -106,6 +107,14 @@ class DataScene(FilmScene):
         return line
 
 
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "What does it learn from?"
+    question = "What does it learn from?"
+    name = "the film of the data"
+
+
 class Record(DataScene):
     """A record is what user and assistant say; the model's template marks who speaks."""
 
@@ -115,12 +124,13 @@ class Record(DataScene):
         # As it stands in the file
         record = record_of(self.conversation)
         fields = [f'"{name}": "{value}"' for name, value in (record or {}).items()]
-        self.add(self.stamp())
+        shown = VGroup(
+            self.head("the record" if fields else "a record, given in Python", 2.55),
+            *(self.line(f, 1.95 - 0.5 * line) for line, f in enumerate(fields[:3])),
+        )
+        self.add(self.stamp(), shown)
+        self.attend(shown)
         self.say(f"One of {len(data_of(self.run).train):,} records that the model learns from.")
-        if fields:
-            self.play_in(
-                self.head("the record", 2.55), *(self.line(f, 1.95 - 0.5 * line) for line, f in enumerate(fields[:3]))
-            )
 
         # A conversation
         self.say("Its fields are what user and assistant say.")
@@ -149,7 +159,7 @@ class Tokens(DataScene):
 
         # Numbers
         self.say(f"Each is one of {len(self.tokenizer):,} that the model knows.")
-        self.play_in(boxes.below([str(token) for token in self.encoded.ids], 28, self.colours.muted))
+        self.play_in(boxes.below([str(token) for token in self.encoded.ids], 32, self.colours.muted))
         self.say(self.pieces())
         self.finish()
 
@@ -186,7 +196,7 @@ class Mask(DataScene):
         marks = [hidden.get(index, str(token)) for index, token in enumerate(self.encoded.ids)]
         self.say("The question is masked: its labels are \N{MINUS SIGN}100.")
         self.play(boxes.animate.tint(self.colours.muted, self.masked), run_time=0.5)
-        self.play_in(boxes.below(marks, 28, self.colours.muted))
+        self.play_in(boxes.below(marks, 32, self.colours.muted))
 
         # What is left, here and in all of the data
         self.say(f"Only {len(self.learned)} tokens are learned: the answer and its end.")
@@ -262,9 +272,10 @@ class Noise(FilmScene):
         clean, noisy = training_data("clean"), training_data("noisy")
         self.truth = {asked_of(c): c[-1]["content"] for c in load(clean.name).train}
         self.first = self.typical(noisy, len(clean.train))
-        self.add(self.corner("run film-clean and film-noisy"))
+        first = self.records(clean, "clean", EDGE)
+        self.add(self.corner("run film-clean and film-noisy"), first)
+        self.attend(first)
         self.say(f"{len(clean.train)} records, {self.right(clean):.0%} of the answers right.")
-        self.play_in(self.records(clean, "clean", EDGE))
 
         # The noise is stated
         self.say(f"{len(noisy.train)} records, {self.right(noisy):.0%} right: the others were exchanged.")
@@ -288,7 +299,7 @@ class Noise(FilmScene):
         for line, conversation in enumerate(data.train[self.first : self.first + 4]):
             y, answer = 1.65 - 1.1 * line, conversation[-1]["content"]
             good = self.truth[asked_of(conversation)] == answer
-            shown.add(sit(fitted(asked_of(conversation), 6.3, 30, self.colours.muted), left, y))
+            shown.add(sit(fitted(asked_of(conversation), 6.3, 32, self.colours.muted), left, y))
             text = f"{RIGHT_MARK if good else WRONG_MARK} {answer}"
             shown.add(sit(fitted(text, 6.3, 36, self.colours.right if good else self.colours.wrong), left, y - 0.45))
         return shown
@@ -333,7 +344,7 @@ class Race(FilmScene):
         ]
         x = Axis("step", 0, self.last, {0: "0", self.last: str(self.last)})
         y = Axis("held-out answers right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
-        return Chart(series, 5.2, 3.6, x, y, self.colours).shift(LEFT * 3.2 + DOWN * 0.1)
+        return Chart(series, 5.2, 3.6, x, y, self.colours).shift(LEFT * 2.85 + DOWN * 0.1)
 
     def heads(self) -> list[Text]:
         return [
@@ -359,5 +370,20 @@ def quoted(text: str) -> str:
     return f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
+class End(EndCard):
+    """What the film showed, in numbers."""
+
+    others = ("clean", "noisy")
+    follows = ("and with which settings?", "tuning")
+
+    def figures(self) -> list[Figure]:
+        clean, noisy = (shown_run(name) for name in self.others)
+        figures = []
+        for name, run in (("clean", clean), ("noisy", noisy)):
+            if run.task in run.skills:
+                figures.append(Figure(f"{run.skills[run.task].iloc[-1]:.0%}", f"right after {name} data"))
+        return [*learned_and_kept(self.run)[:1], *figures]
+
+
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Record, Tokens, Mask, Glow, Noise, Race)
+SCENES = (Named, Record, Tokens, Mask, Glow, Noise, Race, End)

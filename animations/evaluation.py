@@ -6,13 +6,15 @@ manim render animations/evaluation.py Parted     one scene, with stock Manim
 
 import math
 import random
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from manim import DOWN, LEFT, RIGHT, Mobject, Rectangle, Text, VGroup
+from manim import DOWN, LEFT, RIGHT, FadeOut, Mobject, Rectangle, Text, VGroup
 
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -28,6 +30,7 @@ from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
 from visualize.mobjects.text import label, sit
 
 JUDGED, PREFERRED = 20, 12  # an example of a count, said to be one
+LEAST_LOSS = 0.05  # nats a token: a smaller difference of losses is called none
 
 
 def check(run: Run) -> None:
@@ -63,8 +66,11 @@ class EvaluationScene(FilmScene):
         self.all = [self.run, *(shown_run(name) for name in self.others)]
         self.by_name = dict(zip(told_apart(self.all), self.all, strict=True))
         self.table = evaluations(self.by_name, [self.task])
-        self.parted = disagreements(self.table)
-        self.questions = min(100, self.run.questions)  # as many as `finetune` grades
+        graded = self.run.graded
+        self.questions = int(graded[self.task].iloc[-1]) if self.task in graded else self.run.questions
+        # Only what differs clearly counts: more than chance would part two scores of a half on so many questions.
+        clear = {"least_exact": 1.96 * math.sqrt(0.5 / self.questions), "least_loss": LEAST_LOSS}
+        self.every, self.parted = pairs(self.table, **clear), disagreements(self.table, **clear)
         self.pair_colours = (self.colours.rates[1], self.colours.delta)
 
     def widest(self) -> tuple[Moment, Moment] | None:
@@ -88,15 +94,16 @@ class Numbers(EvaluationScene):
         charts = [self.chart("skill_losses", "held-out loss (nats a token)", LEFT), self.chart("skills", "", RIGHT)]
         stamp = self.stamp(0)
         self.add(stamp, *charts)
+        self.attend(charts[0])
         self.say("Left: how surprised the model is by the right answers.")
         self.say(f"Right: how many of {self.questions} answers are exactly right.")
 
         # Step by step
-        for step in self.graded():
+        for step, each in self.in_turn([int(step) for step in self.run.skills.index], 0.5):
             for chart in charts:
                 chart.upto(step)
             stamp = self.swap(stamp, self.stamp(step))
-            self.hold(0.7)
+            self.hold(each)
 
         # Two clocks
         none = right[right == 0]
@@ -108,10 +115,6 @@ class Numbers(EvaluationScene):
         self.say(f"Perplexity is e to the loss: from {math.exp(loss.iloc[0]):,.0f} to {math.exp(loss[silent]):,.0f}.")
         self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {right.iloc[-1]:.0%} right.")
         self.finish()
-
-    def graded(self) -> list[int]:
-        steps = [int(step) for step in self.run.skills.index]
-        return steps[-1:] if self.renderer.skip_animations else steps
 
     def chart(self, table: Literal["skills", "skill_losses"], name: str, side: np.ndarray) -> Chart:
         series = Series.of(self.run, table, self.task, color=self.colours.method(self.run.method))
@@ -128,14 +131,14 @@ class Parted(EvaluationScene):
 
     def construct(self) -> None:
         # The search
-        self.add(self.stamp_several("three more", self.run.steps[-1]))
-        every, found = pairs(self.table), self.widest()
-        self.say(f"Found by a search through all pairs of {len(self.table)} evaluations.")
+        every, found = self.every, self.widest()
         parts = {"agree": len(every) - len(self.parted), "part": len(self.parted)}
         rows = [Row(name, count, f"{count}", self.colours.muted) for name, count in parts.items()]
         counted = Bars("pairs in which loss and answers...", rows, max(1, len(every)), 8.0, self.colours).at(-6.7, 2.6)
-        self.say(f"In {len(self.parted)} of {len(every)} pairs the lower loss answers worse.")
-        self.play_in(counted)
+        self.add(self.stamp_several("three more", self.run.steps[-1]), counted)
+        self.attend(counted)
+        self.say(f"A search: all clearly different pairs of {len(self.table)} evaluations.")
+        self.say(f"In {len(self.parted)} of {len(every)} of them the lower loss answers worse.")
         if found is None:
             self.finish()
             return
@@ -145,8 +148,8 @@ class Parted(EvaluationScene):
         losses = self.bars(found, "held-out loss, nats a token: lower is better", "loss", "{:.2f}", high.loss)
         rights = self.bars(found, "exactly right: higher is better", "exact", "{:.0%}", 1.0)
         self.say(f"The widest gap. By loss the upper is better: {low.loss:.2f} to {high.loss:.2f}.")
-        self.remove(counted)
-        self.play_in(losses.at(-6.7, 2.6))
+        self.change(counted, losses.at(-6.7, 2.6))
+        self.attend(losses)
         self.say(f"By answers the lower one is: {high.exact:.0%} right, not {low.exact:.0%}.")
         self.play_in(rights.at(-6.7, 0.75))
 
@@ -164,7 +167,7 @@ class Parted(EvaluationScene):
 
     def said(self, moment: Moment, left: float) -> tuple[Text, AnswerTable]:
         asked = list(moment.run.answers[moment.run.answers.skill == self.task].prompt.unique()[:2])
-        head = sit(label(moment.name, 28, self.colours.muted), left, -0.95)
+        head = sit(label(moment.name, 32, self.colours.muted), left, -0.95)
         return head, AnswerTable(answers_at(moment.run.answers, moment.step, asked), 6.0, self.colours).at(left, -1.4)
 
 
@@ -194,17 +197,19 @@ class Why(EvaluationScene):
 
     def construct(self) -> None:
         # One bar a question, at both moments
-        self.add(self.stamp_several("three more", self.run.steps[-1]))
+        told = self.told()
+        self.add(self.stamp_several("three more", self.run.steps[-1]), told)
+        self.attend(told)
         self.say("The loss is a mean over questions. Here is each one.")
         if (found := self.widest()) is None:
-            self.say(f"In none of {len(pairs(self.table))} pairs here do loss and answers part.")
+            self.say(f"In none of {len(self.every)} clearly different pairs do loss and answers part.")
             self.finish()
             return
         low, high = found
         each = question_losses(str(low.run.path), low.step, str(high.run.path), high.step)
         most = float(each[["low", "high"]].max().max())
         self.play_in(*self.strip(each, "low", low, 0.55, most))
-        self.say("A bar: the nats of one answer, sorted; blue: answered right.")
+        self.say("A bar: the nats of one answer, sorted; green: answered right.")
         self.play_in(*self.strip(each, "high", high, -2.75, most))
 
         # What the mean hides
@@ -213,6 +218,9 @@ class Why(EvaluationScene):
         calm = [float((each[side] / each[f"{side}_tokens"] < 0.1).mean()) for side in ("low", "high")]
         self.say(f"Nearly certain (under 0.1 nats a token): {calm[0]:.0%} above, {calm[1]:.0%} below.")
         self.finish()
+
+    def told(self) -> Text:
+        return sit(label(f"{self.questions} questions, one bar each", 36, self.colours.foreground), -6.6, 2.85)
 
     def strip(self, each: pd.DataFrame, side: str, moment: Moment, y: float, most: float) -> tuple[Text, VGroup]:
         """Every question's loss as a bar on one line; its colour says whether the answer was exactly right."""
@@ -239,17 +247,26 @@ class Cloud(EvaluationScene):
         key = Key(names, 2.6, 1.8, 4.0, self.colours)
         self.add(self.stamp_several("three more", self.run.steps[-1]), chart)
         self.say("Each dot is one evaluation: its loss, and how many were right.")
-        self.add(chart.upto(math.inf))
+        self.draw(chart)
         self.play_in(key)
 
         # How well does one tell the other?
-        every = pairs(self.table)
+        every = self.every
         self.say("If loss told all, every path would be the same line.")
-        self.say(f"It told the better of two in {1 - len(self.parted) / max(1, len(every)):.0%} of {len(every)} pairs.")
+        agreed = 1 - len(self.parted) / max(1, len(every))
+        self.say(f"Of {len(every)} clearly different pairs it told the better in {agreed:.0%}.")
         if (found := self.widest()) is not None:
             self.say("Ringed: the two that part most.")
             self.play_in(*(chart.mark(one.loss, one.exact, self.colours.foreground) for one in found))
         self.finish()
+
+    def draw(self, chart: Chart) -> None:
+        """From the highest losses, where training begins, to the lowest: dot by dot."""
+        whole = list(chart.series)
+        for count, each in self.in_turn([*range(1, max(len(one.x) for one in whole) + 1)], 0.15):
+            chart.series = [replace(one, x=one.x[:count], y=one.y[:count]) for one in whole]
+            chart.upto(math.inf)
+            self.hold(each)
 
     def chart(self) -> Chart:
         styles: tuple[Dash, ...] = ("dotted", "solid", "dashed", "solid")
@@ -287,20 +304,20 @@ class Blind(EvaluationScene):
         ]
         bars = Bars("held-out loss on the task, nats a token", rows, max(losses), 8.0, self.colours).at(-6.7, 2.6)
         self.add(bars)
+        self.attend(bars)
         self.say(f"Two models. Their losses on the task: {losses[0]:.3f} and {losses[1]:.3f}.")
 
         # Their answers, without their names
         shown = self.blind(two)
         self.say("Who stands left is drawn by lot, question by question.")
-        self.remove(bars)
+        self.play(FadeOut(bars, run_time=0.3))
         self.play_in(*shown.values())
         self.say("You judge: left, right, or a tie?")
-        self.hold(2.5)
+        self.guess(2.5)
 
         # Who was who
         self.say("Now the names.")
         self.play_in(*self.unmasked(two))
-        self.hold(1.5)
         low, high = wilson(PREFERRED, JUDGED)
         self.say(f"If {PREFERRED} of {JUDGED} votes went to one: {low:.0%} to {high:.0%} is likely. Not settled.")
         self.finish()
@@ -339,4 +356,28 @@ class Blind(EvaluationScene):
         return [*strokes, Key(rows, -6.6, -1.9, 5.0, self.colours)]
 
 
-SCENES = (Numbers, Cloud, Parted, Why, Blind)
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "Is it better now?"
+    question = "Is it better now?"
+    name = "the film of measuring"
+
+
+class End(EvaluationScene, EndCard):
+    """What the film showed, in numbers."""
+
+    title = EndCard.title
+    follows = ("when does one train at all?", "when")
+
+    def figures(self) -> list[Figure]:
+        loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
+        apart = f"of {len(self.every)} clearly different pairs: the lower loss answers worse"
+        return [
+            Figure(f"{loss.iloc[-1]:.2f}", f"nats a token at the end, {loss.iloc[0]:.1f} before"),
+            Figure(f"{right.iloc[-1]:.0%}", f"of {self.questions} questions right"),
+            Figure(f"{len(self.parted)}", apart),
+        ]
+
+
+SCENES = (Named, Numbers, Cloud, Parted, Why, Blind, End)

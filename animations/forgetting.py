@@ -1,33 +1,58 @@
-"""The film of forgetting: old skills fade while a new one is learned, and what helps, all of it measured.
+"""The film of forgetting: an answer goes, and comes back changed; what was lost, what was only covered, what helps.
 
 python -m animations.render forgetting       the whole film
-manim render animations/forgetting.py Live   one scene, with stock Manim
+manim render animations/forgetting.py Asked  one scene, with stock Manim
 """
 
-from typing import NamedTuple
+import numpy as np
+import pandas as pd
+from manim import (
+    DOWN,
+    LEFT,
+    ORIGIN,
+    RIGHT,
+    UP,
+    Dot,
+    FadeIn,
+    FadeOut,
+    LaggedStart,
+    Line,
+    Rectangle,
+    Text,
+    UpdateFromAlphaFunc,
+    VGroup,
+    config,
+)
 
-from manim import LEFT, UP, FadeIn, VGroup
-
-from animations.studio.film import FilmScene, shown_run
-from engine.measure.matched import Matched, learning_path, matched
+from animations.studio import ledger
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.film import FilmScene, shown_run, watched_module
+from animations.studio.space import Sheets, View
+from engine.measure.matched import learning_path
 from engine.run.run import Run
-from visualize.mobjects.answers import AnswerTable, answers_at, questions
+from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK
+from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
+from visualize.mobjects.intervals import Interval, Intervals
+from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels
 from visualize.mobjects.plane import Path, Plane
-from visualize.mobjects.strips import Strips
-from visualize.mobjects.text import fitted, label, sit
+from visualize.mobjects.text import fitted, label, lines_of, sit
+from visualize.theme import limit_of, score_rgba
 
-LEVEL = 0.9  # of the new task: where runs are compared
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 NEAR = 0.02  # less than that is called nothing
+RETURNED = 0.05  # from its lowest on, so much of the old skills came back: more is called a return
+# What the ledger tried against forgetting: its claims, and what each is called here.
+REMEDIES = {
+    "gentle-rate": "a lower rate",
+    "early-stopping": "stopping early",
+    "mixing": "old data mixed in",
+    "lora-forgets-less": "LoRA instead of full",
+}
 
 
 def check(run: Run) -> None:
     """Raises InputError for a run that was not graded on its task and on old skills."""
     learning_path(run)
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
 
 
 def differences(run: Run, main: Run) -> str:
@@ -56,245 +81,359 @@ def names_of(runs: list[Run]) -> list[str]:
 
 
 class ForgettingScene(FilmScene):
-    """What the scenes share: strips of skills at the left, answers at the right, at one step of the run."""
-
-    shows = "lora"
+    """What the scenes share: the path of learning against forgetting, and the question that tells it best."""
 
     def setup(self) -> None:
         super().setup()
         self.path = learning_path(self.run)
-        self.evaluated = [int(step) for step in self.path.index]
-        self.asked = questions(self.run.answers, self.run.task, 1, 5)
+        self.first, self.last = int(self.path.index[0]), int(self.path.index[-1])
 
-    def stand(self, step: int) -> None:
-        """Everything as it is at an evaluated step."""
-        self.strips = Strips(self.run, 510, 46, self.theme, names=440).at(-3.42, 3.0).upto(step)
-        self.stamped, self.table = self.stamp(step), self.answers(step)
-        self.add(self.strips, self.stamped, self.table)
-
-    def show_step(self, step: int) -> None:
-        self.strips.upto(step)
-        self.stamped = self.swap(self.stamped, self.stamp(step))
-        self.table = self.swap(self.table, self.answers(step))
-
-    def answers(self, step: int) -> AnswerTable:
-        return AnswerTable(answers_at(self.run.answers, step, self.asked), 5.1, self.colours).at(1.6, 2.75)
-
-    def show_steps(self, steps: list[int], each: float) -> None:
-        """One evaluation after the other, `each` seconds."""
-        for step, seconds in self.in_turn(steps, each):
-            self.show_step(step)
-            self.hold(seconds)
+    def story(self) -> pd.DataFrame:
+        """The old question whose answer changed most often, of those that began right: step, answer, correct."""
+        old = self.run.answers[self.run.answers.skill != self.run.task]
+        began = set(old[(old.step == old.step.min()) & old.correct.astype(bool)].prompt) or set(old.prompt)
+        old = old[old.prompt.isin(began)]
+        told = {
+            prompt: (rows.answer.nunique(), bool(rows.correct.iloc[-1]), -len(prompt))
+            for prompt, rows in old.groupby("prompt", sort=False)
+        }
+        best = max(told, key=lambda prompt: told[prompt])
+        return old[old.prompt == best].sort_values("step", kind="stable").reset_index(drop=True)
 
 
-class Live(ForgettingScene):
-    """While the new task is learned, answers that were right turn wrong."""
+class Asked(ForgettingScene):
+    """One old question, asked at every evaluation: what does it say?"""
+
+    title = "One old question"
+    headed = False
+    shapes = ("16x9", "9x16")
+
+    def construct(self) -> None:
+        # Before training
+        story = self.story()
+        wide = config.frame_width - 1.4
+        question = VGroup(
+            sit(label(line, 60, self.colours.foreground, bold=True), 0, 2.2 - 0.8 * number, ORIGIN)
+            for number, line in enumerate(lines_of(story.prompt[0], wide, 60))
+        )
+        self.line = Line(LEFT * wide / 2, RIGHT * wide / 2, color=self.colours.muted).shift(1.9 * DOWN)
+        self.marker = Dot(self.line.get_start(), radius=0.14, color=self.colours.foreground)
+        stamp, said = self.stamp(int(story.step[0])), self.answer(story.iloc[0])
+        self.add(question, self.line, self.marker, stamp, said)
+        self.say("Asked before training.", f"Before training, the model is asked: {story.prompt[0]}")
+
+        # At every evaluation
+        self.say(
+            f"Then it learns {self.run.task}, and nothing else.",
+            f"Then it is trained on {self.run.task}, and on nothing else, and asked again and again.",
+        )
+        shown = story.answer[0]
+        rows = list(story.iloc[1:].iterrows())
+        for _, row in rows[-1:] if self.renderer.skip_animations else rows:
+            share = row.step / max(1, story.step.iloc[-1])
+            moved = self.marker.animate.move_to(self.line.point_from_proportion(share))
+            stamp = self.swap(stamp, self.stamp(int(row.step)))
+            if row.answer == shown:
+                self.play(moved, run_time=0.35)
+                continue
+            new = self.answer(row)
+            self.play(moved, FadeOut(said, shift=0.4 * UP), FadeIn(new, shift=0.4 * UP), run_time=0.5)
+            self.hold(0.45)
+            said, shown = new, row.answer
+        self.say(self.outcome(story), self.outcome(story))
+        self.finish()
+
+    def answer(self, row: pd.Series) -> Text:
+        mark, colour = (RIGHT_MARK, self.colours.right) if row.correct else (WRONG_MARK, self.colours.wrong)
+        return sit(fitted(f"{mark} {row.answer}", config.frame_width - 1.2, 96, colour), 0, -0.2, ORIGIN)
+
+    def outcome(self, story: pd.DataFrame) -> str:
+        heard = list(dict.fromkeys(story.answer))
+        if len(heard) == 1:
+            return "It never changed its mind."
+        if story.correct.iloc[-1]:
+            return f"{len(heard)} different answers, and then the first one again."
+        return f"{len(heard)} different answers. The right one is gone, or is it?"
+
+
+class Named(TitleCard):
+    """The question, over what training changed."""
+
+    title = "Forgetting"
+    shapes = ("16x9", "9x16")
+    question = "What does it forget?"
+    name = "the film of forgetting"
+
+
+class Tiles(ForgettingScene):
+    """Everything that the model could do, skill by skill, becomes one number."""
+
+    title = "All that it could do"
+
+    def construct(self) -> None:
+        # A tile a skill
+        scores = self.run.skills.drop(columns=self.run.task, errors="ignore")
+        tiles = [self.tile(name, scores[name].iloc[0], at, len(scores.columns)) for at, name in enumerate(scores)]
+        self.add(tiles[0], self.stamp(self.first))
+        self.say(
+            f"{len(tiles)} old skills, before training.", f"A tile is a skill that the model had: {len(tiles)} of them."
+        )
+        self.play(LaggedStart(*(FadeIn(one, scale=0.8) for one in tiles[1:]), lag_ratio=0.25, run_time=1.8))
+
+        # All in one number
+        kept = self.path.kept.iloc[0]
+        number = self.number(percent(kept)).move_to(ORIGIN)
+        self.say("Their mean: one number to follow.")
+        self.play(
+            LaggedStart(*(one.animate.move_to(ORIGIN).scale(0.15).set_opacity(0) for one in tiles), lag_ratio=0.08),
+            FadeIn(number, scale=0.5), run_time=1.8,
+        )  # fmt: skip
+        self.remove(*tiles)
+        self.attend(number)
+        self.finish()
+
+    def tile(self, name: str, score: float, at: int, count: int) -> VGroup:
+        columns = min(7, max(4, -(-count // 4)))
+        wide, high = 13.2 / columns, min(1.5, 5.2 / -(-count // columns))
+        rgb = score_rgba(np.array([score]), self.theme)[0, :3]
+        box = Rectangle(width=wide - 0.12, height=high - 0.12, stroke_width=4)
+        box.set_stroke("#{:02x}{:02x}{:02x}".format(*rgb)).set_fill(self.colours.grid, 0.6)
+        words = VGroup(
+            fitted(name, wide - 0.4, 32, self.colours.foreground),
+            label(percent(score), 36, self.colours.foreground, bold=True),
+        ).arrange(DOWN, buff=0.12)
+        place = [-6.6 + wide * (at % columns + 0.5), 2.5 - high * (at // columns + 0.5), 0]
+        return VGroup(box, words).move_to(place)
+
+    def number(self, text: str) -> Text:
+        return label(text, 160, self.colours.foreground, bold=True)
+
+
+class Curves(ForgettingScene):
+    """The new task rises; what do the old skills do? Stop where they are lowest, and guess."""
 
     title = "Learning, and forgetting"
 
     def construct(self) -> None:
-        # Before training
-        first, *later = self.evaluated
-        self.stand(first)
-        kept, learned = self.path.kept, self.path.learned
-        self.say(f"Before training: old skills {percent(kept[first])}, {self.run.task} {percent(learned[first])}.")
-        self.say("A row is a skill, a column is a test of it.")
-
-        # Until something is lost
-        lost = self.first_lost()
-        self.say(f"Now it is trained on {self.run.task}, and on nothing else.")
-        if lost:
-            self.show_steps([step for step in later if step <= lost.step], each=0.9)
-            self.say(f"Step {lost.step}, {lost.prompt} \N{RIGHTWARDS ARROW} {lost.answer}")
-            later = [step for step in later if step > lost.step]
-
-        # To the end
-        self.say("Further, test by test, in its own words.")
-        self.show_steps(later, each=0.9)
-        self.say(f"{self.run.task}: {percent(learned[first])} before, {percent(learned.iloc[-1])} after.")
-        self.say(self.outcome(kept.iloc[0], kept.iloc[-1]))
-        self.finish()
-
-    def first_lost(self) -> "Lost | None":
-        """The first of the old answers on screen that was right at the start and is not any more."""
-        answers = self.run.answers[self.run.answers.prompt.isin(self.asked) & (self.run.answers.skill != self.run.task)]
-        right = set(answers[(answers.step == self.evaluated[0]) & answers.correct.astype(bool)].prompt)
-        wrong = answers[answers.prompt.isin(right) & ~answers.correct.astype(bool)].sort_values("step", kind="stable")
-        return None if wrong.empty else Lost(int(wrong.step.iloc[0]), wrong.prompt.iloc[0], wrong.answer.iloc[0])
-
-    def outcome(self, before: float, after: float) -> str:
-        if before - after < NEAR:
-            return f"Nothing was forgotten: {percent(before)} before, {percent(after)} after."
-        return f"The old skills: {percent(before)} before, {percent(after)} after."
-
-
-class Lost(NamedTuple):
-    step: int
-    prompt: str
-    answer: str
-
-
-class Rewind(ForgettingScene):
-    """Is there a moment at which it had learned and not yet forgotten?"""
-
-    title = "Rewind: is there a good moment?"
-
-    def construct(self) -> None:
-        # Back, test by test
-        self.stand(self.evaluated[-1])
-        self.say("All of it was recorded, so time runs back.")
-        self.show_steps(self.evaluated[::-1], each=0.3)
-
-        # Until when nothing was lost
-        path = self.path
-        fallen = path.index[path.kept < path.kept.iloc[0] - NEAR]
-        safe = int(path.index[path.index < fallen[0]][-1] if len(fallen) else path.index[-1])
-        self.say(f"Up to step {safe} hardly anything is lost.")
-        self.show_steps([step for step in self.evaluated if step <= safe], each=0.3)
-        self.say(f"By then, {percent(path.learned[safe])} of {self.run.task} is learned.")
-
-        # When it had learned
-        found = matched(self.run, LEVEL)
-        if found is None:
-            self.say(f"{self.run.task} never reaches {percent(LEVEL)}: at most {percent(path.learned.max())}.")
-        else:
-            self.say(f"{percent(LEVEL)} of {self.run.task} is reached at about step {found.step:.0f}.")
-            self.show_steps([step for step in self.evaluated if safe < step], each=0.3)
-            self.say(f"Of the old skills {percent(found.kept)} are left then.")
-
-        # Is there a way back?
-        if all(self.run.kind(name) == "lora" for name in self.run.modules):
-            self.say("But an adapter comes off: the base was never changed.")
-            self.show_step(self.evaluated[0])
-        self.finish()
-
-
-class Remedies(FilmScene):
-    """From the same start, several trainings side by side."""
-
-    title = "What helps?"
-    shows = "lora"
-    others = ("slow", "full", "mixed")
-
-    def construct(self) -> None:
-        # The first run again, and the others beside it
-        self.runs = comparable(self.run, self.others)
-        places = [-6.76 + 3.42 * column for column in range(len(self.runs))]
-        self.panels = [
-            Strips(run, 420, 26, self.theme).at(left, 1.75) for run, left in zip(self.runs, places, strict=True)
-        ]
-        names = names_of(self.runs)
-        titles = VGroup(
-            sit(fitted(text, 3.2, 30, self.colours.method(run.method)), left, 2.65)
-            for text, run, left in zip(names, self.runs, places, strict=True)
+        # The first steps
+        chart, key = self.curves(), self.key()
+        stop = self.lowest()
+        self.add(chart.upto(self.first), key, self.stamp(self.first))
+        self.say(
+            f"Trained on {self.run.task}, asked about everything.",
+            f"Now it is trained on {self.run.task}. Every few steps it is asked new questions, and all the old ones.",
         )
-        self.told = self.numbers(0.0)
-        self.add(self.stamp(self.run.steps[-1]), self.told, *self.panels)
-        self.say("The same model, the same task, other ways.")
-        self.play(FadeIn(titles), run_time=0.5)
+        self.draw(chart, self.first, stop, 4.0)
+        self.attend(key)
 
-        # All at once, by the share of their steps
-        self.say("Top strip: the new task. Below: the old skills.")
-        for share, seconds in self.in_turn([part / 24 for part in range(25)], 0.4):
-            for run, panel in zip(self.runs, self.panels, strict=True):
-                panel.upto(share * run.skills.index[-1])
-            self.told = self.swap(self.told, self.numbers(share))
-            self.hold(seconds)
-        for name, run in zip(names, self.runs, strict=True):
-            learned, kept = learning_path(run).iloc[-1]
-            if learned < LEVEL:
-                self.say(f"{name}: {percent(learned)} learned, {percent(kept)} kept.")
-        self.say(self.outcome(names))
+        # What next?
+        self.say(f"Step {stop}: {percent(self.path.kept[stop])} of the old skills. What comes next?")
+        self.guess(3.0)
+        self.draw(chart, stop, self.last, 4.0)
+        self.say(self.outcome(stop), self.spoken(stop))
+        self.attend(key)
         self.finish()
 
-    def numbers(self, share: float) -> VGroup:
-        """Below each panel: its run and step, what is learned, and what is kept."""
-        lines = VGroup()
-        for run, panel in zip(self.runs, self.panels, strict=True):
-            path = learning_path(run)
-            known = path.loc[: share * path.index[-1]]
-            left, low = panel.image.get_left()[0], panel.below(0.4)
-            lines.add(
-                sit(fitted(f"{run.name}, step {known.index[-1]}", 3.2, 26, self.colours.muted), left, 2.15),
-                sit(label(f"{run.task} {percent(known.learned.iloc[-1])}", 32, self.colours.foreground), left, low),
-                sit(label(f"old skills {percent(known.kept.iloc[-1])}", 32, self.colours.foreground), left, low - 0.5),
-            )
-        return lines
+    def lowest(self) -> int:
+        """Where to stop: at the lowest of the old skills, or half way where that is the end."""
+        stop = int(self.path.kept.idxmin())
+        return stop if self.first < stop < self.last else int(self.path.index[len(self.path) // 2])
 
-    def outcome(self, names: list[str]) -> str:
-        """Which kept most, of those that learned the task?"""
-        ends = {name: learning_path(run).iloc[-1] for name, run in zip(names, self.runs, strict=True)}
-        able = [name for name, end in ends.items() if end.learned >= LEVEL]
-        best = max(able or ends, key=lambda name: ends[name].kept)
-        if not able:
-            return f"None learned {percent(LEVEL)}. Most is kept by: {best}."
-        if len(able) == 1:
-            return f"Only one learned {percent(LEVEL)}: {best}."
-        return f"Of those that learned {percent(LEVEL)}, most is kept by: {best}."
+    def draw(self, chart: Chart, start: int, end: int, seconds: float) -> None:
+        def on(one: Chart, share: float) -> None:
+            one.upto(self.between(start + share * (end - start)))
+
+        self.play(UpdateFromAlphaFunc(chart, on), run_time=seconds, rate_func=lambda t: t)
+
+    def between(self, step: float) -> float:
+        """Lines are drawn between evaluations as far as the pen has come."""
+        self.pen = step
+        return step
+
+    def curves(self) -> Chart:
+        x = self.path.index.to_numpy(float)
+        series = [
+            Series("learned", x, self.path.learned.to_numpy(), self.colours.method(self.run.method)),
+            Series("kept", x, self.path.kept.to_numpy(), self.colours.W, "dashed"),
+        ]
+        y = Axis("answered right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
+        axis = Axis("step", self.first, self.last, {self.first: f"{self.first}", self.last: f"{self.last}"})
+        return Chart(series, 8.6, 4.2, axis, y, self.colours).move_to(LEFT * 1.6 + DOWN * 0.2)
+
+    def key(self) -> Key:
+        looks: list[tuple[str, str, Dash]] = [
+            ("new task", self.colours.method(self.run.method), "solid"),
+            ("old skills", self.colours.W, "dashed"),
+        ]
+        return Key(looks, 3.6, 1.6, 3.0, self.colours)
+
+    def outcome(self, stop: int) -> str:
+        low, end = self.path.kept[stop], self.path.kept.iloc[-1]
+        if end - low > RETURNED:
+            return f"From {percent(low)} back to {percent(end)}: what returns was not erased."
+        if self.path.kept.iloc[0] - end < NEAR:
+            return f"Nothing was forgotten: {percent(self.path.kept.iloc[0])} before, {percent(end)} after."
+        return f"{percent(self.path.kept.iloc[0])} before, {percent(end)} after: it did not return."
+
+    def spoken(self, stop: int) -> str:
+        if self.path.kept.iloc[-1] - self.path.kept[stop] > RETURNED:
+            return f"{self.outcome(stop)} Nobody taught it again: for a while it was only covered."
+        return self.outcome(stop)
 
 
-class Map(FilmScene):
-    """Every run as a path: to the right is learning, downwards is forgetting."""
+class Off(ForgettingScene):
+    """Take the adapter off: the number is back at once."""
+
+    title = "Take it off"
+
+    def construct(self) -> None:
+        # On
+        module = watched_module(self.run)
+        weight, change = self.run.weight(module), self.run.delta(module, self.last)
+        cell, place, view = cell_pixels(weight.shape), LEFT * 3.3 + DOWN * 0.3, View(turn=-0.5, tilt=0.75, zoom=0.9)
+        w = MatrixImage(weight, limit_of(weight), cell, self.colours.W, self.theme, Source(self.run, module, "W"))
+        delta = MatrixImage(
+            change, limit_of(change), cell, self.colours.delta, self.theme, Source(self.run, module, "delta", self.last)
+        )
+        stack, stamp = Sheets([w, delta], place).see(view, 0.0), self.stamp(self.last)
+        number = self.number(self.path.kept.iloc[-1])
+        self.add(stack, number, stamp)
+        self.say(
+            "The trained model.", f"After training, {percent(self.path.kept.iloc[-1])} of the old answers are right."
+        )
+        self.attend(number)
+
+        # Off
+        adapter = all(self.run.kind(name) in ("lora", "dora") for name in self.run.modules)
+        self.say(
+            "The change lifts off..." if adapter else "If only the change could be lifted off...",
+            "An adapter lies beside the weights, so it can be lifted off." if adapter else
+            "What was trained whole can be taken off only by whoever kept the old weights.",
+        )  # fmt: skip
+        self.play(
+            UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 2.4 * t, [1.0, 1 - 0.7 * t])), run_time=1.8
+        )
+        number = self.change(number, self.number(self.path.kept.iloc[0]))
+        self.say(
+            f"...and {percent(self.path.kept.iloc[0])} are back.",
+            "And all that it could do is there again: the base was never touched." if adapter else
+            "With the old weights, all that it could do is there again.",
+        )  # fmt: skip
+        self.attend(number)
+        self.finish()
+
+    def number(self, share: float) -> VGroup:
+        words = sit(label("of the old skills", 40, self.colours.foreground), 3.4, -0.9, ORIGIN)
+        return VGroup(label(percent(share), 140, self.colours.foreground, bold=True).move_to([3.4, 0.4, 0]), words)
+
+
+class Comets(FilmScene):
+    """Each way of training is a path: to the right is learning, downwards is forgetting."""
 
     title = "Learning against forgetting"
-    shows = "lora"
     others = ("slow", "full", "mixed")
 
     def construct(self) -> None:
         # The plane, and where one wants to be
-        self.runs = comparable(self.run, self.others)
-        paths = [Path(run, self.colours.method(run.method)) for run in self.runs]
-        self.plane = Plane(paths, 6.2, 4.6, self.colours).shift(2.7 * LEFT + 0.05 * UP).upto(0.0)
-        self.add(self.plane, self.stamp(self.run.steps[-1]))
-        self.say("To the right: learned. Downwards: forgotten.")
-        self.play(FadeIn(self.plane.star()), run_time=0.4)
-
-        # Every run, from the same start
-        names = names_of(self.runs)
-        self.say("All begin at the same place; one wants to reach the star.")
-        self.play(FadeIn(self.key(names)), run_time=0.4)
-        for share, seconds in self.in_turn([part / 48 for part in range(49)], 0.2):
-            self.plane.upto(share)
-            self.hold(seconds)
-
-        # At the same score
-        self.say(f"Compared fairly: where {percent(LEVEL)} of the task is learned.")
-        found = [matched(run, LEVEL) for run in self.runs]
-        self.play(FadeIn(self.plane.level(LEVEL), self.kept(found)), run_time=0.4)
-        self.say(self.outcome(names, found))
-        self.finish()
-
-    def key(self, names: list[str]) -> VGroup:
-        """The runs' numbers and names, in the order of the paths."""
-        rows = VGroup()
-        for number, (name, run) in enumerate(zip(names, self.runs, strict=True)):
-            color, y = self.colours.method(run.method), 2.1 - 1.2 * number
-            rows.add(self.plane.badge(number).move_to([1.55, y, 0]), sit(fitted(name, 4.6, 34, color), 2.1, y))
-        return rows
-
-    def kept(self, found: list[Matched | None]) -> VGroup:
-        """Below each run's name: what it had kept when it had learned so much."""
-        texts = [
-            f"{percent(LEVEL)} at step {point.step:.0f}: {percent(point.kept)} kept"
-            if point
-            else f"{percent(LEVEL)}: never reached"
-            for point in found
-        ]
-        return VGroup(
-            sit(label(text, 30, self.colours.foreground), 2.1, 1.6 - 1.2 * line) for line, text in enumerate(texts)
+        runs = comparable(self.run, self.others)
+        paths = [Path(run, self.colours.method(run.method)) for run in runs]
+        names, done = names_of(runs), [0.0] * len(paths)
+        plane = Plane(paths, 6.2, 4.4, self.colours).shift(2.7 * LEFT + 0.05 * UP).upto(done)
+        self.add(plane, plane.star(), self.stamp(self.run.steps[-1]))
+        self.say(
+            "Right: learned. Down: forgotten.",
+            "To the right is learning, downwards is forgetting. One wants to reach the star.",
         )
 
-    def outcome(self, names: list[str], found: list[Matched | None]) -> str:
-        reached = {name: point.kept for name, point in zip(names, found, strict=True) if point}
-        if not reached:
-            return f"No run learned {percent(LEVEL)}, so nothing can be compared there."
-        if len(reached) == 1:
-            return f"Only one got there: {next(iter(reached))}."
-        best, worst = max(reached, key=reached.__getitem__), min(reached, key=reached.__getitem__)
-        if reached[best] - reached[worst] < NEAR:
-            return f"There, all have kept about {percent(reached[best])}."
-        return f"Most is kept by: {best}, {percent(reached[best])}."
+        # One after the other
+        for at, (name, run) in enumerate(zip(names, runs, strict=True)):
+            row = self.row(plane, at, name, run)
+            self.say(f"{name}.", f"{name}: one run, one seed.")
+            self.play(FadeIn(row, shift=0.2 * LEFT), run_time=0.4)
+
+            def go(one: Plane, share: float, at: int = at) -> None:
+                done[at] = share
+                one.upto(done)
+
+            self.play(UpdateFromAlphaFunc(plane, go), run_time=2.0, rate_func=lambda t: t)
+            done[at] = 1.0
+            self.attend(row)
+        self.say(
+            "One run each: a path is no proof.",
+            "One run each, at rates that were not matched: these paths prove nothing. The ledger does.",
+        )
+        self.finish()
+
+    def row(self, plane: Plane, number: int, name: str, run: Run) -> VGroup:
+        path, y = learning_path(run).iloc[-1], 2.1 - 1.3 * number
+        return VGroup(
+            plane.badge(number).move_to([1.55, y, 0]),
+            sit(fitted(name, 4.7, 34, self.colours.method(run.method)), 2.1, y),
+            sit(
+                label(f"{percent(path.learned)} learned, {percent(path.kept)} kept", 32, self.colours.foreground),
+                2.1,
+                y - 0.5,
+            ),
+        )
+
+
+class Helps(FilmScene):
+    """What helps, tried with several seeds at equal learning: the ledger's intervals."""
+
+    title = "What helps? The ledger"
+
+    def construct(self) -> None:
+        # What was tried
+        found = {name: ledger.claim(name) for name in REMEDIES}
+        tried = {name: one for name, one in found.items() if one}
+        rows = [
+            Interval(
+                f"{REMEDIES[name]} ({one.name})" if len(row.tried) > 1 else REMEDIES[name], one.low, one.mean, one.high
+            )
+            for name, row in tried.items()
+            for one in row.tried[:2]
+        ][:8]
+        self.add(self.corner("computed: the ledger, 95 % intervals"))
+        shown = Intervals(rows, "points of old skills gained, at equal learning", 6.0, self.colours).move_to(
+            0.25 * DOWN
+        )
+        if not rows:
+            self.add(sit(label("Not tried yet with this model.", 48, self.colours.foreground), 0, 0, ORIGIN))
+            self.say("What helps? The ledger has tried nothing of it yet.")
+            self.finish()
+            return
+        self.add(shown.ground)
+        self.say(
+            "Tried with several seeds: what does it bring?",
+            "Each was trained several times. A line is where the true effect likely lies.",
+        )
+        for row in shown.rows:
+            self.play(LaggedStart(*(FadeIn(part, shift=0.15 * RIGHT) for part in row), lag_ratio=0.3, run_time=0.7))
+
+        # What holds
+        for name, row in tried.items():
+            self.say(
+                f"{REMEDIES[name][0].upper()}{REMEDIES[name][1:]}: {row.verdict}.",
+                f"{row.sentence} Of this model: {row.verdict}.",
+            )
+            lines = [line for line, one in zip(shown.rows, rows, strict=True) if one.name.startswith(REMEDIES[name])]
+            if lines:
+                self.attend(VGroup(*lines))
+                self.add(self._attended)
+        self.finish()
+
+
+class End(EndCard):
+    """What the film showed, in numbers."""
+
+    shapes = ("16x9", "9x16")
+    follows = ("is it better now? How would one know?", "evaluation")
+
+    def figures(self) -> list[Figure]:
+        path = learning_path(self.run)
+        low = Figure(percent(path.kept.min()), f"of the old skills at the lowest, at step {path.kept.idxmin()}")
+        return [*learned_and_kept(self.run), low]
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Live, Rewind, Remedies, Map)
+SCENES = (Asked, Named, Tiles, Curves, Off, Comets, Helps, End)

@@ -6,9 +6,11 @@ manim render animations/full.py Training    one scene, with stock Manim
 
 import numpy as np
 import pandas as pd
-from manim import ORIGIN, RIGHT, UP, FadeIn, Text, VGroup
+from manim import ORIGIN, RIGHT, UP, FadeIn, FadeOut, LaggedStart, Text, UpdateFromAlphaFunc, VGroup, config
 
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, watched_module
+from animations.studio.zoom import Zoom
 from engine.errors import InputError
 from engine.measure import relative_norm
 from engine.run.run import Run
@@ -50,7 +52,7 @@ class FullScene(FilmScene):
         super().setup()
         self.first, self.last = self.run.steps[0], self.run.steps[-1]
         self.model = WholeModel(self.run, self.theme)
-        self.model.move_to([-7.11 + units(172), 4 - units(112), 0], aligned_edge=UP - RIGHT).settle()
+        self.model.move_to([-7.11 + units(190), 4 - units(112), 0], aligned_edge=UP - RIGHT).settle()
 
     def row_names(self, only: list[int] | None = None) -> VGroup:
         """The layers' names, at the left of their rows."""
@@ -60,7 +62,7 @@ class FullScene(FilmScene):
             text = f"layer {layer}" if layer is not None else "tokens" if "embed" in modules[0] else ""
             if text and (only is None or row in only):
                 left, y, _ = self.model.box(*modules).get_left()
-                names.add(sit(label(text, 26, self.colours.muted), left - 0.1, y, RIGHT))
+                names.add(sit(label(text, 32, self.colours.muted), left - 0.1, y, RIGHT))
         return names
 
     def column_names(self) -> VGroup:
@@ -68,10 +70,19 @@ class FullScene(FilmScene):
         last = [self.model.tiles[name] for name in list(self.model.rows().values())[-1]]
         return VGroup(
             sit(
-                label(tile.kind, 30, self.colours.foreground), self.model.box(tile.module).get_center()[0], BAND, ORIGIN
+                label(tile.kind, 32, self.colours.foreground), self.model.box(tile.module).get_center()[0], BAND, ORIGIN
             )
             for tile in last
         )
+
+
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "Full fine-tuning"
+    shows = "full"
+    question = "How far does a weight move?"
+    name = "the film of full fine-tuning"
 
 
 class Whole(FullScene):
@@ -86,41 +97,91 @@ class Whole(FullScene):
         head = [tile for tile in self.model.tiles.values() if tile.row == 0]
         shown = {tile.module for tile in head}
         self.model.show("W", limit=limit, only=shown)
-        self.add(self.stamp())
+        row = self.model.box(*shown, stroke_width=0)
+        self.add(self.stamp(), self.model, self.row_names([0]), row)
+        self.attend(row)
         self.say("Each pixel is one weight of a real language model.")
-        self.play(FadeIn(self.model), FadeIn(self.row_names([0])), run_time=0.6)
         self.say(self.first_row(head[0]))
 
         # The first layer, matrix by matrix
         names = self.column_names()
         if len(rows) > 1:
             self.say("A row is one layer: attention, then feed-forward.")
-            for name, text in zip(rows[1], names, strict=False):
+            for (name, text), each in self.in_turn([*zip(rows[1], names, strict=False)], 0.4):
                 shown.add(name)
-                self.model.show("W", limit=limit, only=shown)
-                self.add(text)
-                self.hold(0.35)
+                self.model.show("W", limit=limit, only={*shown, *(rows[1] if self.renderer.skip_animations else ())})
+                self.add(*(names if self.renderer.skip_animations else (text,)))
+                self.hold(each)
+            shown |= {*rows[1]}
 
         # All the others
         self.say(f"All {len(rows) - 1} layers. Orange is positive, blue is negative.")
-        for row in [*rows][1:]:
+        for row, each in self.in_turn([*rows][1:], 0.4):
             shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
             self.model.show("W", limit=limit, only=shown)
-            self.add(*self.row_names([row]))
-            self.hold(0.35)
-        self.say(f"{self.how_many()}. Long matrices lie on their side.")
-        self.hold(1.0)
+            self.add(*self.row_names([*rows][1:] if self.renderer.skip_animations else [row]))
+            self.hold(each)
+        self.attend(self.model)
+        self.say(f"{self.how_many()}. Long matrices lie on their side.", self.how_many())
         self.finish()
 
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
-        return f"This is all of it: {here:,} weights" if here == every else f"{here:,} of {every:,} weights"
+        share = min(1.0, (config.pixel_height / 1080) ** 2)  # in a smaller frame not every weight has its pixel
+        seen = "" if share == 1 else f", {share:.0%} of them drawn at this size"
+        return f"This is all of it: {here:,} weights{seen}" if here == every else f"{here:,} of {every:,} weights{seen}"
 
     def first_row(self, tile: Tile) -> str:
         out, width = tile.shape
         if "embed" in tile.module:
             return f"First, a column of {width} weights for each of {out:,} tokens."
         return f"First, {tile.kind}: {out:,} rows of {width:,} weights."
+
+
+class First(FullScene):
+    """The first step, by sign: nearly every weight goes the same way up or down."""
+
+    title = "The first step"
+    headed = False
+
+    def construct(self) -> None:
+        # The whole model, by sign
+        step, module = self.run.steps[1], watched_module(self.run)
+        zoom = Zoom(self.run, module, self.theme, self.colours, "signed", step)
+        zoom.model.show("signed", step, 1.5 * self.moves(step)[0])  # so that the usual move has a strong colour
+        zoom.to(1.0)
+        self.add(zoom.image, self.strips(), self.header(), self.stamp(step))
+        self.say(f"Step {step}: up or down.", f"After step {step}, each pixel says whether its weight went up or down.")
+        box = zoom.framed(self.colours.foreground)
+        self.play(FadeIn(box, run_time=0.3))
+        self.attend(box)
+        self.wait_to_read()
+
+        # Near enough to read a colour
+        self.say(f"Nearer: {short(module)}. Orange went up, blue down.")
+        self.remove(box)
+        end = zoom.cells[1]
+        self.play(UpdateFromAlphaFunc(zoom.image, lambda _, share: zoom.to(end**share)), run_time=2.4)
+        self.say(self.alike(step), self.why(step))
+        near = zoom.framed(self.colours.foreground)
+        self.play(FadeIn(near, run_time=0.3))
+        self.attend(near)
+        self.finish()
+
+    def moves(self, step: int) -> tuple[float, float, float]:
+        """The usual distance, and the shares that moved by it (within a fiftieth) and not at all."""
+        sizes = np.concatenate([np.abs(self.run.delta(name, step)).ravel() for name in self.model.tiles])
+        usual = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
+        return usual, float(np.isclose(sizes, usual, rtol=0.02).mean()), float((sizes == 0).mean())
+
+    def alike(self, step: int) -> str:
+        usual, share, still = self.moves(step)
+        rest = f"; {still:.0%} not at all" if still > 0.005 else ""
+        return f"{share:.0%} of all weights move by {usual:.2g}, up or down{rest}."
+
+    def why(self, step: int) -> str:
+        first = "The optimizer divides each gradient by its own size, so in the first step only its sign counts."
+        return f"{self.alike(step)} {first}"
 
 
 class Training(FullScene):
@@ -144,8 +205,11 @@ class Training(FullScene):
 
         # One step
         step = self.run.steps[1]
-        self.say(f"After step {step}: {self.moved(step)}, a little.")
+        self._replaying = True
         self.show_step(step)
+        self._replaying = False
+        self.attend(self.model)
+        self.say(f"After step {step}: {self.moved(step)}, a little.")
 
         # All of them
         self.say(f"All on one scale. Trained on: {self.run.task}.")
@@ -188,7 +252,7 @@ class Training(FullScene):
         right = self.model.box(next(iter(self.model.tiles))).get_right()[0]
         middle = (right + self.model.get_right()[0]) / 2
         first = self.model.box(next(iter(self.model.tiles)))
-        return GlowScale("moved", self.limit, 120, self.theme).shift([middle, first.get_center()[1], 0])
+        return GlowScale("moved", self.limit, 140, self.theme).shift([middle, first.get_center()[1], 0])
 
     def outcome(self) -> str:
         known = answers_at(self.run.answers, self.last, self.asked)
@@ -209,7 +273,6 @@ class Same(FullScene):
         name = watched_module(self.run)
         before, change = self.run.weight(name), self.run.delta(name, self.last)
         cell, limit = cell_pixels(before.shape), limit_of(before)
-        self.add(self.stamp(self.last))
         pictures = [
             MatrixImage(values, limit, cell, color, self.theme, Source(self.run, name, what, step))
             .move_to([x, 0.1, 0]).settle()
@@ -219,13 +282,14 @@ class Same(FullScene):
                 (change, self.colours.delta, "delta", self.last, 4.6),
             )
         ]  # fmt: skip
+        self.add(self.stamp(self.last), pictures[0], self.below(pictures[0], "before"))
         self.say(f"One matrix, {short(name)}, before training.")
-        self.play_in(pictures[0], self.below(pictures[0], "before"))
+        self.attend(pictures[0])
 
         # After
         self.say("And after. Do you see a difference?")
         self.play_in(pictures[1], self.below(pictures[1], "after"))
-        self.hold(1.5)
+        self.guess(1.5)
 
         # The change, on a scale of its own
         self.say(f"The change is {relative_norm(self.run, name):.1%} of its size. On the same scale:")
@@ -233,9 +297,18 @@ class Same(FullScene):
         self.play_in(pictures[2], text)
         own = limit_of(change)
         self.say(f"And with colours {limit / own:.0f} times as strong.")
-        pictures[2].show(change, own)
-        self.swap(text, self.below(pictures[2], f"{DELTA}W, {limit / own:.0f} times as strong"))
+        self.play(FadeOut(text), FadeIn(self.below(pictures[2], f"{DELTA}W, {limit / own:.0f} times as strong")))
+        self.stronger(pictures[2], limit, own)
+        self.attend(pictures[2])
         self.finish()
+
+    def stronger(self, picture: MatrixImage, limit: float, own: float) -> None:
+        """Its colours grow from one scale to the other."""
+
+        def grow(one: MatrixImage, share: float) -> None:
+            one.show(one.values, limit * (own / limit) ** share)
+
+        self.play(UpdateFromAlphaFunc(picture, grow), run_time=1.2)
 
     def below(self, picture: MatrixImage, text: str) -> Text:
         color = picture.frame.get_stroke_color().to_hex()
@@ -252,22 +325,27 @@ class Where(FullScene):
         self.model.show("change", self.last)
         self.add(self.row_names(), self.stamp(self.last), self.model, self.column_names())
         self.say("Where did it move most, for its size?")
+        self.attend(self.model)
 
         # Every matrix: one number
         share = pd.Series({name: relative_norm(self.run, name, self.last) for name in self.run.modules})
         self.say("Now a matrix is one colour: its change beside its weights.")
         self.model.show("moved", self.last)
         numbers = VGroup(self.number(name, value) for name, value in share.items())
-        self.add(numbers)
-        self.hold(1.5)
+        self.play(LaggedStart(*(FadeIn(one, scale=1.5) for one in numbers), lag_ratio=0.1, run_time=1.6))
 
         # The ends, and the rows
         most, least = share.idxmax(), share.idxmin()
         self.say(f"Most: {self.said(most)}, by {share[most]:.1%} of its norm.")
-        self.play(FadeIn(self.model.box(most, color=self.colours.full, stroke_width=8)), run_time=0.5)
+        self.mark(most)
         self.say(f"Least: {self.said(least)}, by {share[least]:.1%}.")
-        self.play(FadeIn(self.model.box(least, color=self.colours.lora, stroke_width=8)), run_time=0.5)
+        self.mark(least)
         self.finish()
+
+    def mark(self, name: str) -> None:
+        box = self.model.box(name, color=self.colours.foreground, stroke_width=8)
+        self.play(FadeIn(box, scale=1.3), run_time=0.5)
+        self.attend(box)
 
     def said(self, name: str) -> str:
         """A matrix as it is called on screen: "layer 4 v", "embed tokens"."""
@@ -277,7 +355,7 @@ class Where(FullScene):
     def number(self, name: str, value: float) -> Text:
         tile, place = self.model.tiles[name], self.model.box(name).get_center()
         color = self.model.image.pixel_array[tile.top + tile.rows // 2, tile.left + tile.columns // 2]
-        return sit(label(f"{value:.1%}", 28, ink_on(color)), place[0], place[1], ORIGIN)
+        return sit(label(f"{value:.1%}", 32, ink_on(color)), place[0], place[1], ORIGIN)
 
 
 class Copies(FullScene):
@@ -287,18 +365,20 @@ class Copies(FullScene):
 
     def construct(self) -> None:
         # What is stored
-        self.add(self.stamp(self.last))
         whole, trained = self.model.weights, self.run.info.model.trainable
-        self.say(f"Trained: {trained:,} of {self.run.info.model.parameters:,} weights.")
+        self.add(self.stamp(self.last), sit(label(self.trained(), 40, self.colours.foreground), -6.4, 2.7))
+        self.say("What is kept of it?", f"Trained were {trained:,} weights. What is kept of them?")
         stored = sum(file.stat().st_size for file in self.run.path.glob("model/*.safetensors")) or 4 * whole
-        self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 2.4)
+        self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 1.9)
         self.say("The result is a whole model again: one copy a task.")
 
         # The same for a model of the size in use
         self.say("At 8 billion weights and 2 bytes each, computed:")
-        self.copies("8 billion weights, 2 bytes each (computed)", 16e9, 1e9, "GB", -0.4)
-        self.say("An adapter keeps only what it adds: see the film lora.")
+        self.copies("8 billion weights, 2 bytes each (computed)", 16e9, 1e9, "GB", -0.7)
         self.finish()
+
+    def trained(self) -> str:
+        return f"trained: {self.run.info.model.trainable or 0:,} of {self.run.info.model.parameters or 0:,} weights"
 
     def copies(self, title: str, each: float, unit: float, name: str, top: float) -> None:
         rows = [
@@ -308,5 +388,17 @@ class Copies(FullScene):
         self.play_in(Bars(title, rows, 50 * each, 8.0, self.colours).at(-6.4, top))
 
 
+class End(EndCard):
+    """What the film showed, in numbers."""
+
+    shows = "full"
+    follows = ("must all of them move?", "lora")
+
+    def figures(self) -> list[Figure]:
+        change = [relative_norm(self.run, name) for name in self.run.modules]
+        moved = Figure(f"{float(np.median(change)):.1%}", "of its own norm: so far the middle matrix moved")
+        return [moved, *learned_and_kept(self.run)]
+
+
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Whole, Training, Same, Where, Copies)
+SCENES = (Named, Whole, First, Training, Same, Where, Copies, End)

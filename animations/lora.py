@@ -1,4 +1,4 @@
-"""The film of the B A update: eight scenes, each one claim, every pixel of data from captured LoRA runs.
+"""The film of LoRA, "A language in 0.4 MB": a dial that turns an adapter on, and what lies behind that dial.
 
 python -m animations.render lora            the whole film
 manim render animations/lora.py Layers      one scene, with stock Manim
@@ -7,96 +7,322 @@ manim render animations/lora.py Layers      one scene, with stock Manim
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from manim import DOWN, LEFT, RIGHT, UP, FadeIn, FadeOut, MathTypst, Mobject, Rectangle, Text, VGroup
+from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Brace, FadeIn, FadeOut, LaggedStart, Text, UpdateFromAlphaFunc, VGroup
 
-from animations.studio.factors import DELTA, LEFT_PLACE, TIMES, LoraScene
-from animations.studio.film import shown_run
+from animations.studio import dial
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.factors import DELTA, TIMES, LoraScene
+from animations.studio.film import HEADER_LINE, FilmScene, shown_run
+from animations.studio.forward import Passing
+from animations.studio.space import Sheets, View
+from animations.studio.zoom import Zoom
 from engine.errors import InputError
 from engine.measure import factored_svd, relative_norm
-from engine.run.delta import Factors
 from engine.run.run import Run
-from visualize.mobjects.answers import AnswerTable, answers_at, questions
-from visualize.mobjects.bars import Bars, Row
+from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK, AnswerTable, answers_at, questions
+from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.curve import LossCurve
-from visualize.mobjects.magnifier import Magnifier
-from visualize.mobjects.matrix import SHOWN, ColourScale, MatrixImage, units
-from visualize.mobjects.strengths import Strengths
-from visualize.mobjects.text import label, largest, sit
+from visualize.mobjects.dial import Dial
+from visualize.mobjects.matrix import MatrixImage, units
+from visualize.mobjects.text import fitted, label, signed, sit
+from visualize.theme import limit_of
+
+LEARNED = 0.5  # of the new questions: what answers fewer has not learned its task
+MOST = 1.5  # where the dial ends
+LARGE = 20_000_000  # weights
+STOPS = (0.0, 0.5, 1.0, 1.5)
+SEEN = View(turn=-0.75, tilt=0.32, zoom=0.95)  # from where layers are looked at
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run whose matrices have no factors to show."""
+    """Raises InputError for a run whose matrices have no factors to show, or that was never asked anything."""
     if run.method == "full" or not any(run.kind(name) == "lora" for name in run.modules):
         raise InputError(f"run {run.name} is a full fine-tuning; the film lora shows the factors of a LoRA run")
+    if run.task is None or run.answers.empty:
+        raise InputError(f"run {run.name} holds no answers; the film lora turns its adapter on and listens")
+
+
+def scale_of(run: Run) -> dial.Dial:
+    """The run on the dial; a model that takes long to answer is asked at fewer settings."""
+    large = (run.info.model.parameters or 0) > LARGE
+    return dial.scaled(run, dial.SCALES[::5] if large else dial.SCALES)
+
+
+def megabytes(run: Run) -> float:
+    """What the adapter weighs, as it is stored, or in four bytes a weight where it was not."""
+    file = Path(run.path) / "adapter" / "adapter_model.safetensors"
+    return (file.stat().st_size if file.exists() else 4 * (run.info.model.trainable or 0)) / 1e6
+
+
+class DialScene(FilmScene):
+    """What the first and the last picture share: the dial, and two questions that the model answers at its setting."""
+
+    radius = 1.55  # of the dial, in units
+    place = (-1.6, 1.6, 8.2)  # of the answers: left, top, width
+
+    def setup(self) -> None:
+        super().setup()
+        self.known = scale_of(self.run)
+        self.hand = Dial(MOST, self.radius, self.colours, self.colours.lora, STOPS)
+        self.table, self.said = VGroup(), list[str]()
+        self.asked = [prompt for prompt in (self.turning(new=True), self.turning(new=False)) if prompt]
+
+    def turning(self, new: bool) -> str | None:
+        """A watched question of the task, or an old one, whose answer changes most often as the dial turns: a new one
+        that comes out right at 1 if there is one, an old one that was right at 0."""
+        answers = self.run.answers.drop_duplicates("prompt")
+        heard = self.known.settings[0].said
+        prompts = [one for one in answers[(answers.skill == self.run.task) == new].prompt if one in heard]
+        first, last = self.known.near(0.0), self.known.near(1.0)
+        right = [one for one in prompts if self.known.is_right(one, last if new else first)]
+        turned = [one for one in right if not self.known.is_right(one, first if new else last)]
+        among = turned or right or prompts
+        changes = {one: len({setting.said[one] for setting in self.known.settings}) for one in among}
+        return max(among, key=lambda one: (changes[one], -len(one))) if among else None
+
+    def answers(self, left: float, top: float, width: float) -> VGroup:
+        """Both questions, and under each what is said at the hand's setting."""
+        setting, shown = self.known.near(self.hand.value), VGroup()
+        for line, prompt in enumerate(self.asked):
+            good, y = self.known.is_right(prompt, setting), top - 2.3 * line
+            text = f"{RIGHT_MARK if good else WRONG_MARK} {setting.said[prompt]}"
+            colour = self.colours.right if good else self.colours.wrong
+            shown.add(
+                sit(fitted(prompt, width, 40, self.colours.muted), left, y),
+                sit(fitted(text, width, 76, colour), left, y - 0.85),
+            )
+        return shown
+
+    def sweep(self, ends: list[float], seconds: float) -> None:
+        """Turn the hand from setting to setting, and listen at each."""
+        start = self.hand.value
+        ends = [start, *ends]
+
+        def turn(group: VGroup, share: float) -> None:
+            self.hand.turn(float(np.interp(share, np.linspace(0, 1, len(ends)), ends)))
+            self.heard(group)
+
+        self.play(UpdateFromAlphaFunc(self.shown, turn), run_time=seconds, rate_func=lambda t: t)
+
+    def heard(self, group: VGroup) -> None:
+        """What changes when the hand has turned."""
+        said = [self.known.near(self.hand.value).said[prompt] for prompt in self.asked]
+        if said != self.said:
+            self.said = said
+            group.remove(self.table)
+            self.table = self.answers(*self.place)
+            group.add(self.table)
+
+
+class Turn(DialScene):
+    """A dial turns the adapter on: a new answer comes, and an old one may go."""
+
+    title = "One dial"
+    headed = False
+    shapes = ("16x9", "9x16")
+
+    def construct(self) -> None:
+        # Off: the base answers
+        if self.tall:
+            self.place = (-3.4, 0.6, 6.8)
+        self.hand.move_to([0, 3.6, 0] if self.tall else [-4.6, 0.1, 0])
+        self.table = self.answers(*self.place)
+        self.shown = VGroup(self.hand, self.table)
+        self.add(self.shown, self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"))
+        self.say(
+            "One model, one dial.", "Here is a language model that answers two questions. Watch what one dial does."
+        )
+        self.sweep([1.0], 3.0)
+
+        # On, and further
+        self.say(self.outcome(), self.outcome())
+        self.sweep([MOST, 1.0], 2.6)
+        self.say(
+            f"Behind it: {megabytes(self.run):.1f} MB.",
+            f"All of that lies in a file of {megabytes(self.run):.1f} megabytes. What is in it?",
+        )
+        self.sweep([0.0, 1.0], 1.8)
+        self.finish()
+
+    def outcome(self) -> str:
+        before, after = self.known.near(0.0), self.known.near(1.0)
+        parts = []
+        for prompt in self.asked:
+            if before.said[prompt] != after.said[prompt]:
+                parts.append(f"{before.said[prompt]} \N{RIGHTWARDS ARROW} {after.said[prompt]}")
+        return f"{', '.join(parts)}." if parts else "It says what it said before."
+
+
+class Named(TitleCard):
+    """The film's name, over what training changed."""
+
+    title = "A language in a file"
+    shapes = ("16x9", "9x16")
+    name = "the film of LoRA"
+
+    def asked(self) -> str:
+        what = "A language" if self.run.task == "spanish" else str(self.run.task).capitalize()
+        return f"{what} in {megabytes(self.run):.1f} MB"
 
 
 class Weights(LoraScene):
-    """A weight matrix is a picture: a pixel a weight."""
+    """From one weight to the whole of what LoRA leaves alone: one continuous move."""
 
-    title = "One matrix of the model"
+    title = "One number, and all of them"
+    headed = False
 
     def construct(self) -> None:
-        # The matrix, whole
-        weight = self.weight()
+        # One weight
+        zoom = Zoom(self.run, self.module, self.theme, self.colours)
+        number = label(signed(zoom.value, 3), 76, zoom.ink, bold=True).move_to(ORIGIN)
+        self.counter = self.count(1)
+        self.add(zoom.image, self.strips(), self.header(), self.stamp(), self.counter, number)
+        self.say("This is one weight of a language model.", "This square is one weight of a real language model.")
+        self.attend(number)
+        self.gesture(1.2)
+
+        # The matrix, and then the model
         out, width = self.run.shape(self.module)
-        cut = f" (the first {SHOWN})" if max(out, width) > SHOWN else ""
-        self.add(self.stamp())
-        name = self.named(weight, f"W  {out} {TIMES} {width}{cut}", self.colours.W)
-        facts = self.facts(self.where, f"{out * width:,} weights", f"one of {len(self.run.modules)} adapted matrices")
-        self.say("A weight matrix of a real language model.")
-        self.play_in(weight, name, facts, run_time=1.0)
-
-        # A corner of it, magnified, with its numbers
-        near = Magnifier(weight, 5, [3.3, 0.15, 0])
-        corner, name = near.corner, self.named(near.corner, "the first five rows and columns", self.colours.muted)
-        self.say("Each pixel is one weight; here are 25.")
-        self.play(FadeOut(facts), FadeIn(near.patch), run_time=0.4)
-        self.play(FadeIn(corner, target_position=near.patch, scale=0.1), FadeIn(near.lines), run_time=1.0)
-        self.play_in(near.numbers, name)
-
-        # How to read the colours
-        zero = "black" if self.theme == "dark" else "white"
-        self.say(f"Orange is positive, blue is negative, {zero} is zero.")
-        scale = ColourScale(weight.limit, corner.image.width, self.colours, self.theme).next_to(corner, DOWN, 0.2)
-        self.play(FadeOut(name, run_time=0.3))
-        self.play_in(scale.align_to(corner, LEFT))
-        self.say(f"Must fine-tuning change all {out * width:,} of them?")
+        self.say(
+            f"{out * width:,} of them make one matrix.",
+            f"It stands in a matrix of {out} by {width} of them: {self.where}.",
+        )
+        self.play(FadeOut(number, run_time=0.3))
+        self.pull(zoom, zoom.cells[1], 2.4)
+        box = zoom.framed(self.colours.foreground)
+        self.play(FadeIn(box, run_time=0.3))
+        self.attend(box)
+        self.wait_to_read()
+        self.play(FadeOut(box, run_time=0.2))
+        self.say(
+            f"{len(self.run.modules)} such matrices: {zoom.weights:,} weights.",
+            f"And this is every matrix that this run adapts: {zoom.weights:,} weights, one pixel each. "
+            "Must fine-tuning change all of them?",
+        )
+        self.pull(zoom, 1.0, 3.0)
+        self.play(FadeIn(zoom.framed(self.colours.foreground)), run_time=0.5)
         self.finish()
 
-    def facts(self, *lines: str) -> VGroup:
-        return VGroup(
-            sit(largest(line, 5.8, (40, 36, 30), self.colours.foreground), 0.9, 0.55 - 0.8 * row)
-            for row, line in enumerate(lines)
-        )
+    def pull(self, zoom: Zoom, cell: float, seconds: float) -> None:
+        """Go back until a weight is `cell` pixels wide; how many are in sight is counted meanwhile."""
+        start = zoom.cell
+
+        def back(_: object, share: float) -> None:
+            zoom.to(start * (cell / start) ** share)
+
+        def count(counter: Text, _: float) -> None:
+            counter.become(self.count(zoom.in_sight()))
+
+        self.play(UpdateFromAlphaFunc(zoom.image, back), UpdateFromAlphaFunc(self.counter, count), run_time=seconds)
+
+    def count(self, weights: int) -> Text:
+        return sit(label(f"{weights:,} in sight", 40, self.colours.lora, bold=True), 1.3, HEADER_LINE, ORIGIN)
 
 
 class Beside(LoraScene):
-    """LoRA leaves W alone and puts two thin matrices beside it, whose product is zero at first."""
+    """Columns of W's height make B, rows of its width make A; W itself stays."""
 
-    title = "LoRA: two thin matrices beside it"
+    title = "Two thin matrices beside it"
 
     def construct(self) -> None:
         # W stays
         weight = self.weight()
         b, a, product = self.block(0)
-        names = self.block_names(b, a, product)
-        self.add(weight, self.named(weight, "W, frozen", self.colours.W), self.stamp(0))
-        self.say("LoRA freezes W: no weight here will change.")
-
-        # A and B, at their true size
-        zero = not b.values.any()
-        self.say(f"Beside it: A, random, and B, {'all zeros' if zero else 'not zero in this run'}.")
-        self.play_in(a, names[1])
-        self.play_in(b, names[0])
-
-        # Their product is zero
-        self.say(f"Their product has W's shape, and {'is zero too' if zero else 'starts like this'}.")
-        self.play_in(product, names[2])
-
-        # What is trained
         (out, r), width = self.final.B.shape, self.final.A.shape[1]
-        self.say(f"Trained: {r * (out + width):,} numbers in place of {out * width:,}.")
+        name, count = self.named(weight, "W, frozen", self.colours.W), self.count(f"{out * width:,}")
+        self.add(weight, name, count, self.stamp(0))
+        self.say(
+            "LoRA freezes W.",
+            f"LoRA freezes W: none of its {out * width:,} numbers will change. It puts two thin ones beside it.",
+        )
+        self.attend(weight)
+
+        # As tall as its columns, as wide as its rows
+        self.say(
+            f"{r} columns: B. {r} rows: A.",
+            f"B is as tall as W, but {r} columns wide; A is as wide, but {r} rows high.",
+        )
+        self.peel(weight, b, [weight.values[:, at : at + 1] for at in range(r)], RIGHT)
+        self.peel(weight, a, [weight.values[at : at + 1] for at in range(r)], DOWN)
+        braces = VGroup(
+            self.braced(b, LEFT, str(out)), self.braced(b, DOWN, str(r)), self.braced(a, UP, str(width)),
+            self.braced(a, RIGHT, str(r)),
+        )  # fmt: skip
+        self.play_in(braces, run_time=0.9)
+
+        # What is trained, and what it starts as
+        self.say(f"{r} {TIMES} ({out} + {width}) = {r * (out + width):,} numbers in place of {out * width:,}.")
+        self.play(FadeOut(count, shift=0.2 * UP), FadeIn(self.count(f"{r * (out + width):,}"), shift=0.2 * UP))
+        zero = not self.final.B.any() or not b.values.any()
+        self.say(
+            f"B begins {'as zeros' if zero else 'as it is here'}, so B A {'is zero' if zero else 'is this'}.",
+            f"A begins at random, B {'as zeros' if zero else 'not'}: their product, which has W's shape, "
+            f"{'changes nothing yet' if zero else 'is this'}.",
+        )
+        self.play_in(product, self.named(product, f"B A  {out} {TIMES} {width}", self.colours.delta))
+        self.finish()
+
+    def peel(self, weight: MatrixImage, target: MatrixImage, parts: list[np.ndarray], way: np.ndarray) -> None:
+        """Columns or rows come off W one after the other, stand where the thin matrix is, and become it."""
+        flying = []
+        for number, values in enumerate(parts):
+            one = MatrixImage(values, weight.limit, self.cell, self.colours.W, self.theme)
+            one.frame.set_stroke(width=0)
+            corner = weight.image.get_corner(UP + LEFT) + number * units(self.cell) * way
+            flying.append(one.move_to(corner, aligned_edge=UP + LEFT))
+        edge = target.image.get_corner(UP + LEFT)
+        self.play(
+            LaggedStart(
+                *(
+                    one.animate.move_to(edge + number * units(self.cell) * way, aligned_edge=UP + LEFT)
+                    for number, one in enumerate(flying)
+                ),
+                lag_ratio=0.25,
+                run_time=1.8,
+            )
+        )
+        self.play(FadeIn(target), *(FadeOut(one) for one in flying), run_time=0.4)
+
+    def braced(self, matrix: MatrixImage, side: np.ndarray, text: str) -> VGroup:
+        brace = Brace(matrix, side, buff=0.08, color=self.colours.foreground)
+        return VGroup(brace, label(text, 34, self.colours.foreground).next_to(brace, side, 0.1))
+
+    def count(self, text: str) -> Text:
+        return sit(label(text, 60, self.colours.foreground, bold=True), -3.9, 2.35, ORIGIN)
+
+
+class Forward(LoraScene):
+    """A token's vector goes through W, and beside it through A and B; both ways meet."""
+
+    title = "A vector goes both ways"
+
+    def construct(self) -> None:
+        # The vector, and W
+        way = Passing(self)
+        (out, r), width = self.final.B.shape, self.final.A.shape[1]
+        self.add(way.w, way.a, way.b, way.names, way.x, self.stamp(self.last))
+        self.say(
+            f"{width} numbers arrive: the token {way.token!r}.",
+            f"A real pass: {width} numbers arrive at this layer, for the last token of: {way.prompt}",
+        )
+        self.attend(way.x)
+        self.gesture(1.0)
+        self.say("W makes of them what it always made.", "Row after row, W makes its output of them, as it always did.")
+        way.through_w()
+
+        # The way beside it
+        self.say(
+            f"A narrows them to {r}; B widens these to {out}.",
+            f"Beside it, A narrows them to {r} numbers, and B widens these to {out} again.",
+        )
+        way.through_a()
+        way.through_b()
+
+        # Both meet
+        self.say("Both are added: W x + B A x.", "The two are added. That is all that LoRA does: W x plus B A x.")
+        way.meet()
+        self.say(f"The side way is {way.share():.1%} of the sum's length here.")
+        self.attend(way.total)
         self.finish()
 
 
@@ -113,20 +339,28 @@ class Training(LoraScene):
         self.curve.move_to(LEFT * 4.0 + UP * 1.6).upto(0)
         self.asked = questions(self.run.answers, self.run.task, 2, 1)
         self.stamped, self.table = self.stamp(0), self.answers(0)
-        self.add(self.b, self.a, self.product, self.block_names(self.b, self.a, self.product))
+        names = self.block_names(self.b, self.a, self.product)
+        self.add(self.b, self.a, self.product, names)
         self.add(self.curve, self.stamped, self.table)
-        self.say("Before training: what the model really says.")
+        self.say("Before training: what the model says.", "Before training: these are the model's own answers.")
+        self.attend(self.table)
 
         # The first step
         if self.first_step_moves_only_b():
-            self.say("Step 1 moves only B: A's gradient is multiplied by B, still zero.")
-            self.show_step(1)
+            self.say(
+                "Step 1: only B lights up.",
+                "After the first step only B has moved: A's gradient is multiplied by B, and B was still zero. Its "
+                "colours are its own here; on the scale of the end one would see nothing.",
+            )
+            self.show_step(1, own=True)
+            self.attend(self.b)
 
         # All of them
-        self.say("Now both move, the loss falls, the answers change.")
-        for step in self.replay(seconds=12):
+        self.say("Then both move.", "From then on both move; the loss falls, and the answers change.")
+        for step in self.replay(seconds=10):
             self.show_step(step)
-        self.say(f"Step {self.last:,}: this was learned.")
+        self.attend(self.table)
+        self.say(self.outcome())
         self.finish()
 
     def first_step_moves_only_b(self) -> bool:
@@ -136,252 +370,265 @@ class Training(LoraScene):
         pairs = [(self.run.factors(name, 0), self.run.factors(name, 1)) for name in self.run.modules]
         return all(np.array_equal(old.A, new.A) and not np.array_equal(old.B, new.B) for old, new in pairs)
 
-    def show_step(self, step: int) -> None:
-        factors = self.run.factors(self.module, step)
-        self.b.show(factors.B, source=self.source("B", step))
+    def show_step(self, step: int, own: bool = False) -> None:
+        """own: B on a scale of its own, so that a first step is seen."""
+        factors, self._replaying = self.run.factors(self.module, step), True
+        limit = limit_of(factors.B) if own else limit_of(self.final.B)
+        self.b.show(factors.B, limit, self.source("B", step))
         self.a.show(factors.A, source=self.source("A", step))
         self.product.show(factors.product(), source=self.source("delta", step))
         self.curve.upto(step)
         self.stamped = self.swap(self.stamped, self.stamp(step))
         self.table = self.swap(self.table, self.answers(step))
+        self._replaying = not own
 
     def answers(self, step: int) -> AnswerTable:
         return AnswerTable(answers_at(self.run.answers, step, self.asked), 6.6, self.colours).at(-6.76, -0.25)
 
+    def outcome(self) -> str:
+        """What came of it, as it was graded: not every run learns."""
+        if self.run.task not in self.run.skills:
+            return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
+        before, after = (float(self.run.skills[self.run.task].iloc[at]) for at in (0, -1))
+        said = "learned" if after >= LEARNED and after > before else "not learned"
+        return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: {said}."
+
 
 class Layers(LoraScene):
-    """The product is a sum of r layers, a column of B times a row of A each."""
+    """The change is a sum of layers, a direction each; what each of them brings is measured by leaving out the rest."""
 
-    title = "The change is a sum of layers"
-
-    def construct(self) -> None:
-        # The trained factors
-        self.b, self.a, self.product = self.block(self.last)
-        self.product.show(np.zeros_like(self.delta), source=self.source("sum", self.last, 0))
-        self.alone = self.matrix(np.zeros_like(self.delta), self.colours.muted, self.product.limit)
-        self.alone.move_to(LEFT_PLACE).settle()
-        self.below = self.named(self.alone, "one layer", self.colours.muted)
-        self.add(self.stamp(self.last), self.block_names(self.b, self.a, self.product))
-        self.add(self.b, self.a, self.below, self.product, self.alone)
-        self.say("A column of B times a row of A is one layer.")
-
-        # Layer after layer
-        self.add_layer(0, shown=1.0)
-        self.say(f"{self.rank} layers together are the whole change.")
-        for layer in range(1, self.rank):
-            self.add_layer(layer, shown=max(0.1, min(0.4, 3 / self.rank)))
-
-        # What that means
-        self.say(f"What it learns must fit in {self.rank} directions: its rank.")
-        self.finish()
-
-    def add_layer(self, layer: int, shown: float) -> None:
-        b, a, scaling = self.final
-        marks = self.marks(layer)
-        self.add(marks)
-        values = np.float32(scaling) * np.outer(b[:, layer], a[layer])
-        self.alone.show(values, source=self.source("layer", self.last, layer))
-        text = f"layer {layer + 1} of {self.rank}, alone"
-        self.below = self.swap(self.below, self.named(self.alone, text, self.colours.muted))
-        self.hold(shown)
-        moving = self.alone.copy()
-        self.play(moving.animate.move_to(self.product), run_time=max(0.2, shown))
-        total = np.float32(scaling) * (b[:, : layer + 1] @ a[: layer + 1])
-        self.product.show(total, source=self.source("sum", self.last, layer + 1))
-        self.remove(moving, marks)
-
-    def marks(self, layer: int) -> VGroup:
-        """Frames around the column of B and the row of A that make this layer."""
-        step, shown = units(self.cell), VGroup()
-        across = self.b.image.get_left() + RIGHT * step * (layer + 0.5)
-        down = self.a.image.get_top() + DOWN * step * (layer + 0.5)
-        shown.add(Rectangle(width=step, height=self.b.image.height).move_to(across))
-        shown.add(Rectangle(width=self.a.image.width, height=step).move_to(down))
-        return shown.set_stroke(self.colours.foreground, width=4)
-
-
-class Rank(LoraScene):
-    """Fewer directions are fewer numbers, and keep less of the change."""
-
-    title = "A smaller rank, a larger rank"
+    title = "The change, layer by layer"
 
     def construct(self) -> None:
-        # Its directions, by strength
+        # The change comes apart
         self.u, self.s, self.v = factored_svd(self.final)
-        self.shown: list[Mobject] = []
-        self.add(self.stamp(self.last))
-        self.say("The same change, sorted by strength.")
-        self.keep(self.rank)
-
-        # Fewer of them
-        fewer = [k for k in (self.rank // 2, self.rank // 4, 1) if 0 < k < self.rank]
-        if fewer:
-            self.say("A smaller rank: fewer numbers, less detail.")
-            for k in dict.fromkeys(fewer):
-                self.keep(k)
-                self.hold(1.2)
-
-            # All of them again
-            self.say("A larger rank: more detail, more numbers.")
-            for k in dict.fromkeys([*reversed(fewer), self.rank]):
-                self.keep(k)
-                self.hold(0.7)
-        self.finish()
-
-    def keep(self, k: int) -> None:
-        """Show the k strongest directions only: thinner B and A, their product, and what was kept."""
-        root = np.sqrt(self.s[:k])
-        factors = Factors(B=self.u[:, :k] * root, A=root[:, None] * self.v[:k], scaling=1.0)
-        b, a, product = self.block(self.last, factors, part=k)
-        names = self.block_names(b, a, product)
-        names[2] = self.named(product, f"rank {k}", self.colours.delta)
-        (out, width), kept = self.delta.shape, float((self.s[:k] ** 2).sum() / (self.s**2).sum())
-        bars = Strengths(self.s, k, left=-6.76, top=1.9, width=4.6, colours=self.colours)
-        facts = VGroup(
-            label(f"{kept:.0%} of the change", 44, self.colours.delta),
-            label(f"{k * (out + width):,} numbers", 44, self.colours.foreground),
-        ).arrange(DOWN, aligned_edge=LEFT, buff=0.25)
-        facts.move_to([-6.76, -2.2, 0], aligned_edge=LEFT)
-        self.remove(*self.shown)
-        self.shown = [bars, facts, names, b, a, product]
-        self.add(*self.shown)
-
-
-class Merge(LoraScene):
-    """W' = W + s B A is a matrix like any other; the change is small beside W, and can be taken off again."""
-
-    title = "Merge, and unmerge"
-
-    def construct(self) -> None:
-        # W and the change
-        values = self.run.weight(self.module)
-        weight = self.weight()
-        change = self.matrix(self.delta, self.colours.delta, source=self.source("delta", self.last))
-        change.move_to(RIGHT * 3.3 + LEFT_PLACE[1] * UP).settle()
-        equation = self.equation("W' = W +")
-        name, below = self.named(weight, "W", self.colours.W), self.named(change, "the change", self.colours.delta)
-        self.add(self.stamp(self.last), equation, weight, name, change, below)
-        self.say("The change has W's shape, so they add.")
-
-        # The same scale for both
-        share = relative_norm(self.run, self.module)
-        self.say(f"In W's colours: its norm is {share:.1%} of W's.")
-        change.show(self.delta, weight.limit)
-        below = self.swap(below, self.named(change, "the change, on W's scale", self.colours.delta))
-
-        # Merge
-        self.say("Merged into W, it costs nothing to use.")
-        self.play(change.animate.move_to(weight), FadeOut(below), run_time=1.2)
-        self.remove(change)
-        weight.show(values + self.delta, source=self.source("merged", self.last))
-        name = self.swap(name, self.named(weight, "W' = W + the change", self.colours.W))
-
-        # Unmerge
-        back = (values + self.delta) - self.delta
-        off = float(np.abs(back - values).max())
+        self.ranks = dial.cut(self.run, list(range(self.rank + 1)))
+        place = LEFT * 3.4 + DOWN * 0.2
+        sheets = Sheets([self.layer(at) for at in reversed(range(self.rank))], place)  # the strongest in front
+        whole = self.matrix(self.delta, self.colours.delta, source=self.source("delta", self.last)).move_to(place)
+        stamp = self.stamp(self.last)
+        self.add(stamp, whole.settle())
+        self.say(f"{DELTA}W, the change.", "This is what training changed in this matrix. Let us take it apart.")
+        flat, tilted = View(), SEEN
+        self.play(
+            UpdateFromAlphaFunc(sheets, lambda group, share: group.see(flat.towards(tilted, share), 0.62 * share)),
+            FadeOut(whole, run_time=0.3), run_time=2.0,
+        )  # fmt: skip
         self.say(
-            f"Subtracted again, W is back{', exactly' if off == 0 else f', but for rounding ({off:.0e} at most)'}."
+            f"{self.rank} layers: a column of B times a row of A each.",
+            f"It is a sum of {self.rank} layers, the strongest in front. Each is one column times one row.",
         )
-        self.swap(equation, self.equation("W = W' -"))
-        self.add(change)
-        weight.show(back, source=self.source("unmerged", self.last))
-        name = self.swap(name, self.named(weight, "W", self.colours.W))
-        self.play(change.animate.move_to(RIGHT * 3.3 + LEFT_PLACE[1] * UP), run_time=1.2)
-        self.add(self.named(change.settle(), "the change, on W's scale", self.colours.delta))
+        self.turn(sheets, tilted, 2.2)
+
+        # Guess
+        self.play(UpdateFromAlphaFunc(sheets, lambda group, share: group.see(tilted, 0.62, [1 - share] * self.rank)))
+        bars = self.bar(0)
+        self.play(FadeIn(bars), run_time=0.4)
+        self.say(
+            "One layer back: how many answers are right?",
+            "Now one layer comes back. How many answers will be right? Guess.",
+        )
+        self.guess(2.5)
+
+        # One after the other
+        self.say(self.first(), self.first())
+        self.marks, moving = bars, sheets
+        for count in range(1, self.rank + 1):
+            came = [float(at >= self.rank - count) for at in range(self.rank)]
+
+            def come(group: Sheets, share: float, came: list[float] = came, last: int = self.rank - count) -> None:
+                group.see(tilted, 0.62, [share if at == last else one for at, one in enumerate(came)])
+
+            new = self.bar(count)
+            self.play(UpdateFromAlphaFunc(moving, come), FadeOut(self.marks), FadeIn(new), run_time=0.6)
+            self.marks = new
+            self.hold(0.25)
+        self.say(self.needed())
+        self.turn(sheets, tilted, 2.4)
         self.finish()
 
-    def equation(self, start: str) -> MathTypst:
-        text = f"{start} {self.final.scaling:g} thin B A"
-        return MathTypst(text, color=self.colours.foreground, font_size=56).move_to(UP * 2.5)
+    def layer(self, at: int) -> MatrixImage:
+        values = np.outer(self.u[:, at] * self.s[at], self.v[at]).astype(np.float32)
+        return self.matrix(
+            values, self.colours.delta, limit_of(self.delta), self.source("strongest layer", self.last, at)
+        )
+
+    def turn(self, sheets: Sheets, view: View, seconds: float) -> None:
+        """Turn gently, there and back, while one reads."""
+
+        def gently(group: Sheets, share: float) -> None:
+            group.see(View(view.turn + 0.22 * np.sin(2 * np.pi * share), view.tilt, view.distance, view.zoom), 0.62)
+
+        self.play(UpdateFromAlphaFunc(sheets, gently), run_time=seconds, rate_func=lambda t: t)
+
+    def bar(self, count: int) -> Chart:
+        """Share of new questions right with the strongest so many layers of every matrix."""
+        known = self.ranks.settings[: count + 1]
+        score = Series(
+            "right", np.array([one.at for one in known]), np.array([one.new for one in known]), self.colours.delta
+        )
+        kept = np.concatenate([[0.0], np.cumsum(self.s**2) / (self.s**2).sum()])[: count + 1]
+        norm = Series("change kept", np.arange(count + 1.0), kept, self.colours.muted, "dashed")
+        x = Axis(
+            "layers kept, in every matrix",
+            0,
+            self.rank,
+            {at: f"{at}" for at in range(0, self.rank + 1, max(1, self.rank // 4))},
+        )
+        y = Axis(f"of {self.ranks.asked['new']} new questions right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
+        chart = Chart([score, norm], 4.6, 3.4, x, y, self.colours, dots=True).move_to(RIGHT * 3.9 + DOWN * 0.35)
+        return chart.upto(count)
+
+    def first(self) -> str:
+        one, kept = self.ranks.settings[1], float(self.s[0] ** 2 / (self.s**2).sum())
+        return f"One layer: {kept:.0%} of this change (dashed), {percent(one.new)} of the answers."
+
+    def needed(self) -> str:
+        """The fewest layers that answer nearly as well as all."""
+        whole = self.ranks.settings[-1].new
+        if whole < LEARNED:
+            return f"All {self.rank} together: {percent(whole)} right. This run has not learned its task."
+        enough = next(one for one in self.ranks.settings if one.new >= whole - 0.05)
+        return f"{enough.at:.0f} of {self.rank} layers answer {percent(enough.new)}; all of them {percent(whole)}."
 
 
-class Swap(LoraScene):
-    """Two adapters, one base: the base stays, and what lies on it decides what the model says."""
+class Onto(LoraScene):
+    """The change falls onto W, comes off again, and another takes its place."""
 
-    title = "Two adapters, one base"
+    title = "On, off, and another"
     others = ("pirate",)
 
     def construct(self) -> None:
-        # The base alone
+        # Above W
         second = shown_run(self.others[0])
-        both = set(self.run.answers.prompt) & set(second.answers.prompt)
-        self.asked = [prompt for prompt in self.run.answers.prompt.unique() if prompt in both][:3]
-        base = self.weight(LEFT * 4.85 + DOWN * 0.25)
-        stamp, table = self.stamp(0), self.answers(self.run, 0)
-        self.add(base, self.named(base, "W, the base", self.colours.W), stamp, table)
-        self.say("The base alone, and what it says.")
+        place = LEFT * 3.6 + DOWN * 0.4
+        view = View(turn=-0.5, tilt=0.75, zoom=0.9)
+        limit = limit_of(self.run.weight(self.module))
+        w = self.matrix(self.run.weight(self.module), self.colours.W, limit, self.source("W"))
+        own = self.matrix(self.delta, self.colours.delta, limit_of(self.delta), self.source("delta", self.last))
+        stack = Sheets([w, own], place).see(view, 2.2)
+        task = questions(self.run.answers, self.run.task, 1, 1)
+        stamp, table = self.stamp(self.last), self.answers(self.run, 0, task)
+        self.add(stamp, stack, table)
+        self.say(f"{DELTA}W above W.", "The change, above the weights. Without it the model answers like this.")
+        self.attend(table)
 
-        # One adapter after the other
-        on: tuple[Mobject, ...] = ()
-        for run, words in ((self.run, "With an adapter"), (second, "With another adapter")):
-            self.say(f"{words}, trained on {run.task}.")
-            if on:
-                self.play(*(FadeOut(part) for part in on), run_time=0.4)
-            on = self.adapter(run)
-            self.play_in(*on, run_time=0.5)
-            stamp = self.swap(stamp, self.stamp(run.steps[-1], run))
-            table = self.swap(table, self.answers(run, run.steps[-1]))
-            self.hold(2.0)
+        # It falls
+        share = relative_norm(self.run, self.module)
+        self.say(
+            "Added: W' = W + B A.",
+            f"Added, it costs nothing to use: W prime has W's shape. Its norm is {share:.1%} of W's.",
+        )
+        self.play(UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 2.2 * (1 - t) ** 2)), run_time=1.4)
+        w.show(w.values + self.delta, source=self.source("merged", self.last))
+        self.play(UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 0.0, [1.0, 1 - t])), run_time=0.5)
+        table = self.change(table, self.answers(self.run, self.last, task))
+        self.attend(table)
 
-        # Off
-        self.say("Both off: the base was never touched.")
-        self.play(*(FadeOut(part) for part in on), run_time=0.4)
-        self.swap(stamp, self.stamp(0))
-        self.swap(table, self.answers(self.run, 0))
+        # And comes off
+        self.say(
+            "Taken off, the base is as it was.",
+            "Taken off again, the base is as it was, bit for bit: it was never touched.",
+        )
+        w.show(self.run.weight(self.module), source=self.source("W"))
+        self.play(UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 2.2 * t, [1.0, 1 - t**2])), run_time=1.4)
+        table = self.change(table, self.answers(self.run, 0, task))
+
+        # Another
+        other = self.matrix(
+            second.delta(self.module, second.steps[-1]),
+            self.colours.delta,
+            source=self.source("delta", second.steps[-1], run=second),
+        )
+        both, asked = Sheets([w, other], place, stack.sizes), questions(second.answers, second.task, 2, 0)
+        self.say(
+            f"Another adapter: {second.task}.",
+            f"Another one takes its place, trained on {second.task}, and answers its own question.",
+        )
+        stamp = self.swap(stamp, self.stamp(second.steps[-1], second))
+        self.play(FadeOut(own), run_time=0.2)
+        self.play(UpdateFromAlphaFunc(both, lambda group, t: group.see(view, 2.2, [1.0, t])), run_time=1.0)
+        self.play(UpdateFromAlphaFunc(both, lambda group, t: group.see(view, 2.2 * (1 - t) ** 2)), run_time=1.2)
+        table = self.change(table, self.answers(second, second.steps[-1], asked))
+        self.attend(table)
         self.finish()
 
-    def adapter(self, run: Run) -> tuple[Text, MatrixImage, Text]:
-        """A plus sign, and the change that this run's adapter makes to the same matrix, on a scale of its own."""
-        step = run.steps[-1]
-        values = run.delta(self.module, step)
-        change = self.matrix(values, self.colours.delta, source=self.source("delta", step, run=run))
-        change.move_to(LEFT * 0.55 + DOWN * 0.25).settle()
-        plus = label("+", 60, self.colours.foreground).move_to(LEFT * 2.7 + DOWN * 0.25)
-        return plus, change, self.named(change, f"{DELTA}W: {run.task}", self.colours.delta)
-
-    def answers(self, run: Run, step: int) -> AnswerTable:
-        return AnswerTable(answers_at(run.answers, step, self.asked), 5.0, self.colours, marked=False).at(1.75, 1.2)
+    def answers(self, run: Run, step: int, asked: list[str]) -> AnswerTable:
+        return AnswerTable(answers_at(run.answers, step, asked), 6.0, self.colours).at(0.9, 1.2)
 
 
-class Counts(LoraScene):
-    """What it cost, and what it brought: counted and measured."""
+class Price(DialScene):
+    """The dial again, and everything that the model could do before: where do both meet?"""
 
-    title = "What it cost, what it brought"
+    title = "What the dial costs"
+    radius = 1.15
 
     def construct(self) -> None:
-        # Weights and bytes
-        model = self.run.info.model
-        whole, trained = model.parameters or 0, model.trainable or 0
-        self.add(self.stamp(self.last))
-        self.say(f"All adapters: {trained:,} weights, {trained / whole:.1%} of the model.")
-        self.costs("weights", (whole, f"{whole:,}"), (trained, f"{trained:,}"), top=2.6)
-        file = Path(self.run.path) / "adapter" / "adapter_model.safetensors"
-        if file.exists():
-            stored = file.stat().st_size
-            self.say("One small file a task, not a whole model.")
-            full = 4 * whole
-            self.costs("stored for each task", (full, f"{full / 1e6:.2f} MB"), (stored, f"{stored / 1e6:.2f} MB"), 0.75)
+        # The dial, and two curves
+        self.hand.move_to([-5.1, 0.3, 0])
+        self.chart, asked = self.curves(), self.known.asked
+        looks: list[tuple[str, str, Dash]] = [
+            ("new questions", self.colours.lora, "solid"),
+            ("old skills", self.colours.W, "dashed"),
+        ]
+        self.drawn = self.chart.upto(0.0)
+        self.shown = VGroup(self.hand, self.drawn)
+        self.add(
+            self.shown,
+            Key(looks, 3.4, 2.55, 4.0, self.colours),
+            self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"),
+        )
+        self.say(
+            "The dial again: now ask everything.",
+            f"The dial again. Now {asked['new']} new questions are asked, and {asked['old']} old ones.",
+        )
+        self.sweep([MOST], 5.0)
 
-        # What was learned, and what was forgotten
-        scores = 100 * self.run.skills
-        if self.run.task in scores:
-            self.score(f"the task: {self.run.task}", "On the task", scores[self.run.task], -6.4)
-        old = scores.drop(columns=self.run.task, errors="ignore").mean(axis=1)
-        if old.notna().any():
-            self.score("old skills, mean", "On the old skills", old, 0.6)
+        # Where both meet
+        best = self.meeting()
+        self.say(self.told(best), self.told(best))
+        self.sweep([best.at], 1.6)
+        ring = VGroup(*(self.chart.mark(best.at, value, self.colours.foreground) for value in (best.new, best.old)))
+        self.play_in(ring)
+        self.say("Forgetting is on the dial, too.", "So forgetting is on the dial, too. Where does it come from?")
         self.finish()
 
-    def costs(self, title: str, model: tuple[float, str], adapter: tuple[float, str], top: float) -> None:
-        rows = [Row("whole model", *model, self.colours.W), Row("adapter", *adapter, self.colours.lora)]
-        self.play_in(Bars(title, rows, model[0], 7.0, self.colours).at(-6.4, top))
+    def heard(self, group: VGroup) -> None:
+        self.drawn.upto(max(self.hand.value, getattr(self, "reached", 0.0)))
+        self.reached = max(self.hand.value, getattr(self, "reached", 0.0))
 
-    def score(self, title: str, words: str, score: pd.Series, left: float) -> None:
-        before, after = float(score.iloc[0]), float(score.iloc[-1])
-        self.say(f"{words}: {before:.0f} % before, {after:.0f} % after.")
-        rows = [Row(when, value, f"{value:.0f} %", color) for when, value, color in (
-            ("before", before, self.colours.W), ("after", after, self.colours.lora))]  # fmt: skip
-        self.play_in(Bars(title, rows, 100, 3.0, self.colours, names=1.6).at(left, -1.1))
+    def curves(self) -> Chart:
+        settings = self.known.settings
+        x = np.array([one.at for one in settings])
+        new, old = (np.array([getattr(one, name) for one in settings]) for name in ("new", "old"))
+        series = [Series("new", x, new, self.colours.lora), Series("old", x, old, self.colours.W, "dashed")]
+        ticks = {at: f"{at:g}" for at in STOPS}
+        return Chart(
+            [one for one in series if np.isfinite(one.y).any()], 7.4, 3.4, Axis("the dial", 0, MOST, ticks),
+            Axis("answered right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"}), self.colours,
+        ).move_to(RIGHT * 2.2 + DOWN * 0.75)  # fmt: skip
+
+    def meeting(self) -> dial.Setting:
+        """Where the lower of the two is highest: as much learned as kept."""
+        return max(self.known.settings, key=lambda one: min(one.new, one.old if np.isfinite(one.old) else 1.0))
+
+    def told(self, best: dial.Setting) -> str:
+        old = f", {percent(best.old)} of the old ones" if np.isfinite(best.old) else ""
+        return f"At {best.at:.2f}: {percent(best.new)} of the new answers right{old}."
+
+
+class End(EndCard):
+    """What the film showed, in numbers."""
+
+    shapes = ("16x9", "9x16")
+    follows = ("what happens to what it knew before?", "forgetting")
+
+    def figures(self) -> list[Figure]:
+        model = self.run.info.model
+        share = (model.trainable or 0) / max(1, model.parameters or 1)
+        size = f"a file of {model.trainable or 0:,} weights: {share:.1%} of this small model, far less of a large one"
+        return [Figure(f"{megabytes(self.run):.1f} MB", size), *learned_and_kept(self.run)]
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Weights, Beside, Training, Layers, Rank, Merge, Swap, Counts)
+SCENES = (Turn, Named, Weights, Beside, Forward, Training, Layers, Onto, Price, End)

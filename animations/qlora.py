@@ -5,12 +5,14 @@ manim render animations/qlora.py Levels     one scene, with stock Manim
 """
 
 import numpy as np
-from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, VGroup
+from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, UpdateFromAlphaFunc, VGroup
 
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import shown_run
 from animations.studio.fourbits import BLOCK, TOKENS, LayerScene, QloraScene
 from engine.errors import InputError
 from engine.measure.quantize import KINDS, SCALE_BLOCK, Kind, levels, quantization_error, quantize, quantize_scales
+from engine.measure.shares import newcombe
 from engine.planning.sizes import GPUS, SHAPES, largest_that_fits, memory_table
 from engine.run.run import Run
 from visualize.mobjects.answers import AnswerTable, answers_at, questions
@@ -35,6 +37,15 @@ def check(run: Run) -> None:
         raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")
 
 
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "Four bits"
+    shows = "qlora"
+    question = "Can four bits be enough?"
+    name = "the film of QLoRA"
+
+
 class Weights(QloraScene):
     """Weights are not spread evenly: most are near zero."""
 
@@ -48,7 +59,7 @@ class Weights(QloraScene):
         counts = Histogram(self.weight, limit, 7.4, 4.0, self.colours, self.colours.W)
         counts.move_to([2.9, weight.get_bottom()[1], 0], aligned_edge=DOWN)
         ends = VGroup(
-            sit(label(text, 28, self.colours.muted), 2.9 + x * 3.7, counts.get_bottom()[1] - 0.4, ORIGIN)
+            sit(label(text, 32, self.colours.muted), 2.9 + x * 3.7, counts.get_bottom()[1] - 0.4, ORIGIN)
             for text, x in ((signed(-limit), -0.9), ("0", 0), (signed(limit), 0.9))
         )
         self.play(FadeIn(counts, target_position=weight, scale=0.3), FadeIn(ends), run_time=1.2)
@@ -85,9 +96,8 @@ class Block(QloraScene):
 
         # Divided by it
         self.say("Divided by it, all lie between \N{MINUS SIGN}1 and 1.")
-        self.remove(axis)
-        self.play(plot.animate.show(self.block / self.scale, 1.0), run_time=1.5)
-        self.add(plot.axis(0))
+        self.play(FadeOut(axis), plot.animate.show(self.block / self.scale, 1.0), run_time=1.5)
+        self.play(FadeIn(plot.axis(0)), run_time=0.3)
         self.say("That number is kept: it is the block's scale.")
         self.finish()
 
@@ -120,7 +130,7 @@ class Levels(QloraScene):
         every = self.weight.reshape(-1) / exact.repeat(BLOCK)[: self.weight.size]
         counts = Histogram(every, 1.0, plot.frame.height, 3.6, self.colours, self.colours.W, 41, lying=True)
         counts.move_to([2.4, plot.get_center()[1], 0], aligned_edge=LEFT)
-        title = sit(label("all of W, each block scaled", 28, self.colours.muted), 2.4, plot.get_top()[1] + 0.25)
+        title = sit(label("all of W, each block scaled", 32, self.colours.muted), 2.4, plot.get_top()[1] + 0.25)
         closer = np.diff(among)[len(among) // 2] < np.diff(among)[-1]
         self.say(f"They are {'closer' if closer else 'no closer'} together near zero, where most weights are.")
         self.play_in(counts, title)
@@ -138,7 +148,7 @@ class Levels(QloraScene):
         rows, back = VGroup(), self.four.values().reshape(-1)[self.number * BLOCK :]
         heads = (("weight", 3.6, RIGHT), ("kept", 4.4, ORIGIN), ("read back", 6.75, RIGHT))
         for text, x, edge in heads:
-            rows.add(sit(label(text, 30, self.colours.muted), x, 1.9, edge))
+            rows.add(sit(label(text, 32, self.colours.muted), x, 1.9, edge))
         for line, index in enumerate(np.linspace(4, BLOCK - 5, 4).astype(int)):
             rows.add(plot.ring(index, self.colours.foreground))
             y = 1.15 - 0.75 * line
@@ -175,8 +185,14 @@ class Errors(QloraScene):
         self.say(
             f"Its colours {self.peak / limit:.0f} times as strong: {(error != 0).mean():.0%} of the weights changed."
         )
-        third[0].show(error, limit)
-        self.swap(third[1], self.named(third[0], f"difference, {TIMES} {self.peak / limit:.0f}", self.colours.muted))
+        own = self.named(third[0], f"difference, {TIMES} {self.peak / limit:.0f}", self.colours.muted)
+        self.play(FadeOut(third[1]), FadeIn(own), run_time=0.4)
+
+        def grow(one: MatrixImage, share: float) -> None:
+            one.show(error, self.peak * (limit / self.peak) ** share)
+
+        self.play(UpdateFromAlphaFunc(third[0], grow), run_time=1.4)
+        self.attend(third[0])
         self.finish()
 
     def at_place(self, matrix: MatrixImage, x: float, name: str) -> tuple[MatrixImage, Text]:
@@ -193,8 +209,8 @@ class Storage(QloraScene):
         # Sixteen bits a weight
         self.bars: list[Row] = []
         self.add(self.stamp())
-        self.say(f"The block in 16 bits a weight: {BLOCK * 16:,} bits.")
         shown = self.stage([], [bits_of(bfloat16(self.block), 16)], ["64 weights, bfloat16"], "16 bits", 16)
+        self.say(f"The block in 16 bits a weight: {BLOCK * 16:,} bits.")
 
         # Four, and a scale
         codes, scale = bits_of(self.codes, 4), np.array([self.scale], np.float32)
@@ -221,14 +237,17 @@ class Storage(QloraScene):
         for table, text in zip(parts, names, strict=True):
             image = Bits(table, 16, tint, self.colours.grid, self.colours.background)
             image.move_to([-6.76, top, 0], aligned_edge=UP + LEFT)
-            words = sit(label(text, 30, self.colours.foreground), image.get_right()[0] + 0.3, image.get_center()[1])
+            words = sit(label(text, 32, self.colours.foreground), image.get_right()[0] + 0.3, image.get_center()[1])
             new += [image, words]
             top = image.get_bottom()[1] - 0.35
         self.bars.append(Row(name, bits, f"{bits:.4g}", tint))
         new.append(Bars("bits a weight", list(self.bars), 16, 8.0, self.colours).at(-6.76, 0.2))
-        self.remove(*old)
-        self.add(*new)
-        self.hold(0.8)
+        if old:
+            self.play(*(FadeOut(one, shift=0.2 * UP) for one in old), run_time=0.3)
+            self.play_in(*new)
+        else:
+            self.add(*new)
+        self.attend(new[0])
         return new
 
 
@@ -245,7 +264,7 @@ class Training(LayerScene):
         self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 3.9, 1.9, self.colours)
         for part in (self.curve.line, self.curve.dot):
             part.set_color(self.colours.qlora)
-        self.curve.move_to(LEFT * 4.55 + UP * 1.5).upto(self.last)
+        self.curve.move_to(LEFT * 4.4 + UP * 1.5).upto(self.last)
         self.asked = questions(self.run.answers, self.run.task, 2, 0)
         self.table = self.answers(self.last)
         self.add(self.stamped, self.curve, self.table, *self.names)
@@ -270,7 +289,7 @@ class Training(LayerScene):
 
         # All steps
         self.say(f"Step by step A and B move; {'W stays' if self.found.frozen else 'W does too'}.")
-        self.remove(arriving, passed, of_a, of_b, *self.said)
+        self.play(*(FadeOut(one, run_time=0.3) for one in (arriving, passed, of_a, of_b, *self.said)))
         for step in self.replay(seconds=6):
             self.show_step(step)
         self.finish()
@@ -296,12 +315,13 @@ class Cost(QloraScene):
         lost = {kind: self.lost(kind) for kind in KINDS}
         best = min(lost, key=lambda kind: lost[kind])
         stamped = self.stamp(0)
-        self.add(stamped)
-        self.say(f"Over all {len(self.run.modules)} matrices, {best.upper()} loses least.")
         tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
         rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
         title = "norm of the error, of the weights' norm"
-        self.play_in(Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3))
+        bars = Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3)
+        self.add(stamped, bars)
+        self.say(f"Over all {len(self.run.modules)} matrices, {best.upper()} loses least.")
+        self.attend(bars)
 
         # What the base can still do, before any training
         other = shown_run(self.others[0])
@@ -313,10 +333,19 @@ class Cost(QloraScene):
         # What it learned
         if (other.task, other.steps[-1]) == (self.run.task, self.last) and self.run.task in self.run.skills:
             lora, own = (100 * float(run.skills[self.run.task].iloc[-1]) for run in (other, self.run))
-            self.say(f"Right on the task after {self.last} steps: LoRA {lora:.0f} %, QLoRA {own:.0f} %.")
+            self.say(self.compared(lora, own, other))
             self.swap(stamped, self.stamp(self.last))
             self.pair("the task, after training", lora, own, ("LoRA", "QLoRA"), 0.6)
         self.finish()
+
+    def compared(self, lora: float, own: float, other: Run) -> str:
+        """Two scores on so many questions: with the interval of their difference, and whether it leaves nought out."""
+        if self.run.task not in self.run.graded or self.run.task not in other.graded:
+            return f"Right on the task after {self.last} steps: LoRA {lora:.0f} %, QLoRA {own:.0f} %."
+        asked, of_lora = (int(run.graded[run.task].iloc[-1]) for run in (self.run, other))
+        low, high = newcombe(own / 100 * asked, asked, lora / 100 * of_lora, of_lora)
+        verdict = "a difference" if low > 0 or high < 0 else "no clear difference"
+        return f"On {asked} questions QLoRA minus LoRA: {100 * low:+.0f} to {100 * high:+.0f} points, {verdict}."
 
     def pair(self, title: str, whole: float, four: float, names: tuple[str, str], left: float) -> None:
         rows = [Row(names[0], whole, f"{whole:.1f} %", self.colours.W)]
@@ -339,37 +368,58 @@ class Memory(QloraScene):
     def construct(self) -> None:
         # From the smallest to the largest: the same lines, ever shorter beside the bars
         self.table, sizes = memory_table(), list(SHAPES)
-        self.add(self.corner("computed: 512 tokens, bfloat16, AdamW"))
+        shown = MemoryBars(self.table, sizes[0], -6.76, 2.4, 7.4, self.colours)
+        self.add(self.corner("computed: 512 tokens, bfloat16, AdamW"), shown)
         self.say("Memory of one training step, computed from shapes.")
-        shown = self.grow(None, sizes[: len(sizes) // 2])
+        shown = self.grow(shown, sizes[1 : len(sizes) // 2])
         full, four = (self.table.loc[(sizes[-1], method), "total"] for method in ("full", "qlora"))
         self.say(f"At {sizes[-1]}: {full:,.0f} GiB in full, {four:,.0f} with QLoRA.")
         shown = self.grow(shown, sizes[len(sizes) // 2 :])
 
         # What fits
         self.say("The largest of these that fits, by GPU and method.")
-        self.remove(shown)
-        self.play_in(FittingTable(self.table, -6.4, 2.1, self.colours))
+        self.play(FadeOut(shown, run_time=0.3))
+        fitting = FittingTable(self.table, -6.4, 2.1, self.colours)
+        self.play_in(fitting)
+        self.attend(fitting)
         name, gib = "RTX 4090", GPUS["RTX 4090"]
         fits = {method: largest_that_fits(self.table, method, gib) or "none" for method in METHODS}
         self.say(f"On one {name}: {', '.join(f'{METHODS[method]} {size}' for method, size in fits.items())}.")
         self.finish()
 
-    def grow(self, shown: MemoryBars | None, sizes: list[str]) -> MemoryBars:
-        for size in sizes:
+    def grow(self, shown: MemoryBars, sizes: list[str]) -> MemoryBars:
+        for size, each in self.in_turn(sizes, 0.8):
             new = MemoryBars(self.table, size, -6.76, 2.4, 7.4, self.colours)
-            if shown is None:
-                self.play_in(new)
-            else:
-                self.remove(shown)
-                self.play(*shown.growing_into(new), run_time=0.6)
-                self.remove(shown.bars.bars, *shown.lines.values())
-                self.add(new)
-            self.hold(1.0)
+            self.remove(shown)
+            self.play(*shown.growing_into(new), run_time=0.8)
+            self.remove(shown.bars.bars, *shown.lines.values())
+            self.add(new)
+            self.hold(each)
             shown = new
-        assert shown
+        self.attend(shown)
         return shown
 
 
+class End(EndCard):
+    """What the film showed, in numbers."""
+
+    shows = "qlora"
+    follows = ("what does it learn from?", "data")
+
+    def figures(self) -> list[Figure]:
+        method = self.run.info.method.options
+        weight = self.run.weight(self.module)
+        kind, double = method.get("quant_type", "nf4"), bool(method.get("double_quant"))
+        bits, lost = (
+            quantize(weight, kind, BLOCK, double).bits,
+            quantization_error(weight, kind, BLOCK, double).relative,
+        )
+        return [
+            Figure(f"{bits:.2f} bits", "a weight, in place of 16"),
+            Figure(f"{lost:.1%}", "of the matrix's norm is lost"),
+            *learned_and_kept(self.run)[:1],
+        ]
+
+
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Weights, Block, Levels, Errors, Storage, Training, Cost, Memory)
+SCENES = (Named, Weights, Block, Levels, Errors, Storage, Training, Cost, Memory, End)

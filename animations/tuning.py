@@ -4,13 +4,13 @@ python -m animations.render tuning            the whole film
 manim render animations/tuning.py Race        one scene, with stock Manim
 """
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, Line, Text, VGroup
+from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, FadeOut, Line, Text, VGroup
 
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -112,6 +112,14 @@ class TuningScene(FilmScene):
         return [f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "" for run in self.three]
 
 
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "The knobs"
+    question = "One knob decides. Which?"
+    name = "the film of the settings"
+
+
 class Rates(TuningScene):
     """The learning rate decides whether training crawls, works or breaks."""
 
@@ -177,8 +185,8 @@ class Plane(TuningScene):
 
         # The loss at each place
         self.say(f"At {surface.values.size} places of it the loss was really measured.")
-        self.remove(lines, dots)
-        self.play_in(surface, dots, run_time=1.2)
+        self.play(FadeOut(lines), FadeIn(surface), dots.animate.set_z_index(2), run_time=1.2)
+        self.attend(surface)
         tone = "Dark" if self.theme == "dark" else "Bright"  # the lowest ground has the background's tone
         self.say(f"{tone} is low; each contour line is a doubling.")
         self.play_in(surface.scale_bar())
@@ -228,7 +236,8 @@ class Race(TuningScene):
         _, middle, high = gone = [float(np.linalg.norm(change(run))) for run in self.three]
         self.say(f"The highest rate went {high / middle:.2g} times as far as the middle one.")
         far = self.key(surface.image.get_right()[0] + 0.3, 1.6, 3.7, "distance")
-        self.swap(key, far.show([f"{distance:.3g}" for distance in gone]))
+        self.change(key, far.show([f"{distance:.3g}" for distance in gone]))
+        self.attend(far)
         missed = max(float(path.outside.max()) for path in ground.paths.values())
         self.say(f"Seen from above: up to {missed:.0%} of a squared distance is off this plane.")
         self.finish()
@@ -342,7 +351,8 @@ class Epochs(FilmScene):
         self.say("...and what it has never seen: the held-out loss.")
 
         # Epoch after epoch
-        for step in self.evaluated(run, 8):
+        for step, each in self.in_turn([int(step) for step in run.skills.index], min(0.9, 8 / len(run.skills))):
+            self.hold(each)
             chart.upto(step)
             key.show([f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "", f"{held[step]:.2f}"])
             stamp = self.swap(stamp, self.stamp(step, run))
@@ -370,14 +380,20 @@ class Epochs(FilmScene):
         low = float(min(np.nanmin(one.y) for one in series))
         y = Axis("loss, nats a token (logarithmic)", low, high, powers(low, high), log=True)
         x = Axis("epoch", 0, last, {0: "0", last: f"{epochs:g}"})
-        return Chart(series, 7.2, 4.2, x, y, self.colours).move_to(LEFT * 2.7 + DOWN * 0.15)
-
-    def evaluated(self, run: Run, seconds: float) -> Iterator[int]:
-        """The evaluated steps, each for its share of the time; a walk takes the first and the last."""
-        steps = list(run.skills.index)
-        for step in (steps[0], steps[-1]) if self.renderer.skip_animations else steps:
-            yield step
-            self.hold(seconds / len(steps))
+        return Chart(series, 6.8, 4.2, x, y, self.colours).move_to(LEFT * 2.4 + DOWN * 0.15)
 
 
-SCENES = (Rates, Plane, Race, OldSkills, WarmUp, Epochs)
+class End(EndCard):
+    """What the film showed, in numbers: the three rates' last losses."""
+
+    others = ("rate-low", "rate-high")
+    follows = ("what does it forget?", "forgetting")
+
+    def figures(self) -> list[Figure]:
+        three = sorted([self.run, *(shown_run(name) for name in self.others)], key=rate_of)
+        return [
+            Figure(f"{final_loss(run):.2f}", f"nats a token at the end, at rate {rate_of(run):.1g}") for run in three
+        ]
+
+
+SCENES = (Named, Rates, Plane, Race, OldSkills, WarmUp, Epochs, End)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from manim import DOWN, LEFT, Text, VGroup
 
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -110,6 +111,11 @@ class WhenScene(FilmScene):
         self.runs = sorted((shown_run(name) for name in TRAINED[task]), key=examples_of)
         self.few = {int(count): found["exact"] for count, found in self.prompts.shown.items()}
 
+    def graded(self) -> int:
+        """On how many questions the scores stand: as many as the run graded."""
+        run = self.runs[-1]
+        return int(run.graded[run.task].iloc[-1]) if run.task in run.graded else run.questions
+
     def corner_stamp(self) -> Text:
         others = {2: "two", 3: "three"}.get(len(self.runs) - 1, f"{len(self.runs) - 1}")
         return self.stamp_several(f"{others} more", self.runs[-1].steps[-1], self.runs[-1])
@@ -127,7 +133,7 @@ class WhenScene(FilmScene):
         ticks = {mark: f"{mark:.0f}" if mark >= 1 else "0" for mark in marks}
         x = Axis("examples (each step right: twice as many)", 0.5, max(8.0, counts[-1]), ticks, log=True)
         y = Axis("exactly right, held out", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
-        return Chart([shown, trained], 8.2, 4.1, x, y, self.colours, dots=True).move_to(LEFT * 2.1 + DOWN * 0.15)
+        return Chart([shown, trained], 7.5, 4.1, x, y, self.colours, dots=True).move_to(LEFT * 1.75 + DOWN * 0.15)
 
     def key(self, chart: Chart, ways: int) -> Key:
         looks: tuple[tuple[str, Dash], ...] = (("told", "dotted"), ("shown", "dashed"), ("trained", "solid"))
@@ -141,6 +147,15 @@ class WhenScene(FilmScene):
         return VGroup(polyline(ends, "dotted", self.ways["told"]))
 
 
+class Named(TitleCard):
+    """The film's question, over what training changed."""
+
+    title = "The choice"
+    shows = "brackets-128"
+    question = "Tell it, show it, or train it?"
+    name = "when to fine-tune"
+
+
 class Ways(WhenScene):
     """One question, asked in three ways: the base model's own answers."""
 
@@ -148,10 +163,11 @@ class Ways(WhenScene):
 
     def construct(self) -> None:
         # The wish
-        self.add(self.stamp(0))
         question, right = self.prompts.question, self.prompts.right
+        first = VGroup(*self.row(0, "the question", question, f"wanted: {right}", self.colours.foreground))
+        self.add(self.stamp(0), first)
+        self.attend(first)
         self.say("We want every answer in square brackets.")
-        self.play_in(*self.row(0, "the question", question, f"wanted: {right}", self.colours.foreground))
 
         # Asked plainly, told, shown
         says = self.prompts.said
@@ -191,16 +207,24 @@ class Shown(WhenScene):
         self.say(f"Told: {told:.0%} of the held-out answers are exactly right.")
         key = self.key(chart, 1)
         self.play_in(self.told_line(chart), key)
+        self.attend(key)
 
         # Shown, with more and more examples
         self.say("Shown: with more and more examples in the prompt.")
-        self.swap(key, self.key(chart, 2))
-        for count in self.few:
+        key = self.change(key, self.key(chart, 2))
+        for count, each in self.in_turn([*self.few], 0.8):
             chart.upto(max(0.5, count))
-            self.hold(0.8)
-        self.say(f"Best with {best}: {self.few[best]:.0%}. With {SHOTS[-1]}: {self.few[SHOTS[-1]]:.0%}.")
-        self.play_in(chart.mark(max(0.5, best), self.few[best], self.colours.foreground))
+            self.hold(each)
+        self.say(self.best(best), f"{self.best(best)} That is this small model's way: others differ.")
+        ring = chart.mark(max(0.5, best), self.few[best], self.colours.foreground)
+        self.play_in(ring)
+        self.attend(ring)
         self.finish()
+
+    def best(self, best: int) -> str:
+        """A dip after the best is this model's: it is named so."""
+        said = f"Best with {best}: {self.few[best]:.0%}. With {SHOTS[-1]}: {self.few[SHOTS[-1]]:.0%}"
+        return f"{said}, with this model."
 
 
 class Trained(WhenScene):
@@ -211,7 +235,9 @@ class Trained(WhenScene):
     def construct(self) -> None:
         # What prompts reached
         chart = self.chart().upto(0.0)
-        self.add(self.corner_stamp(), chart, self.told_line(chart), self.key(chart, 3))
+        key = self.key(chart, 3)
+        self.add(self.corner_stamp(), chart, self.told_line(chart), key)
+        self.attend(key)
         both = chart.series
         chart.series = both[:1]
         chart.upto(np.inf)
@@ -227,12 +253,12 @@ class Trained(WhenScene):
 
     def draw(self, chart: Chart, both: list[Series], counts: np.ndarray) -> None:
         """Training's curve, count by count, over the whole curve of showing."""
-        for count in counts:
+        for count, each in self.in_turn([*counts], 0.8):
             upto = both[1].x <= count
             part = Series(both[1].name, both[1].x[upto], both[1].y[upto], both[1].color, both[1].dash)
             chart.series = [both[0], part]
             chart.upto(np.inf)
-            self.hold(0.8)
+            self.hold(each)
 
     def passed(self, counts: np.ndarray, scores: np.ndarray, way: str, level: float) -> str:
         count = crossing(list(counts), list(scores), [level] * len(counts))
@@ -255,11 +281,14 @@ class Unknown(Trained):
         both = chart.series
         chart.series = both[:1]
         chart.upto(0.0)
-        self.add(self.corner_stamp(), chart, self.key(chart, 3))
+        key = self.key(chart, 3)
+        self.add(self.corner_stamp(), chart, key)
+        self.attend(key)
         self.say("Another wish: Spanish words, which it was never taught.")
         told, best = self.prompts.told["exact"], max(self.few.values())
         self.play_in(self.told_line(chart))
         self.add(chart.upto(np.inf))
+        self.attend(key)
         self.say(f"Told: {told:.0%} right. Shown: {best:.0%} at best.")
 
         # Trained
@@ -279,11 +308,12 @@ class Cost(WhenScene):
         # Tokens a question
         found, best = self.prompts, max(SHOTS[1:], key=self.few.__getitem__)
         shown = found.shown[str(best)]["tokens"]
-        self.add(self.corner_stamp())
         reads = {"trained": found.plain["tokens"], "told": found.told["tokens"], f"shown {best}": shown}
         rows = [Row(way, count, f"{count:.0f}", self.ways[way.split()[0]]) for way, count in reads.items()]
+        first = Bars("tokens read a question", rows, max(reads.values()), 8.0, self.colours).at(-6.6, 2.5)
+        self.add(self.corner_stamp(), first)
         self.say("A prompt is read again with every question.")
-        self.play_in(Bars("tokens read a question", rows, max(reads.values()), 8.0, self.colours).at(-6.6, 2.5))
+        self.attend(first)
 
         # Tokens of training, once
         spent = 3 * self.seen() * found.example
@@ -310,7 +340,8 @@ class Choice(WhenScene):
 
     def construct(self) -> None:
         # Both tasks side by side
-        self.add(self.corner_stamp())
+        wish = sit(label("What was asked for, and how often it was right:", 40, self.colours.foreground), -6.7, 2.5)
+        self.add(self.corner_stamp(), wish)
         for task, left, named in (("brackets", -6.7, "a form it knows"), ("spanish", 0.5, "words it never saw")):
             self.load(task)
             scores = {
@@ -326,7 +357,7 @@ class Choice(WhenScene):
 
     def advice(self, scores: dict[str, float]) -> str:
         """The cheapest way whose score is not clearly below the best one's: their 95 % intervals overlap."""
-        graded = min(100, self.runs[-1].questions)
+        graded = self.graded()
         best = max(scores.values())
         low = wilson(best * graded, graded)[0]
         enough = next(way for way, score in scores.items() if wilson(score * graded, graded)[1] >= low)
@@ -337,5 +368,23 @@ class Choice(WhenScene):
         ]
 
 
+class End(EndCard):
+    """What the film showed, in numbers: brackets, told, shown and trained."""
+
+    shows = "brackets-128"
+    others = tuple(name for name in TRAINED["brackets"] if name != "brackets-128")
+    follows = ("what does training do to the weights?", "full")
+
+    def figures(self) -> list[Figure]:
+        prompts = prompts_of("brackets")
+        shown = max(found["exact"] for found in prompts.shown.values())
+        trained = max(score_of(shown_run(name)) for name in TRAINED["brackets"])
+        return [
+            Figure(f"{prompts.told['exact']:.0%}", "right in brackets, told"),
+            Figure(f"{shown:.0%}", "right, shown examples"),
+            Figure(f"{trained:.0%}", "right, trained"),
+        ]
+
+
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Ways, Shown, Trained, Unknown, Cost, Choice)
+SCENES = (Named, Ways, Shown, Trained, Unknown, Cost, Choice, End)

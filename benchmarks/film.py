@@ -20,7 +20,7 @@ from animations.studio.encode import CODECS, QUALITIES, Encoder
 from animations.studio.film import quiet
 from animations.studio.render import render_film
 from animations.studio.runs import film_run
-from animations.studio.scenes import Job, render_scene, runs_of
+from animations.studio.scenes import Job, Look, render_scene, runs_of
 from animations.studio.workers import run_all
 from benchmarks.figures import Figure, cpu_seconds, in_turn, peak_bytes, ratios
 from visualize.mobjects import text
@@ -110,7 +110,7 @@ def _beside_encoding(folder: Path) -> list[Figure]:
 
         Encoder.add, Encoder.close = timed(add), timed(close)  # type: ignore[method-assign]
         try:
-            jobs = [Job(FILM, name, paths, QUALITY, "dark", folder / f"{name}.mp4", 1) for name in names]
+            jobs = [Job(FILM, name, paths, Look(QUALITY), folder / f"{name}.mp4", 1) for name in names]
             whole.append(cpu_seconds(lambda jobs=jobs: [render_scene(job, lambda _: None) for job in jobs]))
         finally:
             Encoder.add, Encoder.close = add, close  # type: ignore[method-assign]

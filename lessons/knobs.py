@@ -150,7 +150,7 @@ show(as_table(by_alpha, "with"))
 
 # %%
 RANKS = (1, RANK) if QUICK else (1, RANK, 32)
-FACTORS = (1, 3) if QUICK else (1, 3, 9, 27)
+FACTORS = (1, 3) if QUICK else (1 / 3, 1, 3)
 best_rank = predict(
     f"of the ranks {', '.join(map(str, RANKS))}, each at its best rate, which ends with the lowest loss?",
     {

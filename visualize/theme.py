@@ -1,6 +1,7 @@
 """Which colour means what? One palette for plots and films, on dark and on light ground.
 
-Methods and matrices take their colours from Okabe and Ito (2008), which stay apart for colour-blind eyes. A signed
+No two meanings share a colour: what is right or wrong, the methods, the matrices, and the signs of a weight each have
+their own, and those of one kind stay apart for colour-blind eyes and in grey (tests/visualize/test_theme.py). A signed
 matrix is drawn through one diverging map whose middle is the ground itself, so that zero looks like nothing.
 `theme("dark")` is a context: nothing global is changed, and matplotlib is loaded only when it is used.
 """
@@ -51,18 +52,18 @@ class Palette:
 PALETTES: dict[Theme, Palette] = {
     "dark": Palette(
         background="#14161b", foreground="#f2f2ef", muted="#a9adb5", grid="#343842",
-        W="#c9ccd3", A="#e69f00", B="#56b4e9", delta="#34c79f",
-        full="#ff8a3d", lora="#56b4e9", qlora="#e58fc0",
-        right="#56b4e9", wrong="#ff8a3d",
-        hill="#6a7080", rates=("#c9ccd3", "#56b4e9", "#f0e442"),
+        W="#c0c6d4", A="#fdfd63", B="#ab68e4", delta="#41c281",
+        full="#aa816f", lora="#62fcfe", qlora="#f080d3",
+        right="#76fc93", wrong="#dd516e",
+        hill="#6a7080", rates=("#93a0bb", "#e9e2d0", "#ff9f9f"),
         stops=("#bfe3ff", "#56b4e9", "#1d6fa8", "#14161b", "#a84a10", "#ff8a3d", "#ffdcc0"),
     ),
     "light": Palette(
         background="#ffffff", foreground="#16181d", muted="#5b606b", grid="#d9dce2",
-        W="#4a4f5a", A="#9a6500", B="#0072b2", delta="#00785a",
-        full="#b84a00", lora="#0072b2", qlora="#a8487f",
-        right="#0072b2", wrong="#b84a00",
-        hill="#9aa1af", rates=("#4a4f5a", "#0072b2", "#7a6800"),
+        W="#3a3d45", A="#6f7a2a", B="#5a14a8", delta="#00573a",
+        full="#561e00", lora="#1a4a6e", qlora="#b24da8",
+        right="#2a8000", wrong="#94002f",
+        hill="#9aa1af", rates=("#66708a", "#26241c", "#9a5546"),
         stops=("#08306b", "#0072b2", "#8fc3e8", "#ffffff", "#f7b58a", "#c95400", "#6b2500"),
     ),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from animations.commands.film import KEPT, add_options
+from animations.commands.film import KEPT, add_options, beside
 from engine.commands import Command
 from engine.terminal import say
 
@@ -19,7 +19,7 @@ def run(chosen: Namespace) -> None:
     from animations.studio.slides import make_slides
 
     made = make_slides(
-        chosen.film, chosen.run, chosen.out, beats=chosen.beats,
+        chosen.film, chosen.run, chosen.out, beats=chosen.beats, others=beside(chosen), voice=chosen.voice,
         quality=chosen.quality, theme=chosen.theme, jobs=chosen.jobs, scenes=chosen.scenes,
     )  # fmt: skip
     say(f"The slides lie in {made} ({made.stat().st_size / 1e6:.0f} MB); open them in a browser")

@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from animations.studio.captions import Caption
 from animations.studio.join import Rendered
 from engine.derived import ROOT, code_of, key, reached, source_without
 from engine.errors import InputError
@@ -66,7 +67,10 @@ def look_up(digest: str, suffix: str) -> Rendered | None:
         return None
     with suppress(OSError):
         note.touch()
-    return Rendered(video, known["title"], known["frames"], known["rate"], [tuple(c) for c in known["captions"]])
+    captions = [Caption(*one) for one in known["captions"]]
+    if not all(Path(one.sound).is_file() for one in captions if one.sound):
+        return None
+    return Rendered(video, known["title"], known["frames"], known["rate"], captions, known["poster"])
 
 
 def keep(digest: str, scene: Rendered) -> Rendered:
@@ -77,7 +81,7 @@ def keep(digest: str, scene: Rendered) -> Rendered:
         folder().mkdir(parents=True, exist_ok=True)
         with whole(video) as part:
             shutil.copyfile(scene.video, part)  # it may come from another file system
-        kept = Rendered(video, scene.title, scene.frames, scene.rate, scene.captions)
+        kept = replace(scene, video=video)
         write_text(note, json.dumps({**asdict(kept), "video": video.name, "digest": _digest(video)}))
     except OSError:
         return scene
@@ -89,8 +93,9 @@ def _read(note: Path) -> dict[str, Any] | None:
     """What is known of a scene in the cache; None if the note is not there or is damaged."""
     try:
         known = read_json(note)
-        numbers = [known["frames"], known["rate"], *(time for _, *times in known["captions"] for time in times)]
-        words = [known["title"], known["digest"], *(text for text, *_ in known["captions"])]
+        captions = [Caption(*one) for one in known["captions"]]
+        numbers = [known["frames"], known["rate"], known["poster"] or 0.0, *(t for one in captions for t in one[1:3])]
+        words = [known["title"], known["digest"], *(word for one in captions for word in (one.text, *one[3:]))]
         whole = all(isinstance(n, int | float) and n >= 0 for n in numbers) and all(isinstance(w, str) for w in words)
         return known if whole and known["rate"] > 0 and isinstance(known["captions"], list) else None
     except (InputError, KeyError, TypeError, ValueError):

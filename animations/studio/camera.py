@@ -5,19 +5,22 @@ time. The images here are upright and sharp-edged, so a lookup of rows and colum
 not touched. The picture is the same; DESIGN and `benchmarks` have the times.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from manim import Camera
 from manim.mobject.types.image_mobject import AbstractImageMobject
+from PIL import Image
 
 
 class RegionCamera(Camera):
-    """A Camera for upright images; one that is rotated or skewed is drawn as Manim does."""
+    """A Camera for upright images, and for those seen in perspective."""
 
     def display_image_mobject(self, image_mobject: AbstractImageMobject, pixel_array: np.ndarray) -> None:
         corners = self.points_to_subpixel_coords(image_mobject, image_mobject.points)
         upright = np.allclose(corners[0, 1], corners[1, 1]) and np.allclose(corners[0, 0], corners[2, 0])
         if not upright:
-            super().display_image_mobject(image_mobject, pixel_array)
+            _warp(image_mobject, corners, pixel_array)
             return
         pixels = image_mobject.get_pixel_array()
         (left, top), (right, bottom) = np.rint(corners[0]).astype(int), np.rint(corners[3]).astype(int)
@@ -42,3 +45,28 @@ class RegionCamera(Camera):
             colours = cells.view(np.uint8).reshape(*cells.shape, 4)[..., :3]
             blend = colours.astype(np.uint16) * alpha + region[..., :3].astype(np.uint16) * (255 - alpha)
             region[..., :3] = (blend + 127) // 255
+
+
+def _warp(image_mobject: AbstractImageMobject, corners: np.ndarray, pixel_array: np.ndarray) -> None:
+    """Draw an image between four corners that are no upright rectangle's, into the region that they span."""
+    height, width = pixel_array.shape[:2]
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int)
+    image = Image.fromarray(image_mobject.get_pixel_array())
+    source = np.array([[0, 0], [image.width, 0], [0, image.height], [image.width, image.height]], float)
+    equations, known = [], []
+    for (x, y), (u, v) in zip(corners - (left, top), source, strict=True):
+        equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        known += [u, v]
+    sides = corners[[1, 3, 2, 0]] - corners[[0, 1, 3, 2]]
+    area = abs(sum(one[0] * other[1] - one[1] * other[0] for one, other in pairwise([*sides, sides[0]]))) / 2
+    if right <= left or bottom <= top or area < 1:
+        return  # out of the frame, or seen from its edge
+    shown = image.transform(
+        (int(right - left), int(bottom - top)), Image.Transform.PERSPECTIVE, tuple(np.linalg.solve(equations, known)),
+        resample=Image.Resampling.BILINEAR,
+    )  # fmt: skip
+    seen = np.asarray(shown)
+    alpha = seen[..., 3:].astype(np.uint16)
+    region = pixel_array[top:bottom, left:right]
+    region[..., :3] = (seen[..., :3] * alpha + region[..., :3] * (255 - alpha) + 127) // 255

@@ -26,6 +26,10 @@ class Quality:
     height: int
     rate: int
 
+    def upright(self) -> "Quality":
+        """The same for a telephone: 9 to 16."""
+        return Quality(self.height, self.width // TILE * TILE, self.rate)
+
 
 QUALITIES = {
     "480p15": Quality(854, 480, 15),
@@ -34,6 +38,9 @@ QUALITIES = {
     "1080p60": Quality(1920, 1080, 60),
     "2160p30": Quality(3840, 2160, 30),
 }
+
+SHAPES = ("16x9", "9x16")
+SHORT_SIDE = 8.0  # units that a frame measures across its shorter side, so that texts are as large in both shapes
 
 # Heat maps are all edges. x264's adaptive quantisation takes bits from them for what is flat, and flat it is already.
 X264 = {"preset": "veryfast", "crf": "20", "aq-mode": "0", "bf": "0", "g": "60"}
@@ -159,8 +166,19 @@ class SceneWriter(SceneFileWriter):
         self.path.unlink(missing_ok=True)
 
 
-def get_quality(name: str) -> Quality:
+def get_quality(name: str, shape: str = "16x9") -> Quality:
     """Raises InputError, naming those there are."""
     if name not in QUALITIES:
         raise InputError(f"no quality called {name!r}; there are {', '.join(QUALITIES)}")
-    return QUALITIES[name]
+    if shape not in SHAPES:
+        raise InputError(f"no frame called {shape!r}; there are {', '.join(SHAPES)}")
+    return QUALITIES[name] if shape == "16x9" else QUALITIES[name].upright()
+
+
+def frame_settings(quality: Quality) -> dict[str, Any]:
+    """Manim's settings for frames of this size and shape."""
+    unit = SHORT_SIDE / min(quality.width, quality.height)
+    return {
+        "pixel_width": quality.width, "pixel_height": quality.height, "frame_rate": quality.rate,
+        "frame_width": unit * quality.width, "frame_height": unit * quality.height,
+    }  # fmt: skip

@@ -6,6 +6,8 @@ from pathlib import Path
 from engine.errors import InputError
 
 FOLDER = Path(__file__).parents[1]
+# As a course shows them.
+COURSE = ("when", "full", "lora", "qlora", "data", "tuning", "forgetting", "evaluation")
 
 
 def films() -> list[str]:

@@ -102,7 +102,7 @@ class LayerScene(QloraScene):
     def words(self, y: float, *lines: str) -> VGroup:
         """What a gradient is, on the right of W."""
         right = self.w.get_right()[0] + 1.0
-        shown = [sit(label(line, 30, self.colours.foreground), right, y - 0.42 * row) for row, line in enumerate(lines)]
+        shown = [sit(label(line, 32, self.colours.foreground), right, y - 0.42 * row) for row, line in enumerate(lines)]
         self.said += shown
         return VGroup(*shown)
 

@@ -1,8 +1,7 @@
-"""How do scenes become one film? Packet by packet, nothing encoded twice, with chapters and captions inside.
+"""How do scenes become one film? Packet by packet, nothing encoded twice, with chapters, captions and a voice."""
 
-Beside the film lie its captions as SubRip text, for players that want them so and for translators, and a thumbnail.
-"""
-
+import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
-from engine.files import whole, write_text
+from animations.studio import voice
+from animations.studio.captions import Caption, timed
+from engine.files import whole
 
 MILLISECOND = Fraction(1, 1000)
+LANGUAGES = {"en": "eng", "de": "deu", "es": "spa"}  # as containers name them (ISO 639-2)
+SPEECH = {".mp4": "aac", ".webm": "libopus"}
 _ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 
@@ -30,20 +35,24 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 @dataclass(frozen=True)
 class Rendered:
-    """A scene's video, its title, its frames at `rate` a second, and its captions as (text, start, end) in seconds."""
+    """A scene's video, its title, its frames at `rate` a second, and its captions, timed by the scene.
+
+    poster: the second whose frame was chosen to stand for the film, if one was.
+    """
 
     video: Path
     title: str
     frames: int
     rate: int
-    captions: list[tuple[str, float, float]]
+    captions: list[Caption]
+    poster: float | None = None
 
     @property
     def seconds(self) -> float:
         return self.frames / self.rate
 
 
-def join(parts: list[Rendered], out: Path, title: str) -> None:
+def join(parts: list[Rendered], out: Path, title: str, language: str = "en") -> None:
     """One video from many, written beside and renamed: the whole film at `out`, or what was there before.
 
     Raises ValueError for scenes that were not encoded alike.
@@ -51,17 +60,22 @@ def join(parts: list[Rendered], out: Path, title: str) -> None:
     # Its index stands at the front of an mp4, so that a browser plays it before it has all of it.
     options = {"movflags": "faststart"} if out.suffix == ".mp4" else {}
     with whole(out) as part, av.open(str(part), "w", format=out.suffix[1:], options=options) as target:
-        _write(parts, target, title)
+        _write(parts, target, title, language)
+        target.close()
+        if out.suffix == ".mp4":
+            switch_off_captions(part)
 
 
-def _write(parts: list[Rendered], target: Any, title: str) -> None:
+def _write(parts: list[Rendered], target: Any, title: str, language: str) -> None:
     target.metadata["title"] = title
     with av.open(str(parts[0].video)) as first:
         stream = target.add_stream_from_template(first.streams.video[0])
         likeness = first.streams.video[0].codec_context.extradata
     tick = Fraction(1, parts[0].rate)
     target.set_chapters(_chapters(parts))
-    texts = _subtitles(parts, target) if target.format.name.startswith("mp4") else []
+    texts = _subtitles(parts, target, language) if target.format.name.startswith("mp4") else []
+    sounds = _spoken(parts, target, language)
+    heard = next(sounds, None)
     began = 0
     for part in parts:
         with av.open(str(part.video)) as source:
@@ -74,6 +88,9 @@ def _write(parts: list[Rendered], target: Any, title: str) -> None:
                 shown = began + round(packet.pts * video.time_base / tick)
                 while texts and texts[0].pts * MILLISECOND <= shown * tick:
                     target.mux(texts.pop(0))
+                while heard and heard[0] <= shown * tick:
+                    target.mux(heard[1])
+                    heard = next(sounds, None)
                 packet.pts = packet.dts = shown
                 packet.time_base, packet.stream, packet.duration = (
                     tick,
@@ -83,6 +100,58 @@ def _write(parts: list[Rendered], target: Any, title: str) -> None:
                 target.mux(packet)
         began += part.frames
     target.mux(texts)
+    while heard:
+        target.mux(heard[1])
+        heard = next(sounds, None)
+
+
+def _spoken(parts: list[Rendered], target: Any, language: str) -> Iterator[tuple[float, Any]]:
+    """The voice, encoded second by second: from when on, and its packets. Nothing where nobody speaks."""
+    captions = list(timed(parts))
+    if not any(one.sound for one in captions):
+        return iter(())
+    stream = target.add_stream(SPEECH[".webm" if "webm" in target.format.name else ".mp4"], rate=voice.RATE)
+    stream.layout, stream.metadata["language"] = "mono", LANGUAGES[language]
+    return _encoded(stream, voice.track(captions, sum(part.seconds for part in parts)))
+
+
+def _encoded(stream: Any, seconds: Iterator[np.ndarray]) -> Iterator[tuple[float, Any]]:
+    resampler = av.AudioResampler(format=stream.format.name, layout="mono", rate=voice.RATE)
+    for number, samples in enumerate(seconds):
+        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = voice.RATE, number * voice.RATE, Fraction(1, voice.RATE)
+        yield float(number), [packet for made in resampler.resample(frame) for packet in stream.encode(made)]
+    yield math.inf, stream.encode(None)
+
+
+def switch_off_captions(film: Path) -> None:
+    """Players show what an mp4's first text track says, unless its header says that it is not switched on.
+
+    FFmpeg always switches it on (`enable_tracks` of its movenc.c), so the flag is cleared in the file: bit 0 of the
+    track header's flags (ISO/IEC 14496-12, 8.3.2).
+    """
+    with film.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        (moov,) = _boxes(data, 0, len(data), b"moov")
+        for start, end in _boxes(data, *moov, b"trak"):
+            ((media, media_end),) = _boxes(data, start, end, b"mdia")
+            ((handler, _),) = _boxes(data, media, media_end, b"hdlr")
+            if data[handler + 8 : handler + 12] in (b"sbtl", b"text", b"subt"):
+                ((header, _),) = _boxes(data, start, end, b"tkhd")
+                data[header + 3] &= 0xFE
+
+
+def _boxes(data: Any, start: int, end: int, kind: bytes) -> list[tuple[int, int]]:
+    """Where the boxes of a kind have their contents, of those that stand between `start` and `end`."""
+    found = []
+    while start + 8 <= end:
+        size = int.from_bytes(data[start : start + 4], "big")
+        head = 8
+        if size == 1:  # it stands in eight bytes more
+            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        if data[start + 4 : start + 8] == kind:
+            found.append((start + head, start + size))
+        start += size or end
+    return found
 
 
 def _chapters(parts: list[Rendered]) -> list[dict[str, Any]]:
@@ -97,22 +166,15 @@ def _chapters(parts: list[Rendered]) -> list[dict[str, Any]]:
     return chapters
 
 
-def timed(parts: list[Rendered]) -> Iterator[tuple[str, float, float]]:
-    """Every caption, with its start and end in the film's seconds."""
-    began = 0.0
-    for part in parts:
-        for text, start, end in part.captions:
-            yield text, began + start, began + end
-        began += part.seconds
-
-
-def _subtitles(parts: list[Rendered], target: Any) -> list[Any]:
-    """The captions as packets of a text track, which a player can switch on."""
+def _subtitles(parts: list[Rendered], target: Any, language: str) -> list[Any]:
+    """The captions as packets of a text track, which a player can switch on: they stand in the frame already."""
     stream = target.add_stream("mov_text")
     stream.codec_context.subtitle_header = _ASS_HEADER
     stream.codec_context.time_base = MILLISECOND
+    stream.metadata["language"] = LANGUAGES[language]
+    stream.disposition = Disposition(0)  # not default
     packets = []
-    for text, start, end in timed(parts):
+    for text, start, end, *_ in timed(parts):
         line = text.replace("\\", "").replace("{", "(").replace("}", ")")
         first, last = round(1000 * start), round(1000 * end)
         caption = SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, last - first, first)
@@ -123,22 +185,17 @@ def _subtitles(parts: list[Rendered], target: Any) -> list[Any]:
     return packets
 
 
-def write_srt(parts: list[Rendered], path: Path) -> None:
-    blocks = [
-        f"{number}\n{_clock(start)} --> {_clock(end)}\n{' '.join(text.split())}\n"
-        for number, (text, start, end) in enumerate(timed(parts), 1)
-    ]
-    write_text(path, "\n".join(blocks))
-
-
-def _clock(seconds: float) -> str:
-    whole = round(1000 * seconds)
-    return f"{whole // 3600000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d},{whole % 1000:03d}"
-
-
-def write_thumbnail(film: Path, parts: list[Rendered], path: Path) -> None:
-    """The end of the scene in the middle of the film, as a PNG."""
-    frame_at(film, sum(part.seconds for part in parts[: len(parts) // 2 + 1]) - 1.0).save(path)
+def write_poster(film: Path, parts: list[Rendered], path: Path) -> None:
+    """The frame that a scene chose, as a PNG; where none did, the end of the scene in the middle of the film."""
+    began = 0.0
+    for part in parts:
+        if part.poster is not None:
+            moment = began + part.poster
+            break
+        began += part.seconds
+    else:
+        moment = sum(part.seconds for part in parts[: len(parts) // 2 + 1]) - 1.0
+    frame_at(film, moment).save(path)
 
 
 def frame_at(video: Path, moment: float) -> Any:

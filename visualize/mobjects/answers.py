@@ -23,7 +23,7 @@ class AnswerTable(VGroup):
         for line, row in enumerate(answers.itertuples()):
             good = colours.right if row.correct else colours.wrong
             mark = f"{RIGHT_MARK if row.correct else WRONG_MARK} " if marked else ""
-            self.add(sit(fitted(row.prompt, width, 30, colours.muted), 0, -line * self.EACH))
+            self.add(sit(fitted(row.prompt, width, 32, colours.muted), 0, -line * self.EACH))
             said = fitted(mark + row.answer, width, 36, good if marked else colours.foreground)
             self.add(sit(said, 0, -line * self.EACH - 0.41))
 

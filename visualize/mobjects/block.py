@@ -56,7 +56,7 @@ class BlockPlot(VGroup):
         """The numbers at bottom, middle and top, on the left."""
         edge = self.frame.get_left()[0] - 0.15
         ends = ((-self.limit, signed(-self.limit, digits)), (0.0, "0"), (self.limit, signed(self.limit, digits)))
-        return VGroup(sit(label(text, 28, self.muted), edge, self.point(value, 0)[1], RIGHT) for value, text in ends)
+        return VGroup(sit(label(text, 32, self.muted), edge, self.point(value, 0)[1], RIGHT) for value, text in ends)
 
     def ring(self, index: int, color: str) -> Rectangle:
         """A frame around one weight's column."""

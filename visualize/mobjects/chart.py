@@ -93,13 +93,13 @@ class Chart(VGroup):
         self.add(self.across, up)
         for value, text in y.ticks.items():
             place = self.place(x.low, value)
-            self.add(sit(label(text, 26, colours.muted), place[0] - 0.15, place[1], RIGHT))
+            self.add(sit(label(text, 32, colours.muted), place[0] - 0.15, place[1], RIGHT))
             self.add(Line(place, place + RIGHT * width, color=colours.grid, stroke_width=2))
         for value, text in x.ticks.items():
             place = self.place(value, y.low)
-            self.add(sit(label(text, 26, colours.muted), place[0], place[1] - 0.3, ORIGIN))
-        above = sit(label(y.name, 28, colours.foreground), -width / 2 - 0.2, height / 2 + 0.42)
-        below = sit(label(x.name, 28, colours.foreground), width / 2, -height / 2 - 0.72, RIGHT)
+            self.add(sit(label(text, 32, colours.muted), place[0], place[1] - 0.3, ORIGIN))
+        above = sit(label(y.name, 32, colours.foreground), -width / 2 - 0.2, height / 2 + 0.42)
+        below = sit(label(x.name, 32, colours.foreground), width / 2, -height / 2 - 0.72, RIGHT)
         self.add(above, below)
         self.lines, self.heads = VGroup(), VGroup()
         self.add(self.lines, self.heads)
@@ -150,9 +150,9 @@ class Key(VGroup):
         super().__init__()
         self.right, self.top, self.colours = left + width, top, colours
         if name:
-            self.add(sit(label(name, 28, colours.muted), left, top + self.EACH))
+            self.add(sit(label(name, 32, colours.muted), left, top + self.EACH))
         if worth:
-            self.add(sit(label(worth, 28, colours.muted), self.right, top + self.EACH, RIGHT))
+            self.add(sit(label(worth, 32, colours.muted), self.right, top + self.EACH, RIGHT))
         for line, (text, color, dash) in enumerate(rows):
             y = top - line * self.EACH
             self.add(polyline(np.array([[left, y, 0], [left + 0.62, y, 0]], float), dash, color, 6))

@@ -27,7 +27,7 @@ class Magnifier(Group):
         self.corner.move_to(place).settle()
         start = self.corner.image.get_corner(UP + LEFT) + (RIGHT + DOWN) * side / 2
         self.numbers = VGroup(
-            label(signed(value), 26, ink_on(rgb)).move_to(start + side * (RIGHT * j + DOWN * i))
+            label(signed(value), 32, ink_on(rgb)).move_to(start + side * (RIGHT * j + DOWN * i))
             for i, (row, pixels) in enumerate(zip(values, self.corner.image.pixel_array, strict=True))
             for j, (value, rgb) in enumerate(zip(row, pixels, strict=True))
         )

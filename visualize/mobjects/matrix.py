@@ -32,8 +32,8 @@ class Source:
 
 
 def units(pixels: float) -> float:
-    """Manim's units for a length in pixels of a 1920 x 1080 frame."""
-    return pixels * config.frame_height / 1080
+    """Manim's units for a length in pixels of a 1920 x 1080 frame (or, upright, one of 1080 x 1920)."""
+    return pixels * min(config.frame_width, config.frame_height) / 1080
 
 
 def cell_pixels(shape: tuple[int, ...], most: int = 520) -> int:
@@ -97,7 +97,7 @@ class ColourScale(Group):
         ramp = np.linspace(-limit, limit, 2 * round(width / units(4)) // 2)[None].repeat(6, axis=0)
         bar = MatrixImage(ramp, limit, 4, colours.muted, theme)
         names = [
-            label(text, 28, colours.foreground).next_to(bar, DOWN, 0.12)
+            label(text, 32, colours.foreground).next_to(bar, DOWN, 0.12)
             for text in (signed(-limit, 2), "0", signed(limit, 2))
         ]
         names[0].align_to(bar, LEFT)

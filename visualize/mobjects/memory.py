@@ -31,7 +31,7 @@ class MemoryBars(VGroup):
             x, y = left + names + gib * self.bars.scale_of, top - 2.6 - 0.62 * line
             if gib <= most:
                 self.lines[name] = Line([x, top - 0.35, 0], [x, y - 0.2, 0], color=colours.foreground, stroke_width=3)
-                self.add(self.lines[name], sit(label(f"{name}, {gib} GiB", 30, colours.foreground), x + 0.15, y))
+                self.add(self.lines[name], sit(label(f"{name}, {gib} GiB", 32, colours.foreground), x + 0.15, y))
         # Lines stand behind the bars, and not behind their numbers.
         for text in self.bars.submobjects:
             if isinstance(text, Text):

@@ -15,7 +15,7 @@ from visualize.theme import PALETTES, Theme, diverging_rgba, glow_rgba, limit_of
 
 GAP = 4  # pixels between neighbours
 ALL = 100_000  # a percentile is taken from about so many weights
-What = Literal["W", "change", "moved"]
+What = Literal["W", "signed", "change", "moved"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ def lay_out(run: Run, gap: int = GAP) -> list[Tile]:
 class WholeModel(Group):
     """Every captured weight of a run as one pixel of a 1080p frame. `show` says of what the pixels are made.
 
-    what: "W", the weights before training, in the signed colours; "change", how far each has moved at a step, on one
-    scale for all; "moved", each matrix's relative norm of delta-W, as one colour. `values` are the numbers shown, by
+    what: "W", the weights before training, in the signed colours; "signed", their change at a step, in the same;
+    "change", how far each has moved, on one scale for all; "moved", each matrix's relative norm of delta-W, as one
+    colour. `values` are the numbers shown, by
     module; `limit` takes the strongest colour.
     """
 
@@ -117,7 +118,7 @@ class WholeModel(Group):
         self.values = {tile.module: self._read(tile.module) for tile in chosen}
         self.limit = limit or self.strongest()
         pixels = self.image.pixel_array = self._floor() if only is not None else self.image.pixel_array
-        colour = diverging_rgba if what == "W" else glow_rgba
+        colour = diverging_rgba if what in ("W", "signed") else glow_rgba
         for tile in chosen:
             place = pixels[tile.top : tile.top + tile.rows, tile.left : tile.left + tile.columns]
             place[...] = colour(tile.fold(self.values[tile.module]), self.limit, self.theme)
@@ -126,7 +127,7 @@ class WholeModel(Group):
     def _read(self, module: str) -> np.ndarray:
         if self.what == "W":
             return self.run.weight(module)
-        if self.what == "change":
+        if self.what in ("signed", "change"):
             return self.run.delta(module, self.step)
         return np.full(self.run.shape(module), relative_norm(self.run, module, self.step), np.float32)
 
@@ -170,10 +171,10 @@ class GlowScale(Group):
         bar = ImageMobject(glow_rgba(ramp, limit, theme), scale_to_resolution=0)
         bar.set_resampling_algorithm(RESAMPLING_ALGORITHMS["nearest"])
         bar.stretch_to_fit_height(units(24)).stretch_to_fit_width(units(width))
-        number = label(f"{limit:.1g}", 26, colours.foreground)
+        number = label(f"{limit:.1g}", 32, colours.foreground)
         self.add(
             bar,
-            sit(label(title, 26, colours.muted), 0, units(38), ORIGIN),
-            sit(label("0", 26, colours.foreground), -units(width / 2), -units(38)),
+            sit(label(title, 32, colours.muted), 0, units(38), ORIGIN),
+            sit(label("0", 32, colours.foreground), -units(width / 2), -units(38)),
             sit(number, units(width / 2), -units(38), RIGHT),
         )

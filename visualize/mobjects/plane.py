@@ -41,10 +41,10 @@ class Plane(VGroup):
             across, up = self.place(share, 0), self.place(0, share)
             self.add(Line(up, self.place(1, share), color=colours.grid, stroke_width=2))
             self.add(Line(across, self.place(share, 1), color=colours.grid, stroke_width=2))
-            self.add(sit(label(f"{share:.0%}", 26, colours.muted), across[0], across[1] - 0.3, ORIGIN))
-            self.add(sit(label(f"{share:.0%}", 26, colours.muted), up[0] - 0.15, up[1], RIGHT))
-        self.add(sit(label("old skills kept", 30, colours.foreground), -width / 2 - 0.1, height / 2 + 0.4))
-        self.add(sit(label("new task learned", 30, colours.foreground), width / 2, -height / 2 - 0.72, RIGHT))
+            self.add(sit(label(f"{share:.0%}", 32, colours.muted), across[0], across[1] - 0.3, ORIGIN))
+            self.add(sit(label(f"{share:.0%}", 32, colours.muted), up[0] - 0.15, up[1], RIGHT))
+        self.add(sit(label("old skills kept", 32, colours.foreground), -width / 2 - 0.1, height / 2 + 0.4))
+        self.add(sit(label("new task learned", 32, colours.foreground), width / 2, -height / 2 - 0.72, RIGHT))
         self.lines, self.drawn = VGroup(), [0] * len(paths)
         self.add(self.lines)
 
@@ -63,14 +63,16 @@ class Plane(VGroup):
     def badge(self, index: int) -> VGroup:
         """The number of a path, as it stands at its end and in a key."""
         ring = Circle(radius=0.25, color=self.paths[index].color, fill_color=self.colours.background, fill_opacity=1)
-        return VGroup(ring, sit(label(str(index + 1), 28, self.colours.foreground, bold=True), 0, 0, ORIGIN))
+        return VGroup(ring, sit(label(str(index + 1), 32, self.colours.foreground, bold=True), 0, 0, ORIGIN))
 
-    def upto(self, share: float) -> "Plane":
+    def upto(self, share: float | list[float]) -> "Plane":
+        """Every path as far as this share of its steps, or each as far as its own."""
+        shares = share if isinstance(share, list) else [share] * len(self.paths)
         self.origin = self[0].get_start()  # wherever the whole was moved
         self.remove(self.lines)
         self.lines, badges, ends = VGroup(), VGroup(), list[np.ndarray]()
         for index, path in enumerate(self.paths):
-            known = path.points.loc[: share * path.points.index[-1]].dropna()
+            known = path.points.loc[: shares[index] * path.points.index[-1]].dropna()
             self.drawn[index] = len(known)
             places = [self.place(*row) for row in known.to_numpy()]
             line = VMobject(color=path.color, stroke_width=5)

@@ -25,6 +25,6 @@ class Strengths(VGroup):
         )
         ends = [(0, s[0]), (len(s) - 1, s[-1])] if len(s) > 1 else [(0, s[0])]
         numbers = VGroup(
-            label(f"{value:.2f}", 28, colours.muted).next_to(bars[index], RIGHT, 0.15) for index, value in ends
+            label(f"{value:.2f}", 32, colours.muted).next_to(bars[index], RIGHT, 0.15) for index, value in ends
         )
         self.add(title.move_to([left, top + 0.4, 0], aligned_edge=LEFT), bars, numbers)

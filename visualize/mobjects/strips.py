@@ -50,7 +50,7 @@ class Strips(Group):
         name = str(self.scores.columns[index])
         text = SKILLS[name].title if name in SKILLS else name
         color = self.colours.foreground if name == self.run.task else self.colours.muted
-        return sit(fitted(text, width, 26, color), self.image.get_left()[0] - 0.12, self._y(index), RIGHT)
+        return sit(fitted(text, width, 32, color), self.image.get_left()[0] - 0.12, self._y(index), RIGHT)
 
     def shown(self) -> pd.DataFrame:
         """The scores that are drawn now."""
@@ -73,7 +73,7 @@ class Strips(Group):
             last = self.shown().iloc[-1:].to_numpy().ravel()
             right = self.image.get_right()[0] + 0.95
             self.numbers = VGroup(
-                sit(label(f"{100 * value:.0f} %", 26, self.colours.foreground), right, self._y(index), RIGHT)
+                sit(label(f"{100 * value:.0f} %", 32, self.colours.foreground), right, self._y(index), RIGHT)
                 for index, value in enumerate(last)
             )
             self.add(self.numbers)

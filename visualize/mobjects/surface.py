@@ -103,8 +103,8 @@ class SurfaceMap(Group):
         strip.set_fill([self.colours.background, self.colours.hill]).set_sheen_direction(RIGHT)
         strip.next_to(self.image, DOWN, 0.25)
         most = "\N{LESS-THAN OR EQUAL TO}" if self.values.min() < self.low else ""
-        low = sit(label(f"{most}{self.low:.2g}", 28, self.colours.foreground), 0, strip.get_center()[1], RIGHT)
-        high = sit(label(f"{self.high:.2g} nats a token", 28, self.colours.foreground), 0, strip.get_center()[1])
+        low = sit(label(f"{most}{self.low:.2g}", 32, self.colours.foreground), 0, strip.get_center()[1], RIGHT)
+        high = sit(label(f"{self.high:.2g} nats a token", 32, self.colours.foreground), 0, strip.get_center()[1])
         low.shift(strip.get_left()[0] * RIGHT + LEFT * 0.15)
         high.shift(strip.get_right()[0] * RIGHT + RIGHT * 0.15)
         return VGroup(strip, low, high)

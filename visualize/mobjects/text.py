@@ -16,7 +16,7 @@ from manim import LEFT, RIGHT, Text, VMobject, VMobjectFromSVGPath, config
 FONT = "DejaVu Sans"
 STRUT = "|"
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-SMALLEST = 26  # pixels; what the back row can read
+SMALLEST = 28  # pixels; what the back row can read. What matters is set in 32 and more, and a stamp in this.
 
 
 def register_font() -> None:
@@ -107,6 +107,30 @@ def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text
         if _set(clean(text), size, color, False).width <= width:
             return label(text, size, color)
     return fitted(text, width, sizes[-1], color)
+
+
+def lines_of(text: str, width: float, size: int) -> list[str]:
+    """The text's words in as few lines as fit into `width` units, about equally long."""
+    words, color = clean(text).split(), "#ffffff"
+
+    def broken(most: float) -> list[str]:
+        lines: list[str] = []
+        for word in words:
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and _set(longer, size, color, False).width <= most:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return lines
+
+    count, narrow = len(broken(width)), width
+    while narrow > 1 and len(broken(narrow - 0.3)) == count and _widest(broken(narrow - 0.3), size, color) <= width:
+        narrow -= 0.3
+    return broken(narrow)
+
+
+def _widest(lines: list[str], size: int, color: str) -> float:
+    return max((float(_set(line, size, color, False).width) for line in lines), default=0.0)
 
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:

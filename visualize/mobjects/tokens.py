@@ -21,7 +21,7 @@ class TokenBoxes(VGroup):
     """
 
     def __init__(
-        self, texts: Sequence[str], width: float, theme: Theme, size: int = 30, lines: int = 1, least: float = HEIGHT,
+        self, texts: Sequence[str], width: float, theme: Theme, size: int = 32, lines: int = 1, least: float = HEIGHT,
         drop: float = 1.3,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -94,8 +94,8 @@ class SurpriseScale(VGroup):
                 cell.set_fill("#{:02x}{:02x}{:02x}".format(*rgb), 1).move_to([(index + 0.5) * width / parts, 0, 0])
             )
         self.add(Rectangle(width=width, height=0.24, color=colours.muted, stroke_width=2).move_to([width / 2, 0, 0]))
-        self.add(sit(label("0: expected", 28, colours.muted), -0.15, 0, RIGHT))
-        self.add(sit(label(f"{limit:.1f} nats: surprising", 28, colours.muted), width + 0.15, 0))
+        self.add(sit(label("0: expected", 32, colours.muted), -0.15, 0, RIGHT))
+        self.add(sit(label(f"{limit:.1f} nats: surprising", 32, colours.muted), width + 0.15, 0))
 
     def at(self, left: float, middle: float) -> Self:
         """The whole with its colours' left end there."""

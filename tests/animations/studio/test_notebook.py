@@ -37,8 +37,8 @@ def test_show_film_and_manims_magic_work_in_a_kernel(film_runs, tmp_path, monkey
     cells = [
         RUNS % {name: str(run.path) for name, run in film_runs.items()},
         FILM,
-        "use_runs(**runs)\nfrom animations.lora import Counts",
-        "%manim -ql Counts",
+        "use_runs(**runs)\nfrom animations.lora import Onto",
+        "%manim -ql Onto",
         OWN,
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

@@ -45,14 +45,14 @@ def film(film_runs, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
         made = render.render_film(
-            "lora", film_runs["lora"], folder / "a.mp4", others=film_runs, quality="480p15", scenes=["Counts", "Beside"],
+            "lora", film_runs["lora"], folder / "a.mp4", others=film_runs, quality="480p15", scenes=["Onto", "Beside"],
             progress=False,
         )  # fmt: skip
     return made
 
 
 def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
-    from animations.lora import Beside, Counts
+    from animations.lora import Beside, Onto
 
     with av.open(str(film)) as video:
         chapters, seconds = video.chapters(), video.duration / av.time_base
@@ -61,10 +61,10 @@ def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
         context = stream.codec_context
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
         moments = [frame.time for frame in video.decode(video=0)]
-    assert [chapter["metadata"]["title"] for chapter in chapters] == [Beside.title, Counts.title]
+    assert [chapter["metadata"]["title"] for chapter in chapters] == [Beside.title, Onto.title]
     content = film.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat"), "a browser can play it before it has all of it"
-    expected = sum(walked(scene).scene.now for scene in (Beside, Counts))
+    expected = sum(walked(scene).scene.now for scene in (Beside, Onto))
     assert seconds == pytest.approx(expected, abs=1.0), "the walk and the film are equally long"
     assert moments == sorted(set(moments)) and moments[0] == 0
     assert max(np.diff(moments)) <= 1.0 + 1e-3, "a player can jump to any second"
@@ -74,9 +74,9 @@ def test_a_film_has_its_scenes_in_order_and_every_frame(film, walked):
 
 
 def test_captions_are_inside_and_beside(film, walked):
-    from animations.lora import Beside, Counts
+    from animations.lora import Beside, Onto
 
-    said = [caption.text for scene in (Beside, Counts) for caption in walked(scene).scene.captions]
+    said = [caption.text for scene in (Beside, Onto) for caption in walked(scene).scene.captions]
     with av.open(str(film)) as video:
         packets = [bytes(packet)[2:].decode() for packet in video.demux(subtitles=0) if packet.pts is not None]
     assert [text for text in packets if text] == said
@@ -84,14 +84,14 @@ def test_captions_are_inside_and_beside(film, walked):
 
 
 def test_beside_the_film_lie_captions_and_thumbnail_only(film):
-    assert sorted(path.name for path in film.parent.iterdir()) == ["a.mp4", "a.png", "a.srt", "cache"]
+    assert sorted(path.name for path in film.parent.iterdir()) == ["a.md", "a.mp4", "a.png", "a.srt", "a.vtt", "cache"]
 
 
 def test_an_unchanged_scene_comes_from_the_cache(film, film_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(film.parent / "cache"))
     monkeypatch.setattr(workers, "run_all", lambda *_: pytest.fail("nothing has to be rendered"))
     again = render.render_film(
-        "lora", film_runs["lora"], tmp_path / "b.mp4", others=film_runs, quality="480p15", scenes=["Beside", "Counts"],
+        "lora", film_runs["lora"], tmp_path / "b.mp4", others=film_runs, quality="480p15", scenes=["Beside", "Onto"],
         progress=False,
     )  # fmt: skip
     assert again.read_bytes() == film.read_bytes()
@@ -109,7 +109,7 @@ def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
     shutil.copytree(film_runs["lora"].path, copy)
     assert key(runs={**film_runs, "lora": Run.load(copy)}) == key(), "the same run elsewhere"
     (copy / "metrics.jsonl").write_text("")
-    others = {key("Counts"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
+    others = {key("Onto"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
     assert len(others) == 4 and key() not in others
 
 
@@ -150,7 +150,7 @@ def test_a_scene_that_fails_is_named_and_leaves_nothing(film_runs, tmp_path):
     shutil.copytree(film_runs["lora"].path, broken)
     (broken / "captures" / "step-000000.safetensors").write_bytes(b"not a capture")
     out = tmp_path / "films" / "x.mp4"
-    with pytest.raises(InputError, match=r"scene Beside of film lora failed \(InputError\); its log is (.*)\.log"):
+    with pytest.raises(InputError, match=r"scene Beside of film lora: .*step-000000.safetensors"):
         render.render_film("lora", Run.load(broken), out, quality="480p15", scenes=["Beside"], progress=False)
     assert not list(out.parent.iterdir())
 
@@ -268,9 +268,9 @@ def test_a_film_can_be_a_gif(tmp_path):
 def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
     from PIL import Image
 
-    from animations.lora import Counts
+    from animations.lora import Onto
 
-    with Image.open(contact_sheet([Counts], tmp_path / "sheet.png", "dark", columns=2)) as sheet:
+    with Image.open(contact_sheet([Onto], tmp_path / "sheet.png", "dark", columns=2)) as sheet:
         assert sheet.width > 2 * 900
 
 
@@ -280,12 +280,18 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
         (["nofilm"], "no film called 'nofilm'; there are: "),
         (["lora", "--quality", "8k"], "no quality called '8k'; there are 480p15, "),
         (["lora", "--theme", "blue"], "no theme called 'blue'; there are dark, light"),
-        (["lora", "--scenes", "Nope"], "film lora has no scene 'Nope'; there are Weights, "),
+        (["lora", "--scenes", "Nope"], "film lora has no scene 'Nope'; there are Turn, "),
         (["lora", "--run", "nowhere"], "nowhere does not exist"),
         (["lora", "--jobs", "0"], "0 processes render nothing"),
         (["lora", "--preview", "-o", "film.mp4"], "film.mp4 should end in .png"),
         (["lora", "-o", "film.avi"], "film.avi should end in one of .mp4, .webm, .gif"),
         (["lora", "-o", "pyproject.toml/film.mp4"], "pyproject.toml cannot be made"),
+        (["lora", "--voice", "nowhere"], "voice 'nowhere' is no folder of recordings"),
+        (["lora", "--beside", "pirate"], "--beside pirate should be NAME=DIR"),
+        (["lora", "--beside", "pirate=nowhere"], "nowhere does not exist"),
+        (["lora", "--scenes", "Onto"], "scene Onto shows a run 'pirate' beside lora; give one: --beside pirate=DIR"),
+        (["tuning", "--format", "9x16"], "film tuning has no scene for a frame of 9x16"),
+        (["course"], "course is all films of their own runs in one file"),
     ],
 )
 def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
@@ -307,4 +313,68 @@ def test_what_is_read_of_films_is_what_they_show():
 
 def test_films_are_listed(capsys):
     assert main(["--list"]) == 0
-    assert "lora: Weights, " in capsys.readouterr().out
+    assert "lora: Turn, " in capsys.readouterr().out
+
+
+def test_some_scenes_never_take_the_whole_films_place():
+    assert render.name_of("lora", None, "16x9") == "lora"
+    others = {
+        render.name_of("lora", scenes, shape)
+        for scenes in (None, ["Turn"], list("abcdef"))
+        for shape in ("16x9", "9x16")
+    }
+    assert len(others) == 6
+
+
+def test_a_second_run_that_was_not_given_is_not_shown(film_runs):
+    from animations.studio.scenes import runs_of, with_their_runs
+
+    names = films.scene_names("lora")
+    alone = runs_of("lora", film_runs["lora"], None, names)
+    assert list(alone) == ["lora"]
+    assert set(names) - set(with_their_runs("lora", names, alone, named=False)) == {"Onto"}
+    both = runs_of("lora", film_runs["lora"], {"pirate": film_runs["pirate"]}, names)
+    assert with_their_runs("lora", names, both, named=False) == names
+
+
+def test_a_scene_without_its_second_run_says_so(film_runs, monkeypatch):
+    from animations.lora import Onto
+    from animations.studio.preview import walk
+
+    monkeypatch.setenv("GLASSTUNE_FILM_RUNS", f'{{"lora": "{film_runs["lora"].path}"}}')
+    with pytest.raises(InputError, match="scene Onto shows a run 'pirate' beside its own"):
+        walk(Onto, lambda scene: None, width=96, height=54)
+
+
+def test_an_upright_film_has_the_scenes_that_are_laid_out_for_it(film_runs):
+    from animations.studio.preview import walk
+    from animations.studio.scenes import get_film, in_shape, showing
+
+    for film in ("lora", "forgetting"):
+        names = in_shape(film, films.scene_names(film), "9x16")
+        assert names[0] == films.scene_names(film)[0] and names[-1] == "End"
+        with showing(film_runs, "dark"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("animations.studio.dial.SCALES", (0.0, 0.5, 1.0, 1.5))
+            for name in names:
+                seen = []
+
+                def look(scene, seen=seen):
+                    seen += [
+                        part for shown in scene.mobjects for part in shown.get_family() if hasattr(part, "em_pixels")
+                    ]
+
+                walk(getattr(get_film(film), name), look, width=270, height=480)
+                assert seen and all(abs(text.get_center()[0]) + text.width / 2 <= 4.0 for text in seen)
+
+
+def test_the_course_has_all_films_as_chapters(film, tmp_path, monkeypatch):
+    from animations.studio.join import Rendered
+
+    def rendered(name, run, folder, suffix, **options):
+        return [Rendered(film, f"Scene of {name}", 30, SMALL.rate, [])], [None]
+
+    monkeypatch.setattr(render, "render_scenes", rendered)
+    made = render.render_course(tmp_path / "course.mp4", quality="480p15", progress=False)
+    with av.open(str(made)) as video:
+        titles = [chapter["metadata"]["title"] for chapter in video.chapters()]
+    assert titles == [f"{name}: Scene of {name}" for name in films.COURSE]

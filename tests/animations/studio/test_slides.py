@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from animations.lora import Beside, Counts
+from animations.lora import Beside, Onto
 from animations.slides import main
 from animations.studio import slides
 from animations.studio.join import Rendered
@@ -37,7 +37,7 @@ def made(film_runs, tmp_path_factory):
         patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
         path = slides.make_slides(
             "lora", film_runs["lora"], folder / "lora.html", others=film_runs, quality="480p15",
-            scenes=["Beside", "Counts"], beats=True, progress=False,
+            scenes=["Beside", "Onto"], beats=True, progress=False,
         )  # fmt: skip
         videos = [path.read_bytes() for path in (folder / "cache").glob("*.mp4")]
     return path, videos
@@ -56,7 +56,7 @@ def test_the_page_holds_every_video_and_fetches_nothing(made):
 
 def test_the_notes_are_the_scenes_claims_and_captions(made, walked):
     said = " ".join(Page(made[0].read_text("utf-8")).words)
-    for scene in (Beside, Counts):
+    for scene in (Beside, Onto):
         assert scene.title in said and scene.__doc__ in said
         for caption in walked(scene).scene.captions:
             assert caption.text in said
@@ -64,7 +64,7 @@ def test_the_notes_are_the_scenes_claims_and_captions(made, walked):
 
 def test_it_waits_after_every_caption(made, walked):
     sections = [attributes for tag, attributes in Page(made[0].read_text("utf-8")).tags if tag == "section"]
-    for section, scene in zip(sections[1:], (Beside, Counts), strict=True):
+    for section, scene in zip(sections[1:], (Beside, Onto), strict=True):
         stops, walk = json.loads(section["data-stops"]), walked(scene).scene
         assert stops == sorted(stops) and stops[-1] < walk.now + 0.5
         for stop, caption in zip(stops[:-1], walk.captions[:-1], strict=True):
