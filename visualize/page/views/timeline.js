@@ -1,6 +1,7 @@
 // When? A scrubber over the captured steps, on the curve of the loss; play, arrow keys.
 
 import { fill, h, number, svg } from "../dom.js";
+import { doorOf } from "../door.js";
 import { follow, nameOfStep } from "./follow.js";
 import { makeDial } from "./instrument.js";
 
@@ -125,12 +126,12 @@ export function makeTimeline(page) {
   follow(page, element, ["run", "arrived"], drawCurve);
   follow(page, element, ["run", "step", "playing", "arrived"], showStep);
   state.watch(["whole"], () => {
-    // It plays once by itself, unless the reader came with a link or wants no motion.
+    // It plays once by itself, unless the reader came with a link or wants no motion, or Python or a training says what is shown.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (
       !still &&
       !location.hash &&
-      !page.manifest.training &&
+      !doorOf() &&
       state.get("room") === "touch" &&
       state.get("step") === state.initial.step
     ) {
