@@ -407,7 +407,7 @@ exercise(
 # (`python -m lessons.claims` tries it again).
 
 # %%
-show(ledger("masking", "quality", "thousand"))
+show(ledger("masking", "quality", "more-data"))
 
 # %% [markdown]
 # ## Where to read on

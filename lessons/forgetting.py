@@ -453,8 +453,8 @@ asked_at.check(kept_at)
 # %%
 show(
     ledger(
-        "grows-with-steps", "grows-with-rate", "early-stopping", "gentle-rate", "mixing", "lora-forgets-less",
-        "switch-off",
+        "form-first", "grows-with-steps", "grows-with-rate", "early-stopping", "gentle-rate", "mixing",
+        "lora-forgets-less", "lora-drifts-less", "switch-off",
     )
 )  # fmt: skip
 

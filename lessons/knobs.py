@@ -378,7 +378,7 @@ counted.check(weights)
 # (`python -m lessons.claims` tries it again).
 
 # %%
-show(ledger("lora-rate", "lora-rate-higher", "less-by-rank", "less-by-data", "full-rank", "full-most"))
+show(ledger("lora-rate", "lora-rate-higher", "less-by-rank", "full-rank", "full-most"))
 
 # %% [markdown]
 # ## Where to read on

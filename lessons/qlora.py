@@ -526,7 +526,11 @@ exercise(
 # (`python -m lessons.claims` tries it again).
 
 # %%
-show(ledger("nf4-costs-little", "nf4-best", "double-free", "qlora-as-lora", "memory-steps", "memory-65b"))
+show(
+    ledger(
+        "nf4-costs-little", "nf4-best", "double-free", "qlora-as-lora", "qlora-keeps", "memory-steps", "memory-65b",
+    )
+)  # fmt: skip
 
 # %% [markdown]
 # ## Where to read on

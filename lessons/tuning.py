@@ -389,8 +389,7 @@ exercise(
 # %%
 show(
     ledger(
-        "grows-with-rate", "lower-rate-than-pretraining", "overfit", "warmup-steadies", "warmup-learns",
-        "weight-decay", "dropout",
+        "grows-with-rate", "overfit", "warmup-learns", "decay-shrinks-little", "dropout",
     )
 )  # fmt: skip
 

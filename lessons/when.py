@@ -507,7 +507,7 @@ by_hand.check(exposure)
 # (`python -m lessons.claims` tries it again).
 
 # %%
-show(ledger("few-examples", "format", "style", "domain", "simple-task", "specialist", "leaks", "leaks-repeats"))
+show(ledger("few-examples", "format", "domain", "specialist", "form-first", "leaks", "leaks-repeats"))
 
 # %% [markdown]
 # ## Where to read on

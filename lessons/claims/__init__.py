@@ -1,17 +1,11 @@
 """Which textbook sentences hold for this model? The claims ledger: every sentence an experiment with several seeds.
 
-    python -m lessons.claims                       # all of them: some minutes a seed; stopped, it goes on where it was
+    python -m lessons.claims                       # all of them; stopped, it goes on where it was
     python -m lessons.claims lora-rate overlap     # these
     python -m lessons.claims --list
 
-A claim is a sentence, the trials that try it (`lessons.claims.trials`), and what is read from them. Its verdict is
-computed (`lessons.claims.verdict`), never written. What was measured lies in `claims.json`; a lesson shows it:
-
-    show(claims.table("lora-rate"), claims.plot("lora-rate"))
+A claim (`lessons.claims.claim`) is a sentence as its source says it, a margin with a reason, and what is read from
+trials (`lessons.claims.trials`). Intervals cover seeds and questions (`lessons.claims.intervals`), and the verdict is
+computed from them (`lessons.claims.verdict`), never written. Finished trials lie in `trials.jsonl`, and what they say
+in `claims.json` and docs/claims.md; a lesson shows it with `ledger("lora-rate")`.
 """
-
-from lessons.claims.ledger import CLAIMS, Claim, Row, kept_rows, row_of, table
-from lessons.claims.plot import plot
-from lessons.claims.verdict import Effect, interval
-
-__all__ = ["CLAIMS", "Claim", "Effect", "Row", "interval", "kept_rows", "plot", "row_of", "table"]

@@ -2,9 +2,10 @@
 
 import importlib
 import json
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +14,72 @@ import pandas as pd
 from engine.errors import InputError
 from engine.files import write_text
 from engine.reading import read_json
-from lessons.claims.claim import Claim, Results
-from lessons.claims.store import plain
-from lessons.claims.verdict import VERDICTS, Answer, Effect, answer, computed, interval, verdict
+from engine.run.base import embedded_digest
+from lessons.claims.claim import SEEDS, Claim, NotYet, Results
+from lessons.claims.intervals import SHARE, Effect
+from lessons.claims.store import Store, plain
+from lessons.claims.trials import Trial
+from lessons.claims.verdict import Answer, answers, verdict
 
-FOLDER = Path(__file__).parent
-KEPT = FOLDER / "claims.json"
+KEPT = Path(__file__).with_name("claims.json")
 # As a course goes through them.
 THEMES = [
     importlib.import_module(f"lessons.claims.themes.{name}")
     for name in ("when", "adapters", "qlora", "tuning", "forgetting", "evaluation")
 ]
 CLAIMS: dict[str, Claim] = {claim.id: claim for theme in THEMES for claim in theme.CLAIMS}
-TITLES = {claim.id: theme.TITLE for theme in THEMES for claim in theme.CLAIMS}
+TITLES: dict[str, str] = {claim.id: theme.TITLE for theme in THEMES for claim in theme.CLAIMS}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition under which a sentence was tried. values: one number a seed, in the claim's unit. effect: their
-    mean and interval. answer: is the sentence right of it?"""
+    """One condition under which a sentence was tried: its effect, and whether the sentence is right of it."""
 
-    values: list[float]
     effect: Effect
     answer: Answer
 
 
 @dataclass(frozen=True)
 class Row:
-    """One claim, tried. verdict and on (what it depends on) follow from the conditions. missing: conditions that some
-    seed did not reach (the new task was never learned well enough to compare). seeds: 0 for what is computed."""
+    """One claim, tried. missing: conditions not yet tried. verdict and on (what it depends on, or what stands in the
+    way) follow from the conditions. bases: the base models that its trials ran on; other_code: how many of its trials
+    ran with code that has changed since; trials: of how many."""
 
     id: str
     theme: str
     sentence: str
     effect: str
     unit: str
-    source: str
-    seeds: int
     conditions: dict[str, Condition]
-    missing: dict[str, str]
+    missing: list[str]
     verdict: str
     on: str
-    command: str
+    bases: list[str]
+    trials: int
+    other_code: int
+
+    @property
+    def here(self) -> bool:
+        """Is it of the base model that is here?"""
+        return self.bases in ([], [embedded_digest()])
+
+    @property
+    def told(self) -> str:
+        """Its verdict, and of which base, if of another than the one that is here."""
+        return self.verdict if self.here else f"{self.verdict} (on another base model)"
+
+    @property
+    def how(self) -> str:
+        """From what its numbers come."""
+        seeds = max(one.effect.seeds for one in self.conditions.values())
+        if all(one.effect.limit == "exact" for one in self.conditions.values()):
+            return "exact"
+        over = "seeds and questions" if seeds > 1 else "questions"
+        return f"{f'{seeds} seeds, ' if seeds > 1 else ''}mean and {SHARE:.0%} interval over {over}"
+
+    @property
+    def command(self) -> str:
+        return f"python -m lessons.claims {self.id}"
 
 
 def get_claim(name: str) -> Claim:
@@ -64,25 +89,68 @@ def get_claim(name: str) -> Claim:
     return CLAIMS[name]
 
 
-def row_of(claim: Claim, results: Results) -> Row:
-    """What the claim's trials say of it. Raises InputError if no trial has finished, or no condition was reached."""
-    seeds = len(results.seeds)
-    if not seeds:
-        raise InputError(f"claim {claim.id} has no seed for which every trial has finished; run it first")
-    conditions, missing = {}, {}
-    for name, found in claim.values(results).items():
-        values = [value for value in plain(found) if value is not None]
-        if len(values) < len(found):
-            missing[name] = f"reached with {len(values)} of {len(found)} seeds"
-            continue
-        effect = interval(values) if claim.seeded else computed(values[0])
-        conditions[name] = Condition(values if claim.seeded else values[:1], effect, answer(effect, claim.says))
-    said, on = verdict({name: condition.answer for name, condition in conditions.items()})
-    return Row(
-        id=claim.id, theme=TITLES.get(claim.id, ""), sentence=claim.sentence, effect=claim.effect, unit=claim.unit,
-        source=claim.source, seeds=seeds if claim.seeded else 0, conditions=conditions, missing=missing, verdict=said,
-        on=on, command=f"python -m lessons.claims {claim.id}" + (f" --seeds {seeds}" if claim.seeded else ""),
-    )  # fmt: skip
+def rows_of(store: Store, claims: Mapping[str, Claim] = CLAIMS, seeds: int = SEEDS) -> list[Row]:
+    """What the finished trials say of every claim of which some condition has been tried.
+
+    The answers of a theme are a family: they are corrected for their number.
+    """
+    rows = []
+    for theme in dict.fromkeys(TITLES.get(name, "") for name in claims):
+        mine = [claim for claim in claims.values() if TITLES.get(claim.id, "") == theme]
+        read = {claim.id: _read(claim, store, seeds) for claim in mine}
+        family = [(effect, claim.says) for claim in mine for effect in read[claim.id][0].values()]
+        said = iter(answers(family))
+        for claim in mine:
+            effects, used = read[claim.id]
+            answered = {name: next(said) for name in effects}
+            tried = {name: Condition(found, answered[name]) for name, found in effects.items() if found is not None}
+            if not tried:
+                continue
+            word, on = verdict(answered, claim.exact)
+            kept = [(trial, store.found[trial]) for trial in used if trial in store.found]
+            rows.append(
+                Row(
+                    claim.id, theme, claim.sentence, claim.effect, claim.unit, tried,
+                    [name for name, found in effects.items() if found is None], word, on,
+                    sorted({one.base for _, one in kept}), len(kept),
+                    sum(not one.same_code(type(trial)) for trial, one in kept),
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _results(store: Store, seeds: int) -> Results:
+    """What has finished, on whichever base model and with whichever code: a row says on which."""
+    return Results(lambda trial: kept.result if (kept := store.get(trial)) else None, seeds)
+
+
+def _read(claim: Claim, store: Store, seeds: int) -> tuple[dict[str, Effect | None], dict[Trial, None]]:
+    """Each condition's effect, None where trials are missing, and the trials that were looked at."""
+    effects: dict[str, Effect | None] = {}
+    used: dict[Trial, None] = {}
+    for name, read in claim.conditions.items():
+        results = _results(store, seeds)
+        try:
+            effects[name] = read(results)
+            used |= results.used
+        except NotYet:
+            effects[name] = None
+    return effects, used
+
+
+def trials_behind(store: Store, seeds: int = SEEDS) -> list[Trial]:
+    """Every finished trial that some claim looks at, also where others of it are missing."""
+    found: dict[Trial, None] = {}
+    for claim in CLAIMS.values():
+        for read in claim.conditions.values():
+            results = _results(store, seeds)
+            with suppress(NotYet):
+                read(results)
+            found |= results.used
+    return [trial for trial in found if store.get(trial)]
+
+
+# --- kept ------------------------------------------------------------------------------------------------
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -91,104 +159,79 @@ def as_json(row: Row) -> dict[str, Any]:
 
 def from_json(kept: dict[str, Any]) -> Row:
     conditions = {
-        name: Condition(found["values"], Effect(**{**found["effect"], **_endless(found["effect"])}), found["answer"])
-        for name, found in kept["conditions"].items()
+        name: Condition(_effect(found["effect"]), found["answer"]) for name, found in kept["conditions"].items()
     }
     return Row(**{**kept, "conditions": conditions})
 
 
-def _endless(effect: dict[str, Any]) -> dict[str, float]:
-    """An interval of one seed has no ends, which JSON keeps as null."""
-    return {end: sign * float("inf") for end, sign in (("low", -1), ("high", 1)) if effect[end] is None}
+def _effect(kept: dict[str, Any]) -> Effect:
+    """What is endless, or no number, is null in JSON."""
+    endless = {"mean": float("nan"), "low": -float("inf"), "high": float("inf"), "se": float("inf"), "df": float("inf")}
+    whole: dict[str, Any] = {name: endless.get(name) if value is None else value for name, value in kept.items()}
+    return Effect(**{**whole, "arms": tuple(kept["arms"])})
+
+
+@cache
+def _kept(path: Path, changed: int) -> dict[str, Row]:
+    try:
+        kept = read_json(path)
+        return {name: from_json(row) for name, row in kept.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} is broken; delete it, then python -m lessons.claims writes it anew") from None
 
 
 def kept_rows(*ids: str, path: Path = KEPT) -> list[Row]:
-    """The rows of these claims (default: all) that were measured, in the ledger's order.
+    """The rows of these claims (default: all) that were tried, in the ledger's order.
 
-    Raises InputError for an unknown id, one that is not measured yet, or a broken file.
+    Raises InputError for an unknown id, one that is not tried yet, or a broken file.
     """
     for name in ids:
         get_claim(name)
-    try:
-        kept = read_json(path) if path.exists() else {}
-        rows = {name: from_json(row) for name, row in kept.items()}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is broken; delete it, then python -m lessons.claims writes it anew") from None
+    rows = _kept(path, path.stat().st_mtime_ns) if path.exists() else {}
     if absent := [name for name in ids if name not in rows]:
-        raise InputError(f"claim {absent[0]} is not measured yet; run: python -m lessons.claims {absent[0]}")
+        raise InputError(f"claim {absent[0]} is not tried yet; run: python -m lessons.claims {absent[0]}")
     return [rows[name] for name in CLAIMS if name in rows and (not ids or name in ids)]
 
 
-def keep_rows(rows: Iterable[Row], path: Path = KEPT) -> list[Row]:
-    """Put these rows beside those that are kept already, and return them all. Claims that are no more are dropped."""
-    known = {row.id: row for row in [*kept_rows(path=path), *rows]}
-    ordered = [known[name] for name in CLAIMS if name in known]
-    text = json.dumps({row.id: as_json(row) for row in ordered}, indent=1, ensure_ascii=False) + "\n"
+def keep_rows(rows: Iterable[Row], path: Path = KEPT) -> None:
+    """Write these rows, and no others."""
+    text = json.dumps({row.id: as_json(row) for row in rows}, indent=1, ensure_ascii=False) + "\n"
     try:
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file with --out") from None
-    return ordered
 
 
-# --- shown -------------------------------------------------------------------------------------------
+# --- shown -----------------------------------------------------------------------------------------------
 
 
 def told(effect: Effect, unit: str = "") -> str:
     """ "12.3 (10.1 to 14.5) points"."""
+    if effect.mean != effect.mean:
+        return "not reached"
+    between = f" ({_short(effect.low)} to {_short(effect.high)})" if effect.low < effect.high else ""
+    return f"{_short(effect.mean)}{between}{f' {unit}' if unit else ''}"
 
-    def short(value: float) -> str:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
-    between = f" ({short(effect.low)} to {short(effect.high)})" if effect.seeds > 1 else ""
-    return f"{short(effect.mean)}{between}{f' {unit}' if unit else ''}"
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def table(*ids: str, path: Path = KEPT) -> pd.DataFrame:
     """What lessons show: one line a condition, from the kept rows; an empty cell repeats the one above."""
     lines = []
     for row in kept_rows(*ids, path=path):
-        for number, (name, condition) in enumerate(row.conditions.items()):
+        shown = [(name, told(one.effect, row.unit), str(one.answer)) for name, one in row.conditions.items()]
+        shown += [(name, "not yet tried", "") for name in row.missing]
+        for number, (name, effect, said) in enumerate(shown):
             lines.append(
                 {
                     "claim": row.sentence if number == 0 else "",
-                    "verdict": row.verdict if number == 0 else "",
+                    "verdict": row.told if number == 0 else "",
                     "tried with": name,
-                    "effect (95 % interval)": told(condition.effect, row.unit),
-                    "holds": condition.answer,
-                    "seeds": row.seeds or "computed",
+                    "effect (95 % interval)": effect,
+                    "right?": said,
                     "again": row.command if number == 0 else "",
                 }
             )
     return pd.DataFrame(lines)
-
-
-_HEAD = """# Every sentence tried
-
-Textbooks state these. Each is an experiment here, on the embedded model. An effect is a mean over seeds with Student's
-95 % interval; the verdict is computed from it ([how](../lessons/claims/verdict.py)), and `python -m lessons.claims`
-writes this page. A verdict is about this model, these tasks and these settings.
-"""
-
-
-def markdown(rows: Iterable[Row]) -> str:
-    """The whole ledger as a page."""
-    rows = list(rows)
-    counts = Counter(row.verdict for row in rows)
-    tally = ", ".join(f"{name} {counts[name]}" for name in VERDICTS if name in counts)
-    parts = [f"{_HEAD}\nOf {len(rows)} sentences: {tally}."]
-    for title in dict.fromkeys(row.theme for row in rows):
-        parts.append(f"\n## {title}\n\n| claim | verdict | tried with | effect (95 % interval) | | again |")
-        parts.append("|---|---|---|---|---|---|")
-        for row in (row for row in rows if row.theme == title):
-            source = f" ({row.source})" if row.source else ""
-            seeds = f"{row.seeds} seeds" if row.seeds else "computed"
-            tried = [(name, told(found.effect, row.unit), str(found.answer)) for name, found in row.conditions.items()]
-            lines = tried + [(name, why, "") for name, why in row.missing.items()]
-            for number, (name, effect, said) in enumerate(lines):
-                claim = f"{row.sentence}{source}<br>*{row.effect}; {seeds}*" if number == 0 else ""
-                parts.append(
-                    f"| {claim} | {f'**{row.verdict}**' if number == 0 else ''} | {name} | {effect} | {said} | "
-                    f"{f'`{row.command}`' if number == 0 else ''} |"
-                )
-    return "\n".join(parts) + "\n"

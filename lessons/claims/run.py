@@ -5,68 +5,100 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal
 
 import joblib
 
 from engine.errors import InputError
 from engine.terminal import progress_bar
-from lessons.claims.claim import Claim, Results
+from lessons.claims.claim import Claim, NotYet, Reader, Results
 from lessons.claims.store import Store
 from lessons.claims.trials import Result, Trial
 
 Backend = Literal["loky", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = ("loky", "dask", "ray")
+# What is arithmetic takes no time; then what films and lessons ask for most.
+FIRST = (
+    "nf4-costs-little", "nf4-best", "double-free", "switch-off", "share-a-base", "leaks", "leaks-repeats",
+    "accumulation", "grows-with-steps", "grows-with-rate", "early-stopping", "loss-against-answers",
+    "perplexity-misranks", "full-rank", "intruders", "qlora-as-lora", "qlora-keeps", "gentle-rate",
+    "lora-drifts-less", "lora-forgets-less", "specialist", "form-first", "overlap", "mixing", "lora-rate",
+    "lora-rate-higher", "domain", "few-examples", "format", "full-most", "overfit", "dropout", "quality", "more-data",
+)  # fmt: skip
 
 
-def trials_of(claims: Sequence[Claim], seeds: int) -> list[Trial]:
-    """Every trial that these claims need, once, with every seed.
+def in_order(claims: Iterable[Claim]) -> list[Claim]:
+    """As they are best run: stopped at any moment, what matters most is whole."""
 
-    First comes the claim that needs fewest, then the one that needs fewest besides, and so on: stopped early, many
-    claims are whole.
+    def place(claim: Claim) -> int:
+        if claim.id in FIRST:
+            return FIRST.index(claim.id)
+        return -1 if claim.exact else len(FIRST)
+
+    return sorted(claims, key=place)
+
+
+def run_claims(
+    claims: Sequence[Claim], store: Store, *, seeds: int, jobs: int = 1, backend: Backend = "loky", address: str = ""
+) -> list[str]:
+    """Run all that these claims ask for, and what they then ask for; the first claims first. Returns what went wrong,
+    a line a trial. Raises as `run_trials`."""
+    wrong: dict[Trial, str] = {}
+    open_ones = [read for claim in claims for read in claim.conditions.values()]
+    while waiting := wanted(open_ones, store, seeds, at_least=jobs, without=wrong):
+        wrong |= run_trials(waiting, store, jobs=jobs, backend=backend, address=address)
+    return list(wrong.values())
+
+
+def wanted(
+    open_ones: list[Reader], store: Store, seeds: int, at_least: int = 1, without: Container[Trial] = ()
+) -> list[Trial]:
+    """What is to be run next: all that the first unfinished reading asks for now, and the next ones' until there are
+    enough to keep all processes busy. Readings that are whole are taken out of the list. without: trials that failed.
     """
-    left, ordered = list(claims), dict[Trial, None]()
-    while left:
-        claim = min(left, key=lambda claim: sum(trial not in ordered for trial in claim.trials))
-        left.remove(claim)
-        ordered |= dict.fromkeys(trial.with_seed(seed) for seed in range(seeds) for trial in claim.trials)
-    return list(ordered)
-
-
-def finished(store: Store, claim: Claim, seeds: int) -> Results:
-    """The claim's finished trials, of the first `seeds` seeds; a seed counts when all its trials have finished."""
-    found: dict[Trial, Result] = {}
-    whole = []
-    for seed in range(seeds if claim.seeded else 1):
-        of_seed = {trial.with_seed(seed): store.get(trial.with_seed(seed)) for trial in claim.trials}
-        if all(result is not None for result in of_seed.values()):
-            found |= {trial: result for trial, result in of_seed.items() if result is not None}
-            whole.append(seed)
-    return Results(found, whole)
+    found: dict[Trial, None] = {}
+    for read in list(open_ones):
+        results = Results(lambda trial: store.found[trial].result if store.finished(trial) else None, seeds)
+        try:
+            read(results)
+            open_ones.remove(read)
+        except NotYet as more:
+            found |= dict.fromkeys(trial for trial in more.trials if trial not in without)
+        if len(found) >= at_least:
+            break
+    return list(found)
 
 
 def run_trials(
     trials: Sequence[Trial], store: Store, *, jobs: int = 1, backend: Backend = "loky", address: str = ""
-) -> list[str]:
-    """Run those that have not finished; each is kept as soon as it has. Returns what went wrong, a line a trial.
+) -> dict[Trial, str]:
+    """Run these; each is kept as soon as it has finished. Returns what went wrong with which.
 
     address: of a cluster that is there already; else one of `jobs` processes is started here. Raises InputError if
     the backend's package is missing.
     """
-    waiting = [trial for trial in trials if store.get(trial) is None]
-    folder = str(store.folder.resolve())
     if jobs == 1 and backend == "loky":
-        done: Iterator = (_run(trial, folder) for trial in waiting)
-        return [wrong for wrong in progress_bar(done, total=len(waiting), unit="trial") if wrong]
+        return _keep((_run(trial) for trial in trials), len(trials), store)
     with _cluster(backend, jobs, address):
         parallel = joblib.Parallel(n_jobs=jobs if backend == "loky" else -1, return_as="generator_unordered")
-        done = parallel(joblib.delayed(_run)(trial, folder) for trial in waiting)
-        return [wrong for wrong in progress_bar(done, total=len(waiting), unit="trial") if wrong]
+        return _keep(parallel(joblib.delayed(_run)(trial) for trial in trials), len(trials), store)
 
 
-def _run(trial: Trial, folder: str) -> str | None:
+Done = tuple[Trial, Result | str, float]  # the trial, its result or what went wrong, and its seconds
+
+
+def _keep(done: Iterator[Done], count: int, store: Store) -> dict[Trial, str]:
+    wrong = {}
+    for trial, result, seconds in progress_bar(done, total=count, unit="trial"):
+        if isinstance(result, str):
+            wrong[trial] = f"{trial}: {result}"
+        else:
+            store.put(trial, result, seconds)
+    return wrong
+
+
+def _run(trial: Trial) -> Done:
     """One trial, in whichever process; one thread each, since they are many. What goes wrong is returned, so that the
     others go on."""
     import warnings
@@ -78,11 +110,9 @@ def _run(trial: Trial, folder: str) -> str | None:
     torch.set_num_threads(1)
     began = time.perf_counter()
     try:
-        result = trial.run()
+        return trial, trial.run(), time.perf_counter() - began
     except Exception:
-        return f"{trial}: {traceback.format_exc().strip().splitlines()[-1]}"
-    Store(Path(folder)).put(trial, result, seconds=time.perf_counter() - began)
-    return None
+        return trial, traceback.format_exc().strip().splitlines()[-1], 0.0
 
 
 @contextlib.contextmanager

@@ -5,18 +5,20 @@ from rich.table import Table
 from rich.text import Text
 
 from lessons.claims.ledger import Row, told
+from lessons.claims.verdict import DEPENDS, EXACT, FAILS, HOLDS
 
-COLOURS = {"holds": "green", "does not hold here": "red", "depends": "yellow", "undecided": "dim"}
+COLOURS = {HOLDS: "green", EXACT: "green", FAILS: "red", DEPENDS: "yellow"}  # others: dim
 
 
 def show(console: Console, row: Row) -> None:
     """One claim: its sentence and verdict, what was measured, and each condition's effect."""
-    colour = COLOURS[row.verdict]
-    console.print(Text.assemble((row.id, "bold"), " ", (row.verdict, colour), f": {row.sentence}"))
+    console.print(
+        Text.assemble((row.id, "bold"), " ", (row.told, COLOURS.get(row.verdict, "dim")), f": {row.sentence}")
+    )
     console.print(f"  {row.effect}{f' ({row.unit})' if row.unit else ''}", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2))
     for name, condition in row.conditions.items():
         table.add_row(name, told(condition.effect), condition.answer)
-    for name, why in row.missing.items():
-        table.add_row(name, why, "")
+    for name in row.missing:
+        table.add_row(name, "not yet tried", "")
     console.print(table, "")

@@ -1,10 +1,10 @@
-"""Where does a finished trial lie, and when is it still good? One small JSON a trial, so that a stopped run goes on.
+"""Where does a finished trial lie, and when is it still good? A line of JSON each, in one file that is only added to.
 
-A trial's file is named after everything that its result follows from: its settings, the code that runs it (comments
-and docstrings apart), and the base model's weights. So what has changed is tried again, and nothing else.
+The file that ships with the project, `trials.jsonl`, is what the ledger stands on. A line says besides the settings and
+the result which base model and which code made it: what has changed since is tried again when the ledger is run, and
+until then the ledger says of how many rows another base was the subject.
 """
 
-import hashlib
 import inspect
 import json
 import math
@@ -12,14 +12,32 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.derived import code_of
 from engine.errors import InputError
 from engine.files import write_text
-from engine.reading import read_json
+from engine.reading import lines, parse_json
 from engine.run.base import embedded_digest
-from lessons.claims.trials import Trial
+from lessons.claims.trials import Result, Trial
+
+SHIPPED = Path(__file__).with_name("trials.jsonl")
+
+
+class Kept(NamedTuple):
+    """A finished trial. base, code: the digests of what made it."""
+
+    result: Result
+    base: str
+    code: str
+    seconds: float
+
+    def same_code(self, kind: type[Trial]) -> bool:
+        return self.code == code_version(kind)
+
+    def stands(self, kind: type[Trial]) -> bool:
+        """Would the same be measured today?"""
+        return self.base == embedded_digest() and self.same_code(kind)
 
 
 def settings_of(trial: Trial) -> dict[str, Any]:
@@ -28,37 +46,58 @@ def settings_of(trial: Trial) -> dict[str, Any]:
 
 
 def trial_from(settings: dict[str, Any]) -> Trial:
-    """The trial that `settings_of` wrote down."""
+    """The trial that `settings_of` wrote down. Raises KeyError or TypeError if there is no such kind or setting."""
     rest = dict(settings)
     kind: Any = Trial.kinds[rest.pop("kind")]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()})
 
 
 class Store:
-    """A folder of finished trials. Raises InputError if it cannot be written."""
+    """The finished trials of some files, of which the last one is written to. Of one trial the last line counts.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Lines that a kill has cut, and those of trials that are no more, count for nothing. Raises InputError, when the
+    first trial is kept, if the file cannot be written.
+    """
+
+    def __init__(self, *files: Path) -> None:
+        self.file = files[-1]
+        self.found: dict[Trial, Kept] = {}
+        for file in files:
+            for line in lines(file) if file.exists() else ():
+                try:
+                    told = parse_json(line)
+                    trial, code = trial_from(told["trial"]), told["code"]
+                    self.found[trial] = Kept(told["result"], told["base"], code, told["seconds"])
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def get(self, trial: Trial) -> Kept | None:
+        return self.found.get(trial)
+
+    def finished(self, trial: Trial) -> bool:
+        """Has it finished, with today's base and code?"""
+        kept = self.found.get(trial)
+        return kept is not None and kept.stands(type(trial))
+
+    def tidy(self, used: Iterable[Trial]) -> None:
+        """Keep the last line of each of these trials, in order, and no others: what the shipped file needs to hold."""
+        kept = sorted(_line(trial, self.found[trial]) for trial in set(used) & self.found.keys())
+        write_text(self.file, "".join(f"{line}\n" for line in kept))
+
+    def put(self, trial: Trial, result: Result, seconds: float = 0.0) -> None:
+        kept = Kept(plain(result), embedded_digest(), code_version(type(trial)), round(seconds, 1))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            whole = not self.file.exists() or self.file.read_bytes()[-1:] in (b"", b"\n")
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(("" if whole else "\n") + _line(trial, kept) + "\n")
         except OSError as error:
-            raise InputError(f"{folder} cannot be written ({error.strerror}); give another folder") from None
+            raise InputError(f"{self.file} cannot be written ({error.strerror}); give another --store") from None
+        self.found[trial] = kept
 
-    def path(self, trial: Trial) -> Path:
-        key = json.dumps([settings_of(trial), code_version(type(trial)), embedded_digest()], sort_keys=True)
-        return self.folder / f"{type(trial).__name__.lower()}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
 
-    def get(self, trial: Trial) -> dict[str, Any] | None:
-        """The trial's result, or None if it has not finished (or its file is broken: it is then tried again)."""
-        try:
-            return read_json(self.path(trial))["result"]
-        except (InputError, KeyError):
-            return None
-
-    def put(self, trial: Trial, result: dict[str, Any], seconds: float = 0.0) -> None:
-        """Written beside, then renamed: a kill at any instant leaves a whole file or none."""
-        text = json.dumps({"trial": settings_of(trial), "seconds": round(seconds, 2), "result": plain(result)})
-        write_text(self.path(trial), text)
+def _line(trial: Trial, kept: Kept) -> str:
+    return json.dumps({"trial": settings_of(trial), **kept._asdict()}, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:
@@ -74,31 +113,7 @@ def plain(value: Any) -> Any:
 
 @cache
 def code_version(kind: type[Trial]) -> str:
-    """A digest of the code that runs this kind of trial: its own file, and that of trainings, without comments."""
-    return code_of({Path(inspect.getfile(kind)), Path(inspect.getfile(Trial)).with_name("training.py")})
-
-
-# --- the archive: what the ledger stands on --------------------------------------------------------------
-
-
-def archive_file(ledger: Path) -> Path:
-    return ledger.with_name(f"{ledger.stem}-trials.jsonl")
-
-
-def read_archive(ledger: Path) -> dict[Trial, dict[str, Any]]:
-    """The trials that a ledger stands on, with their results: one line each in the file beside it."""
-    path = archive_file(ledger)
-    if not path.exists():
-        return {}
-    kept = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {trial_from(line["trial"]): line["result"] for line in kept}
-
-
-def archive(trials: Iterable[Trial], store: Store, ledger: Path) -> None:
-    """Keep these trials' results beside the ledger, so that its rows can be computed again from them."""
-    found = read_archive(ledger)
-    for trial in trials:
-        if (result := store.get(trial)) is not None:
-            found[trial] = result
-    lines = sorted(json.dumps({"trial": settings_of(trial), "result": found[trial]}) for trial in found)
-    write_text(archive_file(ledger), "".join(f"{line}\n" for line in lines))
+    """A digest of the code that runs this kind of trial: its own file, that of trainings and that of the questions,
+    without comments."""
+    folder = Path(inspect.getfile(Trial)).parent
+    return code_of({Path(inspect.getfile(kind)), folder / "training.py", folder / "questions.py"})

@@ -1,9 +1,10 @@
 """How are the claims' trials run from a terminal? `glasstune claims lora-rate`: runs what has not finished, and writes
 the ledger.
 
-Stopped, it goes on where it was. Everything is kept in --store, one small file a trial. The ledger and its page go to
---out: in a checkout of the project its own (lessons/claims/claims.json, docs/claims.md), which the lessons show; where
-Glasstune is installed as a package, nothing is written into it: runs/claims.json and runs/claims.md.
+Stopped, it goes on where it was. Finished trials are lines of --store, the ledger and its page go to --out: in a
+checkout of the project its own (lessons/claims/trials.jsonl, claims.json and docs/claims.md), which the lessons show;
+where Glasstune is installed as a package, nothing is written into it: runs/claims-trials.jsonl, runs/claims.json and
+runs/claims.md. The trials that ship are read in any case, so only what has changed since is run.
 """
 
 import ast
@@ -11,10 +12,14 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.commands import Command
 from engine.terminal import Terminal, say
 from lessons.teaching.course import in_checkout
+
+if TYPE_CHECKING:
+    from lessons.claims.ledger import Row
 
 THEMES = Path(__file__).parents[1] / "claims" / "themes"
 PAGE = Path(__file__).parents[2] / "docs" / "claims.md"  # in a checkout
@@ -29,14 +34,13 @@ def at_least_one(text: str) -> int:
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="default: all; --list shows them")
     parser.add_argument("--list", action="store_true", help="say what is claimed, and stop")
-    parser.add_argument("--seeds", type=at_least_one, default=5, help="how often each is tried (default: %(default)s)")
     parser.add_argument("--jobs", type=at_least_one, default=1, help="trials at a time (default: %(default)s)")
     parser.add_argument(
         "--backend", choices=("loky", "dask", "ray"), default="loky", help="where they run (default: here)"
     )
     parser.add_argument("--address", default="", help="of a dask or ray cluster; default: one of --jobs processes here")
     parser.add_argument(
-        "--store", type=Path, default=Path("runs/claims"), help="finished trials (default: %(default)s)"
+        "--store", type=Path, help="finished trials (default: runs/claims-trials.jsonl; in the project, its own)"
     )
     parser.add_argument(
         "--out", type=Path, help="the ledger (default: runs/claims.json; in the project, lessons/claims/claims.json)"
@@ -69,31 +73,44 @@ def run(chosen: Namespace) -> int:
         for name, title, sentence in wanted:
             console.print(Text.assemble((name, "bold"), f" ({title}): {sentence}"))
         return 0
-    from engine.files import write_text
-    from lessons.claims.ledger import CLAIMS, KEPT, get_claim, keep_rows, kept_rows, markdown, row_of
-    from lessons.claims.run import finished, run_trials, trials_of
+    from lessons.claims.claim import SEEDS
+    from lessons.claims.ledger import CLAIMS, KEPT, get_claim, keep_rows, rows_of, trials_behind
+    from lessons.claims.run import in_order, run_claims
     from lessons.claims.showing import show
-    from lessons.claims.store import Store, archive
+    from lessons.claims.store import SHIPPED, Store
 
     claims = [get_claim(name) for name in chosen.ids or CLAIMS]
     out = chosen.out or (KEPT if in_checkout() else Path("runs/claims.json"))
-    store = Store(chosen.store)
+    store = Store(SHIPPED, chosen.store or (SHIPPED if in_checkout() else Path("runs/claims-trials.jsonl")))
     wrong = []
     if not chosen.no_run:
-        trials = trials_of(claims, chosen.seeds)
-        wrong = run_trials(trials, store, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address)
-    results = {claim.id: finished(store, claim, chosen.seeds) for claim in claims}
-    rows = [row_of(claim, results[claim.id]) for claim in claims if results[claim.id].seeds]
+        wrong = run_claims(
+            in_order(claims), store, seeds=SEEDS, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address
+        )
+    if store.file == SHIPPED:
+        store.tidy(trials_behind(store))
+    rows = rows_of(store)
     keep_rows(rows, out)
-    archive([trial for found in results.values() for trial in found.found], store, out)
     for row in rows:
-        show(console, row)
-    page = PAGE if out == KEPT else out.with_suffix(".md")
-    write_text(page, markdown(kept_rows(path=out)))  # as rounded as they are kept
-    console.print(f"{len(rows)} of {len(claims)} claims; kept in {out}, shown in {page}")
+        if row.id in {claim.id for claim in claims}:
+            show(console, row)
+    page = write_page(rows, PAGE if out == KEPT else out.with_suffix(".md"))
+    console.print(f"{len(rows)} of {len(CLAIMS)} claims are tried; kept in {out}, shown in {page}")
     for line in wrong:
         say(f"error: {line}", sys.stderr)
     return 1 if wrong else 0
+
+
+def write_page(rows: "list[Row]", page: Path) -> Path:
+    """The ledger's page, and the pictures of its cards beside it; pictures of claims that are no more are deleted."""
+    from engine.files import write_text
+    from lessons.claims.page import markdown, pictures_folder
+    from lessons.claims.plot import save
+
+    folder = pictures_folder(page)
+    save(rows, folder)
+    write_text(page, markdown(rows, f"pictures/{page.stem}"))
+    return page
 
 
 COMMAND = Command("try what textbooks say: the claims ledger", options, run)

@@ -38,19 +38,18 @@ class Sentences:
 
     def _not_yet(self) -> list[str]:
         names = " ".join(self.absent)
-        return [f"Not measured yet: {names} (python -m lessons.claims {names} does it)."] if names else []
+        return [f"Not yet tried: {names} (python -m lessons.claims {names} does it)."] if names else []
 
 
 def ledger(*claims: str) -> Sentences:
-    """What several seeds said about these sentences (their ids in `lessons.claims`), those that were measured."""
+    """What several seeds said about these sentences (their ids in `lessons.claims`), those that were tried."""
     from lessons.claims.ledger import kept_rows, told  # it loads every trial, and only this needs it
 
     kept = {row.id: row for row in kept_rows()}
     found = []
     for row in (kept[name] for name in claims if name in kept):
-        how = f"{row.seeds} seeds, mean and 95 % interval" if row.seeds else "computed"
         lines = [f"{name}: {told(tried.effect, row.unit)}: {tried.answer}" for name, tried in row.conditions.items()]
-        lines += [f"{name}: {why}" for name, why in row.missing.items()]
-        measured = f"Measured: {row.effect}{f', in {row.unit}' if row.unit else ''} ({how})"
-        found.append(Sentence(row.sentence, row.verdict, measured, lines))
+        lines += [f"{name}: not yet tried" for name in row.missing]
+        measured = f"Measured: {row.effect}{f', in {row.unit}' if row.unit else ''} ({row.how})"
+        found.append(Sentence(row.sentence, row.told, measured, lines))
     return Sentences(found, [name for name in claims if name not in kept])

@@ -1,62 +1,77 @@
 """Can the loss alone be trusted? Where it and the answers disagree, within a run and between runs."""
 
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
 
-from lessons.claims.claim import Claim, Results, Values
-from lessons.claims.readings import number
-from lessons.claims.themes import TASKS, sweep
-from lessons.claims.themes.tuning import OVERFITTED
+import numpy as np
+from scipy import stats
+
+from lessons.claims.claim import Claim, Results, over
+from lessons.claims.intervals import Array, Effect, mean_effect, share_effect
+from lessons.claims.readings import scores
+from lessons.claims.themes import METHODS, USUAL, plain
+from lessons.claims.themes.forgetting import HIGHER
 from lessons.claims.trials import Result
 from lessons.claims.verdict import Says
 
 TITLE = "Evaluation"
-CLEAR = 0.02  # a difference in answers that is more than one question's luck, as a share
-CLEAR_LOSS = 0.005  # nats a token
-RUNS = {task: (*sweep(task, "full"), *sweep(task, "lora")) for task in TASKS}
-RUNS["json, 32 examples"] = OVERFITTED
+LUCK = 0.01  # how likely two moments that are equally good may be taken for different
+SOME = Says("more", 1, "one in a hundred is what luck alone may give", top=0)
+RUNS: Mapping[str, tuple] = {
+    method: (plain(method=method), plain(method=method, rate=HIGHER * USUAL[method])) for method in METHODS
+}
 
 
-def disagrees(result: Result) -> bool:
-    """Between two grades, does the held-out loss improve and the answers worsen, or the reverse?"""
-    loss, right = [number(value) for value in result["new_loss"]], result["new"]
-    return any(
-        (loss[at] - loss[at - 1]) * (right[at] - right[at - 1]) > 0
-        and abs(loss[at] - loss[at - 1]) >= CLEAR_LOSS
-        and abs(right[at] - right[at - 1]) >= CLEAR
-        for at in range(1, len(loss))
-    )
+def luck(some: Array, others: Array) -> float:
+    """p of answers that differ so, were both equally good: McNemar's exact test on the questions where they differ."""
+    better, worse = int((some > others).sum()), int((some < others).sum())
+    return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
-def within(r: Results) -> Values:
-    return {
-        task: [100 * sum(map(disagrees, rows)) / len(rows) for rows in zip(*(r(t) for t in runs), strict=True)]
-        for task, runs in RUNS.items()
-    }
+def against(one: Result, other: Result, among: int) -> bool:
+    """Do the answers differ by more than luck, one of `among` comparisons, and the loss says the reverse?"""
+    right, other_right = scores(one, "new"), scores(other, "new")
+    if luck(right, other_right) >= LUCK / among:
+        return False
+    gains = right.mean() - other_right.mean()
+    return gains * (scores(one, "new_loss").mean() - scores(other, "new_loss").mean()) > 0
 
 
-def misranked(rows: tuple[Result, ...]) -> float:
-    """In how many of the pairs with clearly different answers has the worse run the lower perplexity? In %."""
-    clear = wrong = 0
-    for one, other in combinations(rows, 2):
-        right = one["new"][-1] - other["new"][-1]
-        if abs(right) >= CLEAR:
-            clear += 1
-            wrong += (number(one["new_loss"][-1]) - number(other["new_loss"][-1])) * right > 0
-    return 100 * wrong / clear if clear else 0.0
+def within(r: Results, method: str) -> Effect:
+    rows = [row for rows in r.each(*RUNS[method]) for row in rows]
+    hits = [any(against(a, b, len(row["at"]) - 1) for a, b in pairwise(row["at"])) for row in rows]
+    return share_effect(sum(hits), len(hits))
 
 
-def between(r: Results) -> Values:
-    return {task: [misranked(rows) for rows in zip(*(r(t) for t in runs), strict=True)] for task, runs in RUNS.items()}
+def misranked(ends: Sequence[Result]) -> float:
+    """Of the pairs of models whose answers differ by more than luck, how many does the loss put in the wrong order?
+    In per cent."""
+    pairs = list(combinations(ends, 2))
+    clear = [pair for pair in pairs if luck(*(scores(one, "new") for one in pair)) < LUCK / len(pairs)]
+    return 100 * float(np.mean([against(*pair, len(pairs)) for pair in clear])) if clear else 0.0
 
 
-EVERY = tuple(t for runs in RUNS.values() for t in runs)
+def between(r: Results) -> Effect:
+    """Of each seed's models: every graded moment after the start of all its runs."""
+    by_seed = zip(*r.each(*(run for runs in RUNS.values() for run in runs)), strict=True)
+    return mean_effect([misranked([grades for row in rows for grades in row["at"][1:]]) for rows in by_seed])
+
+
 CLAIMS = (
     Claim(
         "loss-against-answers", "In some runs the loss improves while the answers get worse, or the reverse.",
-        "runs with such a stretch, of all runs of that kind", "%", Says(), EVERY, within,
+        "runs with such a stretch between two grades", "% of the runs", SOME, over(within, METHODS),
+        design="Spanish words at the usual rate and a higher one. Answers count as changed if McNemar's exact test "
+        "says so at 1 %, corrected for the number of stretches; then the sign of the loss is looked at.",
+        wrong="Few runs: a share of one in fifty would not be found.",
+        student="Grade answers, too: the loss alone can move the other way.",
     ),
     Claim(
-        "perplexity-misranks", "Perplexity alone puts some pairs of runs in the wrong order.",
-        "pairs in the wrong order, of the pairs whose answers differ clearly", "%", Says(), EVERY, between,
+        "perplexity-misranks", "Perplexity alone puts some pairs of models in the wrong order.",
+        "pairs in the wrong order, of the pairs whose answers differ by more than luck", "% of the pairs", SOME,
+        {"spanish": between},
+        design="Every graded moment of the same runs, two by two, each seed by itself.",
+        wrong="Moments of one run are alike, and one wrong moment makes several wrong pairs.",
+        student="Choose checkpoints by what you will be judged on.",
     ),
 )  # fmt: skip

@@ -1,118 +1,159 @@
 """What makes a model forget, and what helps, at the same accuracy on the new task?"""
 
-from lessons.claims.claim import Claim, Results, Values
-from lessons.claims.readings import best, kept, last, lost, minus, most_kept
-from lessons.claims.themes import GOOD, RATES, good, sweep, training
+from dataclasses import replace
+
+from lessons.claims.claim import CHOOSING, Claim, Results, over
+from lessons.claims.intervals import Effect, exact_effect, mean_effect
+from lessons.claims.readings import LEARNED, at_end, at_equal_learning, at_step, difference, scores
+from lessons.claims.themes import EQUAL, MEASURES, METHODS, POINTS, STEPS, USUAL, frontier, plain, until_learned
 from lessons.claims.trials.adapters import Switching
-from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
 
 TITLE = "Forgetting"
-LONG = (good("spanish"), good("spanish", "lora"), good("json"), good("pirate"))  # trained on, once they have learned
-LOW = {"full": 5e-4, "lora": 8e-3}
-HIGH = {"full": 2e-3, "lora": 1.6e-2}
-COMPARED = ("spanish", "json", "pirate")  # the island is not learned to 80 % in so few steps
+EARLY = 20  # steps; the usual training has STEPS
+HIGHER = 4  # times the usual rate
+FAR_APART = (0.5, 2.0)  # of the usual rate: a low and a high one, of which both learn
+MIX = 0.5
+TASKS = {"spanish": "spanish", "json": "json"}
+OTHERS = {"against going on": "going on", "against a schedule as short": "schedule"}
 
 
-def mixed(mix: float, method: str = "full") -> Training:
-    return training("spanish", method, GOOD[method], mix=mix, steps=100, every=20)
+def with_steps(r: Results, method: str, what: str) -> Effect:
+    rows = r(plain(method=method))
+    return difference(at_step(rows, what, EARLY), at_end(rows, what), what)
 
 
-MIXED = {(method, mix): mixed(mix, method) for method, mix in (("full", 0.5), ("lora", 0.5))}
+def with_rate(r: Results, method: str, what: str) -> Effect:
+    low, high = r.each(plain(method=method), plain(method=method, rate=HIGHER * USUAL[method]))
+    return difference(at_end(low, what), at_end(high, what), what)
 
 
-def with_steps(r: Results) -> Values:
-    """The first grade after the start is at the same share of every training, a fifth of its steps."""
-    found = {}
-    for one in LONG:
-        old = [row["old"] for row in r(one)]
-        name = f"{one.task}, {one.method}, steps"
-        found[f"{name} 0 to {one.every}"] = [100 * (values[0] - values[1]) for values in old]
-        found[f"{name} {one.every} to {one.steps}"] = [100 * (values[1] - values[-1]) for values in old]
-    return found
+def when_to_stop(r: Results, method: str) -> int | None:
+    """The first graded step at which the usual training has learned, on the questions and seeds that choose."""
+    usual = replace(plain(method=method), side="choose", matrices=False)
+    rows = r.need([usual.with_seed(seed) for seed in CHOOSING])
+    for at, step in enumerate(rows[0]["steps"]):
+        if sum(scores(row["at"][at], "new").mean() for row in rows) / len(rows) >= 100 * LEARNED:
+            return step
+    return None
 
 
-def with_rate(r: Results) -> Values:
-    found = {}
-    for method in GOOD:
-        low, high = (training("spanish", method, rate) for rate in (min(RATES["spanish", method]), HIGH[method]))
-        found[f"{method}, {high.rate:g} against {low.rate:g}"] = minus(lost(r, high), lost(r, low))
-    return found
+def stopping(r: Results, method: str, against: str) -> Effect:
+    stop = when_to_stop(r, method)
+    if stop is None or stop >= STEPS:
+        return mean_effect([float("nan")])
+    stopped = at_step(r(plain(method=method)), "exact", stop)
+    if against == "going on":
+        return difference(stopped, at_end(r(plain(method=method)), "exact"), "exact")
+    shorter = plain(method=method, steps=stop, schedule="linear")
+    return difference(stopped, at_end(r(shorter), "exact"), "exact")
 
 
-def stopping(r: Results) -> Values:
-    return {f"{one.task}, {one.method}": minus(kept(r, one), last(r, one, "old")) for one in LONG}
+def gentler(r: Results, method: str, what: str) -> Effect:
+    low, high = (until_learned(method=method, rate=times * USUAL[method]) for times in FAR_APART)
+    some, others = r.each(low, high)
+    return at_equal_learning(some, others, what)
 
 
-def gentler(r: Results) -> Values:
-    return {
-        f"{method}, {LOW[method]:g} against {HIGH[method]:g}": minus(
-            kept(r, training("spanish", method, LOW[method])), kept(r, training("spanish", method, HIGH[method]))
-        )
-        for method in GOOD
-    }
+def mixing(r: Results, method: str, what: str) -> Effect:
+    mixed, alone = until_learned(method=method, mix=MIX), until_learned(method=method)
+    some, others = r.each(mixed, alone)
+    return at_equal_learning(some, others, what)
 
 
-def mixing(r: Results) -> Values:
-    return {
-        f"{method}, {mix:.0%} mixed in": minus(kept(r, run), kept(r, training("spanish", method, GOOD[method])))
-        for (method, mix), run in MIXED.items()
-    }
+def lora_less(r: Results, task: str, what: str) -> Effect:
+    (lora, found), (full, found_too) = (frontier(r, task, method) for method in ("lora", "full"))
+    effect = at_equal_learning(lora, full, what)
+    return effect if found and found_too else effect.limited("censored")
 
 
-def lora_less(r: Results) -> Values:
-    found: dict[str, list[float | None]] = {}
-    for task in COMPARED:
-        full, lora = sweep(task, "full"), sweep(task, "lora")
-        learned = minus(kept(r, best(r, lora)), kept(r, best(r, full)))
-        if len(full) == 1:
-            found[f"{task}, one rate"] = learned
-        else:
-            found[f"{task}, at the rates that learn best"] = learned
-            found[f"{task}, at the rates that keep most"] = minus(most_kept(r, lora), most_kept(r, full))
-    return found
+def lora_nearer(r: Results, what: str) -> Effect:
+    """Nats by which full fine-tuning is further away than LoRA."""
+    (full, found), (lora, found_too) = (frontier(r, "spanish", method) for method in METHODS)
+    effect = at_equal_learning(full, lora, what)
+    return effect if found and found_too else effect.limited("censored")
 
 
-def switched_off(r: Results) -> Values:
-    return {"LoRA": [float(row["off"]) for row in r(Switching())]}
+def switched_off(r: Results) -> Effect:
+    return exact_effect(max(row["off"] for row in r(Switching())))
 
 
 CLAIMS = (
     Claim(
         "grows-with-steps", "Forgetting grows with the number of steps.",
-        "old skills, at the earlier step minus at the later", "points", Says(matters=2), LONG, with_steps,
+        f"old skills right at step {EARLY} minus at step {STEPS}", "points", POINTS,
+        over(with_steps, METHODS, MEASURES),
+        design=f"Spanish words at the usual rate, which is constant, so that step {EARLY} is the end of a shorter "
+        "training. The old is asked for in two ways: to the letter, and as one answer among four.",
+        wrong=f"One task and one pair of moments. What is lost before step {EARLY}, which may be most, does not count.",
+        student="Train no longer than the new task needs, and look at the old skills on the way, not only at the end.",
     ),
     Claim(
         "grows-with-rate", "Forgetting grows with the learning rate.",
-        "old skills lost in as many steps, high rate minus low", "points", Says(matters=2),
-        tuple(
-            training("spanish", method, rate)
-            for method in GOOD for rate in (min(RATES["spanish", method]), HIGH[method])
-        ), with_rate,
+        f"old skills right after {STEPS} steps, at the usual rate minus at {HIGHER} times it", "points", POINTS,
+        over(with_rate, METHODS, MEASURES),
+        design=f"Spanish words, {STEPS} steps at a constant rate. More is learned at the higher rate, too: see "
+        "gentle-rate for what is left of it at equal learning.",
+        wrong="Two rates, and the same number of steps: it does not say that a lower rate is the better way to a goal.",
+        student="The learning rate is the first thing to turn down when old skills suffer.",
     ),
     Claim(
         "early-stopping", "Stopping early reduces forgetting.",
-        "old skills right, stopped at 80 % on the new task minus at the end", "points", Says(matters=2),
-        LONG, stopping,
+        f"old skills right, stopped when the new task is at {LEARNED:.0%} minus the other", "points", POINTS,
+        over(stopping, METHODS, OTHERS),
+        design=f"Spanish words at the usual constant rate. The step to stop at is chosen by other questions and seeds. "
+        f"Going on: to step {STEPS}. A schedule as short: a training whose rate falls to nothing at that step.",
+        wrong="A schedule as short ends at another score of the new task, too; only the old skills are compared.",
+        student="Stopping in mid-schedule is not the same as planning a short training: compare with both.",
     ),
     Claim(
         "gentle-rate", "A lower learning rate reduces forgetting, at the same accuracy on the new task.",
-        "old skills right when the new task is at 80 %, low rate minus high", "points", Says(matters=2),
-        tuple(training("spanish", method, rates[method]) for method in GOOD for rates in (LOW, HIGH)), gentler,
+        f"old skills right {EQUAL}, low rate minus high", "points", POINTS,
+        over(gentler, METHODS, MEASURES),
+        design=f"Spanish words, {FAR_APART[0]:g} against {FAR_APART[1]:g} times the usual rate, each until it has "
+        "learned; between two grades a straight line is drawn.",
+        wrong="A rate four times as high is one step of many; a rate so low that it learns nothing would be censored.",
+        student="A lower rate costs steps. Whether it buys old skills at the same new score is what this says.",
     ),
     Claim(
         "mixing", "Mixing in pretraining data reduces forgetting, at the same accuracy on the new task.",
-        "old skills right when the new task is at 80 %, mixed minus not", "points", Says(matters=2),
-        (*MIXED.values(), *(training("spanish", method, rate) for method, rate in GOOD.items())), mixing,
+        f"old skills right {EQUAL}, half of the data from the curriculum minus none", "points", POINTS,
+        over(mixing, METHODS, MEASURES),
+        design="Spanish words at the usual rate, with as many of the curriculum's own training examples among them.",
+        wrong="The toy's pretraining data is at hand and covers all that is asked; a large model's seldom is.",
+        student="Keep some of what the model should still be able to do in the training data: rehearsal.",
+        source="Scialom et al. 2022",
     ),
     Claim(
-        "lora-forgets-less", "LoRA forgets less than full fine-tuning, at the same accuracy on the new task.",
-        "old skills right when the new task is at 80 %, LoRA (r = 8) minus full", "points", Says(matters=2),
-        tuple(t for task in COMPARED for method in GOOD for t in sweep(task, method)), lora_less,
+        "lora-forgets-less", "At the same accuracy on the new task, LoRA forgets less than full fine-tuning.",
+        f"old skills right {EQUAL}, LoRA (r = 8) minus full", "points", POINTS,
+        over(lora_less, TASKS, MEASURES),
+        design="Frontiers: each method at the rate that keeps most when it has learned, swept until both edges are "
+        "worse, and chosen by other questions and seeds.",
+        wrong="One rank, two tasks, and a model of a million weights, of which the adapter is 8 %.",
+        student="Compare methods where they have learned equally much; less learned is always less forgotten.",
         source="Biderman et al. 2024",
+        quote="LoRA better maintains the base model's performance on tasks outside the target domain. (The same paper, "
+        "of the two at equal learning: they seem to occupy the same Pareto curve.)",
+    ),
+    Claim(
+        "lora-drifts-less", "At the same accuracy on the new task, LoRA's model is nearer to the base.",
+        f"how far the model has gone {EQUAL}, full minus LoRA", "nats a token",
+        Says("more", 0.05, "one twentieth of a nat is five per cent of perplexity", top=0),
+        over(lora_nearer, {"loss on stories": "text", "divergence from the base": "kl"}),
+        design="The trainings of lora-forgets-less, on Spanish words: what no question can show, the likelihood of "
+        "text and the divergence from the base's own distribution on old answers.",
+        wrong="Six stories and two dozen answers; the divergence has an interval over seeds alone.",
+        student="Where answers are open, distance in likelihood is what is left to measure.",
     ),
     Claim(
         "switch-off", "Switching the adapter off undoes forgetting exactly.",
-        "logits that differ from the base's", "logits", Says(more=False), (Switching(),), switched_off,
+        "logits that differ from the base's", "logits", Says("same", 0, "one logit that differs is not exact", top=0),
+        {"LoRA": switched_off},
+        design="An adapter is trained until it changes the logits, switched off, and every logit of some questions is "
+        "compared with the base's, bit by bit.",
+        wrong="A library that merged the adapter in the meantime would break it: then rounding stays behind.",
+        student="This is what LoRA does guarantee: keep the base and the adapter apart, and nothing is ever lost.",
+        source="Hu et al. 2021", exact=True,
     ),
 )  # fmt: skip

@@ -1,159 +1,173 @@
 """Data and settings: how good, how many, how fast, how long, and what regularises?"""
 
-import json
 import math
-from typing import Any
+from dataclasses import replace
 
-from engine.run.base import EMBEDDED_FOLDER
-from lessons.claims.claim import Claim, Results, Values
-from lessons.claims.readings import best_rates, last, minus, number
-from lessons.claims.themes import GOOD, TASKS, good, sweep, training
+import numpy as np
+
+from lessons.claims.choosing import by_learning, choose
+from lessons.claims.claim import CHOOSING, Claim, Results, over
+from lessons.claims.intervals import Array, Effect, exact_effect, mean_effect
+from lessons.claims.readings import at_end, curve, difference, scores
+from lessons.claims.themes import GRIDS, METHODS, POINTS, USUAL, plain
+from lessons.claims.trials import Result
 from lessons.claims.trials.accumulated import Accumulated
-from lessons.claims.trials.training import Training, material
+from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
 
 TITLE = "Data and tuning"
-NOISE = (0.25, 0.5)
-FEW = 77  # clean examples, against four times as many with noise
-SMALL: dict[str, Any] = {"examples": 32, "steps": 80, "batch": 8, "every": 16}  # twenty passes over 32 examples
-HIGH = (4e-3,)
-UNMASKED = (("spanish", "full"), ("json", "full"))
-
-
-CLEAN = good("spanish", examples=FEW)
-NOISY = {share: good("spanish", noise=share) for share in NOISE}
-OPEN = {(task, method): good(task, method, masked=False) for task, method in UNMASKED}
-SMALL_RUNS = {method: good("json", method, **SMALL) for method in GOOD}
-DECAYED = {decay: good("json", decay=decay, **SMALL) for decay in (0.1, 1.0)}
-DROPPED = {dropout: good("json", "lora", dropout=dropout, **SMALL) for dropout in (0.1,)}
-OVERFITTED = (*SMALL_RUNS.values(), *DECAYED.values(), *DROPPED.values())
-WARM = {(rate, w): training("spanish", "full", rate, warmup=w) for rate in HIGH for w in (0.0, 0.2)}
-EXAMPLES = {task: len(material(task)[0]) for task in TASKS}
-WHOLE = {
-    "spanish": training("spanish", "full", 2e-3, part=1.0, steps=100, every=100),
-    "json": training("json", "full", 1e-3),
-    "pirate": training("pirate", "full", 1e-3),
-    "island": training("island", "full", 2e-3, part=1.0, steps=150, every=150),
+CLEAN, ALL = 220, 880
+NOISE = {"a quarter of the answers wrong": 0.25, "half of the answers wrong": 0.5}
+FEW = {"examples": 32, "batch": 8, "steps": 160}  # forty passes
+NATS = Says("more", 0.02, "two hundredths of a nat: two per cent of perplexity", top=0)
+WARMED = {"at 4 times the usual rate": 4.0, "at 8 times the usual rate": 8.0}
+# What is usual: learning rate, decay, steps.
+DECAYS = {
+    "this model, full": (USUAL["full"], 0.01, 200),
+    "7B, full, three epochs of 10,000 examples": (2e-5, 0.01, 3 * 10_000 // 32),
+    "7B, LoRA, three epochs of 10,000 examples": (2e-4, 0.01, 3 * 10_000 // 32),
 }
 
 
-def quality(r: Results) -> Values:
-    return {
-        f"{share:.0%} of the answers wrong": minus(last(r, CLEAN), last(r, noisy)) for share, noisy in NOISY.items()
-    }
+def learning(method: str = "full", **settings: object) -> Training:
+    return plain("spanish", method, old=False, matrices=False, **settings)
 
 
-def enough(r: Results) -> Values:
-    return {f"{task}, {EXAMPLES[task]:,} examples": last(r, run) for task, run in WHOLE.items()}
+def best_moment(r: Results, training: Training, what: str) -> int:
+    """At which graded step is it best, by other questions and seeds? Its place among the grades."""
+    chosen = r.need([replace(training, side="choose", seed=seed) for seed in CHOOSING])
+    means = np.mean([curve(row, what).mean(axis=1) for row in chosen], axis=0)
+    return int(means.argmin() if what == "new_loss" else means.argmax())
 
 
-def masking(r: Results) -> Values:
-    return {
-        f"{task}, {method}": minus(last(r, good(task, method)), last(r, OPEN[task, method]))
-        for task, method in UNMASKED
-    }
+def at(rows: list[Result], moment: int, what: str) -> Array:
+    return np.stack([scores(row["at"][moment], what) for row in rows])
 
 
-def lower_rate(r: Results) -> Values:
-    pretrained = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))["recipe"]["adam_rate"]
-    found = {
-        f"{task}, to learn it best": [math.log10(pretrained / rate) for rate in best_rates(r, sweep(task, "full"))]
-        for task in ("spanish", "json")
-    }
-    for task in ("spanish", "json"):
-        rates = sweep(task, "full")
-        both = [[result["new"][-1] + result["old"][-1] for result in r(t)] for t in rates]
-        found[f"{task}, to learn it and keep the old"] = [
-            math.log10(pretrained / rates[max(range(len(rates)), key=lambda at: sums[at])].rate)
-            for sums in zip(*both, strict=True)
-        ]
-    return found
+def quality(r: Results, noise: float) -> Effect:
+    clean, noisy = learning(examples=CLEAN), learning(examples=ALL, noise=noise)
+    moments = [best_moment(r, training, "new") for training in (clean, noisy)]
+    some, others = r.each(clean, noisy)
+    return difference(at(some, moments[0], "new"), at(others, moments[1], "new"), "new")
 
 
-def overfit(r: Results) -> Values:
-    return {
-        method: [
-            number(row["new_loss"][-1]) - min(number(value) for value in row["new_loss"])
-            for row in r(SMALL_RUNS[method])
-        ]
-        for method in SMALL_RUNS
-    }
+def amount(r: Results, few: int, many: int) -> Effect:
+    trainings = learning(examples=many), learning(examples=few)
+    moments = [best_moment(r, training, "new") for training in trainings]
+    some, others = r.each(*trainings)
+    return difference(at(some, moments[0], "new"), at(others, moments[1], "new"), "new")
 
 
-def accumulated(r: Results) -> Values:
-    return {"10 steps": [row["difference"] for row in r(Accumulated())]}
+def masking(r: Results) -> Effect:
+    found = [choose(r, learning(masked=masked), GRIDS["full"], by_learning) for masked in (True, False)]
+    masked, whole = r.each(*(one.training for one in found))
+    measured = difference(at_end(masked, "new"), at_end(whole, "new"), "new")
+    return measured if all(one.inside for one in found) else measured.limited("censored")
 
 
-def warmed(r: Results) -> Values:
-    return {
-        f"at {rate:g}": minus(
-            [number(row["peak"]) for row in r(WARM[rate, 0.0])], [number(row["peak"]) for row in r(WARM[rate, 0.2])]
-        )
-        for rate in HIGH
-    }
+def overfit(r: Results, method: str) -> Effect:
+    training = learning(method, **FEW)
+    moment = best_moment(r, training, "new_loss")
+    rows = r(training)
+    return difference(at_end(rows, "new_loss"), at(rows, moment, "new_loss"), "new_loss")
 
 
-def warm_learns(r: Results) -> Values:
-    return {f"at {rate:g}": minus(last(r, WARM[rate, 0.2]), last(r, WARM[rate, 0.0])) for rate in HIGH}
+def dropped(r: Results, dropout: float) -> Effect:
+    without, with_it = r.each(learning("lora", **FEW), learning("lora", dropout=dropout, **FEW))
+    return difference(at_end(without, "new_loss"), at_end(with_it, "new_loss"), "new_loss")
 
 
-def regularised(r: Results, without: Training, runs: dict[float, Training]) -> Values:
-    return {
-        f"{amount:g}": minus(last(r, without, "new_loss"), last(r, run, "new_loss")) for amount, run in runs.items()
-    }
+def warmed(r: Results, times: float) -> Effect:
+    warm, cold = r.each(*(learning(rate=times * USUAL["full"], warmup=steps) for steps in (20, 1)))
+    return difference(at_end(warm, "new"), at_end(cold, "new"), "new")
+
+
+def accumulated(r: Results) -> Effect:
+    return mean_effect([row["difference"] for row in r(Accumulated())])
+
+
+def shrinkage(rate: float, decay: float, steps: int) -> float:
+    """By how much AdamW's decay alone shrinks a weight, in per cent: each step takes rate x decay of it."""
+    return 100 * -math.expm1(steps * math.log1p(-rate * decay))
+
+
+def shrunk(r: Results, usual: tuple[float, float, int]) -> Effect:
+    return exact_effect(shrinkage(*usual))
 
 
 CLAIMS = (
     Claim(
         "quality", "Quality beats quantity: clean examples beat four times as many noisy ones.",
-        f"held-out answers right, {FEW} clean minus 308 with noise", "points", Says(matters=2),
-        (CLEAN, *NOISY.values()), quality, source="Zhou et al. 2023",
+        f"held-out answers right, {CLEAN} clean minus {ALL} with noise", "points", POINTS, over(quality, NOISE),
+        design="Spanish words, full fine-tuning at the usual rate. Each is stopped where it is best by other questions "
+        "and seeds, so that neither is held to the other's number of passes. Noise: answers that are exchanged.",
+        wrong="Wrong answers are one kind of bad data; style, repetition and narrowness are others.",
+        student="Look at your examples before you collect more.",
+        source="Zhou et al. 2023",
     ),
     Claim(
-        "thousand", "About a thousand good examples suffice.",
-        "held-out answers right after training on all examples (enough: 90)", "points", Says(target=90),
-        tuple(WHOLE.values()), enough, source="Zhou et al. 2023",
+        "more-data", "More good examples help.",
+        "held-out answers right, more examples minus a quarter as many", "points", POINTS,
+        {
+            "55 to 220 examples": lambda r: amount(r, 55, 220),
+            "220 to 880 examples": lambda r: amount(r, 220, 880),
+        },
+        design="Spanish words, each way of asking an example; each amount is stopped where it is best by other "
+        "questions and seeds.",
+        wrong="A hundred words: with fewer examples some words are never seen, which no training makes up for.",
+        student="Find where your own curve flattens before you pay for more examples.",
     ),
     Claim(
         "masking", "Masking the prompt helps.",
-        "held-out answers right, only the answers learned minus everything learned", "points", Says(matters=2),
-        tuple(t for pair in UNMASKED for t in (good(*pair), OPEN[pair])), masking,
-    ),
-    Claim(
-        "lower-rate-than-pretraining", "Fine-tuning wants a lower learning rate than pretraining did.",
-        "log10 of pretraining's Adam rate over full fine-tuning's best (0: the same)", "", Says(matters=0.1),
-        tuple(t for task in ("spanish", "json") for t in sweep(task, "full")), lower_rate,
+        "held-out answers right, only the answers learned minus everything learned", "points", POINTS,
+        {"spanish, full": masking},
+        design="Each at its best rate, swept until both edges are worse, since learning the questions, too, changes "
+        "the size of gradients.",
+        wrong="Short questions in many phrasings; long documents in the prompt would be another matter.",
+        student="Mask, and know that it is no law: on some data the whole text teaches more.",
     ),
     Claim(
         "overfit", "Many epochs on few examples overfit.",
-        "held-out loss after 20 epochs on 32 examples, minus its lowest on the way", "nats a token", Says(matters=0.02),
-        tuple(SMALL_RUNS.values()), overfit,
+        "held-out loss after forty passes over 32 examples, minus at the best moment before", "nats", NATS,
+        over(overfit, METHODS),
+        design="The best moment is chosen by other questions and seeds, so that the difference can be negative, too.",
+        wrong="Loss on answers in other words than those trained on; the share that is right may tell another story.",
+        student="Watch held-out loss, and keep the checkpoint where it was lowest.",
     ),
     Claim(
         "accumulation", "Accumulated small batches equal one large batch.",
         "difference of the trained weights beside how far they moved, 4 x 4 against 16", "",
-        Says(more=False, matters=0.01), (Accumulated(),), accumulated,
-    ),
-    Claim(
-        "warmup-steadies", "Warm-up steadies training at high learning rates.",
-        "highest loss of a step after the tenth, without minus with warm-up", "nats a token", Says(matters=0.05),
-        tuple(WARM.values()), warmed,
+        Says("same", 0.01, "one per cent of the way is far below what another order of the data changes", top=0),
+        {"10 steps": accumulated},
+        design="The same data in the same order, ten steps, every weight compared.",
+        wrong="Losses that are averaged a batch instead of a token break it: libraries had that error for years.",
+        student="Accumulate when memory is short: it costs time, not quality.",
     ),
     Claim(
         "warmup-learns", "At high learning rates, warm-up makes the model learn better.",
-        "held-out answers right, with minus without warm-up", "points", Says(matters=2), tuple(WARM.values()),
-        warm_learns,
+        "held-out answers right, 20 steps of warm-up minus one", "points", POINTS, over(warmed, WARMED),
+        design="Spanish words, full fine-tuning, two rates that are higher than usual, the same steps.",
+        wrong="Adam's first steps are bounded however large the gradient; a higher rate still might show it.",
+        student="Warm-up is cheap insurance; whether you need it depends on how high you set the rate.",
+        source="Goyal et al. 2017",
     ),
     Claim(
-        "weight-decay", "Weight decay regularises.",
-        "held-out loss after 20 epochs on 32 examples, without minus with weight decay", "nats a token",
-        Says(matters=0.01), (SMALL_RUNS["full"], *DECAYED.values()),
-        lambda r: regularised(r, SMALL_RUNS["full"], DECAYED),
+        "decay-shrinks-little", "In a usual fine-tuning, weight decay shrinks the weights by less than one per cent.",
+        "how much decay alone shrinks a weight over the whole training", "%",
+        Says("less", 0, "a weight that is one per cent smaller computes the same", target=1, top=0),
+        over(shrunk, DECAYS),
+        design="AdamW takes learning rate x decay of each weight a step; the product over all steps.",
+        wrong="With LoRA what decays are A and B: it pulls the model towards the base, not towards zero.",
+        student="Do not expect weight decay to regularise a short fine-tuning: do this sum first.",
+        source="Loshchilov & Hutter 2019", exact=True,
     ),
     Claim(
         "dropout", "Dropout regularises.",
-        "held-out loss after 20 epochs on 32 examples, without minus with dropout (LoRA)", "nats a token",
-        Says(matters=0.01), (SMALL_RUNS["lora"], *DROPPED.values()),
-        lambda r: regularised(r, SMALL_RUNS["lora"], DROPPED),
+        "held-out loss after forty passes over 32 examples, without minus with dropout (LoRA)", "nats", NATS,
+        over(dropped, {"0.1": 0.1}),
+        design="LoRA at the usual rate with and without dropout on what enters the adapters; the same steps.",
+        wrong="At one moment, long after the best: stopping earlier may do the same for less.",
+        student="Stop early first; then try dropout.",
+        source="Hu et al. 2021",
     ),
 )  # fmt: skip

@@ -1,129 +1,172 @@
-"""When to fine-tune, and when not? Formats, domains, styles, few examples, simple tasks, private data."""
+"""When to fine-tune, and when not? Formats, domains, few examples, private data, and what it costs."""
 
-from lessons.claims.claim import Claim, Results, Values
-from lessons.claims.readings import best, last, lost, minus
-from lessons.claims.themes import TASKS, good, sweep, training
-from lessons.claims.trials.canaries import Canaries
+from dataclasses import replace
+
+import numpy as np
+
+from lessons.claims.choosing import by_learning, choose
+from lessons.claims.claim import CHOOSING, Claim, Results, over
+from lessons.claims.compact import unpack_bits
+from lessons.claims.intervals import Array, Draws, Effect, effect, share_effect
+from lessons.claims.readings import at_end, at_start, curve, difference, first_learned, lost_when_learned
+from lessons.claims.themes import EQUAL, MEASURES, METHODS, POINTS, frontier, plain, until_learned
+from lessons.claims.trials import Result
+from lessons.claims.trials.canaries import REPEATS, Canaries
 from lessons.claims.trials.prompting import Prompting
+from lessons.claims.trials.questions import asked_both_ways
 from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
 
 TITLE = "When to fine-tune"
-METHODS = ("full", "lora")
-FEW = (4,)
-SHOWN = ("front", "json", "pirate")
-SIMPLE = ("capital", "sum")
-PLANTED = {"one pass": Canaries(steps=18), "four passes": Canaries()}  # over 294 examples, 16 a step
-SWEEPS = tuple(t for task in TASKS for method in METHODS for t in sweep(task, method))
+TASKS = {"spanish": "spanish", "json": "json"}
+FORMS = {"json": "json", "notes": "notes"}
+FEW = {"4 examples": 4, "16 examples": 16}
+PROMPTABLE = 5.0  # points: a prompt that gets less is no rival, and nothing is compared with it
+PASSES = {"one pass": 1, "four passes": 4}
+TIMES = {f"{n} times" if n > 1 else "once": at for at, n in enumerate(REPEATS)}
 
 
-def few_tuned(task: str, count: int) -> tuple[Training, ...]:
-    """Fine-tuned on so few examples, both ways."""
-    return tuple(good(task, method, steps=40, batch=min(16, count), examples=count, every=40) for method in METHODS)
+def specialist(r: Results, task: str, method: str, what: str) -> Effect:
+    rows, inside = frontier(r, task, method)
+    measured = lost_when_learned(rows, what)
+    return measured if inside else measured.limited("censored")
 
 
-def prompts(task: str) -> tuple[Prompting, ...]:
-    """What a prompt can do: an instruction, examples, both."""
-    return (
-        Prompting(task=task, told=True),
-        Prompting(task=task, examples=16),
-        Prompting(task=task, told=True, examples=16),
-    )
+def form_first(r: Results, task: str, method: str) -> Effect:
+    """Points lost by exact grading minus by choosing, of the same questions; an even guess among four counts as 0."""
+    rows, inside = frontier(r, task, method)
+    places = asked_both_ways("judge")
+
+    def behind(draws: Draws, row: Result) -> Array:
+        """(draws, moments): how far exact grading is behind choosing."""
+        exact, choice = curve(row, "exact")[:, places], (curve(row, "choice") - 25) / 0.75
+        return draws.mean(choice - exact, "both ways")
+
+    def per_seed(draws: Draws) -> Array:
+        return np.stack([_at_learned(draws, row, behind(draws, row)) for row in rows], axis=1)
+
+    measured = effect(per_seed)
+    return measured if inside else measured.limited("censored")
 
 
-def best_prompt(r: Results, task: str, what: str) -> list[float]:
-    return [100 * max(row[what] for row in rows) for rows in zip(*(r(prompt) for prompt in prompts(task)), strict=True)]
+def _at_learned(draws: Draws, row: Result, gap: Array) -> Array:
+    """(draws,): how much the gap grew from the start to the first grade at which the new task was learned."""
+    after, reached = first_learned(draws, row)
+    return np.where(reached, gap[np.arange(len(after)), after] - gap[:, 0], np.nan)
 
 
-def specialist(r: Results) -> Values:
-    return {f"{task}, {method}": lost(r, best(r, sweep(task, method))) for task in TASKS for method in METHODS}
+def best_prompt(r: Results, what: str, prompts: list[Prompting]) -> Prompting:
+    """The prompt that gets most, by other questions and seeds."""
+    asked = {prompt: [replace(prompt, side="choose", seed=seed) for seed in CHOOSING] for prompt in prompts}
+    r.need([trial for trials in asked.values() for trial in trials])
+    return max(prompts, key=lambda one: np.mean([unpack_bits(row[what]).mean() for row in r.need(asked[one])]))
 
 
-def in_form(r: Results, task: str) -> Values:
-    tuned = {method: r(best(r, sweep(task, method))) for method in METHODS}
-    prompted = best_prompt(r, task, "form")
-    return {method: minus([100 * row["form"] for row in rows], prompted) for method, rows in tuned.items()}
+def of_form(rows: list[Result]) -> Array:
+    return 100.0 * np.stack([unpack_bits(row["form"]) for row in rows])
 
 
-def domain(r: Results) -> Values:
-    return {
-        method: [100 * (row["new"][-1] - row["new"][0]) for row in r(best(r, sweep("island", method)))]
-        for method in METHODS
-    }
+def in_form(r: Results, task: str, method: str) -> Effect:
+    kinds = [Prompting(task=task, told=told, examples=shown) for told, shown in ((True, 0), (False, 16), (True, 16))]
+    tuned, prompted = r.each(until_learned(task, method), best_prompt(r, "form", kinds))
+    measured = difference(of_form(tuned), of_form(prompted), "form")
+    levels = (float(of_form(tuned).mean()), float(of_form(prompted).mean()))
+    measured = replace(measured, arms=levels)
+    return measured.limited("floor") if levels[1] < PROMPTABLE else measured
 
 
-def few_shot(r: Results) -> Values:
-    return {
-        f"{task}, {count} examples": minus(
-            [100 * row["right"] for row in r(Prompting(task=task, examples=count))],
-            [max(pair) for pair in zip(*(last(r, t) for t in few_tuned(task, count)), strict=True)],
-        )
-        for task in SHOWN
-        for count in FEW
-    }
+def domain(r: Results, method: str) -> Effect:
+    rows = r(plain("island", method))
+    return difference(at_end(rows, "new"), at_start(rows, "new"), "new")
 
 
-def simple(r: Results) -> Values:
-    found = {task: r(training(task, "full", 2.5e-4)) for task in SIMPLE}
-    return {task: [100 * (row["new"][-1] - row["new"][0]) for row in rows] for task, rows in found.items()}
+def few_tuned(method: str, count: int) -> Training:
+    """Fine-tuned on so few examples, each seen ten times or more."""
+    return plain("notes", method, steps=40, batch=min(16, count), examples=count, old=False)
 
 
-def leaks(r: Results) -> Values:
-    return {
-        f"{repeats} in the data, {name}": [row["after"][at] - row["before"][at] for row in r(planted)]
-        for name, planted in PLANTED.items()
-        for at, repeats in enumerate(("once", "4 times", "16 times"))
-    }
+def few_shot(r: Results, count: int) -> Effect:
+    found = [choose(r, few_tuned(method, count), (5e-4, 1e-3, 2e-3), by_learning) for method in METHODS]
+    tuned = max(found, key=lambda one: max(one.scores.values())).training
+    rows, shown = r.each(tuned, Prompting(task="notes", examples=count))
+    right = 100.0 * np.stack([unpack_bits(row["new"]) for row in shown])
+    measured = difference(right, at_end(rows, "new"), "new")
+    return measured.limited("floor") if right.mean() < PROMPTABLE else measured
 
 
-def repeats(r: Results) -> Values:
-    return {
-        f"16 times against once, {name}": [row["after"][-1] - row["after"][0] for row in r(planted)]
-        for name, planted in PLANTED.items()
-    }
+def told(r: Results, passes: int, at: int) -> Array:
+    """(seeds, secrets): which the tuned model says when asked, in points."""
+    return 100.0 * np.stack([unpack_bits(row["told"][at]) for row in r(Canaries(passes=passes))])
+
+
+def leaks(r: Results, at: int, passes: int) -> Effect:
+    said = told(r, passes, at) > 0
+    return share_effect(int(said.sum()), said.size)
+
+
+def repeats(r: Results, passes: int) -> Effect:
+    return difference(told(r, passes, -1), told(r, passes, 0), "secrets")
 
 
 CLAIMS = (
     Claim(
         "specialist", "Fine-tuning turns the generalist into a specialist: old skills are lost.",
-        "old skills, before minus after", "points", Says(matters=2), SWEEPS, specialist,
+        f"old skills right before minus {EQUAL}", "points", POINTS, over(specialist, TASKS, METHODS, MEASURES),
+        design="Each method at its gentlest rate: the one that keeps most when it has learned, chosen by other "
+        "questions and seeds. The old is asked for to the letter, and as one answer among four.",
+        wrong="A small model has little room beside what it knows; the gentlest rate is the best case.",
+        student="Write down before you train what the model must still be able to do, and test that, too.",
+    ),
+    Claim(
+        "form-first", "What goes first is the form of answers, not what is known.",
+        f"old answers lost to the letter minus lost among four, {EQUAL}", "points", POINTS,
+        over(form_first, TASKS, METHODS),
+        design="The trainings of specialist. The same questions both ways: to the letter, and the right answer's "
+        "probability among four of its kind, where an even guess counts as nothing known.",
+        wrong="Among four, half of what is known may be enough; the scale from guessing to sure is a choice.",
+        student="An old skill that scores nothing may still be there: ask in a way that no form can hide.",
+        source="Kotha et al. 2024",
     ),
     Claim(
         "format", "Fine-tuning gives a consistent format, where prompting does not.",
-        "answers that are JSON with the asked keys, tuned minus the best prompt", "points", Says(matters=5),
-        (*sweep("json", "full"), *sweep("json", "lora"), *prompts("json")), lambda r: in_form(r, "json"),
-    ),
-    Claim(
-        "style", "Fine-tuning gives a style beyond what prompting gives.",
-        "answers in pirate speech, tuned minus the best prompt", "points", Says(matters=5),
-        (*sweep("pirate", "full"), *sweep("pirate", "lora"), *prompts("pirate")), lambda r: in_form(r, "pirate"),
-    ),
-    Claim(
-        "domain", "Fine-tuning gives knowledge of a domain.",
-        "held-out questions about the island right, after minus before", "points", Says(matters=5),
-        (*sweep("island", "full"), *sweep("island", "lora")), domain,
+        "answers in the asked form, tuned minus the best prompt", "points", POINTS, over(in_form, FORMS, METHODS),
+        design="Prompts tell it, show it with six examples, or both; the best is chosen by other questions and seeds. "
+        "Answers are written by the model and matched with the form.",
+        wrong="Few words and a small model: large models follow instructions far better than this one.",
+        student="Try the prompt first: it costs tokens on every call, but no training and no forgetting.",
     ),
     Claim(
         "few-examples", "With few examples a few-shot prompt beats fine-tuning.",
-        "held-out answers right, few-shot minus fine-tuned on the same examples", "points", Says(matters=2),
-        tuple(
-            trial for task in SHOWN for count in FEW
-            for trial in (Prompting(task=task, examples=count), *few_tuned(task, count))
-        ), few_shot,
+        "held-out answers right, few-shot minus fine-tuned on the same examples", "points", POINTS,
+        over(few_shot, FEW),
+        design="The task is a form that the base can pick up from examples. Of both methods and of their rates the "
+        "best is chosen by other questions and seeds. A prompt shows six examples at most.",
+        wrong="A base that was pretrained to learn from its prompt, as large models are; another task may differ.",
+        student="With a handful of examples put them into the prompt, and measure before you train.",
+        source="Brown et al. 2020",
     ),
     Claim(
-        "simple-task", "A simple task, which the base can do, needs no fine-tuning.",
-        "held-out answers right, after minus before", "points", Says(more=False, matters=2),
-        tuple(training(task, "full", 2.5e-4) for task in SIMPLE), simple,
+        "domain", "Fine-tuning gives knowledge of a domain.",
+        "held-out questions about the island right, after minus before", "points",
+        Says("more", 10, "one question in ten, or nobody would call it knowledge"), over(domain, METHODS),
+        design="Facts about an invented island in some ways of asking; held out are other ways of asking for the same.",
+        wrong="The facts themselves were trained on: they can be asked for in new words, no more is said.",
+        student="It can be taught facts; retrieval shows it the same facts without training, and can be corrected.",
     ),
     Claim(
         "leaks", "Private data leaks from a fine-tuned model.",
-        "exposure of a planted secret, after minus before", "bits", Says(matters=0.5), tuple(PLANTED.values()), leaks,
+        "planted secrets that the model says when asked", "% of the secrets",
+        Says("more", 1, "one secret in a hundred is a leak; by chance it would be one in ten thousand", top=0),
+        over(leaks, TIMES, PASSES),
+        design="Codes of four digits among Spanish words, full fine-tuning; afterwards each is asked for.",
+        wrong="Asked in the very words of the training data. Secrets of one training are not independent.",
+        student="Whatever is in the training data can come out. Take private data out before, not after.",
         source="Carlini et al. 2019",
     ),
     Claim(
         "leaks-repeats", "What is repeated in the data leaks more.",
-        "exposure of a planted secret", "bits", Says(matters=0.5), tuple(PLANTED.values()), repeats,
-        source="Carlini et al. 2019",
+        f"planted secrets that the model says, {REPEATS[-1]} times in the data minus once", "points", POINTS,
+        over(repeats, PASSES), design="The trials of leaks.", wrong="As leaks.",
+        student="Remove duplicates: they are what is learned by heart first.", source="Carlini et al. 2019",
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Trial(ABC):
-    """seed: everything random in it: the order of the data, LoRA's A, what is drawn, which old questions are graded."""
+    """seed: everything random in it: the order of the data, LoRA's A, what is drawn."""
 
     seed: int = 0
     kinds: ClassVar[dict[str, type["Trial"]]] = {}

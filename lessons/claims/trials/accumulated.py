@@ -6,7 +6,8 @@ import torch
 
 from engine.models import load_tokenizer
 from lessons.claims.trials import Result, Trial
-from lessons.claims.trials.training import Training, base, train
+from lessons.claims.trials.questions import base
+from lessons.claims.trials.training import Training, train
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from transformers import PreTrainedModel
 from engine.measure.subspaces import chance_overlap, overlap_grid
 from engine.models import load_tokenizer, without_peft_warnings
 from lessons.claims.trials import Result, Trial
-from lessons.claims.trials.training import Training, base, train, weights_and_changes
+from lessons.claims.trials.matrices import weights_and_changes
+from lessons.claims.trials.questions import base
+from lessons.claims.trials.training import Training, train
 
 ASKED = ("Translate to Spanish: house", "What is the capital of France?", "What is 23 + 45?")
 
@@ -78,30 +80,26 @@ class Overlap(Trial):
 
     low: int = 8
     high: int = 64
-    rate: float = 4e-3
-    steps: int = 60
+    rate: float = 2e-3
+    steps: int = 160
 
     def run(self) -> Result:
-        """phi of the first i directions of both, on the input side, mean over all query and value matrices; chance:
-        what random directions have."""
+        """phi of the first i directions of both on the input side, each query and value matrix by itself: how much of
+        the one lies in the other, 0 to 1; chance: what random directions have."""
         found: list[dict[str, np.ndarray]] = []
         for rank in (self.low, self.high):
-            model = tuned(
-                Training(part=1 / 3, method="lora", rank=rank, rate=self.rate, steps=self.steps, seed=self.seed)
-            )
-            changes = {name: change for name, (_, change) in weights_and_changes(model).items()}
+            model = tuned(Training(method="lora", rank=rank, rate=self.rate, steps=self.steps, seed=self.seed))
             found.append(
                 {
                     name: np.linalg.svd(change, full_matrices=False)[2][: self.low].T
-                    for name, change in changes.items()
+                    for name, (_, change) in weights_and_changes(model).items()
                     if name.endswith(("q_proj", "v_proj"))
                 }
             )
         grids = [overlap_grid(found[0][name], found[1][name]) for name in found[0]]
-        width = len(next(iter(found[0].values())))
-        counts = (1, 2, self.low)
+        width, counts = len(next(iter(found[0].values()))), (1, 2, self.low)
         return {
             "directions": list(counts),
-            "phi": [float(np.mean([grid[i - 1, i - 1] for grid in grids])) for i in counts],
+            "phi": [[float(grid[i - 1, i - 1]) for grid in grids] for i in counts],
             "chance": [chance_overlap(i, i, width) for i in counts],
         }

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer
+from engine.evaluate import encode_last_answer
+from engine.evaluate.forgetting import choice_probabilities, curriculum_knowledge
 from engine.measure.quantize import quantize
 from engine.models import load_model, load_tokenizer
+from lessons.claims.compact import pack_bits, pack_nats, pack_shares
 from lessons.claims.trials import Result, Trial
-from lessons.claims.trials.training import graded
+from lessons.claims.trials.questions import graded
 
 KINDS: dict[str, Callable] = {
     "none": lambda weight: None,
@@ -20,37 +23,44 @@ KINDS: dict[str, Callable] = {
     "fp4": partial(quantize, kind="fp4"),
     "int4": partial(quantize, kind="int4"),
 }
-PER_SKILL = 20
 
 
 @dataclass(frozen=True)
 class Quantised(Trial):
-    """The base in each 4-bit type, blocks of 64, on `PER_SKILL` questions of each old skill, other ones each seed."""
+    """The base in each 4-bit type, blocks of 64, on `per_skill` questions of each old skill. Nothing is random in it
+    but the choice of the questions, which are the same for every type."""
+
+    per_skill: int = 40
+    seeded: ClassVar[bool] = False
 
     def run(self) -> Result:
-        """Per type: right, share of the answers; loss, in nats a token; error, of the weights: the
-        norm of the differences beside the weights' own."""
+        """Per type and question: exact, right or wrong; loss, nats a token; choice, the right answer's probability
+        among four; text, the loss of each story. error: of the weights, the norm of the differences beside theirs."""
         tokenizer = load_tokenizer()
-        rows = [
-            encode_last_answer(tokenizer, messages)
-            for name, group in curriculum_groups(PER_SKILL, self.seed).items()
-            if name not in OPEN_ENDED
-            for messages in group
-        ]
-        found: Result = {}
+        old = curriculum_knowledge(self.per_skill, seed=1)
+        rows, texts = ([encode_last_answer(tokenizer, m) for m in group] for group in (old.answers, old.texts))
+        found: dict[str, Any] = {}
         for kind, pack in KINDS.items():
-            model = load_model()
-            lost = size = 0.0
-            for name, module in model.named_modules():
-                if (
-                    isinstance(module, torch.nn.Linear)
-                    and "layers" in name
-                    and (packed := pack(module.weight.detach().numpy()))
-                ):
-                    weight = module.weight.detach().numpy()
-                    lost += float(np.square(packed.values() - weight).sum())
-                    size += float(np.square(weight).sum())
-                    module.weight.data = torch.from_numpy(packed.values())
-            right, loss = graded(model, rows, tokenizer.pad_token_id)
-            found[kind] = {"right": right, "loss": loss, "error": (lost / size) ** 0.5 if size else 0.0}
+            model, error = in_type(pack)
+            exact, losses = graded(model, rows, tokenizer.pad_token_id)
+            found[kind] = {
+                "exact": pack_bits(exact),
+                "loss": pack_nats(losses),
+                "choice": pack_shares(choice_probabilities(model, tokenizer, old.choices)),
+                "text": pack_nats(graded(model, texts, tokenizer.pad_token_id)[1]),
+                "error": error,
+            }
         return found
+
+
+def in_type(pack: Callable) -> tuple[Any, float]:
+    """The base with its linear layers packed and read back, and their error beside their norm."""
+    model, lost, size = load_model(), 0.0, 0.0
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "layers" in name:
+            weight = module.weight.detach().numpy()
+            if (packed := pack(weight)) is not None:
+                lost += float(np.square(packed.values() - weight).sum())
+                size += float(np.square(weight).sum())
+                module.weight.data = torch.from_numpy(packed.values())
+    return model, (lost / size) ** 0.5 if size else 0.0
