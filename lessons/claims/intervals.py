@@ -89,7 +89,7 @@ def effect(per_seed: Callable[[Draws], Array], *, least: float = 0.0, arms: Sequ
     A value that is missing (NaN) with any seed as it was measured, or in more than `FEW` of the draws, is censored.
     least: the interval reaches at least so far to both sides (see `unseen`). Of one seed nothing is known around it.
     """
-    draws = Draws()
+    draws = Draws(DRAWS)
     values = np.atleast_2d(np.asarray(per_seed(draws), float))
     seeds, asked = values.shape[1], [many for many in draws.asked.values() if many > 1]
     questions = max(asked, default=0)

@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from lessons.claims import intervals
 from lessons.claims.compact import pack_bits, pack_nats, pack_shares
 from lessons.claims.ledger import CLAIMS, rows_of
 from lessons.claims.run import in_order, wanted
@@ -90,11 +91,14 @@ def result(trial):
 def world(tmp_path_factory):
     """All claims, tried there; and how many trials that took."""
     store = Store(tmp_path_factory.mktemp("world") / "t.jsonl")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(intervals, "DRAWS", 150)  # enough here, and it is read a hundred times
     readers = [read for claim in in_order(CLAIMS.values()) for read in claim.conditions.values()]
     while waiting := wanted(readers, store, 5, at_least=50):
         for trial in waiting:
             store.put(trial, result(trial))
-    return {row.id: row for row in rows_of(store)}, store
+    yield {row.id: row for row in rows_of(store)}, store
+    monkeypatch.undo()
 
 
 def test_every_claim_is_read_to_its_end(world):
