@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HOMES = {
     "finetune": "engine.commands.finetune",
     "inspect": "engine.commands.inspect",
+    "audit": "engine.commands.audit",
     "evaluate": "engine.commands.evaluate",
     "judge": "engine.commands.judge",
     "data": "engine.commands.data",
@@ -63,7 +64,19 @@ def _add(added: "_SubParsersAction[ArgumentParser]", name: str, command: "Comman
     parser = added.add_parser(name, help=command.about, description=command.about)
     command.options(parser)
     for action in parser._actions:
-        if action.type is Path or action.dest in ("run", "path", "second", "a", "b", "data", "model", "heldout"):
+        if action.type is Path or action.dest in (
+            "run",
+            "path",
+            "second",
+            "a",
+            "b",
+            "base",
+            "adapter",
+            "merged",
+            "data",
+            "model",
+            "heldout",
+        ):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 

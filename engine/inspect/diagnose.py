@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.run.adapters.fitting import UNKNOWN
 from engine.run.base import base_folder
 from engine.run.delta import PEFT_PREFIX
 from engine.run.pairing import ABSENT, COMPUTED, EMPTY
@@ -71,14 +72,18 @@ def _weights(run: Run) -> list[Finding]:
     if not norms:
         return findings
     broken = [module for module, value in norms.items() if not np.isfinite(value)]
-    still = [module for module, value in norms.items() if value == 0]
+    still = [module for module, value in norms.items() if value <= run.rounding(module)]
     if broken:
         findings.append(Finding("fault", f"NaN or infinity in {_some(broken, len(norms))}", _DIVERGED))
     if len(still) == len(norms):
         findings.append(_unexplained(run, norms) if findings else _nothing_moved(run))
     elif still:
         findings.append(Finding("doubt", f"no change at all in {_some(still, len(norms))}", _SOME_STILL))
-    if not broken and len(still) < len(norms):
+    if _begun(run) == "False" and len(still) < len(norms):
+        findings.append(
+            Finding("doubt", "B began at random (init_lora_weights=False): delta-W says nothing yet", _RANDOM)
+        )
+    elif not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
         said = f"{_share(run, norms, still)} changed, {most} most (norm of delta-W {norms[most]:.3g})"
         findings.append(Finding("fine", said))
@@ -107,7 +112,10 @@ def _not_compared(run: Run) -> list[Finding]:
             level, said = "fault", f"{_some(names)} named in the index, but no file holds it"
         elif reason == EMPTY:
             level = "fault"
-        if reason != COMPUTED:
+        if run.info.found and run.info.found.kind == "adapter":
+            why = _REMEDIES.get(reason, "merge it (merge_and_unload) and compare the two checkpoints")
+            findings.append(Finding(cast(Level, level), f"not shown: {said}", _EMPTY if reason == EMPTY else why))
+        elif reason != COMPUTED:
             findings.append(Finding(cast(Level, level), f"not compared: {said}", _REMEDIES.get(reason, _RENAMED)))
     return findings
 
@@ -119,7 +127,14 @@ def _nothing_moved(run: Run) -> Finding:
         return Finding("fault", said, _UNTRAINED)
     if all(run.module(module).scaling == 0 for module in loras):
         return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
+    if (begun := _begun(run)) not in ("True", "gaussian"):
+        said = f"as it began (init_lora_weights={begun!r}) in all {len(loras)} modules: nothing was learned"
+        return Finding("fault", said, _UNTRAINED)
     return Finding("fault", f"B is still zero in all {len(loras)} modules: delta-W = B A is zero", _UNTRAINED)
+
+
+def _begun(run: Run) -> str:
+    return str(run.info.found.init if run.info.found else True)
 
 
 _RENAMED = "renamed, added, resized or removed? Load both with one version of the library, and save them again"
@@ -140,6 +155,7 @@ _UNTRAINED = (
     "model.enable_input_require_grads()"
 )
 _SOME_STILL = "if that is not meant, see that these layers are used in the forward pass and were not frozen"
+_RANDOM = "compare it with the adapter as it was before training"
 _ALPHA = "set lora_alpha, often r or 2 r, and train again"
 
 
@@ -152,20 +168,39 @@ def _places(run: Run) -> list[Finding]:
         said = f"PEFT would not load {_some(list(foreign))}: it looks for names like {PEFT_PREFIX}..."
         findings.append(Finding("fault", said, _FOREIGN))
     modules = run.info.modules.values()
-    misfits = [module.fits for module in modules if module.fits]
-    if misfits:
+    if misfits := [module.fits for module in modules if module.fits]:
         said = f"the base {run.info.model.source} is not the one it was trained on: {_some(misfits)}"
         findings.append(Finding("fault", said, _OTHER))
-    elif any(module.fits is not None for module in modules):
+    lacking = _lacking(run)
+    if lacking.get(UNKNOWN) and len(lacking[UNKNOWN]) == len(run.info.modules):
+        said = f"the base {run.info.model.source} has none of its {len(lacking[UNKNOWN])} modules by their names"
+        findings.append(Finding("doubt", said, _NAMES))
+    else:
+        for why, names in lacking.items():
+            said = f"{_some(names, len(run.info.modules))}: {why}"
+            findings.append(Finding("doubt" if why == UNKNOWN else "fine", said, _NAMES if why == UNKNOWN else ""))
+    if not misfits and not lacking and any(module.fits == "" for module in modules):
         findings.append(Finding("fine", f"every module has its place in its base, {run.info.model.name}"))
     return findings + _targets(run)
+
+
+def _lacking(run: Run) -> dict[str, list[str]]:
+    """Why the base holds no W for it -> modules."""
+    found: dict[str, list[str]] = {}
+    for name, about in run.info.modules.items():
+        if about.lacks:
+            found.setdefault(about.lacks, []).append(name)
+    return found
 
 
 def _targets(run: Run) -> list[Finding]:
     wanted = run.info.method.options.get("target_modules")
     if not isinstance(wanted, list) or not run.modules:
         return []
-    ends = {end for module in run.info.modules for end in _ends(module)}
+    left_out = {part for names in run.info.differences.values() for part in names}
+    ends = {
+        end for name in (*run.info.modules, *(part.rpartition(".lora_")[0] for part in left_out)) for end in _ends(name)
+    }
     missing = [name for name in wanted if name not in ends]
     if not missing:
         return []
@@ -198,6 +233,7 @@ _FOREIGN = (
     "save it again with model.save_pretrained of the unwrapped PEFT model (torch.compile and DDP add prefixes), or "
     "rename the tensors; PEFT only warns of missing keys and runs the base alone"
 )
+_NAMES = "see that it is the model it was trained on; another version of the library may name the layers otherwise"
 _OTHER = "load it onto the model that it was trained on, named in adapter_config.json as base_model_name_or_path"
 
 

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from engine.errors import InputError
-from engine.inspect.diagnose import diagnose, norms_of
+from engine.inspect.diagnose import Finding, diagnose, norms_of
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import subspace_overlap
 from engine.run.run import Run
@@ -39,7 +39,7 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
 # --- one run -----------------------------------------------------------------------------------------
 
 
-def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
+def modulestable_of(run: Run, everything: bool = False) -> pd.DataFrame:
     """One row a parameter, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
@@ -90,9 +90,13 @@ def show(run: Run, console: Console, top: int = 12, everything: bool = False) ->
     for line in summary(run):
         console.print(line, highlight=False, soft_wrap=True)
     if run.steps and run.info.modules:
-        _show_modules(modules_table(run, everything), console, top)
-    findings = diagnose(run)
-    console.print("\nDid it learn anything?", style="bold")
+        _show_modules(modulestable_of(run, everything), console, top)
+    return show_findings(diagnose(run), console, "Did it learn anything?")
+
+
+def show_findings(findings: list[Finding], console: Console, title: str) -> bool:
+    """Print a verdict, each finding with its remedy. Whether there is a fault in it."""
+    console.print(f"\n{title}", style="bold")
     for finding in findings:
         mark, style = _MARKS[finding.level]
         console.print(Text.assemble((f"  {mark} ", style), finding.what))
@@ -133,7 +137,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
     frame = frame if len(still) == len(frame) else frame.drop(still.index)
     known = frame["relative"].notna().any()
     columns = ["norm of delta-W", *(["beside W"] if known else []), "effective rank"]
-    table = _table("What moved most", *columns)
+    table = table_of("What moved most", *columns)
     for name, row in frame.head(top).iterrows():
         beside = [_beside(row["relative"])] if known else []
         rank = "not computed" if np.isnan(row["effective_rank"]) else f"{row['effective_rank']:.1f} of {int(row['of'])}"
@@ -153,7 +157,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
         )
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
     """Names in the first column are folded, never cut: their ends tell them apart."""
     return Table(
         Column("", overflow="fold"), *columns, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)
@@ -193,7 +197,7 @@ def matrix_by_matrix(run: Run, other: Run) -> pd.DataFrame:
 def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:
     frame = matrix_by_matrix(run, other)
     columns = ("overlap, in", "chance", "overlap, out", "cosine")
-    table = _table("Do they go the same way?", *columns)
+    table = table_of("Do they go the same way?", *columns)
     for name, row in frame.head(top).iterrows():
         table.add_row(str(name), *(f"{value:.3f}" for value in row))
     console.print()

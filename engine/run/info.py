@@ -41,7 +41,8 @@ class Adapter(Struct, frozen=True, omit_defaults=True):
 class Module(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one parameter's change is kept; `engine.run.format` says what each field means.
 
-    fits: of an adapter whose base is at hand: "" or what does not fit; it is not written.
+    Of an adapter whose base is at hand, not written: fits, "" or what contradicts the base; lacks, why the base holds
+    no W for it, though nothing contradicts it.
     """
 
     kind: Literal["lora", "dora", "delta"]
@@ -59,6 +60,7 @@ class Module(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sketch: tuple[Count, Count] | None = None
     since: Count | None = None
     fits: str | None = None
+    lacks: str | None = None
 
     def __post_init__(self) -> None:
         needed = {"delta": "parameter"}.get(self.kind, "scaling" if self.adapters is None else "adapters")
@@ -88,7 +90,7 @@ class Module(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in run.json."""
-        text = msgspec.json.encode(msgspec.structs.replace(self, fits=None))
+        text = msgspec.json.encode(msgspec.structs.replace(self, fits=None, lacks=None))
         return json.loads(text) | {"transposed": self.transposed}
 
 
@@ -191,8 +193,9 @@ class RunInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """run.json. A group that is not there is one that knows nothing; `evaluated` and `found` are then None.
 
     modules: by the base model's names. steps: of training, in all. step_known: False where nothing tells at which step
-    the weights were saved. differences: of two checkpoints, names by reason. why: the capture
-    ended before training did. raw: the whole as it was read.
+    the weights were saved. result: the step of the weights that training gave, as where its best was loaded.
+    differences: what was not compared or is not shown, names by reason. why: the capture ended before training did.
+    raw: the whole as it was read.
     """
 
     version: Count = 0
@@ -218,6 +221,7 @@ class RunInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: tuple[str, ...] = ()
     differences: dict[str, list[str]] = {}
     step_known: bool = True
+    result: Count | None = None
     found: Found | None = None
     raw: dict[str, Any] = {}
 

@@ -60,6 +60,10 @@ def is_head(parameter: str) -> bool:
     return bool(_HEADS.search(plain(parameter)))
 
 
+def is_embedding(parameter: str) -> bool:
+    return bool(_EMBEDDINGS.search(plain(parameter)))
+
+
 def tied_to(tensors: Tensors) -> str | None:
     """The embedding that is the output head as well: of a language model whose files hold no head. None otherwise."""
     if any(_HEADS.search(plain(name)) for name in tensors.entries):

@@ -149,7 +149,8 @@ class Run:
 
     def when(self, step: int) -> str:
         """What a picture calls a step: "step 120", or "as saved" where it is not known."""
-        return f"step {step}" if self.info.step_known else "as saved"
+        said = f"step {step}" if self.info.step_known else "as saved"
+        return f"{said}, the result" if step == self.info.result != self.steps[-1] else said
 
     # --- numbers -------------------------------------------------------------------------------------
 
@@ -213,6 +214,13 @@ class Run:
         return self._store.steps()
 
     @property
+    def result(self) -> int:
+        """The step that the result is of: the last, unless a Trainer went back to its best. 0 without captures."""
+        if self.info.result in self.steps:
+            return self.info.result
+        return self.steps[-1] if self.steps else 0
+
+    @property
     def modules(self) -> list[str]:
         """The matrices that training changed, by the base model's names: "model.layers.0.self_attn.q_proj"."""
         return [name for name, about in self.info.modules.items() if about.is_matrix]
@@ -239,7 +247,7 @@ class Run:
         if not self.steps:
             raise InputError(f"run {self.name} has no captures: its folder {self.path / 'captures'} holds none")
         if step is None:
-            return self.steps[-1]
+            return self.result
         if step not in self.steps:
             nearest = min(self.steps, key=lambda have: abs(have - step))
             raise InputError(
@@ -249,7 +257,7 @@ class Run:
         return step
 
     def factors(self, module: str, step: int | None = None, adapter: str | None = None) -> Factors:
-        """B (out, r), A (r, in) and the scaling of a LoRA module at a step (default: the last captured).
+        """B (out, r), A (r, in) and the scaling of a LoRA module at a step (default: the result).
 
         Their product is LoRA's delta-W: of several adapters at once the sum, unless `adapter` names one. Of DoRA they
         are the direction only, see `delta`. Raises InputError for a step or module that was not captured, or for one
@@ -263,7 +271,7 @@ class Run:
         return self._store.factors(self._step(step), module, adapter)
 
     def delta(self, module: str, step: int | None = None) -> np.ndarray:
-        """delta-W of one module at a step (default: the last captured): float32, (out, in) as `Linear.weight`.
+        """delta-W of one module at a step (default: the result): float32, (out, in) as `Linear.weight`.
 
         Raises InputError for a step or module that was not captured, or only as a sketch.
         """
@@ -285,6 +293,11 @@ class Run:
             return factored_norm(self.factors(module, step))
         return norm(self.delta(module, step))
 
+    def rounding(self, module: str, step: int | None = None) -> float:
+        """Up to which norm a module's change may be rounding alone; 0 where it is not computed as a difference."""
+        self.module(module)
+        return self._store.rounding(self._step(step), module)
+
     # --- summaries -----------------------------------------------------------------------------------
 
     def _exactly(self, module: str) -> Module:
@@ -301,7 +314,7 @@ class Run:
         return self.module(module).sketch is not None
 
     def sketch(self, module: str, step: int | None = None) -> Sketch:
-        """The summary of a delta-W at a step (default: the last captured): norm, main directions, picture.
+        """The summary of a delta-W at a step (default: the result): norm, main directions, picture.
 
         Raises InputError for a module that was kept exactly, and for a step or module that was not captured.
         """

@@ -62,6 +62,10 @@ class Store(Protocol):
         """The norms of a change and of W, if they can be had without holding the matrix."""
         return None
 
+    def rounding(self, step: int, module: str) -> float:
+        """Up to which norm a change is what rounding leaves of two equal numbers; 0 where nothing is subtracted."""
+        return 0.0
+
     def weight(self, module: str) -> np.ndarray:
         """W before any change. Raises InputError if it is not at hand."""
         ...

@@ -23,6 +23,7 @@ from engine.run.quantized import Packed, find_packed
 
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
+_BLOCK = 1 << 22  # bytes compared at a time
 _BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
@@ -135,6 +136,15 @@ class Tensors:
         config = (self.path if self.path.is_dir() else self.path.parent) / "config.json"
         said = read_json(config).get("model_type") if config.is_file() else None
         return said if isinstance(said, str) else ""
+
+    def same(self, name: str, other: "Tensors") -> bool:
+        """Whether another checkpoint holds the very same bytes under this name."""
+        size = self._stored[name].nbytes
+        return all(
+            np.array_equal(self.raw(name, at, some), other.raw(name, at, some))
+            for at in range(0, size, _BLOCK)
+            for some in [min(_BLOCK, size - at)]
+        )
 
     # What a packed weight is made of:
 

@@ -100,4 +100,4 @@ def _is_model(source: str | Path) -> bool:
 
 
 def last_step(run: Run, step: int | None) -> int:
-    return run.steps[-1] if step is None and run.steps else step or 0
+    return run.result if step is None else step

@@ -25,8 +25,7 @@ class CheckpointStore(Store):
 
     def __init__(self, base: str | Path, tuned: str | Path) -> None:
         source = str(base)
-        self.base = Tensors(base if Path(source).is_file() else _folder(source))
-        self.tuned = Tensors(_folder(str(tuned)))
+        self.base, self.tuned = open_checkpoint(base), open_checkpoint(tuned)
         self.path = Path(tuned) if str(tuned) != EMBEDDED else self.tuned.path
         self.state = read_state(self.tuned.path)
         self.step, known = step_of(self.tuned.path, self.state)
@@ -138,6 +137,11 @@ def _nothing_in_common(base: Tensors, tuned: Tensors, differences: dict[str, lis
     if EMPTY in differences:
         return f"{said}: they are {EMPTY}; save again with stage3_gather_16bit_weights_on_model_save"
     return f"{said}; give a base and what was made of it"
+
+
+def open_checkpoint(path: str | Path) -> Tensors:
+    """The tensors of a model: a folder, one file, a Hub id already downloaded, or "embedded"."""
+    return Tensors(path if Path(path).is_file() else _folder(str(path)))
 
 
 def _folder(source: str) -> Path:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.reading import check_name
+from engine.run.adapters.adapter import CONFIG
 from engine.run.base import EMBEDDED
 from engine.run.store import Store
-from engine.run.stores.adapter import CONFIG, AdapterStore
+from engine.run.stores.adapter import AdapterStore
 from engine.run.stores.checkpoints import CheckpointStore
 from engine.run.stores.folder import RUN, FolderStore
 from engine.run.stores.state import STATE

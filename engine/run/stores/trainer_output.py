@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from engine.errors import InputError
 from engine.reading import inside
+from engine.run.adapters.adapter import CONFIG
 from engine.run.delta import Factors
 from engine.run.info import Found, Method, Model, Module, RunInfo
 from engine.run.store import Movement, Store
-from engine.run.stores.adapter import CONFIG, AdapterStore
+from engine.run.stores.adapter import AdapterStore
 from engine.run.stores.checkpoints import CheckpointStore, whole_module
 from engine.run.stores.state import STATE, checkpoint_number, read_state, records_of
+from engine.run.stores.trainings import equal_weights, one_training
 from engine.run.tensors import Tensors, is_conv1d
 
 
@@ -25,30 +27,54 @@ class TrainerStore(Store):
         self.path, self.base = Path(folder).expanduser(), base
         if not self.path.is_dir():
             raise InputError(f"{self.path} is no folder; give the output_dir of a Trainer")
-        folders = {step: place for place, step in _checkpoints(self.path)}
-        states = [state for place in [self.path, *folders.values()] if (state := read_state(place))]
-        if not states:
+        own = read_state(self.path)
+        places = dict(_checkpoints(self.path))
+        states = {place: state for place in places if (state := read_state(place))}
+        if own is None and not states:
             raise InputError(
                 f"{self.path} holds no {STATE}, nor does any checkpoint-N in it; a Trainer writes it with each "
                 "checkpoint, and trainer.save_state() at the end"
             )
-        state = max(states, key=lambda one: one["global_step"])
-        if _holds_weights(self.path):
-            folders.setdefault(int(state["global_step"]), self.path)
-        self.folders = dict(sorted((step, place) for step, place in folders.items() if _holds_weights(place)))
-        self.state, self._stores = state, dict[int, AdapterStore | CheckpointStore]()
+        self.state, others = one_training(self.path, own, states)
+        folders = {step: place for place, step in places.items() if place not in others and _holds_weights(place)}
+        notes = [f"{place.name} is of another training, whose log differs, and is left out" for place in sorted(others)]
+        result = self._add_result(folders, notes)
+        self.folders, self._stores = dict(sorted(folders.items())), dict[int, AdapterStore | CheckpointStore]()
+        self.result = result if result is not None else max(self.folders, default=None)
+        about = self._describe()
         self.info = replace(
-            self._describe(),
-            steps=int(state["global_step"]),
+            about,
+            steps=int(self.state["global_step"]),
             step_known=True,
-            found=Found(kind="trainer output", path=str(self.path)),
+            result=self.result,
+            notes=(*notes, *about.notes),
+            found=Found(kind="trainer output", path=str(self.path), **_of_adapter(about)),
         )
 
+    def _add_result(self, folders: dict[int, Path], notes: list[str]) -> int | None:
+        """The step of the folder's own weights, found by equality: the last, or the best, which the Trainer went back
+        to; None if there are none."""
+        if not _holds_weights(self.path):
+            return None
+        last, best = int(self.state["global_step"]), self.state.get("best_global_step")
+        for step in sorted(folders, key=lambda step: (step != best, step != last, -step)):
+            if equal_weights(self.path, folders[step]):
+                if step != last:
+                    notes.append(f"the result is step {step}: the folder's own weights are those of checkpoint-{step}")
+                return step
+        if last in folders:
+            notes.append(
+                "the folder's own weights, the result, are those of none of its checkpoints: nothing tells their step, "
+                f"and they stand here in the place of {folders[last].name}"
+            )
+        folders[last] = self.path
+        return last
+
     def _describe(self) -> RunInfo:
-        """What the last weights say: an adapter says all, a whole model what it is made of."""
-        if not self.folders:
+        """What the result's weights say: an adapter says all, a whole model what it is made of."""
+        if self.result is None:
             return RunInfo(status="saved", model=_named(self.base))
-        last = self.steps()[-1]
+        last = self.result
         if (self.folders[last] / CONFIG).is_file():
             return self._store(last).info
         if self.base is not None:
@@ -89,8 +115,15 @@ class TrainerStore(Store):
     def moved(self, step: int, module: str) -> Movement | None:
         return self._store(step).moved(step, module)
 
+    def rounding(self, step: int, module: str) -> float:
+        return self._store(step).rounding(step, module)
+
     def weight(self, module: str) -> np.ndarray:
         return self._store(self.steps()[-1]).weight(module)
+
+
+def _of_adapter(about: RunInfo) -> dict[str, Any]:
+    return {} if about.found is None else {"foreign": about.found.foreign, "init": about.found.init}
 
 
 def _checkpoints(folder: Path) -> Iterator[tuple[Path, int]]:

@@ -1,0 +1,155 @@
+"""What change of a weight do these tensors stand for? Each method's own formula, in numpy, as PEFT merges it.
+
+A `Change` is made of the tensors' names and reads them when it is asked: `read(name)` gives one, `weight()` gives W,
+(out, in), and raises InputError where the base is not at hand.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.run.adapters.starts import Start
+from engine.run.delta import Factors, Read, dora
+
+Weight = Callable[[], np.ndarray]
+
+
+class Change(NamedTuple):
+    """parts: the tensors. factors: B, A and scaling, where there are any. delta: where it is not their product. shape:
+    of delta-W, if it is no matrix. partial: whether only the base tells the shape."""
+
+    parts: tuple[str, ...]
+    factors: Callable[[Read, Weight], Factors] | None = None
+    delta: Callable[[Read, Weight], np.ndarray] | None = None
+    shape: tuple[int, ...] | None = None
+    partial: bool = False
+
+    def whole(self, read: Read, weight: Weight) -> np.ndarray:
+        """delta-W, float32."""
+        if self.delta is not None:
+            return self.delta(read, weight)
+        assert self.factors is not None
+        product = self.factors(read, weight).product()
+        return product if self.shape is None else product.reshape(self.shape)
+
+
+# --- LoRA and what is like it ----------------------------------------------------------------------------
+
+
+def lora(
+    a: str, b: str, scaling: float, *, embedding: bool = False, start: Start | None = None,
+    magnitude: str | None = None, shape: tuple[int, ...] | None = None,
+) -> Change:  # fmt: skip
+    """s B A (Hu et al. 2021). shape: of a convolution's weight, whose factors are (r, in, ...) and (out, r, 1, ...).
+
+    start: what the initialisation took out of W. magnitude: DoRA's (Liu et al. 2024).
+    """
+
+    def factors(read: Read, weight: Weight) -> Factors:
+        left, right = read(b), read(a)
+        if shape is not None:
+            left, right = left.reshape(len(left), -1), right.reshape(len(right), -1)
+        if embedding:  # delta = (B A)' = A' B'
+            left, right = np.ascontiguousarray(right.T), np.ascontiguousarray(left.T)
+        found = Factors(left, right, scaling)
+        return found if start is None else start.taken_out(found, weight)
+
+    def rescaled(read: Read, weight: Weight) -> np.ndarray:
+        before = weight()
+        moved = dora(before.reshape(len(before), -1), factors(read, weight).product(), read(magnitude or ""), embedding)
+        return moved.reshape(before.shape)
+
+    parts = (a, b) if magnitude is None else (a, b, magnitude)
+    return Change(parts, factors, None if magnitude is None else rescaled, shape)
+
+
+def adalora(a: str, b: str, e: str, alpha: float) -> Change:
+    """B diag(E) A, times alpha over the rank that is left (Zhang et al. 2023). E is (r, 1)."""
+
+    def factors(read: Read, _: Weight) -> Factors:
+        rank = len(read(a))
+        return Factors(read(b), read(e) * read(a), (alpha if alpha > 0 else rank) / (rank + 1e-5))
+
+    return Change((a, b, e), factors)
+
+
+def vera(out_scale: str, rank_scale: str, a: str, b: str) -> Change:
+    """diag(lambda_b) B diag(lambda_d) A (Kopiczko et al. 2024): A and B are random, and as large as the largest module
+    needs: W tells how much of them this one takes."""
+
+    def factors(read: Read, weight: Weight) -> Factors:
+        out, into = weight().shape
+        left, right = read(out_scale)[:, None], read(rank_scale)[:, None]
+        return Factors(left * read(b)[:out], right * read(a)[:, :into], 1.0)
+
+    return Change((out_scale, rank_scale), factors, partial=True)
+
+
+def mlx(a: str, b: str, scaling: float) -> Change:
+    """MLX keeps A as (in, r) and B as (r, out)."""
+    return Change(
+        (a, b), lambda read, _: Factors(np.ascontiguousarray(read(b).T), np.ascontiguousarray(read(a).T), scaling)
+    )
+
+
+# --- whole matrices --------------------------------------------------------------------------------------
+
+
+def loha(parts: tuple[str, str, str, str], scaling: float) -> Change:
+    """(W1a W1b) * (W2a W2b), element by element (Hyeon-Woo et al. 2022)."""
+
+    def delta(read: Read, _: Weight) -> np.ndarray:
+        a, b, c, d = map(read, parts)
+        return np.float32(scaling) * (a @ b) * (c @ d)
+
+    return Change(parts, None, delta)
+
+
+def lokr(first: tuple[str, ...], second: tuple[str, ...], scaling: float) -> Change:
+    """A Kronecker product of two matrices, each whole or of two factors (Yeh et al. 2024)."""
+
+    def delta(read: Read, _: Weight) -> np.ndarray:
+        one, two = (read(names[0]) if len(names) == 1 else read(names[0]) @ read(names[1]) for names in (first, second))
+        return np.float32(scaling) * np.kron(one, two)
+
+    return Change((*first, *second), None, delta)
+
+
+def ia3(scale: str) -> Change:
+    """W times a scale a row, or a column before feed-forward layers (Liu et al. 2022): W (l - 1)."""
+    return Change((scale,), None, lambda read, weight: _scaled(read(scale), weight()), partial=True)
+
+
+def _scaled(by: np.ndarray, before: np.ndarray) -> np.ndarray:
+    return before * (by.reshape(-1) if before.ndim == 1 else by) - before
+
+
+def saved(name: str, transposed: bool = False) -> Change:
+    """A parameter that was trained and saved whole, as it is stored."""
+    return Change((name,), None, lambda read, weight: (read(name).T if transposed else read(name)) - weight())
+
+
+def token_rows(name: str, rows: tuple[int, ...]) -> Change:
+    """New values for some rows of an embedding: the others are as they were."""
+
+    def delta(read: Read, weight: Weight) -> np.ndarray:
+        before = weight()
+        found = np.zeros_like(before)
+        found[list(rows)] = read(name) - before[list(rows)]
+        return found
+
+    return Change((name,), None, delta, partial=True)
+
+
+def expert_stack(a: str, b: str, scaling: float, experts: int) -> Change:
+    """s B A of every expert: A is (experts r, in), B (out, r experts); delta-W is (experts, out, in)."""
+
+    def delta(read: Read, _: Weight) -> np.ndarray:
+        first = read(a)
+        first = first.reshape(experts, -1, first.shape[-1])
+        second = read(b)
+        second = second.reshape(len(second), -1, experts).transpose(2, 0, 1)
+        return np.float32(scaling) * (second @ first)
+
+    return Change((a, b), None, delta)

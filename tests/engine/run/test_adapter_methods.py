@@ -1,0 +1,212 @@
+"""Every method of PEFT whose change is read: it is what merging does to the weights, or a sentence names the method."""
+
+import json
+
+import numpy as np
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForCausalLM, GptOssConfig, Qwen3MoeConfig
+
+from engine.inspect.diagnose import diagnose
+from engine.measure import singular_values
+from glasstune import InputError, Run
+from tests.engine.small import small_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::RuntimeWarning")
+
+
+class Net(nn.Module):
+    """One of each kind of layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv1d(4, 6, 3)
+        self.conv2 = nn.Conv2d(4, 6, 3)
+        self.conv3 = nn.Conv3d(4, 6, 2)
+        self.point = nn.Conv2d(4, 6, 1)
+        self.attention = nn.MultiheadAttention(16, 2)
+        self.linear = nn.Linear(16, 12)
+
+
+def moe():
+    return AutoModelForCausalLM.from_config(Qwen3MoeConfig(
+        hidden_size=32, intermediate_size=48, moe_intermediate_size=24, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, vocab_size=96, num_experts=4, num_experts_per_tok=2,
+    ))  # fmt: skip
+
+
+def oss():
+    return AutoModelForCausalLM.from_config(GptOssConfig(
+        hidden_size=32, intermediate_size=24, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=8, vocab_size=96, num_local_experts=4, num_experts_per_tok=2,
+    ))  # fmt: skip
+
+
+def biased(kind):
+    """With biases, which are zero in a model that is new."""
+    model = small_model(kind)
+    for name, parameter in model.named_parameters():
+        parameter.data += name.endswith("bias")
+    return model
+
+
+LINEAR = ["q_proj", "k_proj", "down_proj"]
+METHODS = {
+    "AdaLoRA": (small_model, peft.AdaLoraConfig(init_r=6, target_r=4, total_step=10, target_modules=LINEAR)),
+    "VeRA": (small_model, peft.VeraConfig(r=4, target_modules=LINEAR)),
+    "LoHa": (small_model, peft.LoHaConfig(r=4, alpha=6, target_modules=LINEAR, rank_pattern={"k_proj": 2})),
+    "LoKr": (small_model, peft.LoKrConfig(r=2, target_modules=LINEAR)),
+    "LoKr, both in factors": (small_model, peft.LoKrConfig(r=1, decompose_both=True, target_modules=LINEAR)),
+    "IA3": (small_model, peft.IA3Config(target_modules=LINEAR, feedforward_modules=["down_proj"])),
+    "IA3 with biases": (lambda: biased("bert"), peft.IA3Config(target_modules=["query"], feedforward_modules=[])),
+    "IA3 of a Conv1D": (lambda: biased("gpt2"), peft.IA3Config(target_modules=["c_attn"], feedforward_modules=[],
+                                                                    fan_in_fan_out=True)),
+    "norms": (small_model, peft.LNTuningConfig(target_modules=["input_layernorm"], task_type="CAUSAL_LM")),
+    "token rows": (small_model, peft.TrainableTokensConfig(token_indices=[7, 3], target_modules=["embed_tokens"])),
+    "LoRA and token rows": (small_model, peft.LoraConfig(r=2, target_modules=["q_proj"],
+                                                         trainable_token_indices={"embed_tokens": [9, 2, 5]})),
+    "convolutions": (Net, peft.LoraConfig(r=2, target_modules=["conv1", "conv2", "conv3", "point"])),
+    "DoRA on a convolution": (Net, peft.LoraConfig(r=2, target_modules=["conv2"], use_dora=True)),
+    "attention in one": (Net, peft.LoraConfig(r=2, target_modules=["attention", "linear"])),
+    "experts": (moe, peft.LoraConfig(r=2, target_modules=["q_proj"], rank_pattern={"down_proj": 3},
+                                     target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
+    "one parameter of the experts": (moe, peft.LoraConfig(r=2, target_parameters=["mlp.experts.down_proj"])),
+    "transposed experts": (oss, peft.LoraConfig(r=2, use_rslora=True,
+                                                target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
+    "a plain weight as parameter": (small_model, peft.LoraConfig(r=2, target_modules=[], target_parameters=["q_proj.weight"])),
+}  # fmt: skip
+
+
+def save_base(model, folder):
+    """The weights by their names in memory, so that nothing is converted on the way."""
+    folder.mkdir()
+    state = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    if hasattr(model, "config"):
+        model.config.save_pretrained(folder)
+    return state
+
+
+def trained(model, config, folder, base):
+    """The adapter with every trained weight moved, saved by PEFT."""
+    model = peft.get_peft_model(model, config)
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(base)}))
+    return model
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_change_is_what_merging_does(method, tmp_path):
+    make, config = METHODS[method]
+    torch.manual_seed(0)
+    model = make()
+    before = save_base(model, tmp_path / "base")
+    model = trained(model, config, tmp_path / "adapter", tmp_path / "base")
+    after = model.merge_and_unload().state_dict()
+    moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-7)}
+    run = Run.from_adapter(tmp_path / "adapter")
+    assert {about.in_base for about in run.info.modules.values()} == moved
+    for module, about in run.info.modules.items():
+        difference = (after[about.in_base] - before[about.in_base]).numpy()
+        difference = np.swapaxes(difference, -1, -2) if about.transposed else difference
+        assert run.shape(module) == difference.shape
+        np.testing.assert_allclose(run.delta(module), difference, atol=3e-6)
+        assert run.norm(module) == pytest.approx(np.linalg.norm(difference), rel=1e-4)
+        if about.kind == "lora":
+            singular = np.linalg.svd(difference.reshape(len(difference), -1), compute_uv=False)
+            np.testing.assert_allclose(
+                singular_values(run, module)[: about.r], singular[: about.r], rtol=1e-3, atol=1e-6
+            )
+    levels = {finding.level for finding in diagnose(run)}
+    assert levels == {"fine"}, diagnose(run)
+    kept = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    shared = [name for name in kept if name.startswith("base_model.vera_")]
+    assert run.info.model.trainable == sum(value.numel() for name, value in kept.items() if name not in shared)
+
+
+@pytest.mark.parametrize("make, config, name", [
+    (small_model, peft.OFTConfig(oft_block_size=8, target_modules=["q_proj"]), "OFT"),
+    (small_model, peft.BOFTConfig(boft_block_size=4, target_modules=["q_proj"]), "BOFT"),
+    (small_model, peft.HRAConfig(r=4, target_modules=["q_proj"]), "HRA"),
+    (small_model, peft.FourierFTConfig(n_frequency=10, target_modules=["q_proj"]), "FOURIERFT"),
+    (small_model, peft.PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"), "PROMPT_TUNING"),
+])  # fmt: skip
+def test_what_is_not_read_is_named(make, config, name, tmp_path):
+    trained(make(), config, tmp_path / "adapter", "nowhere")
+    with pytest.raises(InputError, match=rf"{name}.*(merge it|changes no weight)"):
+        Run.from_adapter(tmp_path / "adapter")
+
+
+def test_vera_without_its_projection_and_a_convolution_in_groups_are_doubts(tmp_path):
+    config = peft.VeraConfig(r=4, target_modules=["q_proj"], save_projection=False)
+    trained(small_model(), config, tmp_path / "vera", "nowhere")
+    run = Run.from_adapter(tmp_path / "vera")
+    (doubt,) = [finding for finding in diagnose(run) if finding.level == "doubt"]
+    assert "random A and B were not saved" in doubt.what
+    net = Net()
+    net.grouped = nn.Conv2d(4, 6, 3, groups=2)
+    trained(net, peft.LoraConfig(r=2, target_modules=["grouped", "linear"]), tmp_path / "groups", "nowhere")
+    said = [finding.what for finding in diagnose(Run.from_adapter(tmp_path / "groups")) if finding.level == "doubt"]
+    assert len(said) == 1 and "a convolution in groups" in said[0]
+
+
+def test_experts_of_a_base_that_keeps_them_one_by_one(tmp_path):
+    torch.manual_seed(0)
+    model = moe()
+    model.save_pretrained(tmp_path / "base")  # as transformers saves it: experts.0.gate_proj.weight, ...
+    names = load_file(tmp_path / "base" / "model.safetensors")
+    assert "model.layers.0.mlp.experts.0.down_proj.weight" in names
+    config = peft.LoraConfig(r=2, target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])
+    before = model.model.layers[0].mlp.experts.down_proj.detach().clone()
+    merged = trained(model, config, tmp_path / "adapter", tmp_path / "base").merge_and_unload()
+    run = Run.from_adapter(tmp_path / "adapter")
+    name = "model.layers.0.mlp.experts.down_proj"
+    np.testing.assert_allclose(run.delta(name), (merged.get_parameter(name) - before).detach().numpy(), atol=2e-6)
+    found = diagnose(run)
+    assert {finding.level for finding in found} == {"fine"} and "expert by expert" in " ".join(f.what for f in found)
+
+
+# --- MLX -----------------------------------------------------------------------------------------------
+
+
+def mlx(folder, **changes):
+    folder.mkdir()
+    torch.manual_seed(0)
+    tensors = {}
+    for layer in range(2):
+        module = f"model.layers.{layer}.self_attn.q_proj"
+        tensors |= {f"{module}.lora_a": torch.randn(32, 4), f"{module}.lora_b": torch.randn(4, 32)}
+    save_file(tensors, folder / "adapters.safetensors")
+    settings = {
+        "fine_tune_type": "lora",
+        "num_layers": 2,
+        "lora_parameters": {"rank": 4, "scale": 10.0, "dropout": 0.0},
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(settings | changes))
+    return tensors
+
+
+def test_an_adapter_of_mlx_is_read_as_what_it_is(tmp_path):
+    tensors = mlx(tmp_path / "mlx")
+    save_base(small_model(), tmp_path / "base")
+    run = Run.from_adapter(tmp_path / "mlx", tmp_path / "base")
+    module = "model.layers.1.self_attn.q_proj"
+    expected = 10 * (tensors[f"{module}.lora_a"] @ tensors[f"{module}.lora_b"]).T
+    np.testing.assert_allclose(run.delta(module), expected.numpy(), rtol=1e-5, atol=1e-5)
+    assert run.modules == ["model.layers.0.self_attn.q_proj", module] and run.shape(module) == (32, 32)
+    assert any("MLX" in note for note in run.info.notes) and not [f for f in diagnose(run) if f.level == "fault"]
+    assert Run.open(tmp_path / "mlx").modules == run.modules
+
+
+def test_mlx_of_another_kind_is_named(tmp_path):
+    mlx(tmp_path / "mlx", fine_tune_type="dora")
+    with pytest.raises(InputError, match="its fine_tune_type is 'dora'"):
+        Run.from_adapter(tmp_path / "mlx")
