@@ -95,6 +95,13 @@ def squares_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.linalg.eigh(products)
 
 
+def eigen(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, rising, and eigenvectors, (n,) and (n, n). Raises InputError for NaN or infinity."""
+    safe, power = scaled(symmetric)
+    values, vectors = np.linalg.eigh(safe)
+    return np.ldexp(values.astype(np.float64), power), vectors
+
+
 def norm(matrix: np.ndarray) -> float:
     """The Frobenius norm of any float32 array, summed in float64 every 4096 elements, without a copy of it.
 

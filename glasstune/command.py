@@ -27,6 +27,7 @@ HOMES = {
     "data": "engine.commands.data",
     "preflight": "engine.commands.preflight",
     "rerun": "engine.commands.rerun",
+    "compare": "visualize.commands.compare",
     "page": "visualize.commands.page",
     "watch": "visualize.commands.watch",
     "film": "animations.commands.film",

@@ -72,7 +72,7 @@ def audit(
 
 def _name_in(merged: Tensors, run: Run, module: str) -> str:
     about = run.module(module)
-    name = find_name(about.in_base, merged) or find_name(about.parameter or about.in_base, merged)
+    name = find_name(about.parameter or about.in_base, merged) or find_name(about.in_base, merged)
     if name is None:
         raise InputError(f"the merged model has no {about.in_base}")
     return name

@@ -197,10 +197,8 @@ def _targets(run: Run) -> list[Finding]:
     wanted = run.info.method.options.get("target_modules")
     if not isinstance(wanted, list) or not run.modules:
         return []
-    left_out = {part for names in run.info.differences.values() for part in names}
-    ends = {
-        end for name in (*run.info.modules, *(part.rpartition(".lora_")[0] for part in left_out)) for end in _ends(name)
-    }
+    ends = {end for module in run.info.modules for end in _ends(module)}
+    ends |= {word for names in run.info.differences.values() for part in names for word in part.split(".")}
     missing = [name for name in wanted if name not in ends]
     if not missing:
         return []

@@ -20,7 +20,7 @@ from engine.measure.subspaces import subspace_overlap
 from engine.run.run import Run
 from engine.run.stores.find import is_checkpoint
 
-_MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
+MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
 _WORK = 2e11  # multiplications spent on singular values before they are left out: some ten seconds
 
@@ -98,7 +98,7 @@ def show_findings(findings: list[Finding], console: Console, title: str) -> bool
     """Print a verdict, each finding with its remedy. Whether there is a fault in it."""
     console.print(f"\n{title}", style="bold")
     for finding in findings:
-        mark, style = _MARKS[finding.level]
+        mark, style = MARKS[finding.level]
         console.print(Text.assemble((f"  {mark} ", style), finding.what))
         if finding.remedy:
             console.print(Text(f"      {finding.remedy}", style="dim"))

@@ -45,7 +45,20 @@ def memory():
     return pd.DataFrame({"total": [9.5, 2.7, 1.4, 60.3, 15.8, 6.1]}, index=index)
 
 
-TABLES = {"exposure": {"base": canaries(0), "tuned": canaries(1)}, "tokens": losses(), "memory": memory()}
+def adapters():
+    """What `placed` gives, without a folder: two that are alike, and one that is broken."""
+    columns = {"method": ["lora", "lora", "loha"], "verdict": ["fine", "fine", "fault"], "nearest": ["b", "a", None],
+               "overlap": [0.9, 0.9, np.nan], "chance": [0.1, 0.1, np.nan], "x": [0.0, 0.2, 0.9],
+               "y": [0.0, 0.1, 0.4], "shown": 0.8}  # fmt: skip
+    return pd.DataFrame(columns, index=["a", "b", "c"])
+
+
+TABLES = {
+    "adapters": adapters(),
+    "exposure": {"base": canaries(0), "tuned": canaries(1)},
+    "tokens": losses(),
+    "memory": memory(),
+}
 
 
 def draw(name, run, **options):

@@ -28,11 +28,13 @@ from visualize.plots.of_runs.loss import plot_loss
 from visualize.plots.of_runs.plane import plot_plane
 from visualize.plots.of_runs.rates import plot_rates
 from visualize.plots.of_runs.sweep import plot_sweep
+from visualize.plots.of_table.adapters import plot_adapters
 from visualize.plots.of_table.exposure import plot_exposure
 from visualize.plots.of_table.memory import plot_memory
 from visualize.plots.of_table.tokens import plot_tokens
 
 __all__ = [
+    "plot_adapters",
     "plot_answers",
     "plot_block",
     "plot_crossing",

@@ -16,7 +16,8 @@ from engine.run.tensors import Tensors
 CONFIG = "adapter_config.json"
 COPY = "a copy of the base's own weight"
 MERELY_SAVED = "an embedding that PEFT saves beside a resized or adapted one, and does not train"
-HARMLESS = (COPY, MERELY_SAVED)  # reasons that leave nothing out of the change
+AGAIN = "a trained weight that PEFT saved under two names"
+HARMLESS = (COPY, MERELY_SAVED, AGAIN)  # reasons that leave nothing out of the change
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.run.adapters import changes
-from engine.run.adapters.adapter import CONFIG, COPY, MERELY_SAVED, Adapter
+from engine.run.adapters.adapter import AGAIN, CONFIG, COPY, MERELY_SAVED, Adapter
 from engine.run.adapters.factors import add_factors
 from engine.run.adapters.settings import Settings
 from engine.run.delta import INSIDE_W, PEFT_PREFIX
@@ -18,6 +18,7 @@ from engine.run.info import Module
 from engine.run.pairing import WRAPPERS, is_embedding, is_head
 from engine.run.tensors import Tensors
 
+_TRAINED_COPY = re.compile(r"(?P<module>.+)\.modules_to_save(?:\.(?!weight$|bias$)[^.]+)?\.(?P<leaf>weight|bias)$")
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
 _VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
@@ -117,12 +118,22 @@ def _add_other(adapter: Adapter, short: str, name: str) -> None:
         return
     if re.search(r"(lora|vera|hada|lokr|ia3|oft|boft|hra)_|trainable_tokens", short):
         adapter.leave_out([name], "neither one of its method's factors nor a whole weight")
-    elif ".base_layer.weight" in short:
+    elif ".base_layer.weight" in short or ".original_module." in short:
         adapter.leave_out([name], COPY)
+    elif (found := _TRAINED_COPY.match(short)) and _plainly(adapter, found):
+        adapter.leave_out([name], AGAIN)
+    elif found:
+        _add_whole(adapter, f"{found['module']}.{found['leaf']}", name)
     elif (is_embedding(short) or is_head(short)) and not _is_trained(adapter.config, short):
         adapter.leave_out([name], MERELY_SAVED)
     else:
         _add_whole(adapter, short.replace(".base_layer.", "."), name)
+
+
+def _plainly(adapter: Adapter, found: re.Match[str]) -> bool:
+    """Whether PEFT saved a trained copy under its plain name as well, as it does with embeddings."""
+    wanted = f"{found['module']}.{found['leaf']}"
+    return any(short_name(name) == wanted for name in adapter.tensors.entries)
 
 
 def _is_trained(config: dict[str, Any], short: str) -> bool:

@@ -19,9 +19,8 @@ class Settings:
 
     def __init__(self, config: dict[str, Any], modules: Collection[str], where: Path) -> None:
         self.ranks = _Pattern(config.get("rank_pattern"), config.get("r", 8), modules, where)
-        self.alphas = _Pattern(
-            config.get("alpha_pattern"), config.get("lora_alpha", config.get("alpha", 8)), modules, where
-        )
+        alpha = config.get("lora_alpha", config.get("alpha", 8))
+        self.alphas = _Pattern(config.get("alpha_pattern"), alpha, modules, where)
         self.stabilised = bool(config.get("use_rslora"))
 
     def of(self, module: str) -> tuple[int, float]:

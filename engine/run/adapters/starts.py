@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine import linear
 from engine.errors import InputError
 from engine.run.delta import Factors, factored_norm
 
@@ -53,11 +54,11 @@ class Start:
         """s B0 A0 as two factors, (out, r) and (r, in)."""
         rank = len(factors.A)
         if self.how.startswith("olora"):
-            q, r = np.linalg.qr(weight)
-            return np.float32(factors.scaling) * q[:, :rank], r[:rank]
+            q = linear.svd(weight[:, :rank]).u  # spans what QR's first r columns span: Q R is W seen from there
+            return np.float32(factors.scaling) * q, q.T @ weight
         if "_niter_" in self.how:
             return _if_untrained(weight, factors, self.how)
-        u, s, vt = np.linalg.svd(weight, full_matrices=False)
+        u, s, vt = linear.svd(weight)
         return u[:, :rank] * s[:rank], vt[:rank]
 
 
@@ -78,7 +79,7 @@ def _if_untrained(weight: np.ndarray, factors: Factors, how: str) -> tuple[np.nd
 
 def _onto(columns: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The matrix, projected onto what these columns span."""
-    q, _ = np.linalg.qr(columns)
+    q = linear.svd(columns).u
     return q @ (q.T @ matrix)
 
 
