@@ -24,4 +24,4 @@ def run(chosen: Namespace) -> int:
     return int(show(found, Terminal(), chosen.top))
 
 
-COMMAND = Command("does a merged model hold an adapter, once, and what survives fewer bits?", options, run)
+COMMAND = Command("does a merged model hold an adapter, once?", options, run)

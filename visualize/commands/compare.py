@@ -36,4 +36,4 @@ def run(chosen: Namespace) -> None:
         figure.savefig(chosen.map, bbox_inches="tight")
 
 
-COMMAND = Command("many adapters beside each other: a table, and a map", options, run)
+COMMAND = Command("many adapters beside each other: table and map", options, run)
