@@ -39,7 +39,7 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
 # --- one run -----------------------------------------------------------------------------------------
 
 
-def modulestable_of(run: Run, everything: bool = False) -> pd.DataFrame:
+def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
     """One row a parameter, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
@@ -90,7 +90,7 @@ def show(run: Run, console: Console, top: int = 12, everything: bool = False) ->
     for line in summary(run):
         console.print(line, highlight=False, soft_wrap=True)
     if run.steps and run.info.modules:
-        _show_modules(modulestable_of(run, everything), console, top)
+        _show_modules(modules_table(run, everything), console, top)
     return show_findings(diagnose(run), console, "Did it learn anything?")
 
 
@@ -184,14 +184,24 @@ def matrix_by_matrix(run: Run, other: Run) -> pd.DataFrame:
             read, written = (subspace_overlap(run, other, name, side=side) for side in ("in", "out"))
         except InputError:  # one of them did not move, or is broken: `show` says so
             continue
-        a, b = run.delta(name).ravel(), other.delta(name).ravel()
-        cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-        rows[name] = {"overlap_in": read.phi, "chance": read.chance, "overlap_out": written.phi, "cosine": cosine}
+        rows[name] = {"overlap_in": read.phi, "chance": read.chance, "overlap_out": written.phi,
+                      "cosine": _cosine(run, other, name)}  # fmt: skip
     if not rows:
         raise InputError(
             f"{run.path} and {other.path} changed no matrix of the same name and size, so nothing compares"
         )
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("overlap_in", ascending=False)
+
+
+def _cosine(run: Run, other: Run, name: str) -> float:
+    """Of two changes as vectors: of two products from their factors, in r dimensions."""
+    sizes = run.norm(name) * other.norm(name)
+    if run.kind(name) == other.kind(name) == "lora" and not (run.is_sketched(name) or other.is_sketched(name)):
+        a, b = run.factors(name), other.factors(name)
+        inner = a.scaling * b.scaling * np.sum((a.B.T.astype(np.float64) @ b.B) * (a.A.astype(np.float64) @ b.A.T))
+    else:
+        inner = np.vdot(run.delta(name).astype(np.float64), other.delta(name))
+    return float(inner / sizes)
 
 
 def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:

@@ -17,7 +17,7 @@ from engine.run.adapters.mlx import is_mlx, read_mlx
 from engine.run.adapters.peft import read_peft
 from engine.run.adapters.starts import rounding
 from engine.run.base import base_folder, weight_of
-from engine.run.delta import Factors, factored_norm
+from engine.run.delta import INSIDE_W, Factors, factored_norm
 from engine.run.info import Found, Model, RunInfo, read_method
 from engine.run.store import Store
 from engine.run.stores.state import read_state, records_of, step_of
@@ -111,7 +111,7 @@ class AdapterStore(Store):
     def rounding(self, step: int, module: str) -> float:
         change = self.adapter.changes[module]
         begun = str(self.adapter.config.get("init_lora_weights", True)).lower()
-        if change.factors is None:
+        if change.factors is None or not (begun == "orthogonal" or begun.startswith(INSIDE_W)):
             return 0.0
         found = self.factors(step, module)
         eps = max(_EPS.get(self.adapter.tensors.entries[part].dtype, 2.0**-8) for part in change.parts)
