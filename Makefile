@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup lora page test check notebooks runs film pretrain llm bench clean
+.PHONY: help setup lora page test check notebooks site runs film pretrain llm bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ check: setup  ## lint, format, types; those of the run page's modules where ther
 notebooks: setup  ## the lessons as executed notebooks, in lessons/notebooks
 	@$(RUN) -m lessons.notebooks
 
+site: setup  ## the course as a web page, in site/; open site/index.html
+	@$(RUN) -m glasstune site -o site
+
 runs: setup  ## the captured runs that films show when none is named, in runs/
 	@$(RUN) -m animations.runs
 
@@ -52,4 +55,4 @@ bench: setup  ## every figure that the README quotes
 	@$(RUN) -m benchmarks
 
 clean:  ## delete what can be made again, runs and films included
-	rm -rf .venv runs films media lessons/notebooks .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf .venv runs films media site lessons/notebooks .pytest_cache .ruff_cache .mypy_cache *.egg-info

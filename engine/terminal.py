@@ -15,6 +15,7 @@ from rich.segment import Segment
 from tqdm import tqdm
 
 from engine.errors import printable
+from engine.notebook import in_notebook
 
 
 class Terminal(Console):
@@ -36,6 +37,8 @@ def say(text: object, to: TextIO | None = None) -> None:
 
 def progress_bar(of: Iterable[Any] | None = None, title: str = "", **options: Any) -> "tqdm[Any]":
     """A progress bar, of what is gone through or of a `total`; options as tqdm's."""
+    if in_notebook():
+        options.setdefault("file", sys.stdout)  # what goes to the error stream is a red box there
     return tqdm(of, desc=printable(title), **options)
 
 

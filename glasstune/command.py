@@ -34,6 +34,9 @@ HOMES = {
     "slides": "animations.commands.slides",
     "lesson": "lessons.commands.lesson",
     "notebooks": "lessons.commands.notebooks",
+    "site": "lessons.commands.site",
+    "hand-in": "lessons.commands.hand_in",
+    "grade": "lessons.commands.grade",
     "claims": "lessons.commands.claims",
     "runs": "animations.commands.runs",
 }

@@ -55,7 +55,7 @@ if not current().data:
 def train(name, method, **settings):
     """One fine-tuning, and a line on how it went."""
     settings = {"batch_size": 16, "evaluate_at": 2 if QUICK else 4, "every": 10_000, "checkpoint": None, **settings}
-    settings = {"save": False, "answers": False, "progress": False, **settings}
+    settings = {"save": False, "answers": False, "progress": False, "seed": current().seed, **settings}
     began = time.perf_counter()
     run = finetune(model(), task, method, out=HERE / name, skills=0, **settings)
     losses = run.metrics.loss

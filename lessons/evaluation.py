@@ -153,7 +153,7 @@ def train(name, records):
     return finetune(
         model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
         learning_rate=2 * rate("full"), skills=3 if QUICK else 12 if model() == "embedded" else 6, every=EVERY,
-        evaluate_at=lambda step: step % EVERY == 0,
+        evaluate_at=lambda step: step % EVERY == 0, seed=current().seed,
     )  # fmt: skip
 
 

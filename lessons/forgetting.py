@@ -88,7 +88,7 @@ def train(name, method, **settings):
         **settings,
     }
     settings = {"save": False, "answers": False, "checkpoint": None, "progress": False, **settings}
-    run = finetune(model(), task, method, out=HERE / name, skills=GRADED, **settings)
+    run = finetune(model(), task, method, out=HERE / name, skills=GRADED, seed=current().seed, **settings)
     show(f"{name}: {run.info.steps} steps, new task {learning_path(run).learned.iloc[-1]:.0%} right at the end")
     return run
 

@@ -130,7 +130,7 @@ arguments = TrainingArguments(
     report_to=[],
     disable_tqdm=True,
     dataloader_pin_memory=False,
-    seed=0,
+    seed=current().seed,
 )
 capture = CaptureCallback(
     HERE / "full",

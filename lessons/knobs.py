@@ -78,7 +78,8 @@ if QUICK:
 def short_run(name, method, factor=1.0, seed=0):
     """One short training at `factor` times the usual learning rate of its method."""
     return finetune(
-        model(), EXAMPLES, method, out=HERE / name, steps=SHORT, batch_size=8 if QUICK else 16, seed=seed,
+        model(), EXAMPLES, method, out=HERE / name, steps=SHORT, batch_size=8 if QUICK else 16,
+        seed=current().seed + seed,
         learning_rate=factor * rate(method.name), every=SHORT, skills=0, evaluate_at=lambda step: False, answers=False,
         save=False, checkpoint=None, progress=False,
     )  # fmt: skip

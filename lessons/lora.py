@@ -131,6 +131,7 @@ run = finetune(
     LoRA(r=RANK, alpha=16),
     out=HERE / "first",
     steps=10 if QUICK else 200,
+    seed=current().seed,
     skills=2 if QUICK else 20 if model() == "embedded" else 6,
     evaluate_at=2 if QUICK else 10,
 )

@@ -406,7 +406,7 @@ STEPS = 8 if QUICK else 150
 def train(method):
     return finetune(
         model(), data("spanish"), method(r=8, alpha=16), out=HERE / method.name, steps=STEPS,
-        learning_rate=rate(method.name), batch_size=16 if QUICK else 32, seed=0, every=STEPS,
+        learning_rate=rate(method.name), batch_size=16 if QUICK else 32, seed=current().seed, every=STEPS,
         skills=1 if QUICK else 10 if model() == "embedded" else 6, evaluate_at=1 if QUICK else 5,
     )  # fmt: skip
 

@@ -78,7 +78,7 @@ if not current().data:
 def train(name, task, method, graded=0, **settings):
     """One fine-tuning, and a line on how it went. graded: questions of each old skill that are asked."""
     settings = {"batch_size": 16, "evaluate_at": 2 if QUICK else 4, "every": 10_000, "checkpoint": None, **settings}
-    settings = {"save": False, "answers": False, "progress": False, **settings}
+    settings = {"save": False, "answers": False, "progress": False, "seed": current().seed, **settings}
     began = time.perf_counter()
     run = finetune(model(), task, method, out=HERE / name, skills=graded, **settings)
     losses = run.metrics.loss

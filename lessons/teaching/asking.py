@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from engine.notebook import in_notebook
 from lessons.teaching import progress
 from lessons.teaching.session import current
-from lessons.teaching.showing import plain, show, show_form
+from lessons.teaching.showing import display_as, plain, show, show_data, show_form
 
 TRIES = 3
 
@@ -38,12 +40,22 @@ class Prediction:
         if measured not in self.choices:
             raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
         self.measured = measured
-        show(self.verdict())
+        self._say()
 
     def withhold(self, because: str) -> None:
         """Say why nothing that was measured decides it: a tie, the edge of what was tried, nothing learned."""
         self.undecided = because
-        show(self.verdict())
+        self._say()
+
+    def _say(self) -> None:
+        if current().forms != "data":
+            show(self.verdict())
+            return
+        judged = self.exact or not current().quick
+        show_data(
+            "reveal", self.verdict(), number=number_of(self), measured=self.measured, undecided=self.undecided,
+            why=self.choices[self.measured] if self.measured and judged else "", judged=judged,
+        )  # fmt: skip
 
     def verdict(self) -> str:
         """What was measured and why, and what is said to the guess, which is kept among the student's own."""
@@ -56,7 +68,7 @@ class Prediction:
         if self.guess is None:
             return f"Measured: {self.measured}{why}"
         right = self.guess == self.measured
-        progress.note(current().lesson, "predictions", self.question, given=self.guess, right=right)
+        keep("predictions", self.question, self.guess, right)
         if right:
             return f"Measured: {self.measured} - as you predicted.{why}"
         on_guess = f"\nOn your guess: {self.choices[self.guess]}" if self.choices[self.guess] else ""
@@ -71,6 +83,11 @@ def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact:
     """
     reasons = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
     prediction = Prediction(question, reasons, exact)
+    current().questions.append(prediction)
+    if in_notebook() and current().forms == "data":
+        text = f"Predict: {question}\n{_numbered(list(reasons))}"
+        show_data("predict", text, number=number_of(prediction), question=question, choices=reasons)
+        return prediction
     show(f"Predict: {question}")
     if in_notebook():
         _choose_in_notebook(prediction)
@@ -97,11 +114,28 @@ def _numbered(choices: Sequence[str]) -> str:
     return "\n".join(f"  {number}. {choice}" for number, choice in enumerate(choices, 1))
 
 
+def number_of(asked: object) -> int:
+    """A question's number among all that were asked, from 1."""
+    return 1 + next(place for place, one in enumerate(current().questions) if one is asked)
+
+
+def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str = "") -> None:
+    """Note an answer among the student's own, with what else tells how it came about."""
+    session = current()
+    progress.note(
+        session.lesson, kind, question, given=given, right=right, code=code, seed=session.seed, quick=session.quick
+    )
+
+
 def _choose_in_notebook(prediction: Prediction) -> None:
+    text = _numbered(list(prediction.choices))
+    if current().forms == "text":
+        display_as({}, f"{text}\nTo choose, run this cell.")
+        return
     try:
         import ipywidgets
     except ImportError:
-        show(_numbered(list(prediction.choices)))
+        show(text)
         return
     buttons = ipywidgets.RadioButtons(options=list(prediction.choices), value=None, layout={"width": "max-content"})
     said = ipywidgets.HTML()
@@ -112,7 +146,7 @@ def _choose_in_notebook(prediction: Prediction) -> None:
             said.value = html.escape(prediction.verdict()).replace("\n", "<br>")
 
     buttons.observe(choose, names="value")
-    show_form(ipywidgets.VBox([buttons, said]), f"{_numbered(list(prediction.choices))}\nTo choose, run this cell.")
+    show_form(ipywidgets.VBox([buttons, said]), f"{text}\nTo choose, run this cell.")
 
 
 def numbers(typed: str) -> list[float]:
@@ -157,10 +191,13 @@ class Exercise:
     def verdict(self, given: str | float) -> str:
         """What is said to an answer; it is kept among the student's own."""
         right = self.is_right(given)
-        progress.note(current().lesson, "exercises", self.question, given=str(given), right=right)
+        keep("exercises", self.question, str(given), right)
         return f"Right. {self.why}".strip() if right else f"Not yet. Hint: {self.hint}"
 
     def check(self, given: str | float) -> bool:
+        if given is ...:
+            show("Write your answer in place of the dots, run that cell, and then this one.")
+            return False
         show(self.verdict(given))
         return self.is_right(given)
 
@@ -175,6 +212,10 @@ def exercise(
     if choices and answer not in choices:
         raise ValueError(f"the answer {answer!r} is none of the choices {list(choices)}")
     asked = Exercise(question, answer, hint, tolerance, choices, why)
+    current().questions.append(asked)
+    if in_notebook() and current().forms == "data":
+        _as_data(asked)
+        return asked
     show(f"Exercise: {question}")
     if in_notebook():
         _form_in_notebook(asked)
@@ -191,8 +232,24 @@ def exercise(
     return asked
 
 
+def _as_data(asked: Exercise) -> None:
+    text = "\n".join([f"Exercise: {asked.question}", *([_numbered(asked.choices)] if asked.choices else [])])
+    answer = float(asked.answer) if isinstance(asked.answer, int | float | np.number) else asked.answer
+    show_data(
+        "exercise", text, number=number_of(asked), question=asked.question, answer=answer, shown=plain(asked.answer),
+        hint=asked.hint, tolerance=asked.tolerance, choices=list(asked.choices), why=asked.why,
+    )  # fmt: skip
+
+
 def _form_in_notebook(asked: Exercise) -> None:
     how = "\n".join([*([_numbered(asked.choices)] if asked.choices else []), "To answer, run this cell."])
+    if current().answered_below:
+        if asked.choices:
+            display_as({}, _numbered(asked.choices))
+        return
+    if current().forms == "text":
+        display_as({}, how)
+        return
     try:
         import ipywidgets
     except ImportError:

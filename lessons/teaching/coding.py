@@ -1,6 +1,9 @@
 """How are a student's own lines of code asked for, and tried? On data that was measured, in a terminal or a cell."""
 
 import ast
+import inspect
+import itertools
+import linecache
 import os
 import re
 import shlex
@@ -15,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from engine.reading import read_text
-from lessons.teaching import progress
-from lessons.teaching.asking import TRIES
+from engine.notebook import in_notebook
+from lessons.teaching.asking import TRIES, keep, number_of
 from lessons.teaching.session import current
-from lessons.teaching.showing import show
+from lessons.teaching.showing import show, show_data
 
 _HOW = "Type your lines; an empty line ends them. Or: e for an editor, a file's name to read it, Enter to skip."
 
@@ -42,7 +45,7 @@ class CodeExercise:
             show("Write your lines in place of the dots, then run this cell.")
             return
         trouble = self.trouble(function)
-        progress.note(current().lesson, "exercises", self.question, given="code", right=not trouble)
+        keep("exercises", self.question, "code", not trouble, code=source_of(function))
         show(f"Not yet. {trouble}Hint: {self.hint}" if trouble else "Right.")
         self.solved = not trouble
 
@@ -80,9 +83,22 @@ def exercise_code(
     exec(solution, scratch)
     trouble = asked.trouble(scratch[function_name(solution)])
     assert not trouble, f"the lesson's own solution fails: {trouble}"
-    show(f"Exercise: {question}")
-    current().asked = asked
+    session = current()
+    session.asked = asked
+    session.questions.append(asked)
+    if in_notebook() and session.forms == "data":
+        show_data("code", question, number=number_of(asked), question=question, hint=hint, solution=solution.strip())
+    else:
+        show(f"Exercise: {question}")
     return asked
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """The lines that a student wrote, in a cell or at the prompt; empty where Python does not know them."""
+    try:
+        return inspect.getsource(function).strip()
+    except (OSError, TypeError):
+        return ""
 
 
 def function_name(source: str) -> str:
@@ -114,6 +130,7 @@ def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
         if source is None:
             break
         scratch = dict(namespace)
+        linecache.cache[_FILE] = (len(source), None, source.splitlines(keepends=True), _FILE)  # for `source_of`
         try:
             exec(compile(source, _FILE, "exec"), scratch)
         except (Exception, KeyboardInterrupt) as error:
@@ -194,14 +211,37 @@ def _is_untouched(function: Callable[..., Any]) -> bool:
 
 def without_answers(source: str) -> str:
     """A cell's code without its questions, which hold their answers, and the tests of those."""
-    asking = [(node, call) for node in ast.parse(source).body for call in _asks(node)]
-    tests = {keyword.value.id for _, call in asking for keyword in call.keywords if isinstance(keyword.value, ast.Name)}
-    hidden: list[ast.stmt] = [node for node, _ in asking]
-    hidden += [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name in tests]
+    found = parts(source)
+    if not any(asks for asks, _ in found):
+        return source
+    return re.sub(r"\n{3,}", "\n\n", "\n\n".join(text for asks, text in found if not asks))
+
+
+def parts(source: str) -> list[tuple[bool, str]]:
+    """A cell's code in order, taken apart: does a part ask something, and its text.
+
+    A part that asks is one statement, with the tests of what it asks before it.
+    """
+    body = ast.parse(source).body
+    calls = [call for node in body for call in _asks(node)]
+    given = [value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords))]
+    tests = {value.id for value in given if isinstance(value, ast.Name)}
     lines = source.split("\n")
-    for node in hidden:
-        lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") if hidden else source
+    groups = [0] * len(lines)  # even: to be read; odd: asks. What stands after a statement goes with what follows
+    group = 0
+    for node in body:
+        asking = bool(_asks(node))
+        if asking or (isinstance(node, ast.FunctionDef) and node.name in tests):
+            group += 1 - group % 2
+        else:
+            group += group % 2
+        end = node.end_lineno or node.lineno
+        groups[node.lineno - 1 : end] = [group] * (end - node.lineno + 1)
+        group += asking  # the next question is a part of its own
+        groups[end:] = [group] * (len(lines) - end)
+    found = itertools.groupby(zip(groups, lines, strict=True), key=lambda pair: pair[0])
+    taken = [(kind % 2 == 1, "\n".join(line for _, line in pairs).strip("\n")) for kind, pairs in found]
+    return [(asks, text) for asks, text in taken if text.strip()]
 
 
 def shown(source: str) -> str:

@@ -66,8 +66,9 @@ class About:
 
 
 def about(lesson: str) -> About:
-    """What a lesson's file says of it; it is read, not run."""
-    text = (FOLDER / f"{lesson}.py").read_text(encoding="utf-8")
+    """What a lesson's file says of it; it is read, not run. lesson: one of the course, or the path of one's own."""
+    path = Path(lesson) if lesson.endswith(".py") else FOLDER / f"{lesson}.py"
+    text = path.read_text(encoding="utf-8")
     title = re.search(r"^# # (.+)$", text, re.MULTILINE)
     place = re.search(r"^begin\(.*place=(\d+)", text, re.MULTILINE)
     asked = [

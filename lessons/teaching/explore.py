@@ -1,5 +1,6 @@
 """How does a reader look at any step and any matrix? Sliders in Jupyter, one picture where there are none."""
 
+import base64
 from collections.abc import Callable, Sequence
 from inspect import signature
 from io import BytesIO
@@ -7,7 +8,8 @@ from typing import Any
 
 from engine.notebook import in_notebook
 from engine.run.run import Run
-from lessons.teaching.showing import figure_of, show, show_form
+from lessons.teaching.session import current
+from lessons.teaching.showing import figure_of, show, show_data, show_form
 
 
 def explore(
@@ -34,8 +36,24 @@ def explore(
     def draw(module: str | None, step: int) -> Any:
         return plot(run, module=module, step=step, **options)
 
-    if not (in_notebook() and _sliders(draw, modules, steps)):
+    if in_notebook() and current().forms == "data":
+        _as_data(draw, modules, steps)
+    elif not (in_notebook() and current().forms == "live" and _sliders(draw, modules, steps)):
         show(draw(modules[0] if modules else None, steps[-1]), name=name)
+
+
+# A page holds a picture for each of these, and is loaded over a telephone.
+_STEPS, _MODULES = 8, 3
+
+
+def _as_data(draw: Callable[[str | None, int], Any], modules: list[str], steps: list[int]) -> None:
+    """The pictures that a page without a kernel can turn to: at steps from the first to the last, of some matrices."""
+    places = sorted({round(number * (len(steps) - 1) / (_STEPS - 1)) for number in range(_STEPS)})
+    shown, turned = modules[:_MODULES], [steps[place] for place in places]
+    no_matrix: list[str | None] = [None]
+    drawn = [[_as_png(draw(module, step)) for step in turned] for module in (shown or no_matrix)]
+    pictures = [[base64.standard_b64encode(png).decode() for png in row] for row in drawn]
+    show_data("explore", "a picture with sliders", steps=turned, modules=shown, pictures=pictures)
 
 
 def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: list[int]) -> bool:

@@ -33,7 +33,7 @@ def load(lesson: str) -> dict[str, Any]:
         if not path.exists():
             return {}
         kept = read_json(path)
-        answers = [answer for kind in _KINDS for answer in kept.get(kind, {}).values()]
+        answers = [answer for kind in KINDS for answer in kept.get(kind, {}).values()]
         if not all(isinstance(answer, dict) and isinstance(answer.get("tries", 0), int) for answer in answers):
             raise ValueError("not what Glasstune wrote")
         return kept
@@ -41,21 +41,31 @@ def load(lesson: str) -> dict[str, Any]:
         return _set_aside(path, str(error))
 
 
-_KINDS: tuple[Kind, ...] = ("predictions", "exercises")
+KINDS: tuple[Kind, ...] = ("predictions", "exercises")
 
 
-def note(lesson: str, kind: Kind, question: str, *, given: str, right: bool) -> None:
-    """Keep an answer. An exercise that was once right stays right; tries are counted."""
+def note(
+    lesson: str, kind: Kind, question: str, *, given: str, right: bool, code: str = "", seed: int = 0,
+    quick: bool = False,
+) -> None:  # fmt: skip
+    """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted.
+
+    code: the lines of an answer that is a function. seed, quick: of the training that it is about.
+    """
     kept = load(lesson)
-    # A question is the same when only the numbers in it, measured anew, differ.
-    name = " ".join(re.sub(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?", "#", question).split())
+    name = name_of(question)
     before = kept.setdefault(kind, {}).get(name, {})
-    kept[kind][name] = {
-        "given": given,
-        "right": right or (kind == "exercises" and bool(before.get("right"))),
-        "tries": before.get("tries", 0) + 1,
-    }
+    now = time.strftime("%Y-%m-%dT%H:%M:%S")
+    answer = {"question": question, "given": given, "right": right, "code": code, "seed": seed, "quick": quick}
+    if kind == "exercises" and before.get("right") and not right:
+        answer = {what: before.get(what, value) for what, value in answer.items()}
+    kept[kind][name] = {**answer, "tries": before.get("tries", 0) + 1, "first": before.get("first", now), "last": now}
     _save(lesson, kept)
+
+
+def name_of(question: str) -> str:
+    """What a question is called: it is the same when only the numbers in it, measured anew, differ."""
+    return " ".join(re.sub(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?", "#", question).split())
 
 
 def finish(lesson: str) -> None:

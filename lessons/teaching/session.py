@@ -2,9 +2,10 @@
 
 import itertools
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 
@@ -13,6 +14,20 @@ from engine.terminal import Terminal
 from lessons.teaching.terminals import Abilities
 
 _SMALL = 30  # lines
+Forms = Literal["live", "text", "data"]
+
+
+def _forms() -> Forms:
+    """How forms are shown in a notebook, as the environment variable GLASSTUNE_FORMS says: `live`; as `text`, while
+    nobody is there to touch them; or as `data` of which a page draws them."""
+    given = os.environ.get("GLASSTUNE_FORMS", "live")
+    return next((form for form in get_args(Forms) if form == given), "live")
+
+
+def seed_of(student: str) -> int:
+    """A student's own seed, from the name: the same however it is spaced and capitalised; 0 for nobody."""
+    name = " ".join(student.split()).casefold()
+    return zlib.crc32(name.encode()) % 100_000 if name else 0
 
 
 @dataclass
@@ -21,6 +36,9 @@ class Session:
 
     model, data: what the environment variables LESSON_MODEL and LESSON_DATA, or `--model` and `--data`, name in place
     of the lesson's own; empty if nothing.
+    student: whose numbers these are (GLASSTUNE_STUDENT); `seed` is theirs, and a lesson's main training takes it.
+    questions: all that was asked so far, in order, as `asking` and `coding` have them.
+    answered_below: in a notebook, exercises are answered in the cell below instead of in a form.
     """
 
     lesson: str = "lesson"
@@ -31,10 +49,19 @@ class Session:
     interactive: bool = False
     model: str = field(default_factory=lambda: os.environ.get("LESSON_MODEL", ""))
     data: str = field(default_factory=lambda: os.environ.get("LESSON_DATA", ""))
+    student: str = field(default_factory=lambda: os.environ.get("GLASSTUNE_STUDENT", ""))
+    given_seed: int | None = None  # in place of the student's
+    forms: Forms = field(default_factory=_forms)
+    questions: list[Any] = field(default_factory=list)
+    answered_below: bool = False
     abilities: Abilities = field(default_factory=Abilities)  # what the terminal can draw
     asked: Any = None  # the exercise whose answer is code, until its cell comes
     pictures: list[Path] = field(default_factory=list)
     _folder: Path | None = None
+
+    @property
+    def seed(self) -> int:
+        return seed_of(self.student) if self.given_seed is None else self.given_seed
 
     @property
     def small(self) -> bool:

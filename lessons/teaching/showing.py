@@ -17,6 +17,8 @@ from engine.terminal import say
 from lessons.teaching import pictures
 from lessons.teaching.session import current
 
+DATA = "application/vnd.glasstune+json"
+
 
 def show(*things: Any, name: str = "") -> None:
     """Show text, tables, runs, and pictures (a matplotlib Axes, several of them, or a Figure).
@@ -57,7 +59,8 @@ def show_picture(figure: Figure, name: str) -> None:
     if in_notebook():
         from IPython.display import Image, display
 
-        display(Image(str(path)))
+        said = {"image/png": {"alt": str(pictures.words(figure))}} if session.forms == "data" else None
+        display(Image(str(path)), metadata=said)
     else:
         draw_in_terminal(figure, path)
         session.console.print(Text.assemble("picture: ", (str(path), "bold")), soft_wrap=True)
@@ -66,9 +69,18 @@ def show_picture(figure: Figure, name: str) -> None:
 
 def show_form(form: Any, text: str, png: bytes = b"") -> None:
     """Display an ipywidget; where it cannot be drawn (a page without a kernel), `png` or else `text` stands for it."""
+    display_as(form._repr_mimebundle_(), text, png)
+
+
+def show_data(kind: str, text: str, **data: Any) -> None:
+    """Display `text`, and beside it what a page needs to draw the same itself: JSON, with its `kind`."""
+    display_as({DATA: {"kind": kind, **data}}, text)
+
+
+def display_as(bundle: dict[str, Any], text: str, png: bytes = b"") -> None:
     from IPython.display import display
 
-    bundle = {**form._repr_mimebundle_(), "text/plain": text}
+    bundle = {**bundle, "text/plain": text}
     if png:
         bundle["image/png"] = base64.standard_b64encode(png).decode()
     display(bundle, raw=True)

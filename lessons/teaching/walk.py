@@ -77,7 +77,7 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
         film=not chosen.no_film,
         interactive=not chosen.auto and sys.stdin.isatty(),
         abilities=abilities(),
-        **{what: given for what in ("model", "data") if (given := getattr(chosen, what))},
+        **{what: given for what in ("model", "data", "student") if (given := getattr(chosen, what))},
     )
     configure(session)
     walk = Walk(path, cells, session)
@@ -98,7 +98,8 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
 
 def _options_again(chosen: argparse.Namespace, session: Session) -> list[str]:
     """The options that were typed, less `--from`; a model and data of one's own, however they were named."""
-    chosen = argparse.Namespace(**{**vars(chosen), "model": session.model or None, "data": session.data or None})
+    named = {what: getattr(session, what) or None for what in ("model", "data", "student")}
+    chosen = argparse.Namespace(**{**vars(chosen), **named})
     parser = argparse.ArgumentParser()
     add_options(parser)
     words: list[str] = []
@@ -128,6 +129,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs and pictures go (default: runs)")
     parser.add_argument("--model", help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
     parser.add_argument("--data", help="your own: a file or a Hub id (or LESSON_DATA=...)")
+    parser.add_argument("--student", metavar="NAME", help="whose seed it is: your numbers are then your own")
 
 
 class Walk:

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config
 from engine.models import load_tokenizer
 from engine.terminal import Terminal
 from lessons.teaching import stage
+from tests.lessons.small import LESSON
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,11 @@ def own(tmp_path_factory):
     ]
     (folder / "colours.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return [folder / config.model_type for config in configs], folder / "colours.jsonl"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A lesson's file that trains nothing."""
+    path = tmp_path / "small.py"
+    path.write_text(LESSON)
+    return path

@@ -14,9 +14,9 @@ import pytest
 
 from glasstune import InputError
 from lessons.claims.ledger import CLAIMS
+from lessons.handout.notebooks import make_notebook
 from lessons.teaching import stage
 from lessons.teaching.course import FOLDER, lessons
-from lessons.teaching.notebooks import make_notebook
 from lessons.teaching.percent import read_cells
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -52,7 +52,7 @@ def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path
     streams = [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
     assert not [text for text in streams if "Warning" in text]
     assert list((tmp_path / "runs").glob(f"{lesson}-1/pictures/*.png"))
-    assert cells[0].id == "install" and "%pip install" in cells[0].source and not cells[0].outputs
+    assert cells[0].id == "install" and "--source" in cells[0].source and not cells[0].outputs
     folded = [cell for cell in cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
     assert folded and all(
         re.search("exercise|predict", cell.source) or "hide-input" in cell.metadata["tags"] for cell in folded

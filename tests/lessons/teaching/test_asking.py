@@ -30,7 +30,9 @@ def test_a_prediction_is_compared_with_what_was_measured(watched):
     assert guess.guess == "only B" and said.getvalue().count("a number from 1 to 2") == 2
     guess.reveal("only A")
     assert "Measured: only A - you predicted: only B." in said.getvalue()
-    assert progress.load("test")["predictions"] == {"which?": {"given": "only B", "right": False, "tries": 1}}
+    kept = progress.load("test")["predictions"]["which?"]
+    assert (kept["given"], kept["right"], kept["tries"], kept["seed"]) == ("only B", False, 1, 0)
+    assert kept["first"] == kept["last"]
     with pytest.raises(ValueError, match="none of the choices"):
         guess.reveal("neither")
     guess.reveal(1)

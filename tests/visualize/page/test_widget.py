@@ -9,7 +9,7 @@ import pytest
 from nbconvert import HTMLExporter
 
 from engine.errors import InputError
-from lessons.teaching.notebooks import stand_alone
+from lessons.handout.notebooks import stand_alone
 from tests.visualize.page.browser import until
 from visualize.page import show_page
 from visualize.page.widget import PageWidget

@@ -1,77 +1,72 @@
-"""How does a lesson become a notebook? jupytext reads the same file, nbclient runs it, and the outputs are kept.
+"""How does a lesson become a notebook? Its cells are composed for an edition, nbclient runs it, the outputs are kept.
 
-Its first cell installs Glasstune where it is not, as in a hosted notebook.
+Its first cell installs Glasstune where it is not, as in a hosted notebook: see `source`.
 
 python -m lessons.notebooks            every lesson, run, in lessons/notebooks/
 python -m lessons.notebooks lora       one
 python -m lessons.notebooks mine.py    a file of one's own
+python -m lessons.notebooks --student  to hand out: not run, without solutions; --teacher has them
 """
 
 import os
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
 from engine.files import whole
-from lessons.teaching.coding import shown, without_answers
+from lessons.handout.editions import Edition, compose
+from lessons.handout.source import Source
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN
+from lessons.teaching.session import Forms
 
 CELL_LIMIT = 600  # seconds, on a machine that is not very busy
 _VIEW, _STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
-_INSTALL = """\
-# In a hosted notebook (Colab, Kaggle, ...) this installs Glasstune; where it is installed already, it does nothing.
-import importlib.util
-
-found = importlib.util.find_spec("glasstune")
-if found is None or found.origin is None:  # nothing, or a mere folder of that name
-    %pip install --quiet "{source}"
-    importlib.invalidate_caches()
-from glasstune.siblings import check
-
-check()  # says so if a folder of your own, called lessons or the like, stands before Glasstune's
-"""
 
 
 def make_notebook(
-    lesson: str, out: Path, *, execute: bool = True, quick: bool = False, limit: int = CELL_LIMIT
+    lesson: str,
+    out: Path,
+    *,
+    edition: Edition = "course",
+    execute: bool = True,
+    quick: bool = False,
+    limit: int = CELL_LIMIT,
+    forms: Forms = "text",
+    source: Source | None = None,
 ) -> Path:
     """Write a lesson's notebook to `out`, run from top to bottom unless `execute` is False; returns its path.
 
-    lesson: the name of one of the course, or the path of one's own; the notebook is called like its file. quick: with
-    less training, as in tests. limit: the seconds that a cell may take. Runs and pictures go to `runs/` in the current
-    folder, or where the environment variable GLASSTUNE_RUNS says. Raises InputError for an unknown lesson, where
-    Jupyter is missing, or, with the lesson's own message, when a cell fails or takes too long; then no notebook is
-    left.
+    lesson: the name of one of the course, or the path of one's own; the notebook is called like its file. edition: see
+    `editions`; a student's is never run. quick: with less training, as in tests. limit: the seconds that a cell may
+    take. forms: what stands for them until a cell is run again. source: where a hosted notebook installs from. Runs and
+    pictures go to `runs/` in the current folder, or where the environment variable GLASSTUNE_RUNS says. Raises
+    InputError for an unknown lesson, where Jupyter is missing, or, with the lesson's own message, when a cell fails or
+    takes too long; then no notebook is left.
     """
-    source = file_of(lesson)
+    file = file_of(lesson)
     try:
-        import jupytext
+        import jupytext  # noqa: F401
         import nbclient  # noqa: F401
         import nbformat
     except ModuleNotFoundError as error:
         raise InputError(
             f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
         ) from None
-    notebook = jupytext.read(source)
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        holds_answer = without_answers(cell.source) != cell.source
-        if holds_answer or HIDDEN in cell.metadata.get("tags", ()):
-            cell.metadata["jupyter"] = {"source_hidden": True}  # folded away: a click opens it
-        if not holds_answer:
-            cell.source = shown(cell.source)
-    install = nbformat.v4.new_code_cell(_INSTALL.format(source=_source()).strip(), id="install")
+    source = source or Source()
+    path = out / f"{file.stem}.ipynb"
+    notebook = compose(file, edition)
+    folded = {"jupyter": {"source_hidden": True}, "tags": [HIDDEN]}
+    install = nbformat.v4.new_code_cell(source.install_cell(), id="install", metadata=folded)
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
-    if execute:
-        _execute(lesson, notebook, quick, limit)
+    if badges := source.badges(path.as_posix()):
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badges, id="badges"))
+    if execute and edition != "student":
+        _execute(lesson, notebook, quick, limit, forms)
         stand_alone(notebook)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{source.stem}.ipynb"
     with whole(path) as part:
         nbformat.write(notebook, part)
     return path
@@ -89,19 +84,7 @@ def stand_alone(notebook: Any) -> None:
                 state.pop(layout.removeprefix("IPY_MODEL_"), None)
 
 
-def _source() -> str:
-    """What a hosted notebook's pip installs: GLASSTUNE_SOURCE when the notebook is written, or the project's own."""
-    if given := os.environ.get("GLASSTUNE_SOURCE"):
-        return given
-    try:
-        urls = metadata("glasstune").get_all("Project-URL") or []
-    except PackageNotFoundError:
-        urls = []
-    url = next((url.partition(", ")[2] for url in urls if url.startswith("Source, ")), "")
-    return f"glasstune[notebook] @ git+{url}" if url else "glasstune[notebook]"
-
-
-def _execute(lesson: str, notebook: Any, quick: bool, limit: int) -> None:
+def _execute(lesson: str, notebook: Any, quick: bool, limit: int, forms: Forms) -> None:
     """Run a notebook's cells in place, in a kernel of this Python."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -110,6 +93,7 @@ def _execute(lesson: str, notebook: Any, quick: bool, limit: int) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["GLASSTUNE_HOME"] = home  # nobody answers here, so nothing is to be kept of it
         os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
+        os.environ["GLASSTUNE_FORMS"] = forms
         # The kernel is this Python, whatever else is called "python3" on the machine.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
         client = NotebookClient(

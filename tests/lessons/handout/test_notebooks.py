@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from glasstune import InputError
-from lessons.teaching.notebooks import make_notebook
+from lessons.handout.notebooks import make_notebook
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_a_file_of_ones_own(mine, tmp_path):
     cells = nbformat.read(make_notebook(str(mine), tmp_path / "out", execute=False), 4).cells
     assert [cell.cell_type for cell in cells] == ["markdown", "code", "code", "code", "code"]
     folded = [bool(cell.metadata.get("jupyter", {}).get("source_hidden")) for cell in cells]
-    assert folded == [False, False, True, False, False]
+    assert folded == [False, True, True, False, False]
     assert cells[3].source == "x = [1,  # the first\n     2]", "what is said to a formatter is not shown"
 
 

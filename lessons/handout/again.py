@@ -1,0 +1,107 @@
+"""What does a lesson measure, with this seed, of the questions that were answered? It is walked through once more, with
+nobody there: python -m lessons.handout.again ASKED SAID, two JSON files. Called by `grading`.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError, command
+from engine.files import write_text
+from engine.terminal import Terminal
+from lessons.handout.sandbox import Sandbox
+from lessons.teaching.asking import Exercise, Prediction
+from lessons.teaching.coding import CodeExercise, complete, function_name
+from lessons.teaching.course import file_of
+from lessons.teaching.percent import Cell, read_cells
+from lessons.teaching.progress import name_of
+from lessons.teaching.session import Session, configure
+from lessons.teaching.showing import plain
+from lessons.teaching.walk import Walk
+
+_NOT_ASKED = "not asked when the lesson was run again"
+
+
+class Again(Walk):
+    """A walk that tries what was handed in instead of asking for it. `tried` has what is wrong with each code."""
+
+    def __init__(self, path: Path, cells: list[Cell], session: Session, answers: list[dict[str, Any]]) -> None:
+        super().__init__(path, cells, session)
+        self.answers = answers
+        self.tried: dict[int, str] = {}
+
+    def run(self) -> None:
+        """All cells, up to the last that was answered."""
+        wanted = {name_of(answer["question"]) for answer in self.answers}
+        for number, cell in enumerate(self.cells, 1):
+            self.number = number
+            if cell.kind == "answer":
+                self._try(self.session.asked, cell.text)
+            elif cell.kind == "code":
+                self._run(cell)
+            if cell.kind != "markdown" and wanted <= self._settled(after=cell.kind):
+                break
+
+    def _settled(self, after: str) -> set[str]:
+        """What needs no more cells: exercises; predictions once they are revealed; code once it was tried."""
+        return {
+            name_of(asked.question)
+            for asked in self.session.questions
+            if isinstance(asked, Exercise)
+            or (isinstance(asked, Prediction) and (asked.measured is not None or asked.undecided))
+            or (isinstance(asked, CodeExercise) and (asked is not self.session.asked or after == "answer"))
+        }
+
+    def _try(self, asked: CodeExercise, starter: str) -> None:
+        name = function_name(starter)
+        for place, answer in enumerate(self.answers):
+            if answer["kind"] == "code" and name_of(answer["question"]) == name_of(asked.question):
+                with Sandbox(complete(answer["code"], starter), name) as there:
+                    self.tried[place] = asked.trouble(there.call)
+
+    def found(self) -> list[dict[str, Any]]:
+        """Of each answer: right, measured and note, as far as they can be told."""
+        asked = {name_of(one.question): one for one in self.session.questions}
+        return [self._found(place, answer, asked) for place, answer in enumerate(self.answers)]
+
+    def _found(self, place: int, answer: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+        match asked.get(name_of(answer["question"])):
+            case Exercise() as one if answer["kind"] == "exercise":
+                return {"right": one.is_right(answer["given"]), "measured": plain(one.answer)}
+            case Prediction() as one if answer["kind"] == "prediction":
+                return {"measured": one.measured or "", "note": one.undecided}
+            case CodeExercise() if place in self.tried:
+                trouble = self.tried[place]
+                return {"right": not trouble, "note": trouble.strip()}
+        return {"note": _NOT_ASKED}
+
+
+def again(lesson: str, seed: int, quick: bool, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Walk through a lesson once more; gives what `Again.found` does."""
+    path = file_of(lesson)
+    cells = list(read_cells(path.read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as scratch:
+        session = Session(
+            lesson=path.stem, out=Path(scratch), quick=quick, console=Terminal(quiet=True), given_seed=seed
+        )
+        configure(session)
+        walk = Again(path, cells, session, answers)
+        walk.run()
+        return walk.found()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    asked, said = (Path(name) for name in (arguments or sys.argv[1:]))
+    told = json.loads(asked.read_text(encoding="utf-8"))
+    try:
+        found = again(told["lesson"], told["seed"], told["quick"], told["answers"])
+    except AssertionError as error:
+        raise InputError(f"what it asserts did not come out ({error})") from None
+    write_text(said, json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(main)())

@@ -1,0 +1,172 @@
+"""What differs between the notebooks of a lesson? One to read and touch, one for students to fill in, one for teachers.
+
+In all of them plumbing is folded away, and what asks is packed (see `packed`), so that no answer stands above its
+question in whatever the notebook is exported to. For students and teachers an exercise is answered in a cell of its
+own, with nbgrader's marks: the teacher's is a source that `nbgrader generate_assignment` takes, the student's is what
+that would hand out, but with dots where it puts an error.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from lessons.handout.packed import pack
+from lessons.teaching.coding import function_name, parts, shown
+from lessons.teaching.percent import HIDDEN, Cell, read_cells
+
+Edition = Literal["course", "student", "teacher"]
+_NAME = """\
+from lessons.teaching.session import current
+
+NAME = ""  # yours, between the quotes: your numbers are then your own, and your teacher knows whose they are
+current().student = NAME"""
+_HAND_IN = """\
+# Writes what you answered, your code, tries and times into a file beside this notebook, to hand in.
+from lessons.handout.handing import hand_in_here
+
+hand_in_here(NAME)"""
+_FIRST = "from lessons.handout.packed import ask\n"
+_DOTS = "answer_{number} = ...  # yours, in place of the dots: a number, a word, or the number of a choice"
+
+
+def compose(source: Path, edition: Edition) -> Any:
+    """A lesson's notebook in this edition, not run. source: its file."""
+    import jupytext
+
+    notebook = jupytext.read(source)
+    cells = list(read_cells(source.read_text(encoding="utf-8")))
+    notebook.cells = list(_Composer(source.stem, edition).cells(cells))
+    return notebook
+
+
+class _Composer:
+    """Makes a notebook's cells of a lesson's, with ids that stay the same from one writing to the next."""
+
+    def __init__(self, lesson: str, edition: Edition) -> None:
+        self.lesson, self.edition = lesson, edition
+        self.graded = edition != "course"
+        self.questions = 0
+        self.ids: dict[str, int] = {}
+
+    def cells(self, cells: list[Cell]) -> Iterator[Any]:
+        from nbformat.v4 import new_markdown_cell
+
+        begun = False
+        solution = ""
+        for cell in cells:
+            if cell.kind == "markdown":
+                yield new_markdown_cell(cell.text, id=self._id("text"))
+                continue
+            if not begun and self.graded:
+                yield self._code(_NAME, "name")
+            begun = True
+            if cell.kind == "answer":
+                yield from self._function(cell.text, solution)
+                continue
+            for asks, text in parts(cell.text):
+                if asks:
+                    solution = solution_in(text) or solution
+                    yield from self._question(text)
+                else:
+                    yield self._code(shown(text), "code", folded=HIDDEN in cell.tags, tags=cell.tags)
+        if self.graded:
+            yield self._code(_HAND_IN, "hand-in")
+
+    def _question(self, text: str) -> Iterator[Any]:
+        """The cell that asks, folded; and for an exercise that is no code, the cells to answer and to check it."""
+        self.questions += 1
+        number = self.questions
+        below = self.graded and _asks_by_value(text)
+        how = f"question_{number} = ask({pack(text)!r}{', below=True' if below else ''})"
+        yield self._code(f"{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
+        if not below:
+            return
+        mine = _DOTS.format(number=number)
+        if self.edition == "teacher":
+            mine = _between("SOLUTION", f"answer_{number} = question_{number}.answer")
+        yield self._code(mine, f"answer-{number}", nbgrader={"solution": True})
+        said = f"question_{number}.check(answer_{number});"
+        yield self._check(number, said, f"question_{number}.is_right(answer_{number})")
+
+    def _function(self, starter: str, solution: str) -> Iterator[Any]:
+        """The cell in which a function is written, and the one that tries it; in one where nothing is graded."""
+        number = self.questions
+        if not self.graded:
+            yield self._code(starter, f"answer-{number}", tags=("answer",))
+            return
+        head, check = _apart(starter)
+        if self.edition == "teacher" and solution:
+            head = _solved(head, solution)
+        yield self._code(head, f"answer-{number}", nbgrader={"solution": True})
+        yield self._check(number, check, f"question_{number}.solved")
+
+    def _check(self, number: int, said: str, test: str) -> Any:
+        """The cell that checks an answer; the teacher's also fails if it is wrong, as nbgrader grades."""
+        hidden = _between("HIDDEN TESTS", f'assert {test}, "not right yet"')
+        source = f"{said}\n{hidden}" if self.edition == "teacher" else said
+        return self._code(source, f"check-{number}", nbgrader={"grade": True, "locked": True, "points": 1})
+
+    def _code(
+        self, source: str, name: str, *, folded: bool = False, tags: tuple[str, ...] = (),
+        nbgrader: dict[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        from nbformat.v4 import new_code_cell
+
+        metadata: dict[str, Any] = {}
+        if folded:
+            metadata["jupyter"] = {"source_hidden": True}  # a click opens it
+            tags = tuple(dict.fromkeys((*tags, HIDDEN)))
+        if tags:
+            metadata["tags"] = list(tags)
+        if nbgrader and self.graded:
+            marks = {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3}
+            metadata["nbgrader"] = {**marks, "grade_id": f"{self.lesson}-{name}", **nbgrader}
+        return new_code_cell(source, id=self._id(name), metadata=metadata)
+
+    def _id(self, name: str) -> str:
+        self.ids[name] = self.ids.get(name, 0) + 1
+        return name if name[-1].isdigit() or self.ids[name] == 1 else f"{name}-{self.ids[name]}"
+
+
+def _asks_by_value(text: str) -> bool:
+    """Does it ask for a number, a word or a choice, rather than a guess or code?"""
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exercise"
+        for node in ast.walk(ast.parse(text))
+    )
+
+
+def solution_in(text: str) -> str:
+    """The solution that an `exercise_code` gives as text; empty if there is none."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exercise_code":
+            given = [keyword.value for keyword in node.keywords if keyword.arg == "solution"] + node.args[2:3]
+            if given and isinstance(given[0], ast.Constant):
+                return str(given[0].value).strip()
+    return ""
+
+
+def _between(what: str, lines: str, indent: str = "") -> str:
+    return f"{indent}### BEGIN {what}\n{lines}\n{indent}### END {what}"
+
+
+def _apart(starter: str) -> tuple[str, str]:
+    """A student's cell as the function to write, and the line that has it checked."""
+    body = ast.parse(starter).body
+    last = body[-1].lineno - 1
+    lines = starter.split("\n")
+    return "\n".join(lines[:last]).rstrip(), "\n".join(lines[last:])
+
+
+def _solved(head: str, solution: str) -> str:
+    """The solution, with its function's lines between nbgrader's marks."""
+    wanted = function_name(head)
+    lines = solution.split("\n")
+    for node in ast.parse(solution).body:
+        if isinstance(node, ast.FunctionDef) and node.name == wanted:
+            start = node.body[0].lineno - 1
+            indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
+            inside = _between("SOLUTION", "\n".join(lines[start : node.end_lineno]), indent)
+            return "\n".join([*lines[:start], inside, *lines[node.end_lineno :]])
+    return solution

@@ -1,0 +1,133 @@
+"""How is the site built? Lessons are run (or what they gave is taken from where it is kept), pages written, and Sphinx
+makes HTML of them, which needs no server and asks for nothing.
+"""
+
+import io
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError, first_line
+from engine.files import remove, whole
+from engine.terminal import note, progress_bar
+from lessons.handout.notebooks import CELL_LIMIT
+from lessons.site.cells import Page
+from lessons.site.executed import executed
+from lessons.site.pages import film_html, write_pages
+
+_STATIC = Path(__file__).with_name("static")
+_MARK = ".glasstune-site"
+_CONF: dict[str, Any] = {
+    "project": "Glasstune",
+    "html_title": "Glasstune",
+    "extensions": ["myst_nb"],
+    "html_theme": "furo",
+    "html_css_files": ["course.css"],
+    "html_js_files": [("course.js", {"defer": "defer"})],
+    "html_show_sourcelink": False,
+    "html_copy_source": False,
+    "html_show_sphinx": False,
+    "html_show_copyright": False,
+    "language": "en",
+    "nb_execution_mode": "off",
+    "nb_merge_streams": True,
+    "nb_ipywidgets_js": {},
+    "myst_heading_anchors": 4,
+    "highlight_language": "python",
+    # A lesson's first heading may be followed by a third; a terminal's text is not always a language's.
+    "suppress_warnings": ["myst.header", "misc.highlighting_failure"],
+}
+
+# What the theme and myst-nb leave for those who listen to a page: a heading's level, and a name that is what one sees.
+_MENDED = {
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
+
+
+def build_site(
+    out: Path, lessons: Sequence[str], *, kept: Path, films: Path, quick: bool = False, limit: int = CELL_LIMIT
+) -> Path:
+    """Build the site of these lessons into the folder `out`; returns its first page.
+
+    kept: where executions are kept, with the runs of the lessons. films: a folder in which `lora.mp4` is the film of
+    that lesson, where there is one. Raises InputError where Sphinx is missing, where `out` holds anything but a site,
+    for a lesson that fails, and for what Sphinx calls wrong; then the site of before stands.
+    """
+    try:
+        import furo  # noqa: F401
+        import myst_nb  # noqa: F401
+        import nbformat
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the site needs {error.name}, which is not installed; install it with: pip install -e '.[site]'"
+        ) from None
+    if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} holds something else; give another folder with -o")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, static = Path(scratch) / "source", Path(scratch) / "static"
+        (source / "lessons").mkdir(parents=True)
+        shutil.copytree(_STATIC, static)
+        run_page = False
+        for lesson in progress_bar(lessons, unit="lesson"):
+            notebook = executed(lesson, kept, quick=quick, limit=limit)
+            page = Page(static / "pictures", "../_static/pictures").of(nbformat.read(notebook, 4))
+            film = films / f"{notebook.stem}.mp4"
+            if film.is_file():
+                (static / "films").mkdir(exist_ok=True)
+                shutil.copy(film, static / "films" / film.name)
+                page.cells[0].source += f"\n\n{film_html(notebook.stem, f'../_static/films/{film.name}')}"
+            nbformat.write(page, source / "lessons" / f"{notebook.stem}.ipynb")
+            run_page = run_page or _write_run_page(notebook, static / "run.html")
+        write_pages(source, list(lessons), run_page)
+        with whole(out.with_name(f"{out.name}.new")) as part:
+            _sphinx(source, static, part, Path(scratch) / "trees")
+            (part / _MARK).write_text("made by glasstune site\n")
+        remove(out)
+        out.with_name(f"{out.name}.new").replace(out)
+    return out / "index.html"
+
+
+def _write_run_page(notebook: Path, to: Path) -> bool:
+    """The page of the first run that the LoRA lesson captured."""
+    from engine.run.run import Run
+    from visualize.page import write_page
+
+    found = sorted((notebook.parent / "runs").glob("lora-1/first"))
+    if not found:
+        return False
+    try:
+        write_page(Run.load(found[0]), to)
+    except InputError as error:
+        note(f"without the page of a run: {error}")
+        return False
+    return True
+
+
+def _sphinx(source: Path, static: Path, out: Path, trees: Path) -> None:
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+
+    said = io.StringIO()
+    conf = {**_CONF, "html_static_path": [str(static)]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Sphinx's own ways are not the user's to mend
+        try:
+            app = Sphinx(source, None, out, trees, "html", confoverrides=conf, status=None, warning=said)
+            app.build()
+        except SphinxError as error:
+            raise InputError(f"the site could not be built: {first_line(error)}") from None
+    for page in out.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for fault, mended in _MENDED.items():
+            text = text.replace(fault, mended)
+        page.write_text(text, encoding="utf-8")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).replace(f"{source}/", "")
+    if wrong := [line for line in plain.splitlines() if line.strip()]:
+        for line in wrong[1:]:
+            note(line)
+        raise InputError(f"the site was not built, for its pages are not right: {wrong[0]} ({len(wrong)} such lines)")

@@ -1,0 +1,99 @@
+"""How does a lesson's notebook, run, become a page? Its questions become forms, what reveals their answers folds away,
+its pictures become files with words for those who do not see them.
+"""
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lessons.site.forms import explore, form, reveal
+from lessons.teaching.percent import HIDDEN
+from lessons.teaching.showing import DATA
+
+_MEASURED = "What was measured (choose above first)"
+
+
+class Page:
+    """One page's cells and pictures. pictures: the folder they are written to; address: that folder, from the page."""
+
+    def __init__(self, pictures: Path, address: str) -> None:
+        self.pictures, self.address = pictures, address
+        self.explored = 0
+
+    def of(self, notebook: Any) -> Any:
+        """The notebook as myst-nb is to read it."""
+        notebook.cells = [new for cell in notebook.cells for new in self._cell(cell)]
+        return notebook
+
+    def _cell(self, cell: Any) -> Iterator[Any]:
+        if cell.cell_type != "code":
+            yield cell
+            return
+        if cell.id in ("install", "name", "hand-in"):
+            return
+        tags = cell.metadata.get("tags", [])
+        if "answer" in tags:
+            cell.outputs = []  # it only says that nothing was written yet
+        cell.outputs = [self._output(one) for one in _without_red(cell.outputs)]
+        if HIDDEN in tags:
+            if not cell.outputs:
+                return
+            tags = [tag for tag in tags if tag != HIDDEN] + ["remove-input"]
+        elif any('class="reveal"' in str(one.get("data", {}).get("text/html", "")) for one in cell.outputs):
+            tags = [*tags, "hide-cell"]
+            cell.metadata["mystnb"] = {"code_prompt_show": _MEASURED, "code_prompt_hide": _MEASURED}
+        cell.metadata["tags"] = tags
+        cell.execution_count = None
+        yield cell
+
+    def _output(self, one: Any) -> Any:
+        data = one.get("data", {})
+        if DATA in data:
+            shown = self._drawn(data[DATA], data.get("text/plain", ""))
+        elif "image/png" in data:
+            said = one.get("metadata", {}).get("image/png", {}).get("alt", "")
+            shown = f'<img class="shown" src="{self._file(data["image/png"])}" alt="{_quoted(said)}" loading="lazy">'
+        else:
+            return one
+        one["data"] = {"text/html": shown}
+        one["metadata"] = {}
+        return one
+
+    def _drawn(self, data: Any, text: str) -> str:
+        if data["kind"] == "reveal":
+            return reveal(data, text)
+        if data["kind"] == "explore":
+            self.explored += 1
+            return explore(data, [[self._file(png) for png in row] for row in data["pictures"]], self.explored)
+        return form(data)
+
+    def _file(self, png: str) -> str:
+        """A picture's address, once it is written."""
+        held = base64.b64decode(png)
+        name = f"{hashlib.sha256(held).hexdigest()[:16]}.png"
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        if not (self.pictures / name).exists():
+            (self.pictures / name).write_bytes(held)
+        return f"{self.address}/{name}"
+
+
+def _quoted(text: str) -> str:
+    return html.escape(" ".join(text.split()), quote=True) or "a picture of what was measured"
+
+
+def _without_red(outputs: list[Any]) -> list[Any]:
+    """No progress bars: what they said is past."""
+    return [one for one in outputs if one.get("name") != "stderr" and not _is_bar(one) and not _is_page(one)]
+
+
+def _is_page(one: Any) -> bool:
+    """Is it a run's page, which the site links to instead of holding it in a lesson?"""
+    return one.get("metadata", {}).get("glasstune") == "page"
+
+
+def _is_bar(one: Any) -> bool:
+    text = one.get("text", "") if one.output_type == "stream" else ""
+    return bool(text.strip()) and all("%|" in line or not line.strip() for line in text.splitlines())

@@ -1,0 +1,60 @@
+"""How is a lesson run once for many buildings of the site? What it gave is kept, under a digest of all that it ran."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from engine.files import alone, whole
+from lessons.handout.notebooks import CELL_LIMIT, make_notebook
+from lessons.teaching.course import FOLDER, file_of
+
+_SOURCES = ("engine", "visualize", "lessons/teaching", "lessons/handout/notebooks.py", "lessons/handout/editions.py",
+            "lessons/claims/claims.json")  # fmt: skip
+_KINDS = (".py", ".json", ".jsonl", ".safetensors")
+
+
+def executed(lesson: str, kept: Path, *, quick: bool = False, limit: int = CELL_LIMIT) -> Path:
+    """The lesson's notebook, run: its outputs hold what a page draws its forms from. Beside it, in `runs`, its runs.
+
+    kept: where it is kept. It is run anew when its file, what it calls, or the base model has changed.
+    """
+    file = file_of(lesson)
+    place = (kept / f"{file.stem}-{_digest(file, quick)}").absolute()
+    with alone(place):
+        if not (place / f"{file.stem}.ipynb").exists():
+            with whole(place) as part:
+                part.mkdir(parents=True)
+                with _runs_in(part / "runs"):
+                    make_notebook(lesson, part, quick=quick, limit=limit, forms="data")
+    return place / f"{file.stem}.ipynb"
+
+
+@contextmanager
+def _runs_in(folder: Path) -> Iterator[None]:
+    before = os.environ.get("GLASSTUNE_RUNS")
+    os.environ["GLASSTUNE_RUNS"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["GLASSTUNE_RUNS"]
+        if before is not None:
+            os.environ["GLASSTUNE_RUNS"] = before
+
+
+def _digest(file: Path, quick: bool) -> str:
+    return hashlib.sha256(f"{quick} {_of_all()} ".encode() + file.read_bytes()).hexdigest()[:16]
+
+
+@cache
+def _of_all() -> str:
+    """Of what any lesson may call."""
+    found = hashlib.sha256()
+    for name in _SOURCES:
+        root = FOLDER.parent / name
+        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+            if path.suffix in _KINDS:
+                found.update(str(path.relative_to(FOLDER.parent)).encode() + path.read_bytes())
+    return found.hexdigest()
