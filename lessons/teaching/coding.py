@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.reading import read_text
 from engine.notebook import in_notebook
+from engine.reading import read_text
 from lessons.teaching.asking import TRIES, keep, number_of
 from lessons.teaching.session import current
 from lessons.teaching.showing import show, show_data
