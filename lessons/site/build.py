@@ -31,6 +31,7 @@ _CONF: dict[str, Any] = {
     "html_show_sourcelink": False,
     "html_copy_source": False,
     "html_show_sphinx": False,
+    "html_show_search_summary": False,  # which would be fetched, as a page from a file cannot
     "html_show_copyright": False,
     "language": "en",
     "nb_execution_mode": "off",

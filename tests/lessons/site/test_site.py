@@ -55,7 +55,7 @@ def test_no_answer_can_be_read_above_its_reveal(site):
     text = (site / "lessons" / "small.html").read_text(encoding="utf-8")
     before, _, after = text.partition('class="reveal"')
     assert "REASON-" not in before and "HINT-" not in text.replace("HINT-CODE", "") and "WHY-NUMBER" not in text
-    assert "REASON-OTHER" in after and before.rindex("<details") > before.rindex("</details")
+    assert "REASON-OTHER" in after and before.rfind("<details") > before.rfind("</details")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -136,8 +136,7 @@ def test_the_ledger_is_sorted_by_a_click(site, browser):
 
 def test_it_is_searched_without_a_server(site, browser):
     with opened(browser, site / "search.html", "?q=double") as page:
-        page.wait_for_selector("#search-results li a")
-        assert "small" in page.query_selector("#search-results li a").get_attribute("href")
+        assert page.wait_for_selector("#search-results a[href*='lessons/small']")
 
 
 def test_what_was_run_is_not_run_again(site, runs):
