@@ -111,7 +111,7 @@ CLAIMS = (
         {"65B": lambda r: exact_effect(gigabytes(r, "65B", "qlora"))},
         design="Counted from the shape of Llama 65B: 4-bit weights, adapters of rank 8 on every linear layer.",
         wrong="One example of 512 tokens at a time; longer ones need paged optimisers or more memory.",
-        student="Do this sum for your own model and card: `glasstune plan`.",
+        student="Do this sum for your own model and card: `glasstune preflight`.",
         source="Dettmers et al. 2023", quote="finetune a 65B parameter model on a single 48GB GPU", exact=True,
     ),
 )  # fmt: skip
