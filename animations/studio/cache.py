@@ -94,7 +94,8 @@ def _read(note: Path) -> dict[str, Any] | None:
     try:
         known = read_json(note)
         captions = [Caption(*one) for one in known["captions"]]
-        numbers = [known["frames"], known["rate"], known["poster"] or 0.0, *(t for one in captions for t in one[1:3])]
+        poster = 0.0 if known["poster"] is None else known["poster"]
+        numbers = [known["frames"], known["rate"], poster, *(t for one in captions for t in one[1:3])]
         words = [known["title"], known["digest"], *(word for one in captions for word in (one.text, *one[3:]))]
         whole = all(isinstance(n, int | float) and n >= 0 for n in numbers) and all(isinstance(w, str) for w in words)
         return known if whole and known["rate"] > 0 and isinstance(known["captions"], list) else None

@@ -12,6 +12,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from animations.lora import Beside, Onto
 from animations.slides import main
 from animations.studio import slides
+from animations.studio.captions import Caption
 from animations.studio.join import Rendered
 
 
@@ -59,7 +60,7 @@ def test_the_notes_are_the_scenes_claims_and_captions(made, walked):
     for scene in (Beside, Onto):
         assert scene.title in said and scene.__doc__ in said
         for caption in walked(scene).scene.captions:
-            assert caption.text in said
+            assert caption.spoken in said
 
 
 def test_it_waits_after_every_caption(made, walked):
@@ -76,7 +77,7 @@ def test_what_a_scene_says_is_escaped(tmp_path, monkeypatch):
     video.write_bytes(b"video")
     bad = '</aside><script>alert("1 & 2")</script>'
     monkeypatch.setattr(slides, "_poster", lambda _: "data:,")
-    section = slides._section(Rendered(video, bad, 30, 30, [(bad, 0.0, 1.0)]), bad, beats=False)
+    section = slides._section(Rendered(video, bad, 30, 30, [Caption(bad, 0.0, 1.0)]), bad, beats=False)
     assert [tag for tag, _ in Page(section).tags].count("script") == 1, "only the video's own"
     assert section.count("</aside>") == 1 and section.count("&lt;/aside&gt;") == 3
 
