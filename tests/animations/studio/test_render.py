@@ -367,11 +367,16 @@ def test_an_upright_film_has_the_scenes_that_are_laid_out_for_it(film_runs):
                 assert seen and all(abs(text.get_center()[0]) + text.width / 2 <= 4.0 for text in seen)
 
 
-def test_the_course_has_all_films_as_chapters(film, tmp_path, monkeypatch):
+def test_the_course_has_all_films_as_chapters(tmp_path, monkeypatch):
     from animations.studio.join import Rendered
 
+    scene = tmp_path / "scene.mp4"
+    encoder = Encoder(scene, SMALL)
+    encoder.add(picture(), 30)
+    encoder.close()
+
     def rendered(name, run, folder, suffix, **options):
-        return [Rendered(film, f"Scene of {name}", 30, SMALL.rate, [])], [None]
+        return [Rendered(scene, f"Scene of {name}", 30, SMALL.rate, [])], [None]
 
     monkeypatch.setattr(render, "render_scenes", rendered)
     made = render.render_course(tmp_path / "course.mp4", quality="480p15", progress=False)
