@@ -14,7 +14,7 @@ TITLE = "Lessons: python -m lessons.NAME --auto --no-film"
 
 
 def measure() -> Iterator[Figure]:
-    """Of each lesson, once (all together take long enough): seconds from the command to its first picture, and to its end."""
+    """Of each lesson, once, which takes long enough: seconds from the command to its first picture, and to its end."""
     for lesson in lessons():
         first, whole = _walk(lesson)
         yield Figure(f"{lesson}: until the first picture", "s", [first], goal="at most 20")

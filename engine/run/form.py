@@ -61,7 +61,9 @@ def check_record(record: Any) -> str:
 
 
 def _is_probe(found: Any) -> bool:
-    values, weights = (found.get(name) if _is_group(found) else None for name in ("values", "weights"))
+    if not _is_group(found):
+        return False
+    values, weights = found.get("values"), found.get("weights")
     return list_of(_is_score)(values) and list_of(is_count)(weights) and len(values) == len(weights)
 
 

@@ -90,7 +90,7 @@ def main() -> None:
 
     first = json.loads(questions.readline())
     limit(first["seconds"], first["megabytes"])
-    names = {"np": np, "numpy": np, "__name__": "student"}
+    names: dict[str, Any] = {"np": np, "numpy": np, "__name__": "student"}
     try:
         exec(compile(first["code"], "the student's code", "exec"), names)
         function = names[first["name"]]
