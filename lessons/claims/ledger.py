@@ -42,14 +42,15 @@ class Condition:
 @dataclass(frozen=True)
 class Row:
     """One claim, tried. missing: conditions not yet tried. verdict and on (what it depends on, or what stands in the
-    way) follow from the conditions. bases: the base models that its trials ran on; other_code: how many of its trials
-    ran with code that has changed since; trials: of how many."""
+    way) follow from the conditions. seeds: of how many, 0 where nothing is random. bases: the base models that its
+    trials ran on; other_code: how many of its trials ran with code that has changed since; trials: of how many."""
 
     id: str
     theme: str
     sentence: str
     effect: str
     unit: str
+    seeds: int
     conditions: dict[str, Condition]
     missing: list[str]
     verdict: str
@@ -71,11 +72,10 @@ class Row:
     @property
     def how(self) -> str:
         """From what its numbers come."""
-        seeds = max(one.effect.seeds for one in self.conditions.values())
         if all(one.effect.limit == "exact" for one in self.conditions.values()):
             return "exact"
-        over = "seeds and questions" if seeds > 1 else "questions"
-        return f"{f'{seeds} seeds, ' if seeds > 1 else ''}mean and {SHARE:.0%} interval over {over}"
+        over = "seeds and questions" if self.seeds > 1 else "questions"
+        return f"{f'{self.seeds} seeds, ' if self.seeds > 1 else ''}mean and {SHARE:.0%} interval over {over}"
 
     @property
     def command(self) -> str:
@@ -110,7 +110,8 @@ def rows_of(store: Store, claims: Mapping[str, Claim] = CLAIMS, seeds: int = SEE
             kept = [(trial, store.found[trial]) for trial in used if trial in store.found]
             rows.append(
                 Row(
-                    claim.id, theme, claim.sentence, claim.effect, claim.unit, tried,
+                    claim.id, theme, claim.sentence, claim.effect, claim.unit,
+                    max(one.effect.seeds for one in tried.values()), tried,
                     [name for name, found in effects.items() if found is None], word, on,
                     sorted({one.base for _, one in kept}), len(kept),
                     sum(not one.same_code(type(trial)) for trial, one in kept),

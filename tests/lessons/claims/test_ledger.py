@@ -116,7 +116,7 @@ def test_a_row_is_kept_and_read_back(tmp_path):
 
 def test_what_json_cannot_say_comes_back():
     endless = mean_effect([1.0])
-    row = ledger.Row("x", "", "", "", "", {"a": ledger.Condition(endless, "undecided")}, [], OPEN, "", [], 1, 0)
+    row = ledger.Row("x", "", "", "", "", 1, {"a": ledger.Condition(endless, "undecided")}, [], OPEN, "", [], 1, 0)
     assert from_json(json.loads(json.dumps(as_json(row)))).conditions["a"].effect == endless
     assert told(mean_effect([np.nan, 1])) and told(mean_effect([np.nan, np.nan])) == "not reached"
 
