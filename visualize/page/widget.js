@@ -10,6 +10,7 @@ function render({ model, el }) {
   frame.setAttribute("sandbox", "allow-scripts allow-downloads");
   frame.style.cssText = "width: 100%; border: 0; display: block";
   let ready = false;
+  let hearing = false;
 
   const tell = (/** @type {any} */ glasstune) => ready && frame.contentWindow?.postMessage({ glasstune }, "*");
   const own = () =>
@@ -31,11 +32,14 @@ function render({ model, el }) {
       tell({ set: { ...theme(), ...own() } });
     }
     if (said.state) {
+      // What the page has said is not said back to it: by then it may be at another step.
+      hearing = true;
       for (const name of SHARED) model.set(name, said.state[name]);
+      hearing = false;
       model.save_changes();
     }
   }
-  const set = () => tell({ set: own() });
+  const set = () => hearing || tell({ set: own() });
   const pass = (/** @type {any} */ message) => tell(message);
   addEventListener("message", hear);
   model.on("change:html", open);

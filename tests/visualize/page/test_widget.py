@@ -25,7 +25,11 @@ MODEL = """async ([script, html, values]) => {
     window.sent = [];
     window.model = {
         get: (name) => state[name],
-        set: (name, value) => (state[name] = value),
+        set: (name, value) => {
+            const changed = state[name] !== value;
+            state[name] = value;
+            if (changed) told[`change:${name}`]?.forEach((act) => act()); // as Backbone does, at once
+        },
         on: (name, act) => ((told[name] ??= new Set()).add(act)),
         off: (name, act) => told[name].delete(act),
         save_changes: () => window.sent.push({ step: state.step, module: state.module, strength: state.strength }),
@@ -61,6 +65,12 @@ def test_step_module_and_strength_are_shared_with_the_page(browser, widget, lora
     # from the reader
     frame.locator("#scrub").press("ArrowRight")
     until(page, f"sent.at(-1)?.step === {lora_run.steps[6]} && sent.at(-1).module === '{module}'")
+    for _ in range(4):  # faster than what is said could come back
+        frame.locator("#scrub").press("ArrowRight", no_wait_after=True)
+    until(page, f"sent.at(-1).step === {lora_run.steps[10]}")
+    page.wait_for_timeout(500)
+    assert page.evaluate("model.get('step')") == lora_run.steps[10]
+    assert frame.locator(".when").first.inner_text() == f"step {lora_run.steps[10]}"
     assert frame.locator("header", has_text="Copy link").count() == 0  # a frame has no address to link to
     page.evaluate("close_()")
     assert page.evaluate("listeners()") == 0
