@@ -26,7 +26,7 @@ _HAND_IN = """\
 from lessons.handout.handing import hand_in_here
 
 hand_in_here(NAME)"""
-_FIRST = "from lessons.handout.packed import ask\n"
+_FIRST = "from lessons.handout import packed as _packed  # by a name that no lesson has\n"
 _DOTS = "answer_{number} = ...  # yours, in place of the dots: a number, a word, or the number of a choice"
 
 
@@ -78,7 +78,7 @@ class _Composer:
         self.questions += 1
         number = self.questions
         below = self.graded and _asks_by_value(text)
-        how = f"question_{number} = ask({pack(text)!r}{', below=True' if below else ''})"
+        how = f"question_{number} = _packed.ask({pack(text)!r}{', below=True' if below else ''})"
         yield self._code(f"{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
         if not below:
             return

@@ -1,5 +1,6 @@
 """Students get questions and no answers, teachers both, in nbgrader's marks; no export shows an answer too early."""
 
+import ast
 import re
 
 import nbformat
@@ -71,6 +72,24 @@ def test_nothing_of_a_lesson_is_lost(lesson):
     assert len(packed) == len(re.findall(r"(?<!\w)(?:predict|exercise|exercise_code)\(", text))
     for asks in packed:
         assert asks in text and len([found for found, _ in parts(asks) if found]) >= 1
+
+
+@pytest.mark.parametrize("lesson", lessons())
+def test_what_asks_brings_no_name_that_the_lesson_has(lesson):
+    """A lesson calls `ask(model, ...)`, too: what a question imports must not stand in its place."""
+
+    def names(nodes):
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                yield from (name.asname or name.name for name in node.names)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+
+    file = FOLDER / f"{lesson}.py"
+    own = {node.id for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
+    cells = [cell for cell in compose(file, "student").cells if re.match("name|question|answer|hand-in", cell.id)]
+    brought = set(names(node for cell in cells for node in ast.walk(ast.parse(cell.source))))
+    assert brought and not brought & own - {"current"}
 
 
 def test_a_teachers_notebook_answers_below_its_questions(small, tmp_path):
