@@ -45,6 +45,11 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="the ledger (default: runs/claims.json; in the project, lessons/claims/claims.json)"
     )
+    parser.add_argument(
+        "--model", help="another causal language model, a folder or a Hub id: the sentences that fit any, on a page of "
+        "their own",
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="with --model: what is learned, in place of an island's facts")
     parser.add_argument("--no-run", action="store_true", help="only read what has finished")
 
 
@@ -65,6 +70,10 @@ def claimed() -> Iterator[tuple[str, str, str]]:
 
 
 def run(chosen: Namespace) -> int:
+    if chosen.model:
+        from lessons.claims.llm.command import run_model
+
+        return run_model(chosen)
     from rich.text import Text
 
     console = Terminal()

@@ -1,0 +1,6 @@
+"""The same sentences on a real LLM: any causal language model, its trials, and the ledger's second column.
+
+    python -m lessons.claims --model FOLDER_OR_HUB_ID [--data FILE]
+
+What is tried, and how it was made cheap enough for a processor, is in `lessons.claims.llm.trial`.
+"""

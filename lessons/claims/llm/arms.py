@@ -1,0 +1,37 @@
+"""Which trials are made of a real LLM? A pilot that finds the rates, and then eleven arms, each with several seeds."""
+
+from dataclasses import replace
+
+from lessons.claims.llm.trial import Tuning
+
+PILOT_SEED = 100  # no arm is judged on the questions and the facts on which its rate was chosen
+# The learning rates that the pilot tries; a method's best is the one with the lowest held-out loss at the end.
+PILOT_RATES = {"full": (3e-5, 1e-4, 3e-4), "lora": (3e-4, 1e-3, 3e-3)}
+GENTLER = 3  # the low rate is the best one, divided by this
+QV = ("q_proj", "v_proj")  # where the first paper on LoRA put it
+FEW = 32  # examples
+
+
+def pilot() -> list[Tuning]:
+    """The middle rate of each method first."""
+    order = sorted((abs(at - len(rates) // 2), method, rate)
+                   for method, rates in PILOT_RATES.items() for at, rate in enumerate(rates))  # fmt: skip
+    return [Tuning(method=method, rate=rate, bare=True, seed=PILOT_SEED) for _, method, rate in order]
+
+
+def arms(best: dict[str, float]) -> dict[str, Tuning]:
+    """Name -> trial, of seed 0. best: the rate of each method that the pilot chose."""
+    full, lora = Tuning(method="full", rate=best["full"]), Tuning(method="lora", rate=best["lora"])
+    return {
+        "full": replace(full, look=True),
+        "lora": replace(lora, look=True),
+        "full, gentle": replace(full, rate=best["full"] / GENTLER),
+        "lora, gentle": replace(lora, rate=best["lora"] / GENTLER),
+        "full, half replayed": replace(full, replay=0.5),
+        "full, few examples": replace(full, examples=FEW),
+        "full, half wrong": replace(full, wrong=0.5),
+        "lora on q and v": replace(lora, targets=QV),
+        "full, json": replace(full, task="json"),
+        "lora, json": replace(lora, task="json"),
+        "full, secrets": replace(full, secrets=True),
+    }

@@ -1,0 +1,140 @@
+"""What do the trials of a real LLM say? Every sentence with its verdict, by the ledger's own rule; and the page of it.
+
+A condition that some seed has not been tried for is "missing", and the page says so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from lessons.claims.intervals import SHARE, Effect
+from lessons.claims.ledger import CLAIMS, kept_rows, told
+from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
+from lessons.claims.llm.readings import NotTried, Trials
+from lessons.claims.llm.run import Subject, best_rates, is_edge, read_lines
+from lessons.claims.llm.sentences import SENTENCES, Reader, Sentence
+from lessons.claims.llm.trial import BATCH, GRADED, PROBES, STEPS, Result, Tuning
+from lessons.claims.verdict import UNTRIED, Answer, answers, verdict
+
+TITLE = "The same sentences on a real LLM"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sentence, tried. conditions: name -> (effect, is the sentence right of it); None and "missing" if untried."""
+
+    sentence: Sentence
+    conditions: Mapping[str, tuple[Effect | None, Answer]]
+    verdict: str
+    on: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model's column. seeds: of how many every verdict is. finished, planned: trials of the arms."""
+
+    subject: Subject
+    entries: list[Entry]
+    pilot: Mapping[Tuning, Result]
+    best: Mapping[str, float]
+    seeds: int
+    finished: int
+    planned: int
+
+
+def column(subject: Subject, path: Path, seeds: int) -> Column:
+    """From the finished lines. Raises InputError while the pilot has not finished.
+
+    Fewer seeds than planned are judged by, where no more are finished for every arm; at least two, since of one seed
+    nothing is known around it.
+    """
+    found = dict(read_lines(path, subject))
+    best = best_rates(path, subject)
+    chosen = arms(best)
+    whole = [seed for seed in range(seeds) if all(trial.with_seed(seed) in found for trial in chosen.values())]
+    judged = max(2, len(whole)) if whole != list(range(seeds)) else seeds
+    trials = Trials(chosen, found, judged)
+    effects = {one.id: {name: _effect(read, trials) for name, read in one.conditions.items()} for one in SENTENCES}
+    family = [(effect, one.says) for one in SENTENCES for effect in effects[one.id].values()]
+    said = iter(answers(family))
+    entries = []
+    for one in SENTENCES:
+        answered = {name: next(said) for name in effects[one.id]}
+        word, on = verdict(answered)
+        entries.append(Entry(one, {name: (effects[one.id][name], answered[name]) for name in answered}, word, on))
+    finished = sum(trial.with_seed(seed) in found for trial in chosen.values() for seed in range(seeds))
+    tried = {trial: found[trial] for trial in pilot() if trial in found}
+    return Column(subject, entries, tried, best, judged, finished, len(chosen) * seeds)
+
+
+def _effect(read: Reader, trials: Trials) -> Effect | None:
+    try:
+        return read(trials)
+    except NotTried:
+        return None
+
+
+def markdown(found: Column) -> str:
+    """The page."""
+    toy = {row.id: row.told for row in kept_rows()}
+    lines = [
+        f"# {TITLE}: {found.subject.name}\n",
+        f"Written by `python -m lessons.claims --model FOLDER`, by the ledger's [rule](claims.md) from "
+        f"{found.finished} of {found.planned} trials; verdicts are of {found.seeds} seeds, intervals ({SHARE:.0%}) "
+        "over seeds and questions. What is not yet tried says so: the same call goes on where it stopped. A verdict is "
+        "about this model, this task and these settings.\n",
+        _agreement(found.entries, toy),
+        "| sentence | the embedded model | " + found.subject.name + " | |",
+        "|---|---|---|---|",
+    ]
+    for entry in found.entries:
+        one = entry.sentence
+        about = f"{one.sentence}<br>*{one.effect}*"
+        here = toy.get(one.id, UNTRIED if one.id in CLAIMS else "not among its sentences")
+        shown = "<br>".join(_told(name, effect, said, one) for name, (effect, said) in entry.conditions.items())
+        lines.append(f"| {about} | {here} | **{entry.verdict}** | {shown} |")
+    lines += ["", "## How it was tried\n", _design(found), "", "## What could make it wrong\n"]
+    lines += [f"- **{entry.sentence.id}**: {entry.sentence.wrong}" for entry in found.entries]
+    return "\n".join(lines) + "\n"
+
+
+def _told(name: str, effect: Effect | None, said: Answer, one: Sentence) -> str:
+    if effect is None:
+        return f"{name}: not yet tried"
+    return f"{name}: {told(effect, one.unit)}, {said}"
+
+
+def _agreement(entries: Iterable[Entry], toy: Mapping[str, str]) -> str:
+    """What agrees and what differs between the two columns, of what both have decided."""
+    decided = ("holds", "does not hold here")
+    both = [e for e in entries if e.verdict in decided and toy.get(e.sentence.id) in decided]
+    same = [e.sentence.id for e in both if e.verdict == toy[e.sentence.id]]
+    other = [e.sentence.id for e in both if e.verdict != toy[e.sentence.id]]
+    if not both:
+        return "No sentence is decided on both models yet.\n"
+    parts = [f"Both models say the same of {len(same)} of {len(both)} sentences that are decided on both"]
+    parts += [f" ({', '.join(same)})" if same else "", f"; they differ on {', '.join(other)}" if other else "", ".\n"]
+    return "".join(parts)
+
+
+def _design(found: Column) -> str:
+    rates = []
+    for method in PILOT_RATES:
+        ends = ", ".join(
+            f"{trial.rate:g}: {found.pilot[trial]['grades'][-1]['new_loss']:.2f}"
+            for trial in sorted(found.pilot, key=lambda trial: trial.rate)
+            if trial.method == method
+        )
+        edge = ", the edge of what was tried" if is_edge(method, found.best[method]) else ""
+        rates.append(f"{method} {ends} nats a token, so {found.best[method]:g}{edge}")
+    probes = ", ".join(f"{count} {kind}" for kind, count in PROBES.items())
+    gaps = sorted({b - a for a, b in pairwise((0, *GRADED))})
+    return (
+        f"{STEPS} steps of {BATCH} conversations in bfloat16 autocast at a constant rate, in the model's own chat "
+        f"form; graded {gaps[0]} to {gaps[-1]} steps apart, on held-out answers and on general probes ({probes}) that "
+        "share nothing with the task. A pilot, on facts and a seed that no arm is judged on, chose rates by held-out "
+        "loss: "
+        f"{'; '.join(rates)}. Claims about four bits are left out: this model was read from four bits already. "
+        "The trials, a line of JSON each, are beside the code: `lessons/claims/llm/trials.jsonl`."
+    )

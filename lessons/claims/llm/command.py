@@ -1,0 +1,42 @@
+"""How is a real LLM's column made from a terminal? `python -m lessons.claims --model FOLDER_OR_HUB_ID [--data FILE]`"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from engine.files import write_text
+from engine.terminal import Terminal
+from lessons.claims.claim import SEEDS
+from lessons.claims.llm.column import Column, column, markdown
+from lessons.claims.llm.run import every, subject_of
+from lessons.claims.verdict import UNTRIED
+from lessons.teaching.course import in_checkout
+
+SHIPPED = Path(__file__).with_name("trials.jsonl")
+SHIPS = "SmolLM2-135M-Instruct"  # the model whose trials these are
+PAGE = Path(__file__).parents[3] / "docs" / "claims-llm.md"  # in a checkout
+
+
+def run_model(chosen: Namespace) -> int:
+    """Runs what has not finished, and writes the column's page: of the model that ships into the project, of any other
+    beside its trials.
+
+    Raises InputError for a model that is not at hand, and where nothing may run and the pilot has not finished.
+    """
+    subject = subject_of(str(chosen.model), chosen.data and str(chosen.data))
+    ours = subject.name == SHIPS and not subject.data and in_checkout() and not chosen.store
+    path = SHIPPED if ours else chosen.store or Path("runs") / f"claims-{subject.name}.jsonl"
+    if not chosen.no_run:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        every(subject, path, SEEDS, chosen.jobs)
+    found = column(subject, path, SEEDS)
+    page = PAGE if ours else chosen.out or path.with_suffix(".md")
+    write_text(page, markdown(found))
+    show(Terminal(), found)
+    Terminal().print(f"{found.finished} of {found.planned} trials; kept in {path}, shown in {page}")
+    return 0
+
+
+def show(console: Terminal, found: Column) -> None:
+    for entry in found.entries:
+        if entry.verdict != UNTRIED:
+            console.print(f"{entry.sentence.id}: {entry.verdict}. {entry.sentence.sentence}")
