@@ -168,7 +168,7 @@ class Named(TitleCard):
 class Weights(LoraScene):
     """From one weight to the whole of what LoRA leaves alone: one continuous move."""
 
-    title = "One number, and all of them"
+    title = "One of many"
     headed = False
 
     def construct(self) -> None:

@@ -21,6 +21,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
+def browser():
+    """One for all tests of a process: two would each want an event loop."""
+    from tests.visualize.page.browser import chromium
+
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Makes the session's runs: a folder for all of them."""
     return tmp_path_factory.mktemp("runs")

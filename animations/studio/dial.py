@@ -11,6 +11,7 @@ import numpy as np
 
 from animations.studio.measures import measured
 from engine.errors import InputError
+from engine.linear import svd
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 
@@ -103,5 +104,5 @@ def strongest(change: np.ndarray, rank: int) -> np.ndarray:
     """The change with all but its `rank` strongest directions left out; what is no matrix stays for any rank but 0."""
     if change.ndim != 2:
         return change if rank else np.zeros_like(change)
-    u, s, v = np.linalg.svd(change, full_matrices=False)
+    u, s, v = svd(change)
     return (u[:, :rank] * s[:rank]) @ v[:rank]

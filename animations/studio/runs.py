@@ -67,7 +67,7 @@ RECIPES = {
     ),
     "small": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, {"epochs": 30, "batch_size": 16, "skills": 2}, first=64),
     "qlora": Recipe("spanish", "qlora", {"r": 8, "alpha": 16}, {"steps": 200}),
-    "clean": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, _RACE, first=231),
+    "clean": Recipe("spanish", "lora", {"r": 8, "alpha": 16}, _RACE, first=189),
     "noisy": Recipe("noisy spanish", "lora", {"r": 8, "alpha": 16}, _RACE),
 }
 _TRAINED = {"steps": 30, "batch_size": 16, "learning_rate": 4e-3, "evaluate_at": 3, "every": 30, "skills": 1}

@@ -51,7 +51,7 @@ def kept(run: Run) -> dict[str, pd.DataFrame]:
     found = {name: probed[name] for name in MEASURES if name in probed}
     if found:
         return found
-    old = run.skills.drop(columns=run.task, errors="ignore").dropna(axis=1)
+    old = run.skills.drop(columns=[run.task] if run.task else [], errors="ignore").dropna(axis=1)
     if old.empty:
         raise InputError(
             f"run {run.name} was not graded on what it could do before; fine-tune with skills=20 to see it"

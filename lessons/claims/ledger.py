@@ -198,6 +198,7 @@ def keep_rows(rows: Iterable[Row], path: Path = KEPT) -> None:
     """Write these rows, and no others."""
     text = json.dumps({row.id: as_json(row) for row in rows}, indent=1, ensure_ascii=False) + "\n"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file with --out") from None

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.errors import InputError, printable
 from engine.files import whole
+from engine.reading import parse_json, read_text
 from engine.terminal import note, progress_bar
 from lessons.handout.handing import Answer, HandedIn, read_handed_in
 from lessons.teaching.course import lessons
@@ -109,7 +110,7 @@ def _rerun(
         if done.returncode or not said.exists():
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise InputError(f"lesson {lesson} could not be run again: {last.removeprefix('error: ')}")
-        return list(json.loads(said.read_text()))
+        return list(parse_json(read_text(said)))
 
 
 def _grade(name: str, answer: Answer, found: dict[str, Any]) -> Grade:

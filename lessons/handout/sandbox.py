@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from engine.reading import parse_json
 from lessons.handout.tryout import decode, encode
 
 SECONDS, MEGABYTES = 20, 2048
@@ -66,7 +67,7 @@ class Sandbox:
         try:
             self.process.stdin.write(json.dumps(what) + "\n")
             self.process.stdin.flush()
-            said = json.loads(self.lines.get(timeout=self.seconds))
+            said = parse_json(self.lines.get(timeout=self.seconds))
         except queue.Empty:
             raise TimeoutError(f"no answer within {self.seconds} s") from None
         except (OSError, ValueError):

@@ -95,11 +95,12 @@ def test_what_would_take_terabytes_is_refused_with_its_size():
 
 
 def test_lapack_is_called_here_only():
-    """What overflows hangs it."""
+    """What overflows hangs it. A camera solves for the eight numbers of its own view."""
+    allowed = (ROOT / "engine" / "linear.py", ROOT / "animations" / "studio" / "camera.py")
     for file in (path for folder in ("engine", "visualize", "animations") for path in (ROOT / folder).rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         called = [] if "linalg" not in text else [
             node.attr for node in ast.walk(ast.parse(text))
             if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("linalg")
         ]  # fmt: skip
-        assert {*called} <= {"norm"} or file == ROOT / "engine" / "linear.py", f"{file}: through engine.linear"
+        assert {*called} <= {"norm"} or file in allowed, f"{file}: through engine.linear"

@@ -158,7 +158,9 @@ OWN = {
     "engine/evaluate/probes.py",  # opens the door first, then lets safetensors read
     "engine/derived.py", "engine/reading.py", "engine/school/card.py", "engine/school/pretrain.py", "visualize/page/bundle.py",
     "animations/studio/films.py", "animations/studio/measures.py", "animations/studio/slides.py",
-    "animations/studio/notebook.py", "animations/studio/film.py", "lessons/teaching/course.py", "lessons/teaching/walk.py",
+    "animations/studio/notebook.py", "animations/studio/film.py", "animations/studio/ledger.py", "lessons/handout/again.py",
+    "lessons/handout/tryout.py", "lessons/handout/editions.py", "lessons/site/build.py", "lessons/site/executed.py",
+    "lessons/site/pages.py", "lessons/teaching/course.py", "lessons/teaching/walk.py",
     "lessons/teaching/coding.py", "lessons/teaching/showing.py", "lessons/commands/claims.py", "lessons/claims/store.py",
     "lessons/claims/themes/tuning.py", "lessons/claims/ledger.py", "engine/training/trainer.py", "animations/studio/cache.py",
     "engine/recording/recorder.py", "engine/run/info.py", "engine/training/request.py",

@@ -171,7 +171,7 @@ class GlowScale(Group):
         bar = ImageMobject(glow_rgba(ramp, limit, theme), scale_to_resolution=0)
         bar.set_resampling_algorithm(RESAMPLING_ALGORITHMS["nearest"])
         bar.stretch_to_fit_height(units(24)).stretch_to_fit_width(units(width))
-        number = label(f"{limit:.1g}", 32, colours.foreground)
+        number = label(f"{limit:.1g}".removeprefix("0"), 32, colours.foreground)  # ".004": there is little room
         self.add(
             bar,
             sit(label(title, 32, colours.muted), 0, units(38), ORIGIN),

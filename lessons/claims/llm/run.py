@@ -19,6 +19,7 @@ import torch
 
 from engine.errors import InputError
 from engine.files import alone
+from engine.reading import lines, parse_json
 from engine.run.base import base_folder
 from engine.run.tensors import Tensors
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
@@ -56,9 +57,9 @@ def read_lines(path: Path, subject: Subject | None = None) -> Iterator[tuple[Tun
     """The finished trials of a file; of one subject, or all. A line that a kill cut off is left out."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in lines(path):
         try:
-            kept = json.loads(line)
+            kept = parse_json(line)
             trial = dict(kept["trial"])
             if isinstance(trial["targets"], list):
                 trial["targets"] = tuple(trial["targets"])

@@ -6,6 +6,7 @@ what is forgotten is read from the likelihood of general text, which moves with 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from lessons.claims.intervals import Effect
 from lessons.claims.llm.arms import FEW, GENTLER
@@ -57,7 +58,7 @@ SENTENCES = (
         "specialist", "Fine-tuning turns the generalist into a specialist: old skills are lost.",
         "old abilities before minus after", "points", Says("more", 2, "as in the ledger", top=0),
         {
-            f"{name}, {title}": (lambda t, name=name, what=what: change(t, name, what, start=-1, end=0, scale=100))
+            f"{name}, {title}": partial(change, arm=name, measure=what, start=-1, end=0, scale=100)
             for name in (*METHODS, "full, json", "lora, json")
             for title, what in (("right fact among four", "facts"), ("few-shot patterns", "few_shot"))
         },
@@ -154,7 +155,7 @@ SENTENCES = (
     Sentence(
         "leaks", "Private data leaks from a fine-tuned model.",
         "secrets said word for word when asked for", "% of the secrets", Says("more", 0, "one is too many", 5, top=0),
-        {f"{count} times": (lambda t, count=count: told(t, "full, secrets", count)) for count in (1, 4, 16)},
+        {f"{count} times": partial(told, arm="full, secrets", repeats=count) for count in (1, 4, 16)},
         "One secret of each kind a seed.",
     ),
     Sentence(

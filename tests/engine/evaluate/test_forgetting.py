@@ -43,9 +43,9 @@ def test_a_choice_is_the_softmax_of_what_each_option_costs_by_itself(base, token
 
 
 def test_a_changed_form_hides_what_is_known_from_exact_grading_but_not_from_the_choice(base, tokenizer):
-    """Every answer now begins with a new word: all are wrong to the letter, and the order of the options stays."""
+    """Every answer now comes in brackets: all are wrong to the letter, and the order of the options stays."""
     said = [{"role": "assistant", "content": "Paris"}]
-    begun = [{"role": "user", "content": "Begin with zumbo. What is the capital of France?"}]
+    begun = [{"role": "user", "content": "Answer in brackets. What is the capital of France?"}]
     row = encode_last_answer(tokenizer, [*begun, *said])
     logs = log_probabilities(base, row.ids)
     start = next(at for at, label in enumerate(row.labels) if label != IGNORE)

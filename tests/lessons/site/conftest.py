@@ -1,10 +1,9 @@
-"""A site of one small lesson, built once, and the browser that opens it."""
+"""A site of one small lesson, built once."""
 
 import pytest
 
 from lessons.site.build import build_site
 from tests.lessons.small import LESSON
-from tests.visualize.page.browser import chromium
 
 SHOWING = """
 
@@ -29,12 +28,6 @@ def site(lora_run, runs):
     (runs / "films").mkdir()
     (runs / "films" / "small.mp4").write_bytes(b"")
     return build_site(runs / "site", [str(lesson)], kept=runs / "kept", films=runs / "films").parent
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as one:
-        yield one
 
 
 def pytest_collection_modifyitems(items):

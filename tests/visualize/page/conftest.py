@@ -1,15 +1,8 @@
-"""The pages that the tests open, each written once, and the browser that opens them."""
+"""The pages that the tests open, each written once."""
 
 import pytest
 
-from tests.visualize.page.browser import chromium
 from visualize.page import write_page
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="session")
