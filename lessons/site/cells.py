@@ -5,6 +5,7 @@ its pictures become files with words for those who do not see them.
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lessons.site.forms import explore, form, reveal
 from lessons.teaching.percent import HIDDEN
 from lessons.teaching.showing import DATA
 
+_BAR = re.compile(r"\d%\|.*\|")  # "lora on spanish: 100%|████|"
 _MEASURED = "What was measured (choose above first)"
 
 
@@ -86,14 +88,13 @@ def _quoted(text: str) -> str:
 
 def _without_red(outputs: list[Any]) -> list[Any]:
     """No progress bars: what they said is past."""
-    return [one for one in outputs if one.get("name") != "stderr" and not _is_bar(one) and not _is_page(one)]
+    for one in outputs:
+        if one.output_type == "stream":
+            one.text = "".join(line for line in one.text.splitlines(keepends=True) if not _BAR.search(line))
+    kept = [one for one in outputs if one.get("name") != "stderr" and not _is_page(one)]
+    return [one for one in kept if one.output_type != "stream" or one.text.strip()]
 
 
 def _is_page(one: Any) -> bool:
     """Is it a run's page, which the site links to instead of holding it in a lesson?"""
     return one.get("metadata", {}).get("glasstune") == "page"
-
-
-def _is_bar(one: Any) -> bool:
-    text = one.get("text", "") if one.output_type == "stream" else ""
-    return bool(text.strip()) and all("%|" in line or not line.strip() for line in text.splitlines())

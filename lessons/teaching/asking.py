@@ -86,7 +86,8 @@ def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact:
     current().questions.append(prediction)
     if in_notebook() and current().forms == "data":
         text = f"Predict: {question}\n{_numbered(list(reasons))}"
-        show_data("predict", text, number=number_of(prediction), question=question, choices=reasons)
+        show_data("predict", text, number=number_of(prediction), question=question, choices=list(reasons),
+                  reasons=list(reasons.values()))  # fmt: skip
         return prediction
     show(f"Predict: {question}")
     if in_notebook():

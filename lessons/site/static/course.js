@@ -47,7 +47,6 @@ function say(verdict, lines) {
 function predict(form, asked) {
   const revealed = document.querySelector(`.reveal[data-number="${asked.number}"]`);
   const verdict = form.querySelector(".verdict");
-  const names = Object.keys(asked.choices);
   const choose = (guess) => {
     if (!revealed) return say(verdict, ["This was not measured here."]);
     revealed.closest("details")?.setAttribute("open", "");
@@ -56,21 +55,22 @@ function predict(form, asked) {
     if (!found.judged)
       return say(verdict, [`Measured: ${found.measured} (too short a training to judge a prediction by it).`]);
     const right = guess === found.measured;
+    const reason = asked.reasons[asked.choices.indexOf(guess)];
     say(verdict, [
       `Measured: ${found.measured} \u2013 ${right ? "as you predicted." : `you predicted: ${guess}.`}`,
       found.why && `Why: ${found.why}`,
-      !right && asked.choices[guess] && `On your guess: ${asked.choices[guess]}`,
+      !right && reason && `On your guess: ${reason}`,
     ]);
     form.dataset.right = right;
   };
   form.addEventListener("change", (event) => {
     remember(asked.number, event.target.value);
-    choose(names[event.target.value]);
+    choose(asked.choices[event.target.value]);
   });
   const before = remembered()[asked.number];
-  if (before in names) {
+  if (asked.choices[before] !== undefined) {
     form.elements[`q${asked.number}`][before].checked = true;
-    choose(names[before]);
+    choose(asked.choices[before]);
   }
 }
 
