@@ -21,6 +21,7 @@ VENDORED = {
     "animations/studio/reveal/reveal.js": ("reveal.js", "6.0.2", "MIT", "aa1bbbf2617b23a6"),
     "animations/studio/reveal/reveal.css": ("reveal.js", "6.0.2", "MIT", "615ee850cbbb98a0"),
     "animations/studio/reveal/notes.js": ("reveal.js", "6.0.2", "MIT", "447c42f365876e41"),
+    "tests/lessons/site/axe.min.js": ("axe-core", "4.14.1", "MPL-2.0", "29348999450cdf28"),
 }
 
 
