@@ -126,7 +126,9 @@ def draw(found: list[Trial]) -> Path:
                 )
             above.set_title(f"{task}, {STEPS} steps")
             above.set_xlabel("learning rate (lines: the defaults)")
-            below.set_xlabel(f"warm-up, % of the steps (the default is {100 * WARMUP:g} %), at the default rate")
+            above.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            above.xaxis.set_minor_formatter(lambda value, _: "")
+            below.set_xlabel(f"warm-up, % of the steps (default: {100 * WARMUP:g})")
         for row in axes:
             row[0].set_ylabel("held-out answers (%)")
             row[0].legend(frameon=False, fontsize=8)
