@@ -47,6 +47,7 @@ def widget(lora_run):
 
 def test_step_module_and_strength_are_shared_with_the_page(browser, widget, lora_run):
     page = browser.new_context(offline=True, viewport={"width": 1000, "height": 900}).new_page()
+    page.set_default_timeout(SLOW)
     wrong = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     values = {name: getattr(widget, name) for name in ("step", "module", "strength", "height")}
