@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 
 from engine.evaluate.forgetting import curriculum_knowledge
 from engine.run.base import EMBEDDED_FOLDER
-from engine.school.curves import Point, forgetting_curve
+from engine.school.curves import came_back, forgetting_curve
 from engine.training.settings import LEARNING_RATES, WARMUP
 from visualize.theme import theme
 
@@ -39,12 +39,6 @@ BACK = 0.10  # more than this coming back untaught is a collapse and a rebound, 
 Trial = dict[str, Any]
 
 
-def came_back(points: list[Point]) -> float:
-    """By how much old answers rose, at most, from any step looked at to a later one."""
-    exact = [point.exact for point in points]
-    return max(later - earlier for at, earlier in enumerate(exact) for later in exact[at:])
-
-
 def tried(found: list[Trial], method: str, task: str, rate: float, warmup: float, steps: tuple[int, ...]) -> Trial:
     """The trial of these settings, looked at after these steps; made, and kept, if it is not there yet."""
     about = {"method": method, "task": task, "rate": rate, "warmup": warmup, "looked_at": list(steps)}
@@ -55,7 +49,8 @@ def tried(found: list[Trial], method: str, task: str, rate: float, warmup: float
         EMBEDDED_FOLDER, task, method,
         steps=steps, old=curriculum_knowledge(QUESTIONS), learning_rate=rate, warmup=warmup,
     )  # fmt: skip
-    one = {**about, "back": came_back(points), "lowest": min(p.exact for p in points), **asdict(points[-1])}
+    exact = [point.exact for point in points]
+    one = {**about, "back": came_back(exact), "lowest": min(exact), **asdict(points[-1])}
     found.append(one)
     KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(

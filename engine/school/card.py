@@ -16,7 +16,7 @@ from engine.evaluate.prompting import measure_prompts, shown, told
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer
 from engine.school.curriculum import SKILLS, Example, heldout_examples
-from engine.school.curves import STEPS, forgetting_curve
+from engine.school.curves import STEPS, came_back, forgetting_curve
 from engine.school.tasks import ORDERS, TASKS
 
 EXAMPLES = 200  # graded, a skill
@@ -233,13 +233,12 @@ def _curve(method: str, points: list[dict[str, float]]) -> str:
     """A table of one curve, and what became of the old answers, said from the numbers."""
     exact = [point["exact"] for point in points]
     lowest = min(points, key=lambda point: point["exact"])
-    back = max(later - earlier for at, earlier in enumerate(exact) for later in exact[at:])
     rows = "\n".join(
         f"| {p['step']} | {p['new']:.0%} | {p['exact']:.0%} | {p['choice']:.0%} | {p['text']:.2f} | {p['kl']:.2f} |"
         for p in points
     )
     return f"""{method}: old answers fall from {exact[0]:.0%} to {lowest["exact"]:.0%} at step {lowest["step"]},
-and end at {exact[-1]:.0%}; on the way, up to {100 * back:.0f} points came back untaught.
+and end at {exact[-1]:.0%}; on the way, up to {100 * came_back(exact):.0f} points came back untaught.
 
 | step | new task | old, exact | old, among four | stories | KL |
 |---|---|---|---|---|---|

@@ -34,6 +34,11 @@ class Point:
     kl: float
 
 
+def came_back(exact: Sequence[float]) -> float:
+    """By how much old answers rose, at most, from any step looked at to a later one: what came back untaught."""
+    return max(later - earlier for at, earlier in enumerate(exact) for later in exact[at:])
+
+
 class _Watch(TrainerCallback):
     def __init__(self, steps: Sequence[int], measure: Any) -> None:
         self.steps, self.measure = frozenset(steps), measure

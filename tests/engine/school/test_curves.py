@@ -4,7 +4,7 @@ import pytest
 
 from engine.evaluate.forgetting import curriculum_knowledge
 from engine.run.base import EMBEDDED_FOLDER
-from engine.school.curves import forgetting_curve
+from engine.school.curves import came_back, forgetting_curve
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -26,3 +26,8 @@ def test_two_curves_of_one_seed_are_the_same():
         for _ in range(2)
     )
     assert one == again
+
+
+@pytest.mark.parametrize("exact, back", [([0.9, 0.5, 0.2], 0.0), ([0.9, 0.4, 0.7, 0.3, 0.5], 0.3), ([0.6], 0.0)])
+def test_what_comes_back_is_the_largest_rise_on_the_way(exact, back):
+    assert came_back(exact) == pytest.approx(back)
