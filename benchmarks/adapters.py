@@ -8,6 +8,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +50,8 @@ _INSPECT = "import sys; from engine.inspect.__main__ import main; main(sys.argv[
 
 
 def measure() -> Iterator[Figure]:
+    from engine.inspect.__main__ import main
     from engine.inspect.many import read_many
-    from engine.inspect.report import matrix_by_matrix, modules_table
-    from engine.run.run import Run
 
     gigabytes = float(os.environ.get("GLASSTUNE_ADAPTER_GB", "1.5"))
     modules = max(4, round(gigabytes * 1e9 / 2 / (8 * WIDTH * RANK)))
@@ -59,16 +60,14 @@ def measure() -> Iterator[Figure]:
                 for seed, name in enumerate("ab")]  # fmt: skip
 
         def inspect() -> None:
-            runs = [Run.from_adapter(folder) for folder in pair]
-            for run in runs:
-                modules_table(run)
-            matrix_by_matrix(*runs)
+            with redirect_stdout(StringIO()):
+                main([str(folder) for folder in pair])
 
         took = in_turn({"read": lambda: (forget(pair), read(pair)), "inspect": lambda: (forget(pair), inspect())},
                        REPEATS, warm_up=0)  # fmt: skip
         peak = peak_of(_INSPECT, *pair)
     yield Figure("reading both, from the disk", "s", took["read"])
-    yield Figure("their tables and their comparison, from the disk", "s", took["inspect"])
+    yield Figure("glasstune inspect of both, from the disk", "s", took["inspect"])
     yield Figure("time beside reading", "times", ratios(took["inspect"], took["read"]), "at most 2")
     yield Figure("peak memory of glasstune inspect", "MB", [peak / 1e6], "below 1000")
     with tempfile.TemporaryDirectory() as place:

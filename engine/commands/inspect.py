@@ -17,7 +17,7 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> int:
-    from engine.inspect.report import open_two, show, show_comparison
+    from engine.inspect.report import matrix_by_matrix, open_two, show, show_comparison
     from engine.run.run import Run
 
     console = Terminal()
@@ -25,9 +25,11 @@ def run(chosen: Namespace) -> int:
         first, other = Run.open(chosen.path, chosen.base), None
     else:
         first, other = open_two(chosen.path, chosen.second)
+    # First, for what it reads and decomposes is kept for the tables.
+    compared = None if other is None else matrix_by_matrix(first, other, progress=True)
     faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
-    if other is not None:
-        show_comparison(first, other, console, chosen.top)
+    if other is not None and compared is not None:
+        show_comparison(first, other, compared, console, chosen.top)
     return int(any(faults))
 
 

@@ -4,6 +4,7 @@
 """
 
 import difflib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -16,8 +17,10 @@ from engine.run.delta import PEFT_PREFIX
 from engine.run.pairing import ABSENT, COMPUTED, EMPTY
 from engine.run.run import Run
 from engine.run.tensors import Tensors
+from engine.terminal import progress_bar
 
 Level = Literal["fault", "doubt", "fine"]
+_THREADS = 2  # reading and computing overlap; each holds one matrix
 _ENOUGH = 10  # logged losses, before anything is said about their course
 
 
@@ -39,20 +42,29 @@ def diagnose(run: Run) -> list[Finding]:
     return sorted(findings, key=lambda finding: order[finding.level])
 
 
-def norms_of(run: Run, step: int | None = None) -> dict[str, float]:
+def norms_of(run: Run, step: int | None = None, progress: bool = False) -> dict[str, float]:
     """Parameter -> norm of its change, in the weights' unit, of whatever shape; without those that cannot be told."""
-    return told(run, step)[0]
+    return told(run, step, progress)[0]
 
 
-def told(run: Run, step: int | None = None) -> tuple[dict[str, float], dict[str, str]]:
+def told(run: Run, step: int | None = None, progress: bool = False) -> tuple[dict[str, float], dict[str, str]]:
     """The same, and of the others why their change cannot be told."""
-    found, unknown = {}, {}
-    for name in run.info.modules:
-        try:
-            found[name] = run.norm(name, step)
-        except InputError as error:
-            unknown[name] = str(error)
+    found, unknown, names = {}, {}, list(run.info.modules)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        norms = pool.map(lambda name: _norm(run, name, step), names)
+        for name, norm in progress_bar(zip(names, norms, strict=True), "delta-W", total=len(names), disable=not progress):
+            if isinstance(norm, str):
+                unknown[name] = norm
+            else:
+                found[name] = norm
     return found, unknown
+
+
+def _norm(run: Run, name: str, step: int | None) -> float | str:
+    try:
+        return run.norm(name, step)
+    except InputError as error:
+        return str(error)
 
 
 # --- the weights -------------------------------------------------------------------------------------

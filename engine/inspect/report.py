@@ -6,6 +6,7 @@ found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,14 @@ from rich.text import Text
 from engine.errors import InputError
 from engine.inspect.diagnose import Finding, diagnose, norms_of
 from engine.measure import effective_rank, relative_norm, singular_values
-from engine.measure.subspaces import subspace_overlap
+from engine.measure.subspaces import alike
 from engine.run.run import Run
 from engine.run.stores.find import is_checkpoint
+from engine.terminal import progress_bar
 
 MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
+_THREADS = 2  # reading and computing overlap; each holds the factors of one matrix
 _WORK = 2e11  # multiplications spent on singular values before they are left out: some ten seconds
 
 
@@ -39,14 +42,14 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
 # --- one run -----------------------------------------------------------------------------------------
 
 
-def modules_table(run: Run, everything: bool = False) -> pd.DataFrame:
+def modules_table(run: Run, everything: bool = False, progress: bool = False) -> pd.DataFrame:
     """One row a parameter, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
     some ten seconds, unless `everything`, for a sketched matrix and for a vector; of a stack of experts it is their
     mean. `of` is the rank that there could be. Broken parameters come first.
     """
-    norms = norms_of(run)
+    norms = norms_of(run, progress=progress)
     rows = {}
     work = 0.0
     relative = _relative(run, list(norms))
@@ -90,7 +93,7 @@ def show(run: Run, console: Console, top: int = 12, everything: bool = False) ->
     for line in summary(run):
         console.print(line, highlight=False, soft_wrap=True)
     if run.steps and run.info.modules:
-        _show_modules(modules_table(run, everything), console, top)
+        _show_modules(modules_table(run, everything, progress=True), console, top)
     return show_findings(diagnose(run), console, "Did it learn anything?")
 
 
@@ -171,41 +174,36 @@ def _beside(share: float) -> str:
 # --- two runs ----------------------------------------------------------------------------------------
 
 
-def matrix_by_matrix(run: Run, other: Run) -> pd.DataFrame:
+def matrix_by_matrix(run: Run, other: Run, progress: bool = False) -> pd.DataFrame:
     """Do two runs change the same things, the same way? One row a module of both, the most alike first.
 
     overlap_in and overlap_out: phi of what they look at and what they write (`measure.subspaces`), 0 to 1;
-    chance: of random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. Raises InputError if
-    none is in both.
+    chance: of random subspaces, for the first; cosine: of the two changes as vectors, -1 to 1. No row where nothing
+    is in both.
     """
-    rows = {}
-    for name in [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]:
-        try:
-            read, written = (subspace_overlap(run, other, name, side=side) for side in ("in", "out"))
-        except InputError:  # one of them did not move, or is broken: `show` says so
-            continue
-        rows[name] = {"overlap_in": read.phi, "chance": read.chance, "overlap_out": written.phi,
-                      "cosine": _cosine(run, other, name)}  # fmt: skip
-    if not rows:
+    both = [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda name: _alike(run, other, name), both)
+        bar = progress_bar(zip(both, found, strict=True), "compared", total=len(both), disable=not progress)
+        rows = {name: row for name, row in bar if row is not None}
+    columns = ["overlap_in", "chance", "overlap_out", "cosine"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).sort_values("overlap_in", ascending=False)
+
+
+def _alike(run: Run, other: Run, name: str) -> tuple[float, float, float, float] | None:
+    try:
+        found = alike(run, other, name)
+    except InputError:  # one of them did not move, or is broken: `show` says so
+        return None
+    return found.read.phi, found.read.chance, found.written.phi, found.cosine
+
+
+def show_comparison(run: Run, other: Run, frame: pd.DataFrame, console: Console, top: int = 12) -> None:
+    """Print `matrix_by_matrix`. Raises InputError if it is empty."""
+    if frame.empty:
         raise InputError(
             f"{run.path} and {other.path} changed no matrix of the same name and size, so nothing compares"
         )
-    return pd.DataFrame.from_dict(rows, orient="index").sort_values("overlap_in", ascending=False)
-
-
-def _cosine(run: Run, other: Run, name: str) -> float:
-    """Of two changes as vectors: of two products from their factors, in r dimensions."""
-    sizes = run.norm(name) * other.norm(name)
-    if run.kind(name) == other.kind(name) == "lora" and not (run.is_sketched(name) or other.is_sketched(name)):
-        a, b = run.factors(name), other.factors(name)
-        inner = a.scaling * b.scaling * np.sum((a.B.T.astype(np.float64) @ b.B) * (a.A.astype(np.float64) @ b.A.T))
-    else:
-        inner = np.vdot(run.delta(name).astype(np.float64), other.delta(name))
-    return float(inner / sizes)
-
-
-def show_comparison(run: Run, other: Run, console: Console, top: int = 12) -> None:
-    frame = matrix_by_matrix(run, other)
     columns = ("overlap, in", "chance", "overlap, out", "cosine")
     table = table_of("Do they go the same way?", *columns)
     for name, row in frame.head(top).iterrows():

@@ -20,8 +20,10 @@ def singular_values(run: Run, module: str, step: int | None = None) -> np.ndarra
     In the weights' own unit. Of a sketched module only the largest, as many as were kept. Raises InputError for a
     change that is not finite.
     """
-    if run.kind(module) == "lora" or run.is_sketched(module):
+    if run.is_sketched(module):
         return directions(run, module, step)[1]
+    if run.kind(module) == "lora":
+        return core_of(run, module, step).s
     return linear.singular_values(_matrix(run, module, step))
 
 
@@ -40,6 +42,13 @@ def directions(run: Run, module: str, step: int | None = None) -> tuple[np.ndarr
         _finite(factors.A, run, module), _finite(factors.B, run, module)
         return factored_svd(factors)
     return linear.svd(_matrix(run, module, step))
+
+
+def core_of(run: Run, module: str, step: int | None = None) -> linear.Core:
+    """The same of a LoRA module, in r dimensions. Raises InputError for a change that is not finite."""
+    inner = run.inner(module, step)
+    _finite(np.array([inner.norm]), run, module)
+    return inner.core
 
 
 def _matrix(run: Run, module: str, step: int | None) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from engine.errors import InputError
-from engine.linear import norm, svd
-from engine.measure import directions, numerical_rank
+from engine.linear import inner, norm, slim, svd
+from engine.measure import core_of, directions, numerical_rank
 from engine.run.run import Run
 
 Side = Literal["in", "out"]
@@ -71,11 +71,69 @@ def subspace_overlap(
 
 def moving_directions(run: Run, module: str, step: int | None = None, side: Side = "in") -> np.ndarray:
     """The singular directions of delta-W that are not rounding error: (in or out, n), orthonormal, largest first."""
+    if run.kind(module) == "lora" and not run.is_sketched(module):
+        core = core_of(run, module, step)
+        rank = _moved(run, module, core.s)
+        b, a = slim(*run.factors(module, step)[:2])
+        columns, of = (a.T, core.of_a) if side == "in" else (b, core.of_b)
+        return (columns.astype(np.float64) @ of[:, :rank]).astype(np.float32)
     u, s, vt = directions(run, module, step)
-    rank = numerical_rank(s, run.shape(module))
-    if rank == 0:
-        raise InputError(f"{module} did not move in run {run.name}: its change has no directions")
+    rank = _moved(run, module, s)
     return vt[:rank].T if side == "in" else u[:, :rank]
+
+
+def _moved(run: Run, module: str, s: np.ndarray) -> int:
+    """How many directions a change has. Raises InputError if none."""
+    if rank := numerical_rank(s, run.shape(module)):
+        return rank
+    raise InputError(f"{module} did not move in run {run.name}: its change has no directions")
+
+
+class Alike(NamedTuple):
+    """Two changes of one matrix, side by side: what they look at, what they write, and their cosine as vectors."""
+
+    read: Overlap
+    written: Overlap
+    cosine: float
+
+
+def alike(run: Run, other: Run, module: str) -> Alike:
+    """`subspace_overlap` of both sides and the cosine, -1 to 1, of two runs' results: each decomposed once.
+
+    Two products of factors are compared in r dimensions. Raises as `subspace_overlap`.
+    """
+    if run.kind(module) == other.kind(module) == "lora" and not (run.is_sketched(module) or other.is_sketched(module)):
+        return _alike_in_r(run, other, module)
+    found = [directions(one, module) for one in (run, other)]
+    i, j = (_moved(one, module, s) for one, (_, s, _) in zip((run, other), found, strict=True))
+    (u, _, vt), (other_u, _, other_vt) = found
+    inner = np.vdot(run.delta(module).astype(np.float64), other.delta(module))
+    return Alike(
+        _overlap(vt[:i] @ other_vt[:j].T.astype(np.float64), run.shape(module)[1]),
+        _overlap(u[:, :i].T @ other_u[:, :j].astype(np.float64), run.shape(module)[0]),
+        float(inner / (run.norm(module) * other.norm(module))),
+    )
+
+
+def _alike_in_r(run: Run, other: Run, module: str) -> Alike:
+    pair = [one.factors(module) for one in (run, other)]
+    inners = [one.inner(module, factors=factors) for one, factors in zip((run, other), pair, strict=True)]
+    cores = [core_of(one, module) for one in (run, other)]
+    i, j = (_moved(one, module, each.s) for one, each in zip((run, other), cores, strict=True))
+    (b, a), (other_b, other_a) = (slim(*factors[:2]) for factors in pair)
+    of_b, of_a = inner(b, other_b), inner(a.T, other_a.T)
+    scalings = inners[0].scaling * inners[1].scaling
+    return Alike(
+        _overlap(cores[0].of_a[:, :i].T @ of_a @ cores[1].of_a[:, :j], a.shape[1]),
+        _overlap(cores[0].of_b[:, :i].T @ of_b @ cores[1].of_b[:, :j], len(b)),
+        float(scalings * np.sum(of_b * of_a) / (inners[0].norm * inners[1].norm)),
+    )
+
+
+def _overlap(cosines: np.ndarray, dimensions: int) -> Overlap:
+    """phi of all directions of both, from their cosines with each other, (i, j)."""
+    i, j = cosines.shape
+    return Overlap(float(np.square(cosines).sum() / min(i, j)), i, j, chance_overlap(i, j, dimensions))
 
 
 class Amplification(NamedTuple):

@@ -5,11 +5,13 @@ computed. `about` is a module's entry in run.json.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from engine.linear import check_room, norm_of_product
+from engine.linear import Core, check_room, core, grams, norm_of_grams, norm_of_product
 from engine.run.info import Module
 
 # Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
@@ -112,3 +114,26 @@ def whole_delta(module: str, about: Module, read: Read, start: Read) -> np.ndarr
 def factored_norm(of: Factors) -> float:
     """The Frobenius norm of scaling * B A. NaN if a factor holds NaN or infinity."""
     return norm_of_product(of.B, of.A, of.scaling)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What is told of s B A in r dimensions: `of_b` is B'B and `of_a` A A', (r, r) in float64. Small enough to keep."""
+
+    of_b: np.ndarray
+    of_a: np.ndarray
+    scaling: float
+
+    @classmethod
+    def of(cls, factors: Factors) -> "Inner":
+        return cls(*grams(factors.B, factors.A), factors.scaling)
+
+    @property
+    def norm(self) -> float:
+        """The Frobenius norm of s B A. NaN if a factor holds NaN or infinity."""
+        return norm_of_grams(self.of_b, self.of_a, self.scaling)
+
+    @cached_property
+    def core(self) -> Core:
+        """Its singular values and directions. Raises InputError for NaN or infinity."""
+        return core(self.of_b, self.of_a, self.scaling)

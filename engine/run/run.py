@@ -13,7 +13,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.linear import norm
-from engine.run.delta import Factors, factored_norm
+from engine.run.delta import Factors, Inner
 from engine.run.info import Module
 from engine.run.sketch import Sketch
 from engine.run.store import Movement, Store
@@ -35,6 +35,8 @@ class Run:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.path, self.info = store.path, store.info
+        self._inner: dict[tuple[str, int], Inner] = {}
+        self._norms: dict[tuple[str, int], float] = {}
 
     @classmethod
     def open(cls, path: str | Path, base: str | Path | None = None) -> "Run":
@@ -290,8 +292,21 @@ class Run:
         if self.is_sketched(module):
             return self.sketch(module, step).norm
         if self.kind(module) == "lora":
-            return factored_norm(self.factors(module, step))
-        return norm(self.delta(module, step))
+            return self.inner(module, step).norm
+        at = (module, self._step(step))
+        if at not in self._norms:
+            self._norms[at] = norm(self.delta(module, step))
+        return self._norms[at]
+
+    def inner(self, module: str, step: int | None = None, factors: Factors | None = None) -> Inner:
+        """What is told of a LoRA module in r dimensions, kept once it was asked for: see `engine.run.delta.Inner`.
+
+        factors: of that module and step, if they were read already. Raises as `factors`.
+        """
+        at = (module, self._step(step))
+        if at not in self._inner:
+            self._inner[at] = Inner.of(self.factors(module, step) if factors is None else factors)
+        return self._inner[at]
 
     def rounding(self, module: str, step: int | None = None) -> float:
         """Up to which norm a module's change may be rounding alone; 0 where it is not computed as a difference."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.inspect.__main__ import main
 from engine.inspect.diagnose import diagnose
-from engine.inspect.report import matrix_by_matrix, modules_table, open_two, summary
+from engine.inspect.report import matrix_by_matrix, modules_table, open_two, show_comparison, summary
 from engine.measure import effective_rank, norm, relative_norm, singular_values
 from engine.terminal import Terminal
 from glasstune import InputError, Run
@@ -188,8 +188,10 @@ def test_a_whole_model_alone_asks_for_its_base(base, capsys):
 
 def test_two_that_share_nothing(adapter, tmp_path):
     bert = save_adapter(tmp_path / "b", save_base(tmp_path / "bert", "bert"), "bert", target_modules=["query"])[1]
+    pair = Run.from_adapter(adapter), Run.from_adapter(bert)
+    assert matrix_by_matrix(*pair).empty
     with pytest.raises(InputError, match="changed no matrix of the same name and size"):
-        matrix_by_matrix(Run.from_adapter(adapter), Run.from_adapter(bert))
+        show_comparison(*pair, matrix_by_matrix(*pair), Terminal())
 
 
 def test_a_narrow_terminal_cuts_nothing_that_matters(adapter):
