@@ -154,16 +154,20 @@ def slim(b: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def grams(b: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """B'B and A A' of `slim` factors, in float64: all that norms and singular values of B A need."""
     b, a = slim(b, a)
-    return inner(b, b), inner(a.T, a.T)
+    return gram(b), gram(a.T)
 
 
-def inner(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x' y in float64, whose squares of float32 numbers neither overflow nor vanish; in blocks of rows."""
-    found = np.zeros((x.shape[1], y.shape[1]))
+def gram(*parts: np.ndarray) -> np.ndarray:
+    """x'x of these columns side by side, (n, r) each: of several all products at once, for one large one is faster.
+
+    In float64, where squares of float32 numbers neither overflow nor vanish; in blocks of rows, to bound the memory.
+    """
+    many = sum(part.shape[1] for part in parts)
+    found = np.zeros((many, many))
     with np.errstate(invalid="ignore", over="ignore"):  # what is infinite gives what is no number
-        for at in range(0, len(x), _ROWS):
-            block = x[at : at + _ROWS].astype(np.float64)
-            found += block.T @ (block if y is x else y[at : at + _ROWS].astype(np.float64))
+        for at in range(0, len(parts[0]), _ROWS):
+            block = np.concatenate([part[at : at + _ROWS] for part in parts], axis=1, dtype=np.float64)
+            found += block.T @ block
     return found
 
 

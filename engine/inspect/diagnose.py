@@ -52,7 +52,8 @@ def told(run: Run, step: int | None = None, progress: bool = False) -> tuple[dic
     found, unknown, names = {}, {}, list(run.info.modules)
     with ThreadPoolExecutor(_THREADS) as pool:
         norms = pool.map(lambda name: _norm(run, name, step), names)
-        for name, norm in progress_bar(zip(names, norms, strict=True), "delta-W", total=len(names), disable=not progress):
+        each = zip(names, norms, strict=True)
+        for name, norm in progress_bar(each, "delta-W", total=len(names), delay=1, disable=not progress):
             if isinstance(norm, str):
                 unknown[name] = norm
             else:

@@ -184,7 +184,8 @@ def matrix_by_matrix(run: Run, other: Run, progress: bool = False) -> pd.DataFra
     both = [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda name: _alike(run, other, name), both)
-        bar = progress_bar(zip(both, found, strict=True), "compared", total=len(both), disable=not progress)
+        each = zip(both, found, strict=True)
+        bar = progress_bar(each, "compared", total=len(both), delay=1, disable=not progress)
         rows = {name: row for name, row in bar if row is not None}
     columns = ["overlap_in", "chance", "overlap_out", "cosine"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).sort_values("overlap_in", ascending=False)

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from engine.errors import InputError
-from engine.linear import inner, norm, slim, svd
+from engine.linear import gram, norm, slim, svd
 from engine.measure import core_of, directions, numerical_rank
+from engine.run.delta import Inner
 from engine.run.run import Run
 
 Side = Literal["in", "out"]
@@ -116,17 +117,18 @@ def alike(run: Run, other: Run, module: str) -> Alike:
 
 
 def _alike_in_r(run: Run, other: Run, module: str) -> Alike:
-    pair = [one.factors(module) for one in (run, other)]
-    inners = [one.inner(module, factors=factors) for one, factors in zip((run, other), pair, strict=True)]
+    first, second = (one.factors(module) for one in (run, other))
+    (b, a), (other_b, other_a) = slim(first.B, first.A), slim(second.B, second.A)
+    of_b, of_a, r = gram(b, other_b), gram(a.T, other_a.T), b.shape[1]
+    inner = run.inner(module, known=Inner(of_b[:r, :r], of_a[:r, :r], first.scaling))
+    others = other.inner(module, known=Inner(of_b[r:, r:], of_a[r:, r:], second.scaling))
     cores = [core_of(one, module) for one in (run, other)]
     i, j = (_moved(one, module, each.s) for one, each in zip((run, other), cores, strict=True))
-    (b, a), (other_b, other_a) = (slim(*factors[:2]) for factors in pair)
-    of_b, of_a = inner(b, other_b), inner(a.T, other_a.T)
-    scalings = inners[0].scaling * inners[1].scaling
+    of_b, of_a = of_b[:r, r:], of_a[:r, r:]
     return Alike(
         _overlap(cores[0].of_a[:, :i].T @ of_a @ cores[1].of_a[:, :j], a.shape[1]),
         _overlap(cores[0].of_b[:, :i].T @ of_b @ cores[1].of_b[:, :j], len(b)),
-        float(scalings * np.sum(of_b * of_a) / (inners[0].norm * inners[1].norm)),
+        float(first.scaling * second.scaling * np.sum(of_b * of_a) / (inner.norm * others.norm)),
     )
 
 

@@ -298,14 +298,14 @@ class Run:
             self._norms[at] = norm(self.delta(module, step))
         return self._norms[at]
 
-    def inner(self, module: str, step: int | None = None, factors: Factors | None = None) -> Inner:
+    def inner(self, module: str, step: int | None = None, known: Inner | None = None) -> Inner:
         """What is told of a LoRA module in r dimensions, kept once it was asked for: see `engine.run.delta.Inner`.
 
-        factors: of that module and step, if they were read already. Raises as `factors`.
+        known: it, where it was computed together with another's. Raises as `factors`.
         """
         at = (module, self._step(step))
         if at not in self._inner:
-            self._inner[at] = Inner.of(self.factors(module, step) if factors is None else factors)
+            self._inner[at] = known or Inner.of(self.factors(module, step))
         return self._inner[at]
 
     def rounding(self, module: str, step: int | None = None) -> float:

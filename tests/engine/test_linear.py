@@ -54,6 +54,42 @@ def test_a_product_of_factors_of_any_size(first, second, scaling):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize(("out", "r", "width", "rank"), [(40, 6, 30, 6), (40, 6, 30, 2), (3, 6, 30, 3), (40, 6, 1, 1)])
+@pytest.mark.parametrize(("grow", "scaling"), [(1.0, 2.0), (1e6, -0.5), (1e15, 1e-3)])
+def test_a_product_is_decomposed_in_r_dimensions(out, r, width, rank, grow, scaling):
+    """Also where it has fewer directions than columns, and where B's columns, and so A's rows, differ in size."""
+    sizes = np.geomspace(1, grow, r)
+    b, a = matrix(1, out, r), matrix(2, r, width)
+    b[:, rank:] = b[:, :1]  # of the larger matrices, whose rank is less than r
+    b, a = (b * sizes).astype(np.float32), (a / sizes[:, None]).astype(np.float32)
+    s, of_b, of_a = linear.core(*linear.grams(b, a), scaling)
+    thin_b, thin_a = linear.slim(b, a)
+    exact = scaling * (b.astype(float) @ a.astype(float))
+    expected = np.linalg.svd(exact, compute_uv=False)[: len(s)]
+    np.testing.assert_allclose(s, expected, rtol=1e-5, atol=1e-6 * expected[0])
+    u, v = (thin_b @ of_b)[:, :rank], (thin_a.T @ of_a)[:, :rank]
+    for side in (u, v):
+        np.testing.assert_allclose(side.T @ side, np.eye(rank), atol=1e-5)
+    np.testing.assert_allclose((u * s[:rank]) @ v.T, exact, atol=1e-5 * expected[0])
+
+
+def test_a_product_with_zeros_has_directions_and_one_with_none_has_no_values():
+    b, a = matrix(1, 9, 3), matrix(2, 3, 8)
+    b[:, 1] = 0
+    exact = np.linalg.svd(b.astype(float) @ a, compute_uv=False)
+    np.testing.assert_allclose(linear.core(*linear.grams(b, a), 1.0).s, exact[:3], atol=1e-6 * exact[0])
+    s, of_b, of_a = linear.core(*linear.grams(0 * b, a), 1.0)
+    assert not s.any() and not of_b.any() and not of_a.any()
+
+
+def test_the_products_of_several_are_those_of_each(monkeypatch):
+    monkeypatch.setattr(linear, "_ROWS", 7)  # several blocks, the last one short
+    x, y = matrix(1, 30, 2), matrix(2, 3, 30).T
+    both = np.concatenate([x, y], axis=1).astype(float)
+    np.testing.assert_allclose(linear.gram(x, y), both.T @ both, rtol=1e-12)
+
+
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("size", [1e19, 3e38, 1e-30])
 def test_summaries_of_numbers_that_overflow(size):
     delta = (matrix(4, 30, 20) / 4 * size).astype(np.float32)
@@ -72,7 +108,9 @@ def test_what_is_no_number_is_refused(broken):
     good = matrix(6, 4, 4)
     for act in (lambda: linear.svd(bad), lambda: linear.singular_values(bad), lambda: linear.squares_of(bad),
                 lambda: linear.svd_of_product(bad, good, 1.0), lambda: linear.svd_of_product(good, bad, 1.0),
-                lambda: linear.svd_of_product(good, good, float(broken))):  # fmt: skip
+                lambda: linear.svd_of_product(good, good, float(broken)),
+                lambda: linear.core(*linear.grams(bad, good), 1.0),
+                lambda: linear.core(*linear.grams(good, good), float(broken))):  # fmt: skip
         with pytest.raises(InputError, match="no directions"):
             act()
     assert not math.isfinite(linear.norm(bad))

@@ -42,6 +42,7 @@ class AdapterStore(Store):
     def __init__(self, path: str | Path, base: str | Path | None = None) -> None:
         self.adapter = read_adapter(path)
         self.path = self.adapter.folder
+        self._rounding: dict[str, float] = {}
         with understood(self.path / CONFIG):
             self._open(base)
 
@@ -109,6 +110,11 @@ class AdapterStore(Store):
         return self.adapter.changes[module].whole(self.adapter.tensors.read, lambda: self._beside(module))
 
     def rounding(self, step: int, module: str) -> float:
+        if module not in self._rounding:  # kept, for a start may have to be computed from W
+            self._rounding[module] = self._rounded(step, module)
+        return self._rounding[module]
+
+    def _rounded(self, step: int, module: str) -> float:
         change = self.adapter.changes[module]
         begun = str(self.adapter.config.get("init_lora_weights", True)).lower()
         if change.factors is None or not (begun == "orthogonal" or begun.startswith(INSIDE_W)):

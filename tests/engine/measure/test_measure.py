@@ -7,6 +7,7 @@ import pytest
 
 from engine import measure as m
 from engine.measure.subspaces import (
+    alike,
     amplification,
     chance_cosines,
     chance_overlap,
@@ -67,6 +68,21 @@ def lora(out=24, into=40, r=4, scaling=2.0, seed=0):
     random = np.random.default_rng(seed)
     b, a = (random.standard_normal(shape).astype(np.float32) for shape in ((out, r), (r, into)))
     return Factors(b, a, scaling)
+
+
+@pytest.mark.parametrize("scaling", [2.0, -3.0])
+def test_two_runs_are_compared_alike_in_r_dimensions_and_whole(scaling):
+    one, two = lora(seed=1), lora(r=6, scaling=scaling, seed=2)
+    deltas = [each.product().astype(np.float64) for each in (one, two)]
+    (u, _, vt), (other_u, _, other_vt) = (np.linalg.svd(each) for each in deltas)
+    written, read = np.square(u[:, :4].T @ other_u[:, :6]).sum() / 4, np.square(vt[:4] @ other_vt[:6].T).sum() / 4
+    cosine = np.vdot(*deltas) / np.prod([np.linalg.norm(each) for each in deltas])
+    for first in (Fake(factors=one), Fake(delta=one.product())):
+        for second in (Fake(factors=two), Fake(delta=two.product())):
+            found = alike(first, second, "x")
+            assert found.cosine == pytest.approx(cosine, abs=1e-6)
+            assert found.read == (pytest.approx(read, abs=1e-5), 4, 6, 6 / 40)
+            assert found.written == (pytest.approx(written, abs=1e-5), 4, 6, 6 / 24)
 
 
 def test_factored_and_whole_agree():
