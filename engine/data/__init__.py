@@ -10,6 +10,7 @@ template has none, by comparing the conversation with and without each answer, w
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -42,6 +43,8 @@ PLAIN_TEMPLATE = (
     "{%- endfor %}{%- if add_generation_prompt %}{{- '### Response:\n' }}{%- endif %}"
 )
 _ELSE = "\ue000"  # a character for private use, which no data holds
+_THOUGHT = "</think>"
+_WORD = re.compile(r"\w")
 _QUIETLY = {"verbose": False}  # too long a text is cut later, so it is no cause for a warning
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
 
@@ -153,7 +156,27 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **op
     """`apply_chat_template` as the records are meant: with their tools, and without fields that are ours."""
     tools = messages[0].get("tools") if messages else None
     ours = [{key: value for key, value in m.items() if key not in ("weight", "tools")} for m in messages]
+    if _in_parts(tokenizer, str(tokenizer.chat_template)):
+        ours = [{**message, "content": _parts(message["content"])} for message in ours]
     return tokenizer.apply_chat_template(ours, tools=tools, tokenizer_kwargs=_QUIETLY, **options)
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+@lru_cache(maxsize=8)
+def _in_parts(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
+    """Whether a chat template shows a text only where it is given as a list of parts: many of models that see do, and
+    leave a plain one out without a word."""
+
+    def shows(content: Any) -> bool:
+        try:
+            return _ELSE in tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+        except (TemplateError, TypeError):
+            return False
+
+    return not shows(_ELSE) and shows(_parts(_ELSE))
 
 
 def _weighted(mask: list[int], weights: list[int]) -> list[int]:
@@ -210,7 +233,7 @@ def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Messa
     whole, spans = shown(messages), []
     for at, message in enumerate(messages):
         if message["role"] == "assistant" and message.get("weight", 1):
-            span = _added(shown, whole, messages, at) or _swapped(tokenizer, shown, whole, messages, at)
+            span = _added(tokenizer, shown, whole, messages, at) or _swapped(tokenizer, shown, whole, messages, at)
             if span is None:
                 raise InputError(
                     f"{_where(messages)}this model's chat template rewrites what message {at + 1} says, so its answers "
@@ -231,13 +254,24 @@ def _mask_by_comparison(tokenizer: PreTrainedTokenizerBase, messages: list[Messa
     return ids, mask
 
 
-def _added(shown: Callable, whole: str | list[int], messages: list[Message], at: int) -> tuple[int, int] | None:
+def _added(
+    tokenizer: PreTrainedTokenizerBase, shown: Callable, whole: str | list[int], messages: list[Message], at: int
+) -> tuple[int, int] | None:
     """From where to where the answer stands, if the conversation begins with its prompt, then with its answer."""
     if at == 0:
         return None
     before, after = shown(messages[:at], prompt=True), shown(messages[: at + 1])
     fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
+    if fits and isinstance(whole, str) and _WORD.search(messages[at]["content"]):
+        added = whole[len(before) : len(after)]
+        for token in _special(tokenizer):
+            added = added.replace(token, "")
+        fits = bool(_WORD.search(added))  # or the template left the answer out
     return (len(before), len(after)) if fits else None
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    return [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
 
 
 def _swapped(
@@ -249,24 +283,36 @@ def _swapped(
     if not isinstance(whole, str):
         return None
     said, calls = messages[at]["content"], messages[at].get("tool_calls", ())
-    instead = {key: value for key, value in messages[at].items() if key != "tool_calls"} | {"content": _ELSE}
-    other = shown([*messages[:at], instead, *messages[at + 1 :]])
-    before, found, after = other.partition(_ELSE)
-    if not found or not (whole.startswith(before) and whole.endswith(after) and len(whole) >= len(before + after)):
+    stood = None
+    # A reasoning within the answer may stand elsewhere than an answer without one: then both are other ones.
+    for content in (_ELSE, *((re.sub(r"[^<>]*[^<>\s][^<>]*(?=<|$)", _ELSE, said),) if _THOUGHT in said else ())):
+        instead = {key: value for key, value in messages[at].items() if key != "tool_calls"} | {"content": content}
+        other = shown([*messages[:at], instead, *messages[at + 1 :]])
+        stood = stood or _between(other, whole)
+    if stood is None:
         return None
-    first, last = len(before), len(whole) - len(after)
+    first, last = stood
     stands = whole[first:last]
     if calls:
         wanted = [said.strip(), *(call["function"]["name"] for call in calls)]
         fits = all(words in stands for words in wanted)
     else:
-        fits = stands in said and bool(stands or not said.strip())
+        fits = "".join(stands.split()) in "".join(said.split()) and bool(stands or not said.strip())
     if not fits:
         return None
-    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    special = _special(tokenizer)
     while ends := [token for token in special if whole.startswith(token, last)]:
         last += len(max(ends, key=len))
     return first, last
+
+
+def _between(other: str, whole: str) -> tuple[int, int] | None:
+    """From where to where `whole` differs from another rendering, in which a mark stands there."""
+    before, found, rest = other.partition(_ELSE)
+    after = rest.rpartition(_ELSE)[2]
+    if not found or not (whole.startswith(before) and whole.endswith(after) and len(whole) >= len(before + after)):
+        return None
+    return len(before), len(whole) - len(after)
 
 
 def encode_all(

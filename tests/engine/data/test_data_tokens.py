@@ -1,6 +1,7 @@
 """What is learned: the assistant's tokens, all of them and no others, whatever the model's chat template."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,45 @@ def test_real_templates_against_trls_marked_ones(chatty, name):
     for ours, theirs, message in zip(*found, TALK[1::2], strict=True):
         assert message["content"] in ours and message["content"] in theirs
         assert "Hello" not in ours and "2 + 2" not in ours
+
+
+ANSWERS = {
+    "spaces after it": ("It is four. \n", {}),
+    "lines before it": ("\n\nIt is four.", {}),
+    "empty": ("", {}),
+    "reasoning": ("It is four. ", {"reasoning_content": " Two and two."}),
+    "reasoning within": ("<think>\nTwo and two.\n</think>\n\nIt is four.", {}),
+    "reasoning within, unspaced": ("<think>Two and two.</think>It is four. ", {}),
+}
+
+
+@pytest.mark.parametrize("turns", ["last", "first"])
+@pytest.mark.parametrize(("said", "more"), ANSWERS.values(), ids=ANSWERS)
+def test_answers_of_every_form_are_found_in_every_template_that_trl_keeps(chatty, said, more, turns):
+    """Qwen's, reasoning models', those of models that see and want a list of parts: nothing is unmarkable or lost."""
+    trl = pytest.importorskip("trl")
+    talk = [{"role": "user", "content": "What is two and two, Bob?"}, {"role": "assistant", "content": said, **more}]
+    if turns == "first":
+        talk += [{"role": "user", "content": "Sure, Bob?"}, {"role": "assistant", "content": "Yes."}]
+    for file in sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja")):
+        tokenizer = copy.deepcopy(chatty)
+        tokenizer.chat_template = file.read_text(encoding="utf-8")
+        special = re.findall(r"<[|\uff5c][^<>{}'\" ]*[|\uff5c]>|<end_of_\w+>", tokenizer.chat_template)
+        tokenizer.add_tokens(sorted(set(special)), special_tokens=True)
+        found = learned(tokenizer, encode(tokenizer, talk))
+        assert len(found) == len(talk) / 2, file.name
+        for stretch, message in zip(found, talk[1::2], strict=True):
+            assert message["content"].split("</think>")[-1].strip() in stretch and "Bob" not in stretch, file.name
+        if turns == "last" and "<think>" in said:
+            assert "Two and two." in found[0] or "Two and two." not in tokenizer.decode(encode(tokenizer, talk).ids), (
+                f"{file.name}: what is shown of the reasoning is learned"
+            )
+
+
+def test_a_template_that_leaves_the_answer_out_is_refused(chatty):
+    chatty.chat_template = CHATML.replace("m.content", "(m.content if m.role != 'assistant' else '')")
+    with pytest.raises(InputError, match="rewrites what message 2 says"):
+        encode(chatty, TALK)
 
 
 def test_the_first_token_of_a_text_is_not_counted_as_learned():
