@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from engine.threads import sleep_while_waiting
+
 # Control and format characters, lone surrogates, private use, line and paragraph separators: some of them move the
 # cursor, change colours, write the clipboard, or turn the reading direction around.
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -86,6 +88,7 @@ def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nSt
     @wraps(main)
     def run(arguments: list[str] | None = None) -> int:
         never_stumble()
+        sleep_while_waiting()
         try:
             return main(arguments) or 0
         except InputError as error:

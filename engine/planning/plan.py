@@ -32,6 +32,7 @@ from engine.recording.schedule import (
 )
 from engine.recording.trained import find_trained
 from engine.recording.writer import size_of
+from engine.threads import on_threads, suitable
 from engine.training.finetune import checkpoint_steps
 from engine.training.prepare import Prepared, left_out, prepare
 from engine.training.request import Request, takes
@@ -104,12 +105,13 @@ def plan_finetuning(told: Request) -> Plan:
     prepared = prepare(told)
     with _peak() as peak:
         model = prepared.model()
-        seconds_a_step = _seconds_a_step(prepared, model)
+        with on_threads(suitable(sum(p.numel() for p in model.parameters()))):
+            seconds_a_step = _seconds_a_step(prepared, model)
+    seconds_an_evaluation = prepared.evaluator.seconds(model) if prepared.evaluator else 0.0
     captures, captured, copied = _capture(prepared, model)
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)
     checkpoint = checkpoint_bytes(model) if checkpoint_steps(prepared, model) else None
-    graded = evaluation_schedule(told.evaluate_at, prepared.steps)
     return Plan(
         what=f"{prepared.method.name} of {prepared.source} on {prepared.conversations.name}",
         out=str(told.out),
@@ -121,13 +123,21 @@ def plan_finetuning(told: Request) -> Plan:
         peak=peak[0],
         held=(sum(p.nbytes for p in model.parameters()), gradients, 2 * gradients),
         copied=copied,
-        evaluations=sum(graded(step) or step == prepared.steps for step in range(prepared.steps + 1)),
-        seconds_an_evaluation=prepared.evaluator.seconds(model) if prepared.evaluator else 0.0,
+        evaluations=_evaluations(prepared, prepared.steps * seconds_a_step, seconds_an_evaluation),
+        seconds_an_evaluation=seconds_an_evaluation,
         captures=captures,
         captured=captured,
         checkpoint=checkpoint,
         result=_result_bytes(model) if told.save else 0,
     )
+
+
+def _evaluations(prepared: Prepared, training: float, each: float) -> int:
+    """How many there will be, the first and the last included. training, each: seconds."""
+    graded = evaluation_schedule(prepared.evaluate_at, prepared.steps)
+    due = sum(graded(step) or step == prepared.steps for step in range(prepared.steps + 1))
+    share = prepared.evaluation_share
+    return due if share is None or not each else min(due, max(2, int(share / (1 - share) * training / each)))
 
 
 def _capture(prepared: Prepared, model: Any) -> tuple[int, int, int]:

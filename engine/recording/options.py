@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.recording.schedule import DEFAULT_BUDGET, EvaluateAt, Every
+from engine.recording.schedule import DEFAULT_BUDGET, EVALUATIONS, EvaluateAt, Every
 
 if TYPE_CHECKING:
     from engine.evaluate import Evaluator
@@ -17,8 +17,8 @@ class CaptureOptions:
     modules: patterns of the names to capture ("*.q_proj"), default all that is trained. budget: the Run's size at
     most ("200MB"; None for no limit): matrices that do not fit are summarised, see `Run.sketch`.
     evaluator: an `engine.evaluate.Evaluator`, to grade skills and ask probes; evaluate_at: how many times about,
-    or a function of the step. evaluation_share: of those between the first and the last, the ones that would take more
-    than this share of the time are left out (None: none is).
+    or a function of the step. evaluation_share: between the first and the last those are left out with which
+    all of them would take more than this share of the whole time (None: none is).
     source: where the base model's files are (default: what the model says). info: more for run.json (method, data,
     settings, ...). say: print, once, what is kept. overwrite: delete the Run in `out`, if that holds nothing else.
     live: a page of the training while it goes on, at a local address or in the notebook; at its end it is the Run's.
@@ -29,7 +29,7 @@ class CaptureOptions:
     modules: str | list[str] | None = None
     budget: str | int | None = DEFAULT_BUDGET
     evaluator: "Evaluator | None" = None
-    evaluate_at: EvaluateAt = 12
+    evaluate_at: EvaluateAt = EVALUATIONS
     evaluation_share: float | None = None
     source: str | Path | None = None
     info: dict[str, Any] | None = None

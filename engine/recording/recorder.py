@@ -350,12 +350,17 @@ class Recorder(CaptureOptions):
         """What the evaluations will take, now that the first is done."""
         each = self._seconds["evaluation"]
         total = self.total or 0
-        more = sum(self._evaluated_at(step) or step == total for step in range(1, total + 1))
+        between = sum(self._evaluated_at(step) for step in range(1, total))
         share = self.evaluation_share
-        bound = "" if share is None else f", at most {share:.0%} of the time"
+        if not between:
+            bound = ""
+        elif share is None:
+            bound = f", and {between} times before: about {each * (between + 1):.0f} s more"
+        else:
+            bound = f", and before, up to {between} times, where all of it takes at most {share:.0%} of the time"
         return (
-            f"capture: before training, the base answered what shows forgetting, in {each:.1f} s; it is asked again "
-            f"{f'{more} times' if total else 'at the end'}{bound}"
+            f"capture: before training, the base answered what shows forgetting, in {each:.1f} s; it is asked again at "
+            f"the end{bound}"
         )
 
     def _before_optimizer(self) -> None:
@@ -449,8 +454,12 @@ class Recorder(CaptureOptions):
             return False
         if self.evaluation_share is None or self._last_evaluated < 0:
             return True
-        taken, elapsed = self._seconds["evaluation"], time.perf_counter() - self._began
-        return taken + self._each_evaluation <= self.evaluation_share * elapsed
+        last = self._each_evaluation if self.total else 0.0  # of an endless loop it may never come
+        evaluating = self._seconds["evaluation"] + self._each_evaluation + last
+        training = time.perf_counter() - self._began - self._seconds["evaluation"]
+        if self.total and step > self.resumed:
+            training *= (self.total - self.resumed) / (step - self.resumed)  # as it goes on like this
+        return evaluating <= self.evaluation_share * (training + evaluating)
 
     def log(self, step: int, values: Mapping[str, Any], event: str = "train") -> None:
         """Write one line of metrics: of training (loss in nats a token, learning_rate, ...) or of an evaluation."""

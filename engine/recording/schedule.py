@@ -12,7 +12,9 @@ from engine.run.sketch import LEVELS, Level
 Every = int | Literal["auto"] | Mapping[int, int] | Collection[int] | Callable[[int], bool]
 EvaluateAt = int | Callable[[int], bool]
 DEFAULT_BUDGET = "1GB"
+EVALUATIONS = 12  # about, by default
 FUNCTION = "a function of the step"  # what a run says of a schedule that it cannot hold
+AUTO = "auto"  # and of evaluations whose number the time decided
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
 HEADER = 150  # bytes that a file's header spends on a tensor, at most about
 _STEPS = 2**40  # more than there can be

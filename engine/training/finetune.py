@@ -23,6 +23,7 @@ from engine.recording.callback import CaptureCallback
 from engine.recording.recorder import check_free
 from engine.run.run import Run
 from engine.terminal import note
+from engine.threads import on_threads, suitable
 from engine.training.prepare import Prepared, describe, left_out, prepare
 from engine.training.request import Request, takes
 from engine.training.trainer import (
@@ -53,8 +54,11 @@ def finetune(told: Request) -> Run:
     return train(prepared)
 
 
-def train(prepared: Prepared) -> Run:
-    """Train what was prepared, or what is left of it to train, and give its Run."""
+def train(prepared: Prepared, threads: int | None = None) -> Run:
+    """Train what was prepared, or what is left of it to train, and give its Run.
+
+    threads: how many to compute on; None for as many as suit the model and the machine. The Run says how many.
+    """
     told, info = prepared.told, describe(prepared)
     out, stopped_at = Path(told.out).absolute(), None  # what is trained may change the working directory
     if told.resume and out.exists():
@@ -72,7 +76,8 @@ def train(prepared: Prepared) -> Run:
         modules=told.modules,
         budget=told.budget,
         evaluator=prepared.evaluator,
-        evaluate_at=told.evaluate_at,
+        evaluate_at=prepared.evaluate_at,
+        evaluation_share=prepared.evaluation_share,
         source=prepared.source,
         info={**info, "checkpoint": checkpoint},
         say=told.progress,
@@ -81,7 +86,10 @@ def train(prepared: Prepared) -> Run:
         stop_if_diverged=told.stop_if_diverged,
         must_capture=True,
     )
-    with tempfile.TemporaryDirectory() as scratch:  # the Trainer wants a folder, though it saves nothing there
+    with (
+        on_threads(threads or suitable(sum(weights.numel() for weights in model.parameters()))),
+        tempfile.TemporaryDirectory() as scratch,  # the Trainer wants a folder, though it saves nothing there
+    ):
         title = f"{prepared.method.name} on {prepared.conversations.name}"
         shown = [view(title, lambda: capture.recorder)] if told.progress else []
         trainer = make_trainer(

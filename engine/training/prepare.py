@@ -18,7 +18,7 @@ from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum
 from engine.evaluate.probes import EACH, GENERAL, Prober, probes_of
 from engine.messages import Message
 from engine.models import canonical, load_tokenizer
-from engine.recording.schedule import named
+from engine.recording.schedule import AUTO, EVALUATIONS, EvaluateAt, named
 from engine.run.base import EMBEDDED
 from engine.school.curriculum import mixture
 from engine.training.arguments import training_arguments
@@ -62,6 +62,17 @@ class Prepared:
         """How many optimizer steps there will be, for plans made before the Trainer counts them."""
         each = self.settings.batch_size * self.settings.accumulation
         return self.settings.steps or max(1, round((self.settings.epochs or 1) * max(1, len(self.rows) / each)))
+
+    @property
+    def evaluate_at(self) -> EvaluateAt:
+        """How many evaluations there are, about, or a function of the step."""
+        return EVALUATIONS if self.told.evaluate_at == "auto" else self.told.evaluate_at
+
+    @property
+    def evaluation_share(self) -> float | None:
+        """The share of the time that they may take: a third of it where nobody asked for more, but of the embedded
+        model, whose answers take little, all are wanted."""
+        return 1 / 3 if self.told.evaluate_at == "auto" and self.source != EMBEDDED else None
 
     @property
     def pad_id(self) -> int:
@@ -119,7 +130,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "settings": asdict(prepared.settings),
         "evaluated": {
             "skills": prepared.skills,
-            "at": named(told.evaluate_at),
+            "at": AUTO if prepared.evaluation_share else named(prepared.evaluate_at),
             "answers": told.answers,
             "probes": prepared.old,
         },

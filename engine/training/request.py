@@ -93,8 +93,11 @@ class Request(Settings):
         "what shows forgetting: 'curriculum', 'general' (fits any model), or a file of your own probes (default: "
         "curriculum for the embedded model, general for others)",
     )
-    evaluate_at: EvaluateAt = option(
-        12, "how many evaluations, about; in Python also a function of the step", read=whole
+    evaluate_at: EvaluateAt | Literal["auto"] = option(
+        "auto",
+        "how many evaluations, about; in Python also a function of the step; auto: 12, of a model that is not embedded "
+        "those of them that keep evaluation below a third of the time",
+        read=_whole_number_or("auto"),
     )
     answers: bool = option(True, "have the model answer in its own words then, which takes longest")
     mix_with: "Source | None" = option(None, "where the share mix comes from: 'curriculum' (default) or any other data")
@@ -121,7 +124,8 @@ class Request(Settings):
     def _check_capture(self) -> None:
         """What the capture would refuse is said before anything is loaded."""
         capture_schedule(self.every, 1, self.steps)
-        evaluation_schedule(self.evaluate_at, None)
+        if self.evaluate_at != "auto":
+            evaluation_schedule(self.evaluate_at, None)
         if self.budget is not None:
             parse_bytes(self.budget)
         check_between("skills", self.skills, 0, 10_000)

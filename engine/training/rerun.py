@@ -21,7 +21,7 @@ from engine.offline import offline
 from engine.reading import opened
 from engine.recording.ours import RECORDS
 from engine.recording.recorder import provenance
-from engine.recording.schedule import FUNCTION
+from engine.recording.schedule import AUTO, FUNCTION
 from engine.run.format import capture_path
 from engine.run.run import Run
 from engine.run.tensors import Tensors
@@ -67,7 +67,7 @@ def arguments_of(run: Run, data: str | None = None) -> dict[str, Any]:
         "data": data,
         "method": method_of(info.method.to_json()),
         "skills": info.evaluated.skills,
-        "evaluate_at": info.evaluated.at,
+        "evaluate_at": {*run.skill_losses.index}.__contains__ if info.evaluated.at == AUTO else info.evaluated.at,
         "answers": info.evaluated.answers,
         "probes": info.evaluated.probes,
         "mix_with": mixed.source if mixed else None,
@@ -167,19 +167,15 @@ def _changed(then: dict[str, Any]) -> list[str]:
 def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = True) -> Agreement:
     """Train the same again into `out`, on as many threads as then, and compare. Raises as `arguments_of`, and if the
     data is not what it was."""
-    import torch
-
-    from engine.training.finetune import finetune
+    from engine.training.finetune import train
+    from engine.training.prepare import prepare
+    from engine.training.request import Request
 
     told = arguments_of(run, data)
     data_of(run, data)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(run.info.host["threads"])
-    try:
-        with offline():  # what it names has to be here: a stranger may have written it
-            return agreement(run, finetune(out=out, progress=progress, save=False, **told))
-    finally:
-        torch.set_num_threads(threads)
+    with offline():  # what it names has to be here: a stranger may have written it
+        prepared = prepare(Request(out=out, progress=progress, save=False, **told))
+        return agreement(run, train(prepared, threads=run.info.host["threads"]))
 
 
 def sentences(found: Agreement) -> list[str]:

@@ -23,6 +23,7 @@ from rich.theme import Theme
 from engine.errors import InputError
 from engine.notebook import in_notebook
 from engine.terminal import Terminal
+from engine.threads import sleep_while_waiting
 from lessons.teaching import progress
 from lessons.teaching.course import file_of
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
@@ -47,6 +48,7 @@ def begin(name: str, lesson: str, place: int = 99) -> None:
         runpy.run_module("lessons", run_name="__main__", alter_sys=True)  # ends by SystemExit, as programs do
     if name not in (WALKED, "__main__"):
         raise ImportError(f"a lesson is run, not imported: python -m lessons {lesson}")
+    sleep_while_waiting()  # in a notebook nobody else has said it
     current().lesson = lesson
 
 

@@ -1,6 +1,8 @@
 """Forgetting on a model that is not ours: general probes by default, in `finetune` and in anybody's Trainer."""
 
 import shutil
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from engine.data import encode_all, load
-from engine.evaluate import PROBE
+from engine.evaluate import PROBE, Evaluator
 from engine.evaluate.probes import general, probes_of
 from engine.measure.kept import kept
 from engine.measure.matched import learning_path
@@ -146,6 +148,29 @@ def test_it_is_bounded(foreign, tmp_path):
     callback = CaptureCallback(tmp_path / "run", probes=2, evaluation_share=1e-9, evaluate_at=4, say=False)
     train(foreign, tmp_path / "a", callback)
     assert list(dict.fromkeys(callback.run.measured["step"])) == [0, 4]
+
+
+def test_finetune_keeps_evaluation_below_a_third_by_default_and_can_be_repeated(foreign, tmp_path, monkeypatch):
+    """By a clock on which a step takes 21 seconds and an evaluation 10: of five that are due there is time for four."""
+    clock, evaluate, step = [0.0], Evaluator.__call__, CaptureCallback.on_step_end
+
+    def slow(seconds, function):
+        def called(*args, **kwargs):
+            clock[0] += seconds
+            return function(*args, **kwargs)
+
+        return called
+
+    monkeypatch.setattr(
+        "engine.recording.recorder.time", SimpleNamespace(**{**vars(time), "perf_counter": lambda: clock[0]})
+    )
+    monkeypatch.setattr(Evaluator, "__call__", slow(10, evaluate))
+    monkeypatch.setattr(CaptureCallback, "on_step_end", slow(21, step))
+    told = {name: value for name, value in SHORT.items() if name != "evaluate_at"}
+    run = finetune(foreign, "spanish", LoRA(r=2), out=tmp_path / "run", **told)
+    assert list(run.skills.index) == [0, 1, 2, 4] and 40 / (4 * 21 + 40) < 1 / 3
+    again = arguments_of(run)["evaluate_at"]
+    assert [step for step in range(5) if again(step)] == [0, 1, 2, 4]
 
 
 def test_what_cannot_be_probed_is_trained_all_the_same(foreign, tmp_path, capsys):
