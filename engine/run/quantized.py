@@ -1,20 +1,21 @@
 """Which tensors of a checkpoint are no numbers to compute with, but codes? Read as the weights that they stand for.
 
-Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8, and 8-bit floats or integers beside a scale
+Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8; 8-bit floats or integers beside a scale
 (`weight_scale_inv` of DeepSeek, `weight_scale` of FBGEMM, compressed-tensors and others): one a tensor, a row, or a
-block. Any other packing is named, and never taken for weights.
+block; integers in groups (`engine.run.grouped`). Any other packing is named, and never taken for weights.
 """
 
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from engine.reading import parse_json
 from engine.run.form import is_count, is_shape
+from engine.run.grouped import Grouped, grouped
 
 _FLOAT8 = ("F8_E4M3", "F8_E5M2")
 _STATE = re.compile(r"(?P<weight>.+)\.quant_state\.bitsandbytes__(?P<kind>nf4|fp4)$")
@@ -49,6 +50,11 @@ class Source(Protocol):
     def stored(self, name: str) -> np.ndarray: ...
     def some(self, name: str, first: int, count: int) -> np.ndarray: ...
     def raw(self, name: str, first: int = 0, count: int | None = None) -> np.ndarray: ...
+
+    @property
+    def quantization(self) -> Mapping[str, Any]:
+        """What config.json says of it; {} if nothing."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class Scaled:
             yield at, values * scale[tuple(place // block for place, block in zip(places, blocks, strict=True))]
 
 
-Packed = FourBit | Scaled
+Packed = FourBit | Scaled | Grouped
 
 
 class Found(NamedTuple):
@@ -139,6 +145,11 @@ def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
     for name, entry in entries.items():
         if state := _STATE.match(name):
             _add_four_bit(found, state["weight"], state["kind"], name, entries, source)
+        elif name.endswith((".qweight", ".weight_packed")):
+            module = name.rpartition(".")[0]
+            if how := grouped(module, entries, source.quantization, source):
+                found.packed[f"{module}.weight"] = how
+                found.parts.update(how.parts)
         elif entry.dtype in (*_FLOAT8, "I8"):
             _add_scaled(found, name, entry, entries)
     for name, entry in entries.items():

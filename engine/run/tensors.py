@@ -85,10 +85,11 @@ class Tensors:
         self.absent = [name for name in _promised(self.path, stem) if name not in self._stored]
         with understood(self.path):
             packed, self.refused, parts = find_packed(self._stored, self)
+        first = {how.parts[0]: name for name, how in packed.items()}  # where a weight stands among the others
         self.entries = {
-            name: self._unpacked(entry, packed[name]) if name in packed else entry
+            first.get(name, name): self._unpacked(entry, packed[first[name]]) if name in first else entry
             for name, entry in self._stored.items()
-            if name in packed or name not in parts
+            if name in first or name not in parts
         }
 
     def _unpacked(self, entry: Entry, how: Packed) -> Entry:
@@ -133,15 +134,28 @@ class Tensors:
     @cached_property
     def model_type(self) -> str:
         """What config.json beside it says the model is; "" if nothing does."""
-        config = (self.path if self.path.is_dir() else self.path.parent) / "config.json"
-        said = read_json(config).get("model_type") if config.is_file() else None
+        said = self._config("config.json").get("model_type")
         return said if isinstance(said, str) else ""
+
+    @cached_property
+    def quantization(self) -> dict[str, Any]:
+        """How it is packed, as config.json says, or GPTQ's older quantize_config.json; {} if nothing does."""
+        said = self._config("config.json").get("quantization_config") or self._config("quantize_config.json")
+        return said if isinstance(said, dict) else {}
+
+    def _config(self, name: str) -> dict[str, Any]:
+        file = (self.path if self.path.is_dir() else self.path.parent) / name
+        return read_json(file) if file.is_file() else {}
 
     def same(self, name: str, other: "Tensors") -> bool:
         """Whether another checkpoint holds the very same bytes under this name."""
-        size = self._stored[name].nbytes
+        packed = self.entries[name].packed
         return all(
-            np.array_equal(self.raw(name, at, some), other.raw(name, at, some))
+            part in other._stored
+            and other._stored[part].nbytes == size
+            and np.array_equal(self.raw(part, at, some), other.raw(part, at, some))
+            for part in (packed.parts if packed else [name])
+            for size in [self._stored[part].nbytes]
             for at in range(0, size, _BLOCK)
             for some in [min(_BLOCK, size - at)]
         )

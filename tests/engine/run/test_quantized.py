@@ -104,9 +104,9 @@ def integers(*shape, dtype=torch.int32):
 
 REFUSED = {
     "GPTQ": {"qweight": integers(4, 32), "qzeros": integers(1, 4), "scales": torch.ones(1, 32), "g_idx": integers(32)},
-    "AWQ": {"qweight": integers(32, 4), "qzeros": integers(1, 4), "scales": torch.ones(1, 32)},
+    "AWQ": {"qweight": integers(32, 4), "qzeros": integers(32, 1), "scales": torch.ones(32, 1)},  # its "gemv" form
     "compressed-tensors": {"weight_packed": integers(32, 4), "weight_scale": torch.ones(32, 1),
-                           "weight_shape": torch.tensor([32, 32])},
+                           "weight_shape": torch.tensor([32, 32]), "weight_zero_point": integers(4, 1)},
     "HQQ": {"W_q": integers(32, 16, dtype=torch.uint8), "scales": torch.ones(32), "zeros": torch.ones(32)},
     "AQLM": {"codes": integers(4, 4, 1, dtype=torch.int16), "codebooks": torch.ones(1, 256, 1, 8),
              "scales": torch.ones(4, 1, 1, 1)},
