@@ -8,7 +8,6 @@ import atexit
 import errno
 import json
 import os
-import platform
 import sys
 import time
 import uuid
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,6 +33,7 @@ from engine.recording.live import begin_showing, find_show
 from engine.recording.lock import lock, unlock
 from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
+from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS, check_ours, holds_run, only_begun, remove_run
 from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
@@ -87,17 +86,6 @@ def claim_folder(out: str | Path, overwrite: bool = False) -> Path:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{out} cannot be written ({why}); give another folder") from None
     return out
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, host and command, so that a run can be made again."""
-    packages = ("torch", "transformers", "peft", "bitsandbytes", "numpy")
-    return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "host": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
-        "command": " ".join(sys.argv),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
 
 
 def process_number() -> int:

@@ -19,8 +19,8 @@ from engine.data.of_run import data_of
 from engine.errors import InputError, shown
 from engine.offline import offline
 from engine.reading import opened
+from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS
-from engine.recording.recorder import provenance
 from engine.recording.schedule import AUTO, FUNCTION
 from engine.run.format import capture_path
 from engine.run.run import Run

@@ -89,6 +89,7 @@ export function makeMap(page) {
     const ratio = resize();
     settle();
     const { x, y, scale } = camera;
+    element.classList.add("drawn");
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = page.palette.background;
     context.fillRect(0, 0, canvas.width, canvas.height);
