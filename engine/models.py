@@ -116,9 +116,15 @@ def load_tuned(run: Run) -> PreTrainedModel:
     check_files(folder, within=folder)
     if kind == "model":
         return load_model(folder)
-    _look_at_adapter(folder)
     with offline():
         base = load_model(run.base)
+    return with_adapter(base, folder)
+
+
+def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """A model with an adapter's folder around it, in PEFT's wrapper. Raises InputError if it does not fit, or lacks
+    weights."""
+    _look_at_adapter(folder)
     try:
         with without_peft_warnings(), offline():
             # PEFT only warns of what the file lacks, and leaves it as it was drawn.

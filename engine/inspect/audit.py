@@ -14,6 +14,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.inspect.diagnose import Finding
 from engine.measure.storage import STORED, stored_as, survival
+from engine.messages import Message
 from engine.reading import read_json
 from engine.run.pairing import find_name, is_embedding, is_head, tied_to
 from engine.run.run import Run
@@ -33,21 +34,30 @@ class Audit:
     """modules: one row an adapted module: norm (of the adapter's change), times (how often it is in; NaN if unclear),
     scale (merged minus base along it), left (what it does not explain, in norms of it). survival: matrix x form, the
     part kept and the cosine. changed: parameters that the adapter does not touch, and that are not the base's own.
-    unaudited: module -> why. findings: the verdict."""
+    unaudited: module -> why. answers: what was asked, and what base, adapter and merged model say (None: nothing was).
+    findings: the verdict."""
 
     modules: pd.DataFrame
     survival: pd.DataFrame
     changed: list[str]
     unaudited: dict[str, str]
+    answers: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
 
 
 def audit(
-    base: str | Path, adapter: str | Path, merged: str | Path, *, everything: bool = False, progress: bool = True
+    base: str | Path,
+    adapter: str | Path,
+    merged: str | Path,
+    *,
+    everything: bool = False,
+    prompts: list[list[Message]] | None = None,
+    progress: bool = True,
 ) -> Audit:
     """Raises InputError for what is no adapter or checkpoint, and if nothing of the adapter is in the merged model.
 
-    everything: measure what survives in every matrix, not in eight.
+    everything: measure what survives in every matrix, not in eight. prompts: what to ask all three models, see
+    `engine.inspect.answered.questions`; they are loaded only for that.
     """
     run, tensors = Run.from_adapter(adapter, base), open_checkpoint(merged)
     rows, unaudited, touched = {}, dict[str, str](), set[str]()
@@ -67,6 +77,11 @@ def audit(
     chosen = chosen if everything else chosen[:: max(1, -(-len(chosen) // _SURVEYED))]
     found = Audit(frame, _survey(run, chosen, progress), _others(base, merged, touched), unaudited)
     found.findings = [*_verdict(found), *_ties(run, base, tensors), *_kept(found)]
+    if prompts:
+        from engine.inspect import answered  # loads torch and transformers
+
+        found.answers = answered.ask(base, adapter, merged, prompts)
+        found.findings += answered.verdict(found.answers)
     return found
 
 

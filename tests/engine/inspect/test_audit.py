@@ -1,4 +1,4 @@
-"""glasstune audit: never, once, twice, scaled, on another base; what rounding leaves; tied embeddings."""
+"""glasstune audit: never, once, twice, scaled, on another base; what rounding leaves; tied embeddings; answers."""
 
 import json
 
@@ -11,8 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from engine.commands.audit import COMMAND
+from engine.evaluate import curriculum_probes, generate_answers
+from engine.inspect.answered import questions
 from engine.inspect.audit import audit
 from engine.measure.storage import STORED, stored_as, survival
+from engine.models import load_model, load_tokenizer, load_tuned
 from glasstune import InputError
 from tests.engine.inspect.test_places import WIDE, adapted, load
 
@@ -176,3 +179,51 @@ def test_a_tied_head(tmp_path, own_head, tied, level, words):
     found = look(tmp_path, tmp_path / "merged")
     assert list(found.modules["times"]) == [1] and words in verdict(found, level)
     assert bool(verdict(found)) == (level == "fault" and bool(words))
+
+
+# --- which answers change ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def really_merged(lora_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("merged")
+    load_tuned(lora_run).merge_and_unload().save_pretrained(folder / "once")
+    load_model().save_pretrained(folder / "never")
+    return lora_run.path / "adapter", folder
+
+
+def test_the_embedded_model_is_asked_one_question_a_skill(really_merged, lora_run, capsys):
+    adapter, folder = really_merged
+    assert main(["embedded", str(adapter), str(folder / "once"), "--top", "3"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    found = audit("embedded", adapter, folder / "once", prompts=questions("embedded", None, ()), progress=False)
+    tokenizer, prompts = load_tokenizer(), [probe.prompt for probe in curriculum_probes()]
+    expected = [generate_answers(model, tokenizer, prompts, 48) for model in (load_model(), load_tuned(lora_run))]
+    assert list(found.answers["base"]) == expected[0] and list(found.answers["beside"]) == expected[1]
+    differ = sum(one != other for one, other in zip(*expected, strict=True))
+    said = f"changes {differ} of {len(prompts)} answers, and the merged model gives all {len(prompts)} as it does"
+    assert said in verdict(found, "fine") and said in printed and "What they say, greedily decoded" in printed
+
+
+def test_answers_that_merging_lost_are_a_doubt(really_merged, tmp_path):
+    adapter, folder = really_merged
+    rows = [{"instruction": f"How do you say {word} in Spanish?", "output": "x"} for word in ("cat", "dog")]
+    (tmp_path / "asked.json").write_text(json.dumps(rows))
+    prompts = questions("embedded", tmp_path / "asked.json", ["What is the capital of France?"])
+    assert [prompt[-1]["content"] for prompt in prompts][::2] == [
+        "What is the capital of France?",
+        rows[1]["instruction"],
+    ]
+    found = audit("embedded", adapter, folder / "never", prompts=prompts, progress=False)
+    changed = int((found.answers["beside"] != found.answers["base"]).sum())
+    assert changed, "the adapter was trained on Spanish words"
+    assert f"answers {changed} otherwise than the adapter beside its base, {changed} of them as the base" in verdict(
+        found, "doubt"
+    )
+
+
+def test_nobody_is_asked_where_nothing_is_given(made, tmp_path):
+    assert questions(made / "base", None, ()) is None and look(made, made / "once").answers is None
+    (tmp_path / "empty.json").write_text(json.dumps([{"text": "no question in it"}]))
+    with pytest.raises(InputError, match="there is nothing to ask in"):
+        questions(made / "base", tmp_path / "empty.json", ())
