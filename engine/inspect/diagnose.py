@@ -98,7 +98,7 @@ def _weights(run: Run) -> list[Finding]:
         )
     elif not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
-        said = f"{_share(run, norms, still)} changed, {most} most (norm of delta-W {norms[most]:.3g})"
+        said = f"{_share(run, norms, still)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
         findings.append(Finding("fine", said))
     return findings
 
@@ -208,8 +208,8 @@ def _lacking(run: Run) -> dict[str, list[str]]:
 
 def _targets(run: Run) -> list[Finding]:
     wanted = run.info.method.options.get("target_modules")
-    if not isinstance(wanted, list) or not run.modules:
-        return []
+    if not isinstance(wanted, list) or not run.modules or run.info.capture.left_out:
+        return []  # a capture may have been told to leave some out
     ends = {end for module in run.info.modules for end in _ends(module)}
     ends |= {word for names in run.info.differences.values() for part in names for word in part.split(".")}
     missing = [name for name in wanted if name not in ends]

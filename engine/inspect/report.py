@@ -114,7 +114,8 @@ def summary(run: Run) -> list[str]:
     found = run.info.found.kind if run.info.found else "run"
     lines = [f"{run.path}: {found}, {run.method}"]
     told = {"rank": method.get("r"), "alpha": method.get("lora_alpha", method.get("alpha")),
-            "targets": _targets(method.get("target_modules")), "rank-stabilised": method.get("use_rslora"),
+            "targets": _targets(method.get("target_modules")),
+            "rank-stabilised": method.get("use_rslora", method.get("rslora")),
             "DoRA": method.get("use_dora")}  # fmt: skip
     if any(told.values()):
         lines.append("  " + ", ".join(f"{name} {value}" for name, value in told.items() if value))
@@ -140,7 +141,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
     frame = frame if len(still) == len(frame) else frame.drop(still.index)
     known = frame["relative"].notna().any()
     columns = ["norm of delta-W", *(["beside W"] if known else []), "effective rank"]
-    table = table_of("What moved most", *columns)
+    table = table_of("What moved most, beside its own size" if known else "What moved most", *columns)
     for name, row in frame.head(top).iterrows():
         beside = [_beside(row["relative"])] if known else []
         rank = "not computed" if np.isnan(row["effective_rank"]) else f"{row['effective_rank']:.1f} of {int(row['of'])}"
@@ -160,7 +161,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
         )
 
 
-def table_of(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str | Column) -> Table:
     """Names in the first column are folded, never cut: their ends tell them apart."""
     return Table(
         Column("", overflow="fold"), *columns, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)

@@ -1,6 +1,7 @@
 """What does a folder of adapters look like in the terminal? One line each, the faulty first, then by norm."""
 
 from rich.console import Console
+from rich.table import Column
 
 from engine.inspect.many import Many
 from engine.inspect.report import MARKS, table_of
@@ -9,7 +10,8 @@ _ORDER = {"fault": 0, "doubt": 1, "fine": 2}
 
 
 def show(many: Many, console: Console, top: int = 30) -> None:
-    table = table_of(f"{len(many.table)} adapters", "", "method", "rank", "norm", "nearest", "overlap", "chance")
+    table = table_of(f"{len(many.table)} adapters", "", "method", "rank", "norm",
+                     Column("nearest", overflow="fold"), "overlap", "chance")  # fmt: skip
     frame = many.table.sort_values("norm", ascending=False)
     frame = frame.iloc[frame["verdict"].map(_ORDER).argsort(kind="stable")]
     for name, row in frame.head(top).iterrows():

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 import torch
 from msgspec.structs import replace
+from peft import LoraConfig
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -110,6 +111,24 @@ def is_quantised(model: nn.Module) -> bool:
     """Whether the base is kept in few bits: by bitsandbytes, or as transformers says of one that it has loaded so."""
     packed = any(type(parameter).__name__ in ("Params4bit", "Int8Params") for parameter in model.parameters())
     return packed or bool(getattr(unwrapped(model), "is_quantized", False))
+
+
+def adapter_settings(model: nn.Module) -> dict[str, Any]:
+    """What a LoRA adapter was told, in the words of `engine.training.methods.LoRA`; {} of several, or of none."""
+    every: list[Any] = [found for module in model.modules() if (found := getattr(module, "peft_config", None))]
+    config = next(iter(every[0].values())) if every and isinstance(every[0], dict) and len(every[0]) == 1 else None
+    if not isinstance(config, LoraConfig):
+        return {}
+    wanted = config.target_modules
+    told = {
+        "r": config.r,
+        "alpha": config.lora_alpha,
+        "target_modules": wanted if wanted is None or isinstance(wanted, str) else sorted(wanted),
+        "dropout": config.lora_dropout,
+        "rslora": config.use_rslora,
+        "use_dora": config.use_dora,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def agreed(value: Any, sharded: bool) -> Any:
@@ -246,7 +265,7 @@ class Recorder(CaptureOptions):
                 total += state.shape.numel() if state else parameter.numel()
         return {
             "id": uuid.uuid4().hex,
-            "method": {"name": self._method()},
+            "method": {"name": self._method(), **adapter_settings(self.model)},
             "model": {
                 "name": Path(source).name,
                 "source": source,

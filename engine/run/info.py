@@ -160,10 +160,11 @@ class Evaluated(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Captured(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """every, budget: what was chosen."""
+    """every, budget: what was chosen. left_out: parameters that were trained and not captured."""
 
     every: Any = None
     budget: Count | None = None
+    left_out: Count | None = None
 
 
 class Seconds(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,8 @@ import transformers as hf
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import BitsAndBytesConfig
 
+from engine.inspect.diagnose import diagnose
+from engine.inspect.report import summary
 from glasstune import InputError, Run, capture
 
 SMALL = {
@@ -256,6 +258,19 @@ def test_what_has_no_delta_is_refused_in_one_sentence(what, tmp_path):
     with pytest.raises(InputError, match=says) as refusal, capture(model, tmp_path / "run", say=False):
         pass
     assert "\n" not in str(refusal.value) and not (tmp_path / "run").exists()
+
+
+def test_what_the_adapter_was_told_is_in_the_run(tmp_path):
+    """And a capture of a part of it is not accused of having missed the others."""
+    config = LoraConfig(r=2, lora_alpha=6, target_modules=["v_proj", "q_proj"], use_rslora=True)
+    run = run_of(get_peft_model(make("llama"), config), tmp_path / "run", modules=["*.q_proj"])
+    told = {"r": 2, "alpha": 6, "target_modules": ["q_proj", "v_proj"], "rslora": True}
+    assert run.info.method.to_json() == {"name": "lora", **told}
+    assert "rank 2, alpha 6, targets q_proj, v_proj, rank-stabilised True" in "".join(summary(run))
+    assert run.info.capture.left_out == 2 and [finding.level for finding in diagnose(run)] == ["fine"]
+    two = get_peft_model(make("llama"), config)
+    two.add_adapter("other", LoraConfig(r=4, target_modules=["v_proj"]))
+    assert "r" not in run_of(two, tmp_path / "two").info.method.options, "of which one?"
 
 
 def test_other_methods_of_peft_are_refused(tmp_path):

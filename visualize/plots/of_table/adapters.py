@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from visualize.plots.axes import axes_or_new, themed
+from visualize.plots.labels import label_points
 from visualize.theme import palette
 
 _MOST_NAMED = 24  # names that can be read beside each other
@@ -31,12 +32,11 @@ def plot_adapters(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ):
             if len(part):
                 ax.scatter(part["x"], part["y"], s=64, marker=mark, facecolors=face, edgecolors=colour, label=label)
-    if len(table) <= _MOST_NAMED:
-        for name, row in table.iterrows():
-            ax.annotate(str(name), (row["x"], row["y"]), xytext=(7, 4), textcoords="offset points", fontsize=12)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("distance: sqrt(1 - overlap beyond chance); 1 between strangers")
     ax.set_title(f"{len(table)} adapters by what they write\n(two dimensions hold {table['shown'].iloc[0]:.0%} of it)")
     ax.grid(True)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if len(table) <= _MOST_NAMED:
+        label_points(ax, [str(name) for name in table.index], table[["x", "y"]].to_numpy(), size=12)
     return ax
