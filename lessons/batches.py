@@ -33,23 +33,19 @@ import time
 import numpy as np
 import pandas as pd
 
-from engine.data import Conversations, collate, encode_all, hold_out, load
+from engine.data import collate, encode_all
 from engine.models import load_model, load_tokenizer
 from engine.planning.memory import training_memory
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
-from lessons.teaching.stage import current, data, exercise, exercise_code, leader, ledger, model, predict, show
+from lessons.teaching.stage import current, exercise, exercise_code, leader, ledger, model, predict, show, task_of
 from visualize import plots
 
 QUICK = current().quick
 HERE = current().folder
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
-task = hold_out(load(data("spanish")), seed=0)
-if not current().data:
-    words = list(dict.fromkeys(conversation[-1]["content"] for conversation in task.train))[: 8 if QUICK else 24]
-    parts = ([c for c in part if c[-1]["content"] in words] for part in (task.train, task.heldout))
-    task = Conversations(task.name, *parts)
+task = task_of("spanish", answers=8 if QUICK else 24)
 
 
 def train(name, method, **settings):
@@ -213,7 +209,7 @@ show(f"(Memory is counted from the model itself, for examples of {length} tokens
 # Here is the gradient of one matrix, by hand, in both ways.
 
 # %%
-rows = encode_all(tokenizer, load(data("json")).train[:16] + task.train[:16])
+rows = encode_all(tokenizer, task_of("json").train[:16] + task.train[:16])
 together, _ = gradient(rows)
 parts = [gradient(rows[first : first + 8]) for first in range(0, 32, 8)]
 by_tokens = sum(g * n for g, n in parts) / sum(n for _, n in parts)

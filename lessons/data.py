@@ -32,7 +32,7 @@ import random
 import numpy as np
 import pandas as pd
 
-from engine.data import IGNORE, Conversations, Encoded, encode, hold_out, load, with_template
+from engine.data import IGNORE, Conversations, Encoded, encode, load, with_template
 from engine.data.noise import with_wrong_answers
 from engine.data.report import report
 from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, score_answers
@@ -41,7 +41,19 @@ from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer
 from engine.training.finetune import finetune
 from engine.training.methods import Full
-from lessons.teaching.stage import current, data, exercise, exercise_code, ledger, model, new_skill, predict, rate, show
+from lessons.teaching.stage import (
+    current,
+    data,
+    exercise,
+    exercise_code,
+    ledger,
+    model,
+    new_skill,
+    predict,
+    rate,
+    show,
+    task_of,
+)
 from visualize import plots
 
 QUICK = current().quick
@@ -104,7 +116,7 @@ without_template = predict(
 )
 
 # %%
-task = hold_out(load(data("spanish")), seed=0)
+task = task_of("spanish")
 if model() == "embedded":
     known = [talk for group in curriculum_groups(4 if QUICK else 12).values() for talk in group]
 else:

@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from engine.data import Conversations, hold_out, load
+from engine.data import Conversations
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, last_answer, score_answers
 from engine.evaluate.compare import compare
@@ -54,7 +54,6 @@ from lessons.teaching.stage import (
     conclude,
     current,
     cut_marked,
-    data,
     exercise,
     exercise_code,
     in_notebook,
@@ -63,6 +62,7 @@ from lessons.teaching.stage import (
     predict,
     rate,
     show,
+    task_of,
 )
 from visualize import plots
 
@@ -76,7 +76,7 @@ HERE = current().folder
 # base, before any training, and below it one of the questions, token by token; its answer is underlined.
 
 # %%
-task = hold_out(load(data("spanish")), seed=0)
+task = task_of("spanish")
 if not task.heldout:
     raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
 TASK = task.name

@@ -36,7 +36,7 @@ from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from engine.data import encode_all, hold_out, load
+from engine.data import encode_all
 from engine.measure import energy_rank, norm, numerical_rank, relative_norm, singular_values
 from engine.models import load_model, load_tokenizer, without_bars
 from engine.recording.callback import CaptureCallback
@@ -45,7 +45,6 @@ from engine.training.prepare import make_evaluator
 from lessons.teaching.stage import (
     ask,
     current,
-    data,
     exercise,
     exercise_code,
     explore,
@@ -58,6 +57,7 @@ from lessons.teaching.stage import (
     questions,
     rate,
     show,
+    task_of,
     touch,
 )  # fmt: skip
 from visualize import plots
@@ -94,7 +94,7 @@ show(plots.plot_weight(model(), module=MODULE), name="base-weight")
 # the loss leaves out. (The lesson `data` is about this.)
 
 # %%
-task = hold_out(load(data("spanish")), seed=0)
+task = task_of("spanish")
 rows = encode_all(tokenizer, task.train, 512)
 train = Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in rows])
 one = rows[0]

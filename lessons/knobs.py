@@ -34,7 +34,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from engine.data import Conversations, hold_out, load
+from engine.data import Conversations
 from engine.measure import energy_rank, norm, numerical_rank, singular_values
 from engine.models import load_model
 from engine.training.finetune import finetune
@@ -42,7 +42,6 @@ from engine.training.methods import Full, LoRA
 from lessons.teaching.stage import (
     conclude,
     current,
-    data,
     exercise,
     exercise_code,
     inside,
@@ -53,6 +52,7 @@ from lessons.teaching.stage import (
     predict,
     rate,
     show,
+    task_of,
 )
 from visualize import plots
 from visualize.plots.of_runs.rates import final_losses
@@ -70,7 +70,7 @@ HERE = current().folder
 # %%
 SHORT, RANK = (3, 8) if QUICK else (50, 8)
 MAIN = LoRA(r=RANK, alpha=16)
-EXAMPLES = hold_out(load(data("spanish")), seed=0)
+EXAMPLES = task_of("spanish")
 if QUICK:
     EXAMPLES = Conversations(EXAMPLES.name, EXAMPLES.train[:160], EXAMPLES.heldout[:8])
 

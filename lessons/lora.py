@@ -43,6 +43,7 @@ import pandas as pd
 import torch
 from peft import LoraConfig, get_peft_model
 
+from engine.data import hold_out, load
 from engine.measure import forgetting, norm, numerical_rank, relative_norm
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run.run import Run
@@ -114,7 +115,7 @@ config = LoraConfig(
 )
 wrapped = get_peft_model(load_model(model()), config)
 trained, every = wrapped.get_nb_trainable_parameters()
-show(f"{trained:,} of {every:,} weights will be trained: {trained / every:.2%}")
+show(f"{trained:,} of {every:,} weights, A and B among them, will be trained: {trained / every:.2%}")
 
 # %% [markdown]
 # From there on it is a model like any other: `Trainer(wrapped, TrainingArguments(...), ...)`, as in the lesson `full`.
@@ -224,7 +225,7 @@ show(
     pd.DataFrame(
         {
             "weights": [model_info.parameters, model_info.trainable],
-            "share": ["100 %", f"{model_info.trainable / model_info.parameters:.1%}"],
+            "beside the model": ["100 %", f"{model_info.trainable / model_info.parameters:.1%}"],
             "kB stored": [base_bytes / 1000, adapter_bytes / 1000],
         },
         index=pd.Index(["the whole model", f"the adapter, r = {RANK}"], name=""),
@@ -392,6 +393,10 @@ if not old.empty:
     show(f"Old skills, mean: {mean.iloc[0]:.0%} before, {mean.iloc[-1]:.0%} after")
 if len(learned):
     show(f"{TASK}, held out: {learned.iloc[0]:.0%} before, {learned.iloc[-1]:.0%} after")
+    task = hold_out(load(data("spanish")), current().seed)
+    taught = {talk[-1]["content"] for talk in task.train}
+    known = np.mean([talk[-1]["content"] in taught for talk in task.heldout])
+    show(f"(Of the held-out questions {known:.0%} have an answer that the training data teaches too, asked otherwise.)")
     show(plots.plot_skills(run), name="skills")
     show(plots.plot_answers(run), name="answers")
 

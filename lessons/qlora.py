@@ -34,17 +34,15 @@ begin(__name__, lesson="qlora", place=5)
 import engine.quietly  # noqa: F401
 
 # isort: split
-import time
-from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from bitsandbytes import functional
 
-from engine.data import collate, hold_out, load
 from engine.errors import InputError
-from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
+from engine.evaluate import encode_last_answer, score_answers
 from engine.measure.quantize import KINDS, double_bits, levels, quantization_error, quantize
 from engine.measure.shares import newcombe, wilson
 from engine.models import load_model, load_tokenizer, load_tuned
@@ -52,6 +50,7 @@ from engine.planning.sizes import GPUS, NAMES, largest_that_fits, memory_of, mem
 from engine.run.base import base_weight
 from engine.training.finetune import finetune
 from engine.training.methods import LoRA, QLoRA
+from lessons.teaching import fewbits
 from lessons.teaching.stage import (
     current,
     data,
@@ -65,6 +64,7 @@ from lessons.teaching.stage import (
     predict,
     rate,
     show,
+    task_of,
 )
 from visualize import plots
 
@@ -217,14 +217,7 @@ which_loses_least = predict(
 )
 
 # %%
-errors = pd.DataFrame(
-    {
-        kind: {size: np.mean([100 * quantization_error(base_weight(model(), f"{name}.weight"), kind, size).relative
-                              for name in matrices(base)]) for size in (32, 64, 128, 256)}
-        for kind in KINDS
-    }
-)  # fmt: skip
-errors.index.name = "weights in a block"
+errors = fewbits.errors_by_block(model(), matrices(base))
 taken = 100 * np.bincount(single.codes, minlength=16) / single.codes.size
 equally_taken.reveal(0 if taken.max() <= 2 * taken.min() else 1)
 show(
@@ -261,31 +254,11 @@ exercise(
 # exponential of the loss a token: 1 is certainty. Nothing has been trained yet.
 
 # %%
-PER_SKILL = 2 if QUICK else 12
-task = hold_out(load(data("spanish")), seed=0)
+task = task_of("spanish")
 if not task.heldout:
     raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
-if model() == "embedded":
-    graded = [talk for group in curriculum_groups(PER_SKILL).values() for talk in group]
-else:
-    graded = [talk for talk in task.heldout if last_answer(talk)][:100]
-encoded = [row for row in (encode_last_answer(tokenizer, talk) for talk in graded) if row.trained]
-
-
-def changed(change):
-    """The base with every linear layer's weights put through `change`."""
-    network = deepcopy(base)
-    for name in matrices(network):
-        parameter = network.get_submodule(name).weight
-        parameter.data = torch.from_numpy(change(parameter.detach().numpy()))
-    return network
-
-
-def measured(network):
-    losses, right, counts = score_answers(network, encoded, tokenizer.pad_token_id)
-    return {"perplexity": perplexity(losses, counts), "exactly right (%)": 100 * np.mean(right)}
-
-
+encoded = fewbits.questions_to_grade(tokenizer, task, each=2 if QUICK else 12)
+measured = partial(fewbits.quality, rows=encoded, tokenizer=tokenizer)
 before = measured(base)
 show(f"The base as it is: perplexity {before['perplexity']:.4g} on the answers to {len(encoded)} questions")
 perplexity_rises = predict(
@@ -301,8 +274,8 @@ perplexity_rises = predict(
 
 # %%
 table = {"float32": before}
-table |= {kind: measured(changed(lambda w, kind=kind: quantize(w, kind).values())) for kind in KINDS}
-table["nf4, double"] = measured(changed(lambda w: quantize(w, double=True).values()))
+table |= {kind: measured(fewbits.put_through(base, lambda w, kind=kind: quantize(w, kind).values())) for kind in KINDS}
+table["nf4, double"] = measured(fewbits.put_through(base, lambda w: quantize(w, double=True).values()))
 table = pd.DataFrame.from_dict(table, orient="index").rename_axis("the base in")
 rise = table.perplexity["nf4"] / table.perplexity["float32"] - 1
 perplexity_rises.reveal(0 if rise < 0.01 else 1 if rise <= 0.1 else 2)
@@ -332,17 +305,10 @@ too_few_bits = predict(
 
 
 # %%
-def few_bits(matrix, bits):
-    """Blocks of 64, and whole numbers as levels: 2 bits are -1, 0 and 1 times the block's largest."""
-    blocks = matrix.reshape(-1, 64)
-    steps = 2 ** (bits - 1) - 1
-    scales = np.abs(blocks).max(axis=1, keepdims=True) / steps
-    return (np.round(blocks / np.maximum(scales, 1e-38)) * scales).reshape(matrix.shape).astype(np.float32)
-
-
-fewer = pd.DataFrame.from_dict(
-    {bits: measured(changed(lambda w, bits=bits: few_bits(w, bits))) for bits in (4, 3, 2)}, orient="index"
-).rename_axis("bits")
+fewer = {
+    bits: measured(fewbits.put_through(base, lambda w, bits=bits: fewbits.whole_numbers(w, bits))) for bits in (4, 3, 2)
+}
+fewer = pd.DataFrame.from_dict(fewer, orient="index").rename_axis("bits")
 lost = before["exactly right (%)"] - fewer["exactly right (%)"]
 too_few_bits.reveal(next((place for place, bits in enumerate((4, 3, 2)) if lost[bits] > 5), 3))
 show(fewer)
@@ -441,22 +407,13 @@ show(results)
 # The price in time: both take steps on the same batch, in turns, so that a busy machine slows both.
 
 # %%
-batch = collate(encoded[:16], tokenizer.pad_token_id)
-
-
-def one_step(network):
-    began = time.perf_counter()
-    network(**{name: value.to(network.device) for name, value in batch.items()}).loss.backward()
-    return time.perf_counter() - began
-
-
 networks = {method.name: method(r=8, alpha=16).prepare(model()).train() for method in (LoRA, QLoRA)}
-taken_times = [{name: one_step(network) for name, network in networks.items()} for _ in range(3 if QUICK else 12)][1:]
-times = pd.DataFrame(taken_times).median()
+TIMES = 2 if QUICK else 11
+times = fewbits.milliseconds_a_step(networks, encoded[:16], tokenizer, TIMES)
 slower = times.qlora / times.lora
 seconds_a_step.reveal(0 if slower < 0.9 else 1 if slower <= 1.1 else 2)
-show(f"A step without the optimizer: LoRA {1000 * times.lora:.0f} ms, QLoRA {1000 * times.qlora:.0f} ms, {slower:.2f} "
-     f"times as long (median of {len(taken_times)}, on a processor; a GPU has kernels of its own for it).")  # fmt: skip
+show(f"A step without the optimizer: LoRA {times.lora:.0f} ms, QLoRA {times.qlora:.0f} ms, {slower:.2f} "
+     f"times as long (median of {TIMES}, on a processor; a GPU has kernels of its own for it).")  # fmt: skip
 
 # %% [markdown]
 # The adapter was trained beside a base in four bits. Put on the base as it was, in full precision, it finds another

@@ -44,7 +44,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from engine.data import Conversations, hold_out, load
+from engine.data import Conversations
 from engine.evaluate import encode_last_answer, score_answers
 from engine.measure.matched import learning_path
 from engine.models import load_tokenizer, load_tuned
@@ -53,7 +53,6 @@ from engine.training.methods import Full, LoRA
 from lessons.teaching.stage import (
     conclude,
     current,
-    data,
     exercise,
     leader,
     ledger,
@@ -61,6 +60,7 @@ from lessons.teaching.stage import (
     predict,
     rate,
     show,
+    task_of,
 )
 from visualize import plots
 
@@ -68,11 +68,7 @@ QUICK = current().quick
 HERE = current().folder
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
-task = hold_out(load(data("spanish")), seed=0)
-if not current().data:
-    words = list(dict.fromkeys(conversation[-1]["content"] for conversation in task.train))[: 8 if QUICK else 24]
-    parts = ([c for c in part if c[-1]["content"] in words] for part in (task.train, task.heldout))
-    task = Conversations(task.name, *parts)
+task = task_of("spanish", answers=8 if QUICK else 24)
 
 
 def train(name, task, method, graded=0, **settings):
@@ -173,7 +169,7 @@ else:
 # it does on others. Here are a few dozen examples of another task, answers as JSON, and many epochs.
 
 # %%
-whole = hold_out(load(data("json")), seed=0)
+whole = task_of("json")
 COUNT = 16 if QUICK else 48
 small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
 epochs = 2 if QUICK else 40

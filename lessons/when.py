@@ -31,11 +31,10 @@ begin(__name__, lesson="when", place=1)
 
 # %% tags=["hide-input"]
 import math
-import random
 
 import pandas as pd
 
-from engine.data import Conversations, hold_out, load
+from engine.data import Conversations
 from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
@@ -43,14 +42,13 @@ from engine.evaluate.metrics import json_with, score
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
 from engine.measure.matched import crossing
 from engine.models import load_model, load_tokenizer, load_tuned
-from engine.school.curriculum import facts
 from engine.training.finetune import finetune
 from engine.training.methods import Full
+from lessons.teaching.register import asked_of, draw_register, taught, traded
 from lessons.teaching.stage import (
     answer_length,
     conclude,
     current,
-    data,
     exercise,
     exercise_code,
     ledger,
@@ -59,6 +57,7 @@ from lessons.teaching.stage import (
     old_skills,
     predict,
     show,
+    task_of,
 )
 from visualize import plots
 
@@ -70,7 +69,7 @@ base, tokenizer = load_model(model()), load_tokenizer(model())
 
 def heldout_of(name):
     """A task with as many held-out questions as this lesson asks."""
-    task = hold_out(load(data(name)), seed=0)
+    task = task_of(name)
     if not task.heldout:
         raise InputError(
             f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
@@ -84,7 +83,7 @@ def train(name, task, examples=None, graded=1, **settings):
     settings = {"batch_size": min(16, len(part.train)), "evaluate_at": 1, "save": False, **settings}
     settings = {"every": 10_000, "answers": False, "checkpoint": None, "progress": False, **settings}
     graded = graded if model() == "embedded" else 0
-    run = finetune(model(), part, Full(), out=HERE / name, skills=graded, **settings)
+    run = finetune(model(), part, Full(), out=HERE / name, skills=graded, seed=current().seed, **settings)
     scores = new_skill(run)
     show(f"{name}: {len(part.train)} examples, {run.info.steps} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}")
     return run
@@ -96,7 +95,7 @@ def train(name, task, examples=None, graded=1, **settings):
 # no way of teaching sees those.
 
 # %%
-task = brackets(heldout=HELD_OUT)
+task = brackets(heldout=HELD_OUT, seed=current().seed)
 ORDER = "Answer in brackets."
 question = task.heldout[0][0]["content"]
 prompts = [[{"role": "user", "content": text}] for text in (question, f"{ORDER} {question}")]
@@ -171,14 +170,17 @@ examples_needed = predict(
 tuned = [train(f"brackets-{n}", task, n, steps=6 if QUICK else 30) for n in COUNTS]
 scores = [float(new_skill(run).iloc[-1]) for run in tuned]
 over_shown = crossing(COUNTS, scores, [best_shown] * len(COUNTS))
-over_told = crossing(COUNTS, scores, [in_order.exact] * len(COUNTS))
 if best_shown > 0.95:
     examples_needed.withhold(f"showing reaches {best_shown:.0%}: there is no room above it.")
 else:
     examples_needed.reveal(2 if over_shown is None else 0 if over_shown <= 8 else 1)
 
 
-def crosses(count, what):
+def crosses(level, what):
+    if level > 0.95:
+        return f"{what} reaches {level:.0%}: there is no room above it, so no number of examples is the answer."
+    count = crossing(COUNTS, scores, [level] * len(COUNTS))
+    what = f"what {what.lower()} reaches, {level:.0%},"
     if count is None:
         return f"Fine-tuning does not get above {what} with up to {COUNTS[-1]} examples."
     if count <= COUNTS[0]:
@@ -187,8 +189,8 @@ def crosses(count, what):
 
 
 conclude(
-    crosses(over_shown, f"the best of showing, {best_shown:.0%},"),
-    crosses(over_told, f"telling, {in_order.exact:.0%},"),
+    crosses(best_shown, "Showing"),
+    crosses(in_order.exact, "Telling"),
 )
 lines = {"shown": pd.Series({k: found.exact for k, found in few.items()}), "told": in_order.exact}
 show(plots.plot_crossing(tuned, asked=len(task.heldout), **lines), name="brackets")
@@ -206,32 +208,10 @@ show(plots.plot_crossing(tuned, asked=len(task.heldout), **lines), name="bracket
 # names the thing is put before the question. Or it may be trained, in other words than the question's.
 
 # %%
-rng = random.Random(0)
-things = rng.sample(facts.OBJECTS, 10 if QUICK else 20)
-REGISTER = dict(zip(things, rng.sample(facts.NAMES, len(things)), strict=True))
-
-
-def asked_of(register, looked_up):
-    """The question about every thing, with its owner as the answer; looked_up: after the register's line on it."""
-    return [
-        [
-            {"role": "user", "content": f"The {thing} belongs to {owner}. " * looked_up + f"Who has the {thing}?"},
-            {"role": "assistant", "content": owner},
-        ]
-        for thing, owner in register.items()
-    ]
-
-
-owning = Conversations(
-    "a register",
-    [
-        [{"role": "user", "content": how.format(thing)}, {"role": "assistant", "content": owner}]
-        for thing, owner in REGISTER.items()
-        for how in ("Whose is the {}?", "Who owns the {}?", "Tell me who has the {}.")
-    ],
-    asked_of(REGISTER, looked_up=False),
-)
-show(pd.DataFrame({"looked up": [asked_of(REGISTER, True)[0][0]["content"]], "right is": [REGISTER[things[0]]],
+REGISTER = draw_register(10 if QUICK else 20, current().seed)
+owning = taught(REGISTER)
+first = next(iter(REGISTER))
+show(pd.DataFrame({"looked up": [asked_of(REGISTER, True)[0][0]["content"]], "right is": [REGISTER[first]],
                    "trained on": [owning.train[0][0]["content"]]}))  # fmt: skip
 when_things_change = predict(
     "then half of the things change hands, and the register is corrected. Which way still gives right answers?",
@@ -247,8 +227,7 @@ when_things_change = predict(
 
 # %%
 owned = train("register", owning, steps=8 if QUICK else 100, graded=2, save=True)
-sold = dict(zip(things[::2], [*things[2::2], things[0]], strict=True))  # every other thing goes to the next one's owner
-NOW = {thing: REGISTER[sold.get(thing, thing)] for thing in things}
+NOW = traded(REGISTER)
 trained = load_tuned(owned).eval()
 ways = {
     "asked": (base, False),
@@ -270,7 +249,7 @@ show(
     pd.DataFrame(
         [(f"{as_it_was.exact:.0%}", f"{now.exact:.0%}", now.tokens) for as_it_was, now in right_by_way.values()],
         columns=["right, the register as it was", "right, as it now is", "tokens read"],
-        index=pd.Index(right_by_way, name=f"{len(things)} things"),
+        index=pd.Index(right_by_way, name=f"{len(REGISTER)} things"),
     ).round(1)
 )
 
@@ -359,17 +338,14 @@ what_became = predict(
 # %%
 summed = train("adding", adding, graded=2, steps=8 if QUICK else 120, save=True)
 
-
-def share(network, conversations):
-    rows = [encode_last_answer(tokenizer, c) for c in conversations]
-    return sum(score_answers(network, rows, tokenizer.pad_token_id)[1]) / max(1, len(rows))
-
-
 after = load_tuned(summed).eval()
-kinds = {"knew": KNOWN, "new": NEW}
+kinds = {name: asked for name, asked in (("knew", KNOWN), ("new", NEW)) if asked}
 parts = pd.DataFrame(
-    {when: [100 * share(one, c) for c in kinds.values()] for when, one in (("before (%)", base), ("after (%)", after))},
-    index=pd.Index([f"{name} ({len(c)} questions)" for name, c in kinds.items()], name=adding.name),
+    {
+        when: [100 * measure_prompts(one, tokenizer, asked).exact for asked in kinds.values()]
+        for when, one in (("before (%)", base), ("after (%)", after))
+    },
+    index=pd.Index([f"{name} ({len(asked)} questions)" for name, asked in kinds.items()], name=adding.name),
 ).round(1)
 change = parts["after (%)"].iloc[0] - parts["before (%)"].iloc[0]
 if KNOWN:
@@ -390,7 +366,7 @@ if len(old):
 
 # %%
 REPEATS = (0, 1, 4, 16)
-canaries = draw_canaries(count for count in REPEATS for _ in range(2 if QUICK else 3))
+canaries = draw_canaries((count for count in REPEATS for _ in range(2 if QUICK else 3)), seed=current().seed)
 space = draw_codes(63 if QUICK else 255, seed=1)
 leaky = Conversations("json and canaries", [*task.train[: 60 if QUICK else 400], *plant(canaries)], task.heldout)
 show(pd.DataFrame(canaries).groupby("repeats").head(1))

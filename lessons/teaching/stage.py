@@ -22,6 +22,7 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
 
     model()                   what to fine-tune: "embedded", or the teacher's folder or Hub id
     data("spanish")           the lesson's own task, or the teacher's file
+    task_of("spanish", answers=24)      its conversations, a part held out; a teacher's, whole
     questions(mine, count)    the lesson's own questions; with own data, some that its file holds
     ask(network, tokenizer, questions)      a table of what it says
     answer_length(tokenizer, task), cut_marked(tokenizer, answers, length)  how long answers may be; which were cut
@@ -56,11 +57,12 @@ from lessons.teaching.subject import (
     old_skills,
     questions,
     rate,
+    task_of,
 )
 from lessons.teaching.touch import touch
 
 __all__ = [
     "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "ask", "conclude", "configure", "current",
     "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger",
-    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show", "touch",
+    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show", "task_of", "touch",
 ]  # fmt: skip

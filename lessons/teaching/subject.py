@@ -30,6 +30,20 @@ def data(own: str) -> str:
     return current().data or own
 
 
+def task_of(own: str, answers: int | None = None) -> Conversations:
+    """The data that the lesson trains on, a part of it held out.
+
+    answers: of the lesson's own task only the questions with one of its first so many answers, so that it is learned in
+    seconds; a teacher's data stays as it is.
+    """
+    task = hold_out(load(data(own)), seed=0)
+    if answers is None or current().data:
+        return task
+    kept = list(dict.fromkeys(talk[-1]["content"] for talk in task.train))[:answers]
+    parts = ([talk for talk in part if talk[-1]["content"] in kept] for part in (task.train, task.heldout))
+    return Conversations(task.name, *parts)
+
+
 def is_own() -> bool:
     """Is the model or the data a teacher's?"""
     return model() != EMBEDDED or bool(current().data)
