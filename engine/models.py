@@ -34,6 +34,8 @@ from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 
+_PACKS = "support_avx512bf16_for_cpu"
+
 
 def canonical(source: str | Path) -> str:
     """One name for one model: the embedded model's own folder, however it is written, is "embedded"."""
@@ -132,6 +134,20 @@ def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
             return PeftModel.from_pretrained(base, str(folder))
     except Exception as error:  # whatever PEFT makes of a broken folder
         raise InputError(f"the adapter in {folder} could not be loaded: {first_line(error)}") from error
+
+
+@contextmanager
+def kept_trainable(model: torch.nn.Module) -> Iterator[None]:
+    """Meanwhile an evaluation packs no W of bitsandbytes. On processors with AVX512-BF16 it would, for good, for a kernel
+    that has no gradient: a training that goes on would lose, without a word, what went through W."""
+    layers: list[Any] = [each for each in model.modules() if getattr(each, _PACKS, False)]
+    for layer in layers:
+        setattr(layer, _PACKS, False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            setattr(layer, _PACKS, True)
 
 
 @contextmanager

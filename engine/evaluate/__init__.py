@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import IGNORE, Encoded, collate, encode, render, with_template
 from engine.messages import Message
+from engine.models import kept_trainable
 from engine.school.curriculum import SKILLS, grade, heldout_examples
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), kept_trainable(model):
             yield
     finally:
         model.train(was_training)

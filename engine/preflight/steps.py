@@ -15,6 +15,7 @@ from torch import nn
 from transformers import Trainer
 
 from engine.inspect.diagnose import Finding
+from engine.models import kept_trainable
 from engine.preflight.rows import Row
 from engine.recording.schedule import readable
 
@@ -139,7 +140,8 @@ def _tried(model: Any, row: Row, start: int) -> Finding:
     changed = same.clone()
     changed[0, 1:start] = (changed[0, 1:start] + 1) % size
     extra = {} if row.positions is None else {"position_ids": torch.tensor([row.positions], device=device)}
-    heard = [model(input_ids=ids, use_cache=False, **extra).logits[0, start:].float() for ids in (same, changed)]
+    with kept_trainable(model):
+        heard = [model(input_ids=ids, use_cache=False, **extra).logits[0, start:].float() for ids in (same, changed)]
     away = float((heard[0] - heard[1]).abs().max())
     if away > 1e-3 * float(heard[0].abs().max()):
         said = "conversations that share a row see each other: changing the first changes what is said to the second"

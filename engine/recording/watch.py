@@ -48,7 +48,7 @@ class Watch:
 
     def __init__(self, model: nn.Module, known: dict[str, Part]) -> None:
         self.model, self.known = model, dict(known)
-        self.looked = 0
+        self.looked, self.packed = 0, False
         self._remember()
         captured = {id(tensor) for part in known.values() for tensor in part.live.values()}
         clean = names_of(model)
@@ -89,6 +89,9 @@ class Watch:
         if not same or any(parameter.requires_grad is not was for parameter, was in self.gradients):
             self._compare(now, seen)
             self._remember()
+        if not self.packed and (packed := sum(map(_is_packed, now.values()))):
+            self.packed = True
+            seen.notes.append(f"{packed} frozen weights {_PACKED}")
         self.looked = step
         return seen
 
@@ -192,6 +195,17 @@ class Watch:
             names = factor_names(name, part.about).values()
             if any(part.live[b].any() for _, b in names):
                 raise InputError(f"the adapter of {name} is trained from now on, but had an effect while it was frozen")
+
+
+_PACKED = (
+    "of bitsandbytes are packed for a kernel that has no gradient: an evaluation did that, on a processor with "
+    "AVX512-BF16, and from then on nothing is learned through them; before training, set "
+    "support_avx512bf16_for_cpu = False on every layer that has it, or train on a GPU"
+)
+
+
+def _is_packed(parameter: nn.Parameter) -> bool:
+    return bool(getattr(getattr(parameter, "quant_state", None), "packing_format_for_cpu", False))
 
 
 def _state(layer: Any) -> dict[str, Any]:

@@ -208,3 +208,24 @@ def test_the_evaluator_leaves_out_what_cannot_be_graded(base, tokenizer):
     assert set(found.loss) == set(found.exact) == {"good"} and len(found.answers) == 1
     assert found.graded == {"good": 1}, "the number that a share stands on"
     assert Evaluator(tokenizer, {"good": [TALK]}, [], max_length=5)(base).exact == {}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_evaluation_leaves_bitsandbytes_weights_as_gradients_need_them():
+    """A processor with AVX512-BF16 would pack them for inference: then nothing comes back through them."""
+    from bitsandbytes.nn import Linear4bit
+
+    layer = Linear4bit(64, 64, bias=False, compute_dtype=torch.float32, quant_type="nf4").to("cpu")
+    layer.support_avx512bf16_for_cpu = True
+    model = torch.nn.Sequential(layer).train()
+
+    def gradient():
+        asked = torch.ones(2, 64, requires_grad=True)
+        model(asked).square().sum().backward()
+        return asked.grad
+
+    before, codes = gradient(), layer.weight.data.clone()
+    with evaluating(model):
+        model(torch.ones(2, 64))
+    assert torch.equal(layer.weight.data, codes) and layer.support_avx512bf16_for_cpu and model.training
+    assert before.abs().max() > 0 and torch.equal(gradient(), before)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -334,3 +335,16 @@ def test_a_weight_trained_beside_its_adapter_is_refused(tmp_path):
     model.base_model.model.model.layers[0].self_attn.q_proj.base_layer.weight.requires_grad_(True)
     with pytest.raises(InputError, match="is trained in two ways at once"), capture(model, tmp_path / "run"):
         pass
+
+
+def test_weights_that_an_evaluation_packed_for_inference_are_said(tmp_path, capsys):
+    """No gradient goes through them any more, and bitsandbytes says nothing."""
+
+    def pack(model):
+        frozen = next(p for p in model.parameters() if not p.requires_grad)
+        frozen.quant_state = SimpleNamespace(packing_format_for_cpu=True)
+
+    run, _ = train(adapted(), tmp_path / "run", {2: pack})
+    (note,) = run.info.notes
+    assert note.startswith("at step 2, 1 frozen weights of bitsandbytes are packed for a kernel that has no gradient")
+    assert "support_avx512bf16_for_cpu = False" in capsys.readouterr().err and run.steps == [0, 1, 2, 3, 4]
