@@ -138,8 +138,8 @@ def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
 
 @contextmanager
 def kept_trainable(model: torch.nn.Module) -> Iterator[None]:
-    """Meanwhile an evaluation packs no W of bitsandbytes. On processors with AVX512-BF16 it would, for good, for a kernel
-    that has no gradient: a training that goes on would lose, without a word, what went through W."""
+    """Meanwhile an evaluation packs no W of bitsandbytes. On processors with AVX512-BF16 it would, for good, for a
+    kernel that has no gradient: a training that goes on would lose, without a word, what went through W."""
     layers: list[Any] = [each for each in model.modules() if getattr(each, _PACKS, False)]
     for layer in layers:
         setattr(layer, _PACKS, False)
