@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from engine.language.speaking import tr
+
 _LAYER = re.compile(r"\.(\d+)\.(.+)$")
 _FORWARD = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -17,7 +19,8 @@ def short(module: str) -> str:
     """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
     if found := _LAYER.search(module):
         inside = found[2].split(".")
-        return f"layer {found[1]} {inside[-1] if '.layers.' in module else found[2]}"
+        kind = inside[-1] if ".layers." in module else found[2]
+        return f"{tr('layer {number}', number=found[1])} {kind}"
     return module.split(".")[-1] if module.startswith(("model.", "transformer.")) else module
 
 

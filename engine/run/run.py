@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.linear import norm
 from engine.run.delta import Factors, Inner
 from engine.run.info import Module
@@ -147,12 +148,12 @@ class Run:
     @property
     def what(self) -> str:
         """What was run, for titles: "lora on spanish", or the method alone if the data has no name."""
-        return f"{self.method} on {self.task}" if self.task else self.method
+        return tr("{method} on {task}", method=self.method, task=self.task) if self.task else self.method
 
     def when(self, step: int) -> str:
         """What a picture calls a step: "step 120", or "as saved" where it is not known."""
-        said = f"step {step}" if self.info.step_known else "as saved"
-        return f"{said}, the result" if step == self.info.result != self.steps[-1] else said
+        said = tr("step {step}", step=step) if self.info.step_known else tr("as saved")
+        return tr("{when}, the result", when=said) if step == self.info.result != self.steps[-1] else said
 
     # --- numbers -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import base64
 import zlib
 from typing import Any
 
+from engine.language.speaking import tr
 from lessons.teaching.asking import Exercise, Prediction
 from lessons.teaching.coding import CodeExercise
 from lessons.teaching.session import current
@@ -26,7 +27,7 @@ class NotAsked:
         return True
 
     def check(self, given: Any) -> None:
-        show("This was not asked here, so there is nothing to answer.")
+        show(tr("This was not asked here, so there is nothing to answer."))
 
 
 def pack(source: str) -> str:

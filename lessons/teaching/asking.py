@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from lessons.teaching import progress
 from lessons.teaching.session import current
@@ -60,19 +61,24 @@ class Prediction:
     def verdict(self) -> str:
         """What was measured and why, and what is said to the guess, which is kept among the student's own."""
         if self.undecided:
-            return f"Not decided: {self.undecided}"
+            return tr("Not decided: {why}", why=self.undecided)
         assert self.measured is not None, "a verdict follows what was measured"
         if current().quick and not self.exact:
-            return f"Measured: {self.measured} (but the quick preset trains too little to judge a prediction by it)"
-        why = f"\nWhy: {self.choices[self.measured]}" if self.choices[self.measured] else ""
+            return tr(
+                "Measured: {measured} (but the quick preset trains too little to judge a prediction by it)",
+                measured=self.measured,
+            )
+        reason, measured = self.choices[self.measured], tr("Measured: {measured}", measured=self.measured)
+        why = f"\n{tr('Why: {why}', why=reason)}" if reason else ""
         if self.guess is None:
-            return f"Measured: {self.measured}{why}"
+            return f"{measured}{why}"
         right = self.guess == self.measured
         keep("predictions", self.question, self.guess, right)
         if right:
-            return f"Measured: {self.measured} - as you predicted.{why}"
-        on_guess = f"\nOn your guess: {self.choices[self.guess]}" if self.choices[self.guess] else ""
-        return f"Measured: {self.measured} - you predicted: {self.guess}.{why}{on_guess}"
+            return f"{measured} - {tr('as you predicted.')}{why}"
+        of_guess = self.choices[self.guess]
+        on_guess = f"\n{tr('On your guess: {why}', why=of_guess)}" if of_guess else ""
+        return f"{measured} - {tr('you predicted: {guess}.', guess=self.guess)}{why}{on_guess}"
 
 
 def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact: bool = False) -> Prediction:
@@ -84,23 +90,24 @@ def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact:
     reasons = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
     prediction = Prediction(question, reasons, exact)
     current().questions.append(prediction)
+    asks = tr("Predict: {question}", question=question)
     if in_notebook() and current().forms == "data":
-        text = f"Predict: {question}\n{_numbered(list(reasons))}"
+        text = f"{asks}\n{_numbered(list(reasons))}"
         show_data("predict", text, number=number_of(prediction), question=question, choices=list(reasons),
                   reasons=list(reasons.values()))  # fmt: skip
         return prediction
-    show(f"Predict: {question}")
+    show(asks)
     if in_notebook():
         _choose_in_notebook(prediction)
         return prediction
     show(_numbered(list(reasons)))
     while current().interactive and prediction.guess is None:
-        typed = current().console.input("Your prediction (number, or Enter to skip): ").strip()
+        typed = current().console.input(tr("Your prediction (number, or Enter to skip): ")).strip()
         if not typed:
             break
         prediction.guess = chosen(typed, list(reasons))
         if prediction.guess is None:
-            show(f"Please type a number from 1 to {len(reasons)}.")
+            show(tr("Please type a number from 1 to {last}.", last=len(reasons)))
     return prediction
 
 
@@ -130,8 +137,9 @@ def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str 
 
 def _choose_in_notebook(prediction: Prediction) -> None:
     text = _numbered(list(prediction.choices))
+    how = f"{text}\n{tr('To choose, run this cell.')}"
     if current().forms == "text":
-        display_as({}, f"{text}\nTo choose, run this cell.")
+        display_as({}, how)
         return
     try:
         import ipywidgets
@@ -147,7 +155,7 @@ def _choose_in_notebook(prediction: Prediction) -> None:
             said.value = html.escape(prediction.verdict()).replace("\n", "<br>")
 
     buttons.observe(choose, names="value")
-    show_form(ipywidgets.VBox([buttons, said]), f"{text}\nTo choose, run this cell.")
+    show_form(ipywidgets.VBox([buttons, said]), how)
 
 
 def numbers(typed: str) -> list[float]:
@@ -193,11 +201,11 @@ class Exercise:
         """What is said to an answer; it is kept among the student's own."""
         right = self.is_right(given)
         keep("exercises", self.question, str(given), right)
-        return f"Right. {self.why}".strip() if right else f"Not yet. Hint: {self.hint}"
+        return f"{tr('Right.')} {self.why}".strip() if right else tr("Not yet. Hint: {hint}", hint=self.hint)
 
     def check(self, given: str | float) -> bool:
         if given is ...:
-            show("Write your answer in place of the dots, run that cell, and then this one.")
+            show(tr("Write your answer in place of the dots, run that cell, and then this one."))
             return False
         show(self.verdict(given))
         return self.is_right(given)
@@ -217,24 +225,25 @@ def exercise(
     if in_notebook() and current().forms == "data":
         _as_data(asked)
         return asked
-    show(f"Exercise: {question}")
+    show(tr("Exercise: {question}", question=question))
     if in_notebook():
         _form_in_notebook(asked)
         return asked
     if choices:
         show(_numbered(choices))
     for _ in range(TRIES if current().interactive else 0):
-        typed = current().console.input("Your answer (Enter to skip): ").strip()
+        typed = current().console.input(tr("Your answer (Enter to skip): ")).strip()
         if typed and asked.check(typed):
             return asked
         if not typed:
             break
-    show(f"The answer: {plain(answer)}", *([why] if why else []))
+    show(tr("The answer: {answer}", answer=plain(answer)), *([why] if why else []))
     return asked
 
 
 def _as_data(asked: Exercise) -> None:
-    text = "\n".join([f"Exercise: {asked.question}", *([_numbered(asked.choices)] if asked.choices else [])])
+    asks = tr("Exercise: {question}", question=asked.question)
+    text = "\n".join([asks, *([_numbered(asked.choices)] if asked.choices else [])])
     answer = float(asked.answer) if isinstance(asked.answer, int | float | np.number) else asked.answer
     show_data(
         "exercise", text, number=number_of(asked), question=asked.question, answer=answer, shown=plain(asked.answer),
@@ -243,7 +252,8 @@ def _as_data(asked: Exercise) -> None:
 
 
 def _form_in_notebook(asked: Exercise) -> None:
-    how = "\n".join([*([_numbered(asked.choices)] if asked.choices else []), "To answer, run this cell."])
+    above = f"{_numbered(asked.choices)}\n" if asked.choices else ""
+    how = above + tr("To answer, run this cell.")
     if current().answered_below:
         if asked.choices:
             display_as({}, _numbered(asked.choices))
@@ -254,14 +264,14 @@ def _form_in_notebook(asked: Exercise) -> None:
     try:
         import ipywidgets
     except ImportError:
-        show(how.replace("run this cell", "write .check(your answer) on what this cell returned"))
+        show(above + tr("To answer, write .check(your answer) on what this cell returned."))
         return
     box = (
         ipywidgets.RadioButtons(options=list(asked.choices), value=None, layout={"width": "max-content"})
         if asked.choices
-        else ipywidgets.Text(placeholder="your answer")
+        else ipywidgets.Text(placeholder=tr("your answer"))
     )
-    button, said = ipywidgets.Button(description="check"), ipywidgets.HTML()
+    button, said = ipywidgets.Button(description=tr("check")), ipywidgets.HTML()
 
     def check(_: Any) -> None:
         if box.value:

@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.reading import read_text
 from lessons.teaching.asking import TRIES, keep, number_of
 from lessons.teaching.session import current
 from lessons.teaching.showing import show, show_data
-
-_HOW = "Type your lines; an empty line ends them. Or: e for an editor, a file's name to read it, Enter to skip."
 
 
 @dataclass
@@ -42,11 +41,11 @@ class CodeExercise:
     def check(self, function: Callable[..., Any]) -> None:
         """Say whether the student's function does what it should; the answer is kept, and `solved` tells it."""
         if _is_untouched(function):
-            show("Write your lines in place of the dots, then run this cell.")
+            show(tr("Write your lines in place of the dots, then run this cell."))
             return
         trouble = self.trouble(function)
         keep("exercises", self.question, "code", not trouble, code=source_of(function))
-        show(f"Not yet. {trouble}Hint: {self.hint}" if trouble else "Right.")
+        show(tr("Not yet. {trouble}Hint: {hint}", trouble=trouble, hint=self.hint) if trouble else tr("Right."))
         self.solved = not trouble
 
     def trouble(self, function: Callable[..., Any]) -> str:
@@ -55,16 +54,16 @@ class CodeExercise:
             self.test(function)
         except AssertionError as error:
             said = str(error).split("\n")[0]
-            return f"{said}. " if said else "It gives another result. "
+            return f"{said}. " if said else tr("It gives another result.") + " "
         except KeyboardInterrupt:
-            return "It was stopped. "
+            return tr("It was stopped.") + " "
         except Exception as error:
-            return f"It raised {describe(error)}. "
+            return tr("It raised {error}.", error=describe(error)) + " "
         return ""
 
     def reveal(self) -> None:
         show(
-            "The lesson's own:" if self.solved else "The answer:",
+            tr("The lesson's own:") if self.solved else tr("The answer:"),
             *(f"    {line}" for line in self.solution.strip().split("\n")),
         )
 
@@ -89,7 +88,7 @@ def exercise_code(
     if in_notebook() and session.forms == "data":
         show_data("code", question, number=number_of(asked), question=question, hint=hint, solution=solution.strip())
     else:
-        show(f"Exercise: {question}")
+        show(tr("Exercise: {question}", question=question))
     return asked
 
 
@@ -134,11 +133,12 @@ def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
         try:
             exec(compile(source, _FILE, "exec"), scratch)
         except (Exception, KeyboardInterrupt) as error:
-            show(f"Not yet. It raised {describe(error)}. Hint: {asked.hint}")
+            trouble = tr("It raised {error}.", error=describe(error)) + " "
+            show(tr("Not yet. {trouble}Hint: {hint}", trouble=trouble, hint=asked.hint))
             continue
         function = scratch.get(function_name(starter))
         if not callable(function):
-            show(f"Not yet. There is no function called {function_name(starter)}.")
+            show(tr("Not yet. There is no function called {name}.", name=function_name(starter)))
         else:
             asked.check(function)
         if asked.solved:
@@ -148,7 +148,7 @@ def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
 
 def _read(starter: str) -> str | None:
     """The student's code; None if skipped."""
-    show(_HOW)
+    show(tr("Type your lines; an empty line ends them. Or: e for an editor, a file's name to read it, Enter to skip."))
     lines: list[str] = []
     while line := current().console.input("... " if lines else ">>> ").rstrip():
         if not lines and line.strip() == "e":
@@ -157,7 +157,7 @@ def _read(starter: str) -> str | None:
             path = Path(line.strip()).expanduser()
             if path.is_file():
                 return complete(read_text(path), starter)
-            show(f"There is no file {path} here.")
+            show(tr("There is no file {path} here.", path=path))
             continue
         lines.append(line)
     return complete("\n".join(lines), starter) if lines else None

@@ -6,6 +6,7 @@ from inspect import signature
 from io import BytesIO
 from typing import Any
 
+from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.run.run import Run
 from lessons.teaching.session import current
@@ -53,7 +54,7 @@ def _as_data(draw: Callable[[str | None, int], Any], modules: list[str], steps: 
     no_matrix: list[str | None] = [None]
     drawn = [[_as_png(draw(module, step)) for step in turned] for module in (shown or no_matrix)]
     pictures = [[base64.standard_b64encode(png).decode() for png in row] for row in drawn]
-    show_data("explore", "a picture with sliders", steps=turned, modules=shown, pictures=pictures)
+    show_data("explore", tr("a picture with sliders"), steps=turned, modules=shown, pictures=pictures)
 
 
 def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: list[int]) -> bool:
@@ -62,8 +63,8 @@ def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: 
         import ipywidgets
     except ImportError:
         return False
-    step = ipywidgets.SelectionSlider(options=steps, value=steps[-1], description="step", continuous_update=False)
-    module = ipywidgets.Dropdown(options=modules, description="matrix", layout={"width": "max-content"})
+    step = ipywidgets.SelectionSlider(options=steps, value=steps[-1], description=tr("step"), continuous_update=False)
+    module = ipywidgets.Dropdown(options=modules, description=tr("matrix"), layout={"width": "max-content"})
     picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
 
     def redraw(_: Any = None) -> None:
@@ -73,7 +74,7 @@ def _sliders(draw: Callable[[str | None, int], Any], modules: list[str], steps: 
         control.observe(redraw, names="value")
     redraw()
     box = ipywidgets.VBox([ipywidgets.HBox([step, *([module] if modules else [])]), picture])
-    show_form(box, "a picture with sliders: run this cell", bytes(picture.value))
+    show_form(box, tr("a picture with sliders: run this cell"), bytes(picture.value))
     return True
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from engine.language.speaking import tr
 from lessons.teaching.session import current
 from lessons.teaching.showing import show
-
-TOO_SHORT = "Nothing is concluded here: the quick preset trains too little. The whole lesson does."
 
 
 def conclude(*sentences: str) -> None:
     """Say what follows from what was measured, but not in the quick preset, in which nothing follows."""
-    show(*([TOO_SHORT] if current().quick else sentences))
+    too_short = tr("Nothing is concluded here: the quick preset trains too little. The whole lesson does.")
+    show(*([too_short] if current().quick else sentences))
 
 
 def leader(scores: Mapping[str, float], apart: float, *, lowest: bool = False) -> str | None:

@@ -24,6 +24,8 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+from engine.language.speaking import tr
+
 COLUMNS = 100  # of a terminal, at most
 _NAMED = 8  # names along an axis, of which all are said
 _FINER = 4  # a half block's colour is the mean of so many pixels, squared
@@ -118,13 +120,14 @@ def words(figure: Figure) -> Text:
     for ax in figure.axes:
         if hasattr(ax, "_colorbar"):
             low, high = ax.get_ylim()
-            said.append(f"  colours: {ax.get_ylabel()} ({low:.3g} to {high:.3g})\n", "dim")
+            reach = tr("{low} to {high}", low=f"{low:.3g}", high=f"{high:.3g}")
+            said.append(f"  {tr('colours: {what}', what=f'{ax.get_ylabel()} ({reach})')}\n", "dim")
             continue
         if title := " ".join((ax.get_title() or ax.get_title("left")).split()):
             said.append(f"{title}\n", "bold")
         if not ax.axison:
             continue
-        said.append(f"  across: {_along(ax, 'x')}; up: {_along(ax, 'y')}\n", "dim")
+        said.append(f"  {tr('across: {x}; up: {y}', x=_along(ax, 'x'), y=_along(ax, 'y'))}\n", "dim")
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             said.append("  \N{BLACK SQUARE} ", Style(color=_colour(handle))).append(f"{label}\n")
     return said
@@ -135,7 +138,7 @@ def _along(ax: Axes, which: str) -> str:
     axis = getattr(ax, f"{which}axis")
     half = 0.5 if ax.images else 0.0  # a cell's number is at its middle
     low, high = np.sort(getattr(ax.dataLim, f"interval{which}"))
-    reach = f"{low + half:.4g} to {high - half:.4g}"
+    reach = tr("{low} to {high}", low=f"{low + half:.4g}", high=f"{high - half:.4g}")
     if isinstance(axis.get_major_locator(), FixedLocator):
         named = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_text()]
         reach = ", ".join(named if len(named) <= _NAMED else [*named[:2], "...", named[-1]])

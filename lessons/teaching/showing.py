@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
+from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.terminal import say
 from lessons.teaching import pictures
+from lessons.teaching.language import heading
 from lessons.teaching.session import current
 
 DATA = "application/vnd.glasstune+json"
@@ -32,6 +34,8 @@ def show(*things: Any, name: str = "") -> None:
         elif in_notebook():
             from IPython.display import display
 
+            if isinstance(thing, pd.DataFrame):
+                thing = thing.rename(columns=_said).rename_axis(index=_said)
             display(thing) if not isinstance(thing, str) else say(thing)
         elif isinstance(thing, pd.DataFrame):
             current().console.print(table(thing))
@@ -63,7 +67,7 @@ def show_picture(figure: Figure, name: str) -> None:
         display(Image(str(path)), metadata=said)
     else:
         draw_in_terminal(figure, path)
-        session.console.print(Text.assemble("picture: ", (str(path), "bold")), soft_wrap=True)
+        session.console.print(Text.assemble(tr("picture: "), (str(path), "bold")), soft_wrap=True)
     plt.close(figure)
 
 
@@ -93,7 +97,7 @@ def draw_in_terminal(figure: Figure, path: Path) -> None:
     if protocol == "none" or session.console.quiet:
         return
     if session.interactive and session.small:
-        session.console.input("[dim]a picture: Enter[/] ")
+        session.console.input(f"[dim]{tr('a picture: Enter')}[/] ")
     room = min(session.console.width, pictures.COLUMNS), max(4, session.console.height - 3)
     if protocol == "blocks":
         said = pictures.words(figure)
@@ -119,11 +123,15 @@ def table(frame: pd.DataFrame) -> Table:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     for column in [*([str(frame.index.name or "")] if named else []), *frame.columns]:
-        shown.add_column(str(column))
+        shown.add_column(str(_said(column)))
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         values = [*([index] if named else []), *row]
         shown.add_row(*(plain(value) for value in values))
     return shown
+
+
+def _said(name: Any) -> Any:
+    return heading(name) if isinstance(name, str) else name
 
 
 def plain(value: Any) -> str:

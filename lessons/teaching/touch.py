@@ -3,6 +3,7 @@
 import shlex
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.run.run import Run
 from engine.terminal import say
@@ -22,4 +23,5 @@ def touch(run: Run) -> None:
         except InputError as error:
             say(str(error))
     name = f"{run.name}.html"
-    show(f"To touch it in a browser: glasstune page {shlex.quote(str(run.path))} -o {shlex.quote(name)}")
+    command = f"glasstune page {shlex.quote(str(run.path))} -o {shlex.quote(name)}"
+    show(tr("To touch it in a browser: {command}", command=command))

@@ -21,11 +21,13 @@ from rich.segment import Segments
 from rich.theme import Theme
 
 from engine.errors import InputError
+from engine.language.speaking import AUTO, ENGLISH, languages, speaking, spoken, tr
 from engine.notebook import in_notebook
 from engine.terminal import Terminal
 from engine.threads import sleep_while_waiting
 from lessons.teaching import progress
 from lessons.teaching.course import file_of
+from lessons.teaching.language import said_in
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
 from lessons.teaching.session import Session, configure, current
 from lessons.teaching.terminals import abilities
@@ -66,8 +68,13 @@ def main(lesson: str, arguments: list[str] | None = None) -> int:
 
 def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
     """As `main`, when its options are known. command: what was typed up to them, to say how to go on."""
+    with speaking(chosen.language):
+        return _give(lesson, chosen, command)
+
+
+def _give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
     path = file_of(lesson)
-    cells = list(read_cells(path.read_text(encoding="utf-8")))
+    cells = list(read_cells(said_in(path, spoken())))
     if not 1 <= chosen.start <= len(cells):
         raise InputError(f"{lesson} has cells 1 to {len(cells)}; --from {chosen.start} is none of them")
     console = Terminal(width=min(120, Terminal().width), theme=_CODE_IN_PROSE)
@@ -94,7 +101,7 @@ def give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
         return 130
     if session.interactive:
         progress.finish(session.lesson)
-    console.print(f"The lesson took {time.perf_counter() - began:.0f} s.", style="dim")
+    console.print(tr("The lesson took {seconds} s.", seconds=f"{time.perf_counter() - began:.0f}"), style="dim")
     return 0
 
 
@@ -114,9 +121,13 @@ def _options_again(chosen: argparse.Namespace, session: Session) -> list[str]:
 
 def _say_how_to_go_on(walk: "Walk", command: str) -> None:
     say = partial(walk.console.print, highlight=False, markup=False, soft_wrap=True)
-    say(f"\nStopped in cell {walk.number} of {len(walk.cells)}. To go on there: {command} --from {walk.number}")
+    say()
+    say(
+        tr("Stopped in cell {number} of {last}. To go on there: {command}",
+           number=walk.number, last=len(walk.cells), command=f"{command} --from {walk.number}")
+    )  # fmt: skip
     if walk.session.began:
-        say(f"What was captured so far lies in {walk.session.folder}")
+        say(tr("What was captured so far lies in {folder}", folder=walk.session.folder))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +143,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="your own: a folder or a Hub id (or LESSON_MODEL=...)")
     parser.add_argument("--data", help="your own: a file or a Hub id (or LESSON_DATA=...)")
     parser.add_argument("--student", metavar="NAME", help="whose seed it is: your numbers are then your own")
+    add_language(parser)
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """In which language a lesson is to be. Nothing but this decides it: a machine's own language is not followed."""
+    parser.add_argument(
+        "--language",
+        default=ENGLISH,
+        help=f"{', '.join(languages())}; or {AUTO}, as LANGUAGE or LANG says (default: en)",
+    )
 
 
 class Walk:
@@ -160,7 +181,8 @@ class Walk:
         return not (HIDDEN in cell.tags or after.kind == "answer" or (cell.kind == "markdown" and not small))
 
     def _catch_up(self, start: int) -> None:
-        self.console.print(f"Cells 1 to {start - 1} are run, but not shown ...", style="dim", highlight=False)
+        said = tr("Cells 1 to {last} are run, but not shown ...", last=start - 1)
+        self.console.print(said, style="dim", highlight=False)
         interactive, self.session.interactive, self.console.quiet = self.session.interactive, False, True
         try:
             for number, cell in enumerate(self.cells[: start - 1], 1):
@@ -180,7 +202,7 @@ class Walk:
             self._print_by_the_screen(Markdown(cell.text, code_theme=self.code_theme))
             return
         if HIDDEN in cell.tags:
-            with self.console.status("loading ..."):
+            with self.console.status(tr("loading ...")):
                 self._run(cell)
             return
         if cell.kind == "answer":
@@ -198,7 +220,7 @@ class Walk:
         room = max(4, self.console.height - 2) if self.session.interactive else len(lines)
         for start in range(0, len(lines), max(1, room)):
             if start:
-                self.console.input("[dim]more: Enter[/] ")
+                self.console.input(f"[dim]{tr('more: Enter')}[/] ")
             part = [segment for line in lines[start : start + room] for segment in line]
             self.console.print(Segments(part), end="")
         self.console.print("")
@@ -209,4 +231,5 @@ class Walk:
 
     def _pause(self) -> None:
         if self.session.interactive:
-            self.console.input(f"[dim]{self.number} of {len(self.cells)}: Enter to go on[/] ")
+            where = tr("{number} of {last}: Enter to go on", number=self.number, last=len(self.cells))
+            self.console.input(f"[dim]{where}[/] ")

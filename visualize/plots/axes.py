@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from engine.language.speaking import tr
 from visualize.theme import current_theme, diverging_map, limit_of, palette, rc
 
 P = ParamSpec("P")
@@ -60,11 +61,11 @@ def heat(
         values, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect=aspect, rasterized=True
     )
     ax.set_title(title)
-    ax.set_xlabel(f"in ({values.shape[1]})")
-    ax.set_ylabel(f"out ({values.shape[0]})")
+    ax.set_xlabel(tr("in ({count})", count=values.shape[1]))
+    ax.set_ylabel(tr("out ({count})", count=values.shape[0]))
     for spine in ax.spines.values():
         spine.set_visible(True)
     if bar:
         scale = figure_of(ax).colorbar(image, ax=ax, fraction=0.05, pad=0.03, aspect=25)
-        scale.set_label("weight", labelpad=8)
+        scale.set_label(tr("weight"), labelpad=8)
         scale.outline.set_visible(False)

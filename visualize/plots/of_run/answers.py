@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.run.run import as_run
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import OneRun
@@ -36,7 +37,7 @@ def plot_answers(run: OneRun, *, step: int | None = None, ax: Axes | None = None
     ax.set_axis_off()
     lefts = [0.0, *(0.235 + 0.765 * at / len(chosen) for at in range(len(chosen)))]
     ax.set(xlim=(0, 1), ylim=(len(questions) + 0.1, -1.0))
-    for left, title in zip(lefts, ["asked", *(f"step {at}" for at in chosen)], strict=True):
+    for left, title in zip(lefts, [tr("asked"), *(tr("step {step}", step=at) for at in chosen)], strict=True):
         ax.text(left, -0.55, title, fontweight="bold", va="center", color=colours.muted)
     said = {(row.step, row.prompt): row for row in answers.itertuples()}
     for at, (_, prompt) in enumerate(questions):
@@ -49,9 +50,9 @@ def plot_answers(run: OneRun, *, step: int | None = None, ax: Axes | None = None
                     ("\N{CHECK MARK}", colours.right) if row.correct else ("\N{MULTIPLICATION X}", colours.wrong)
                 )
                 ax.text(left, at + 0.5, mark, va="center", fontsize=14, color=colour, fontweight="bold")
-                text = shorten(str(row.answer), _ANSWER) or "(nothing)"
+                text = shorten(str(row.answer), _ANSWER) or tr("(nothing)")
                 ax.text(left + 0.02, at + 0.5, text, va="center", fontsize=14, color=colour)
-    ax.set_title(f"{run.what}: the model's own answers")
+    ax.set_title(tr("{what}: the model's own answers", what=run.what))
     return ax
 
 

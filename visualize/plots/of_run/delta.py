@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.run.run import Run, as_run
 from visualize.naming import short
 from visualize.plots.axes import axes_or_new, heat, matrix_size, themed
@@ -35,13 +36,16 @@ def plot_delta(
     if not values.size:
         raise InputError(f"run {run.name} kept no picture of {module}, only its norm; capture with a larger budget")
     ax = axes_or_new(ax, figsize=matrix_size(values.shape))
-    of = " (means of blocks)" if sketched else ""
+    of = " " + tr("(means of blocks)") if sketched else ""
     if limit == "steps":
         limit = max(limit_of(_picture(run, module, every)) for every in run.steps)
     heat(ax, values, f"delta-W{of}, {short(module)}\n{run.when(last_step(run, step))}", limit=limit)
     if sketched:
         out, width = run.shape(module)
-        ax.set(xlabel=f"in ({width}, in {values.shape[1]} blocks)", ylabel=f"out ({out}, in {values.shape[0]} blocks)")
+        ax.set(
+            xlabel=tr("in ({count}, in {blocks} blocks)", count=width, blocks=values.shape[1]),
+            ylabel=tr("out ({count}, in {blocks} blocks)", count=out, blocks=values.shape[0]),
+        )
     return ax
 
 

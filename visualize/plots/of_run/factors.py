@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from engine.language.speaking import tr
 from engine.run.run import as_run
 from visualize.naming import short
 from visualize.plots.axes import heat, themed
@@ -49,7 +50,7 @@ def plot_factors(
     )
     for ax, values, name, colour in panels:
         heat(ax, values, name, aspect="auto", bar=False)
-        thicker = "\n(drawn thicker)" if min(values.shape) * scale < _least(min(values.shape)) else ""
+        thicker = "\n" + tr("(drawn thicker)") if min(values.shape) * scale < _least(min(values.shape)) else ""
         ax.set_title(f"{name}, {values.shape[0]} x {values.shape[1]}{thicker}", color=colour)
         for spine in ax.spines.values():
             spine.set_color(colour)
@@ -62,7 +63,7 @@ def plot_factors(
     for left, sign in ((lefts[1], "\N{MULTIPLICATION SIGN}"), (lefts[2], "=")):
         figure.text((left - 0.85 * _GAP) / total, middle / height, sign, ha="center", va="center", fontsize=24)
     scale_axes = place(lefts[2] + wide + 0.25, 0.22, tall)
-    figure.colorbar(change.images[0], cax=scale_axes).set_label("weight")
+    figure.colorbar(change.images[0], cax=scale_axes).set_label(tr("weight"))
     figure.suptitle(
         f"{short(module)}, {run.when(last_step(run, step))}: delta-W = {factors.scaling:g} B A", fontsize=17, y=0.985
     )

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from engine.language.speaking import tr
 from engine.measure import norm, relative_norm
 from engine.run.run import Run, as_run
 from visualize.naming import in_forward_order, kinds_of, layer_of, short
@@ -60,21 +61,22 @@ def plot_layers(
     image = ax.imshow(table, cmap=score_map(current_theme()), vmin=0, vmax=top or 1.0, aspect="auto")
     ax.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 5 else 0)
     if numbered:
-        ax.set_yticks(range(len(rows)), [f"layer {row}" for row in rows])
+        ax.set_yticks(range(len(rows)), [tr("layer {number}", number=row) for row in rows])
         _number_cells(ax, table, image.to_rgba(table, bytes=True), relative)
     else:
-        ax.set_ylabel("layer")
+        ax.set_ylabel(tr("layer"))
     if module in inside:
         at = (columns.index(kinds[module]) - 0.5, rows.index(inside[module]) - 0.5)
         ax.add_patch(_frame(at))
-    unit = "% of W's norm" if relative else "norm of delta-W (weights' unit)"
+    unit = tr("% of W's norm") if relative else tr("norm of delta-W (weights' unit)")
     scale = figure_of(ax).colorbar(image, ax=ax, fraction=0.05, pad=0.02)
     scale.set_label(unit)
     scale.outline.set_visible(False)
-    ax.set_title(f"{run.what}: how far each matrix has moved, {run.when(last_step(run, step))}")
+    when = run.when(last_step(run, step))
+    ax.set_title(tr("{what}: how far each matrix has moved, {when}", what=run.what, when=when))
     if outside:
         named = ", ".join(f"{short(name)} {far[name]:.3g}{' %' if relative else ''}" for name in outside[:3])
-        ax.set_xlabel(f"outside the layers: {named}")
+        ax.set_xlabel(tr("outside the layers: {named}", named=named))
     return ax
 
 

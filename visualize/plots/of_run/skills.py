@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.measure import forgetting
 from engine.run.run import as_run
 from engine.school.curriculum import SKILLS
@@ -41,26 +42,28 @@ def plot_skills(
     ax = axes_or_new(ax, figsize=(12, max(4.8, 0.42 * len(names) + 1.9)))
     if value == "exact":
         image = ax.imshow(100 * table, cmap=score_map(current_theme()), vmin=0, vmax=100, aspect="auto")
-        label, cells = "exactly right (%, higher is better)", [[f"{100 * v:.0f}" for v in row] for row in table]
+        label, cells = tr("exactly right (%, higher is better)"), [[f"{100 * v:.0f}" for v in row] for row in table]
     else:
         limit = float(np.nanmax(np.abs(table))) or 1.0
         digits = 1 if limit >= 1 else 2
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
-        label, cells = "loss minus before (nats a token)", [[f"{v:+.{digits}f}" for v in row] for row in table]
+        label, cells = tr("loss minus before (nats a token)"), [[f"{v:+.{digits}f}" for v in row] for row in table]
     fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
             ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink_on(fills[row, column]))
-    titles = [f"task: {name}" if name == run.task else SKILLS[name].title if name in SKILLS else name for name in names]
+    titles = [
+        tr("task: {name}", name=name) if name == run.task else tr(SKILLS[name].title) if name in SKILLS else name
+        for name in names
+    ]
     ax.set_yticks(range(len(names)), titles)
     ax.set_xticks(range(len(frame)), [str(s) for s in frame.index])
     ax.tick_params(length=0)
     if run.task in frame:
         ax.axhline(0.5, color=palette().background, linewidth=6)
-    ax.set_xlabel("step (as evaluated)")
-    ax.set_title(
-        f"{run.what}: {'no answer exactly right, so the loss' if none_right else 'what it can do'}, step by step"
-    )
+    ax.set_xlabel(tr("step (as evaluated)"))
+    none = tr("{what}: no answer exactly right, so the loss, step by step", what=run.what)
+    ax.set_title(none if none_right else tr("{what}: what it can do, step by step", what=run.what))
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from engine.language.speaking import tr
 from engine.measure import numerical_rank, singular_values
 from engine.run.run import as_run
 from visualize.naming import short
@@ -45,16 +46,20 @@ def plot_spectrum(run: OneRun, *, module: str | None = None, step: int | None = 
         ax.yaxis.set_minor_formatter(NullFormatter())
     if run.is_sketched(module):
         missed = run.sketch(module, steps[-1]).missed
-        about = f"the {values.shape[1]} largest were kept; the others hold {100 * missed**2:.2g} % of the energy"
+        about = tr(
+            "the {count} largest were kept; the others hold {share} % of the energy",
+            count=values.shape[1], share=f"{100 * missed**2:.2g}",
+        )  # fmt: skip
     else:
         about = _counted(ranks[-1], run.shape(module))
-    ax.set_title(f"Singular values of delta-W, {short(module)}\n{about}, {run.when(steps[-1])}")
-    ax.set_xlabel("step" if len(steps) > 1 else "direction, largest first")
-    ax.set_ylabel("singular value (weights' unit)")
+    title = tr("Singular values of delta-W, {module}", module=short(module))
+    ax.set_title(f"{title}\n{about}, {run.when(steps[-1])}")
+    ax.set_xlabel(tr("step") if len(steps) > 1 else tr("direction, largest first"))
+    ax.set_ylabel(tr("singular value (weights' unit)"))
     ax.grid(axis="y")
     return ax
 
 
 def _counted(rank: int, shape: tuple[int, ...]) -> str:
-    kept = f"at least {_MOST_LINES}" if rank == _MOST_LINES else str(rank)
-    return f"{kept} of {min(shape)} possible are above rounding error"
+    kept = tr("at least {count}", count=rank) if rank == _MOST_LINES else str(rank)
+    return tr("{kept} of {most} possible are above rounding error", kept=kept, most=min(shape))

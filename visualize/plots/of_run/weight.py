@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 
+from engine.language.speaking import tr
 from visualize.naming import short
 from visualize.plots.axes import axes_or_new, heat, matrix_size, themed
 from visualize.plots.given import OneRun, matrix_of
@@ -21,5 +22,5 @@ def plot_weight(
     """
     module, values = matrix_of(run, module)
     ax = axes_or_new(ax, figsize=matrix_size(values.shape))
-    heat(ax, values, f"W, {short(module)}\nas pretrained")
+    heat(ax, values, tr("W, {module}\nas pretrained", module=short(module)))
     return ax

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.run.format import HELD_OUT
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs, looks
@@ -28,10 +29,10 @@ def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) ->
     for label, look in looks(named).items():
         one, before = named[label], f"{label}: " if len(named) > 1 else ""
         losses = pd.to_numeric(one.metrics["loss"]).replace([np.inf, -np.inf], np.nan).loc[:step]
-        thin = "training, each step" if len(named) == 1 else "_"
+        thin = tr("training, each step") if len(named) == 1 else "_"
         ax.plot(losses.index, losses, color=look.colour, alpha=0.35, linewidth=1.0, label=thin)
         smooth = losses.rolling(SMOOTHED, center=True, min_periods=1).median().where(losses.notna())
-        said = f"{before}training, median of {SMOOTHED}"
+        said = before + tr("training, median of {steps}", steps=SMOOTHED)
         ax.plot(smooth.index, smooth, color=look.colour, linestyle=look.line, label=said)
         name = one.task if one.task in one.skill_losses else HELD_OUT
         if name in one.skill_losses:
@@ -39,11 +40,11 @@ def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) ->
             line = look.line if before else "-"
             ax.plot(
                 held.index, held, marker=look.mark, linestyle=line, color=palette().delta, markersize=7,
-                label=f"{before}held out",
+                label=before + tr("held out"),
             )  # fmt: skip
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("step")
-    ax.set_ylabel("loss (nats a token, lower is better)")
+    ax.set_xlabel(tr("step"))
+    ax.set_ylabel(tr("loss (nats a token, lower is better)"))
     ax.set_title(", ".join(dict.fromkeys(one.what for one in named.values())))
     ax.grid(axis="y")
     ax.legend()

@@ -1,0 +1,48 @@
+"""What does a lesson say in another language? Its file, its prose replaced from the catalogue that lies beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.language.source import Prose, translate
+from engine.language.speaking import ENGLISH, catalogue, spoken, tr
+from engine.terminal import note
+from lessons.teaching.course import FOLDER
+from lessons.teaching.session import current
+
+# What a lesson asks and shows.
+PROSE = Prose(
+    frozenset({"predict", "exercise", "exercise_code", "show", "conclude", "reveal", "withhold"}),
+    frozenset({"name", "solution", "test"}),
+)
+
+
+def locale_of(file: Path) -> Path:
+    """Where the catalogues of a lesson lie: beside its file, one's own as those of the course."""
+    return file.parent / "locale"
+
+
+def said_in(file: Path, language: str) -> str:
+    """A lesson's source in a language; what is not translated stays in English, and where nothing is, that is said."""
+    source = file.read_text(encoding="utf-8")
+    if language == ENGLISH:
+        return source
+    if file.stem not in translated(locale_of(file), language):
+        note(f"the lesson {file.stem} is not translated yet; its own text is in English (docs/languages.md)")
+    return translate(source, PROSE, _gettext(file.stem, locale_of(file), language))
+
+
+def translated(folder: Path, language: str) -> list[str]:
+    """The lessons that there is a catalogue for."""
+    return sorted(path.stem for path in folder.glob(f"{language}/LC_MESSAGES/*.mo"))
+
+
+def heading(text: str) -> str:
+    """What a table's column is called, in the language that is spoken: its name in the data is English, and a key."""
+    if not text.strip():
+        return text
+    said = _gettext(current().lesson, FOLDER / "locale", spoken())(text)
+    return said if said != text else tr(text)
+
+
+def _gettext(lesson: str, folder: Path, language: str) -> Callable[[str], str]:
+    return catalogue(lesson, folder, language).gettext
