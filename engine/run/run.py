@@ -361,20 +361,29 @@ class Run:
 
     def __repr__(self) -> str:
         ends = list(dict.fromkeys(self.when(step) for step in (*self.steps[:1], *self.steps[-1:])))
-        kept = f"{len(self.steps)} captured steps up to {self.steps[-1]}" if self.steps else "no captured steps"
-        kept = f"{kept}, {self.status}" if self.info.found is None else " to ".join(ends) or "no weights"
-        return f"Run({self.name}: {self.what}, {len(self.modules)} matrices, {kept})"
+        kept = tr("no captured steps")
+        if self.steps:
+            kept = tr("{count} captured steps up to {last}", count=len(self.steps), last=self.steps[-1])
+        found = f" {tr('to')} ".join(ends) or tr("no weights")
+        kept = f"{kept}, {self._said_status()}" if self.info.found is None else found
+        held = tr("{name}: {what}, {count} matrices, {kept}", name=self.name, what=self.what, count=len(self.modules),
+                  kept=kept)  # fmt: skip
+        return f"Run({held})"
+
+    def _said_status(self) -> str:
+        said = {"running": tr("running"), "finished": tr("finished"), "stopped": tr("stopped"), "saved": tr("saved")}
+        return said.get(self.status, self.status)
 
     def _repr_html_(self) -> str:
         method, model = self.info.method, self.info.model
-        counts = {"weights": model.parameters, "trained": model.trainable}
+        counts = {tr("weights"): model.parameters, tr("trained"): model.trainable}
         sizes = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count is not None)
         rows = {
-            "method": ", ".join(f"{k} {v}" for k, v in method.to_json().items()),
-            "model": f"{model.name}, {sizes}",
-            "data": self.task,
-            "captured": f"{len(self.modules)} matrices at {len(self.steps)} steps",
-            "status": self.status,
+            tr("method"): ", ".join(f"{k} {v}" for k, v in method.to_json().items()),
+            tr("model"): f"{model.name}, {sizes}",
+            tr("data"): self.task,
+            tr("captured"): tr("{count} matrices at {steps} steps", count=len(self.modules), steps=len(self.steps)),
+            tr("status"): self._said_status(),
         }
         cells = "".join(f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>" for key, value in rows.items())
         return f"<table><caption>Run {html.escape(self.name)}</caption>{cells}</table>"

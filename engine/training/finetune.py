@@ -18,6 +18,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from engine.language.speaking import tr
 from engine.models import without_bars
 from engine.recording.callback import CaptureCallback
 from engine.recording.recorder import check_free
@@ -90,7 +91,7 @@ def train(prepared: Prepared, threads: int | None = None) -> Run:
         on_threads(threads or suitable(sum(weights.numel() for weights in model.parameters()))),
         tempfile.TemporaryDirectory() as scratch,  # the Trainer wants a folder, though it saves nothing there
     ):
-        title = f"{prepared.method.name} on {prepared.conversations.name}"
+        title = tr("{method} on {task}", method=prepared.method.name, task=prepared.conversations.name)
         shown = [view(title, lambda: capture.recorder)] if told.progress else []
         trainer = make_trainer(
             model, prepared.rows, prepared.pad_id, prepared.settings, scratch, [capture, *shown], checkpoint

@@ -17,6 +17,7 @@ from rich.text import Text
 from transformers import TrainerCallback
 
 from engine.errors import printable
+from engine.language.speaking import tr
 from engine.measure.layers import by_layer
 from engine.notebook import in_notebook
 from engine.recording.recorder import Recorder
@@ -79,7 +80,9 @@ class Lines(View):
             tenth = now * _LINES // last
             if tenth > self.said:
                 self.said = tenth
-                say(f"{self.title}: step {now} of {last}, loss {logs['loss']:.3f}", sys.stderr)
+                said = tr("{what}: step {step} of {last}, loss {loss}", what=self.title, step=now, last=last,
+                          loss=f"{logs['loss']:.3f}")  # fmt: skip
+                say(said, sys.stderr)
 
 
 class Screen(View):
@@ -118,17 +121,17 @@ class Screen(View):
         rows = Table.grid(padding=(0, 2))
         rows.add_row(self.title, ProgressBar(self.steps or 1, self.step, width=_WIDE), self._when())
         if self.losses:
-            rate = "" if self.rate is None else f"   learning rate {self.rate:.2g}"
-            rows.add_row("loss", Text(blocks(self.losses), "green"), f"{self.losses[-1]:.3f}{rate}")
+            rate = "" if self.rate is None else f"   {tr('learning rate {rate}', rate=f'{self.rate:.2g}')}"
+            rows.add_row(tr("loss"), Text(blocks(self.losses), "green"), f"{self.losses[-1]:.3f}{rate}")
         if len(norms) > _ROWS:
-            rows.add_row("norms of the change", Text(blocks(list(norms.values())), "cyan"), _furthest(norms))
+            rows.add_row(tr("norms of the change"), Text(blocks(list(norms.values())), "cyan"), _furthest(norms))
         elif norms:
-            rows.add_row("norms of the change")
+            rows.add_row(tr("norms of the change"))
             for name, norm in norms.items():
                 rows.add_row(f"  {name}", Text(bar(norm, max(norms.values())), "cyan"), f"{norm:.3g}")
         said = Table.grid(padding=(0, 1))
         if answers and self.seen:
-            rows.add_row(f"at step {self.seen.answered} it says")
+            rows.add_row(tr("at step {step} it says", step=self.seen.answered))
         for answer in answers[:_ANSWERS]:
             mark = Text("✓", "green") if answer["correct"] else Text("✗", "red")
             said.add_row(" ", mark, _cut(answer["prompt"], 44), "→", Text(_cut(answer["answer"], 24), "bold"))
@@ -136,8 +139,10 @@ class Screen(View):
 
     def _when(self) -> str:
         done, took = self.step - self.first, time.monotonic() - self.began
-        left = f", {_clock(took / done * (self.steps - self.step))} left" if done > 0 and self.step < self.steps else ""
-        return f"step {self.step} of {self.steps}   {_clock(took)}{left}"
+        now = tr("step {step} of {last}", step=self.step, last=self.steps)
+        if not done > 0 or self.step >= self.steps:
+            return f"{now}   {_clock(took)}"
+        return f"{now}   {_clock(took)}, {tr('{time} left', time=_clock(took / done * (self.steps - self.step)))}"
 
 
 def blocks(values: list[float]) -> str:

@@ -5,7 +5,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from engine.commands import Command
+from engine.language.speaking import language_of
 from engine.terminal import note, progress_bar
+from lessons.teaching.language import add_language
 
 
 def options(parser: ArgumentParser) -> None:
@@ -18,6 +20,7 @@ def options(parser: ArgumentParser) -> None:
     edition.add_argument("--teacher", action="store_true", help="the same with the answers, run; a source for nbgrader")
     parser.add_argument("--quick", action="store_true", help="less training")
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a cell (default: 600)")
+    add_language(parser)
     parser.add_argument("--no-run", action="store_true", help="leave the outputs empty")
     parser.add_argument(
         "--source", default=os.environ.get("GLASSTUNE_SOURCE", ""),
@@ -35,6 +38,7 @@ def run(chosen: Namespace) -> None:
     from lessons.handout.source import source_of
     from lessons.teaching.course import FOLDER, in_checkout, lessons
 
+    language = language_of(chosen.language)
     source = source_of(chosen.source, chosen.repository)
     out = chosen.out or (FOLDER / "notebooks" if in_checkout() else Path("notebooks"))
     edition: Edition = "student" if chosen.student else "teacher" if chosen.teacher else "course"
@@ -42,7 +46,7 @@ def run(chosen: Namespace) -> None:
     for lesson in progress_bar(chosen.lesson or lessons(), unit="lesson"):
         made = make_notebook(
             lesson, out, edition=edition, execute=runs, quick=chosen.quick, limit=chosen.timeout or CELL_LIMIT,
-            source=source,
+            source=source, language=language,
         )  # fmt: skip
         if runs:
             trust(made)

@@ -10,11 +10,13 @@ from typing import Any
 
 from engine.errors import InputError, command
 from engine.files import write_text
+from engine.language.speaking import speak, spoken
 from engine.terminal import Terminal
 from lessons.handout.sandbox import Sandbox
 from lessons.teaching.asking import Exercise, Prediction
 from lessons.teaching.coding import CodeExercise, complete, function_name
 from lessons.teaching.course import file_of
+from lessons.teaching.language import said_in
 from lessons.teaching.percent import Cell, read_cells
 from lessons.teaching.progress import name_of
 from lessons.teaching.session import Session, configure
@@ -78,10 +80,11 @@ class Again(Walk):
         return {"note": _NOT_ASKED}
 
 
-def again(lesson: str, seed: int, quick: bool, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def again(lesson: str, seed: int, quick: bool, language: str, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Walk through a lesson once more; gives what `Again.found` does."""
     path = file_of(lesson)
-    cells = list(read_cells(path.read_text(encoding="utf-8")))
+    speak(language)
+    cells = list(read_cells(said_in(path, spoken())))
     with tempfile.TemporaryDirectory() as scratch:
         session = Session(
             lesson=path.stem, out=Path(scratch), quick=quick, console=Terminal(quiet=True), given_seed=seed
@@ -96,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked, said = (Path(name) for name in (arguments or sys.argv[1:]))
     told = json.loads(asked.read_text(encoding="utf-8"))
     try:
-        found = again(told["lesson"], told["seed"], told["quick"], told["answers"])
+        found = again(told["lesson"], *told["how"], told["answers"])
     except AssertionError as error:
         raise InputError(f"what it asserts did not come out ({error})") from None
     write_text(said, json.dumps(found))

@@ -11,32 +11,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.language.speaking import ENGLISH, speaking, tr
 from lessons.handout.packed import pack
 from lessons.teaching.coding import function_name, parts, shown
+from lessons.teaching.language import said_in
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
 
 Edition = Literal["course", "student", "teacher"]
 _NAME = """\
 from lessons.teaching.session import current
 
-NAME = ""  # yours, between the quotes: your numbers are then your own, and your teacher knows whose they are
+NAME = ""  # {why}
 current().student = NAME"""
 _HAND_IN = """\
-# Writes what you answered, your code, tries and times into a file beside this notebook, to hand in.
+# {why}
 from lessons.handout.handing import hand_in_here
 
 hand_in_here(NAME)"""
 _FIRST = "from lessons.handout import packed as _packed  # by a name that no lesson has\n"
-_DOTS = "answer_{number} = ...  # yours, in place of the dots: a number, a word, or the number of a choice"
+_DOTS = "answer_{number} = ...  # {how}"
 
 
-def compose(source: Path, edition: Edition) -> Any:
-    """A lesson's notebook in this edition, not run. source: its file."""
+def compose(source: Path, edition: Edition, language: str = ENGLISH) -> Any:
+    """A lesson's notebook in this edition and language, not run. source: its file."""
     import jupytext
 
-    notebook = jupytext.read(source)
-    cells = list(read_cells(source.read_text(encoding="utf-8")))
-    notebook.cells = list(_Composer(source.stem, edition).cells(cells))
+    text = said_in(source, language)
+    notebook = jupytext.reads(text, "py:percent")
+    with speaking(language):
+        notebook.cells = list(_Composer(source.stem, edition).cells(list(read_cells(text))))
     return notebook
 
 
@@ -59,7 +62,10 @@ class _Composer:
                 yield new_markdown_cell(cell.text, id=self._id("text"))
                 continue
             if not begun and self.graded:
-                yield self._code(_NAME, "name")
+                whose = tr(
+                    "yours, between the quotes: your numbers are then your own, and your teacher knows whose they are"
+                )
+                yield self._code(_NAME.format(why=whose), "name")
             begun = True
             if cell.kind == "answer":
                 yield from self._function(cell.text, solution)
@@ -71,7 +77,10 @@ class _Composer:
                 else:
                     yield self._code(shown(text), "code", folded=HIDDEN in cell.tags, tags=cell.tags)
         if self.graded:
-            yield self._code(_HAND_IN, "hand-in")
+            what = tr(
+                "Writes what you answered, your code, tries and times into a file beside this notebook, to hand in."
+            )
+            yield self._code(_HAND_IN.format(why=what), "hand-in")
 
     def _question(self, text: str) -> Iterator[Any]:
         """The cell that asks, folded; and for an exercise that is no code, the cells to answer and to check it."""
@@ -82,7 +91,8 @@ class _Composer:
         yield self._code(f"{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
         if not below:
             return
-        mine = _DOTS.format(number=number)
+        how = tr("yours, in place of the dots: a number, a word, or the number of a choice")
+        mine = _DOTS.format(number=number, how=how)
         if self.edition == "teacher":
             mine = _between("SOLUTION", f"answer_{number} = question_{number}.answer")
         yield self._code(mine, f"answer-{number}", nbgrader={"solution": True})

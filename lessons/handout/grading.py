@@ -59,15 +59,16 @@ def grade(
     if not handed:
         raise InputError(f"nothing that hand_in writes lies in {folder}")
     files = {path.stem: str(path) for path in own}
-    groups: dict[tuple[str, int, bool], list[tuple[str, Answer]]] = defaultdict(list)
+    groups: dict[tuple[str, int, bool, str], list[tuple[str, Answer]]] = defaultdict(list)
     for one in handed:
         for answer in one.answers:
-            groups[answer.lesson, answer.seed, answer.quick].append((one.name, answer))
+            groups[answer.lesson, answer.seed, answer.quick, answer.language].append((one.name, answer))
     grades: list[Grade] = []
     path = out or folder / "grades.csv"
-    for (lesson, seed, quick), answers in progress_bar(sorted(groups.items(), key=lambda one: one[0]), unit="lesson"):
+    for about, answers in progress_bar(sorted(groups.items(), key=lambda one: one[0]), unit="lesson"):
+        lesson, *how = about
         try:
-            found = _rerun(files[lesson] if lesson in files else _known(lesson), seed, quick, answers, limit)
+            found = _rerun(files[lesson] if lesson in files else _known(lesson), how, answers, limit)
         except InputError as error:
             note(str(error))
             found = [{"note": str(error)}] * len(answers)
@@ -90,17 +91,15 @@ def _known(lesson: str) -> str:
     return lesson
 
 
-def _rerun(
-    lesson: str, seed: int, quick: bool, answers: Sequence[tuple[str, Answer]], limit: int
-) -> list[dict[str, Any]]:
-    """What `again` finds of these answers, in a process of its own."""
+def _rerun(lesson: str, how: Sequence[Any], answers: Sequence[tuple[str, Answer]], limit: int) -> list[dict[str, Any]]:
+    """What `again` finds of these answers, in a process of its own. how: seed, quick or not, language."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, said = Path(scratch) / "asked.json", Path(scratch) / "said.json"
         todo = [
             {"kind": one.kind, "question": one.question, "given": one.given, "code": "\n".join(one.code)}
             for _, one in answers
         ]
-        asked.write_text(json.dumps({"lesson": lesson, "seed": seed, "quick": quick, "answers": todo}))
+        asked.write_text(json.dumps({"lesson": lesson, "how": list(how), "answers": todo}))
         command = [sys.executable, "-m", "lessons.handout.again", str(asked), str(said)]
         ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(sys.path)}
         try:

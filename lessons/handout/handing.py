@@ -22,7 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 class Answer(msgspec.Struct, frozen=True):
     """One answer. told: was it called right? code: a function's lines, for an exercise that asks for one. seed, quick:
-    of the training that it is about."""
+    of the training that it is about. language: of the question."""
 
     lesson: str
     kind: Literal["prediction", "exercise", "code"]
@@ -35,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
     seed: Count = 0
     quick: bool = False
     code: list[str] = []
+    language: str = "en"
 
 
 class HandedIn(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ def _answer(lesson: str, kind: progress.Kind, name: str, said: dict[str, Any]) -
         seed=int(said.get("seed", 0)),
         quick=bool(said.get("quick")),
         code=code.split("\n") if code else [],
+        language=str(said.get("language", "en")),
     )
 
 

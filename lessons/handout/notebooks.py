@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.files import whole
+from engine.language.speaking import ENGLISH
 from lessons.handout.editions import Edition, compose
 from lessons.handout.source import Source
 from lessons.teaching.course import file_of
@@ -23,6 +24,7 @@ from lessons.teaching.percent import HIDDEN
 from lessons.teaching.session import Forms
 
 CELL_LIMIT = 600  # seconds, on a machine that is not very busy
+_SPEAK = "\n\nfrom engine.language.speaking import speak\n\nspeak(\"{language}\")"
 _VIEW, _STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 
 
@@ -36,15 +38,17 @@ def make_notebook(
     limit: int = CELL_LIMIT,
     forms: Forms = "text",
     source: Source | None = None,
+    language: str = ENGLISH,
 ) -> Path:
     """Write a lesson's notebook to `out`, run from top to bottom unless `execute` is False; returns its path.
 
-    lesson: the name of one of the course, or the path of one's own; the notebook is called like its file. edition: see
-    `editions`; a student's is never run. quick: with less training, as in tests. limit: the seconds that a cell may
-    take. forms: what stands for them until a cell is run again. source: where a hosted notebook installs from. Runs and
-    pictures go to `runs/` in the current folder, or where the environment variable GLASSTUNE_RUNS says. Raises
-    InputError for an unknown lesson, where Jupyter is missing, or, with the lesson's own message, when a cell fails or
-    takes too long; then no notebook is left.
+    lesson: the name of one of the course, or the path of one's own; the notebook is called like its file, with its
+    language if that is not English: lora.de.ipynb. edition: see `editions`; a student's is never run. quick: with less
+    training, as in tests. limit: the seconds that a cell may take. forms: what stands for them until a cell is run
+    again. source: where a hosted notebook installs from. language: see docs/languages.md. Runs and pictures go to
+    `runs/` in the current folder, or where the environment variable GLASSTUNE_RUNS says. Raises InputError for an
+    unknown lesson, where Jupyter is missing, or, with the lesson's own message, when a cell fails or takes too long;
+    then no notebook is left.
     """
     file = file_of(lesson)
     try:
@@ -56,10 +60,11 @@ def make_notebook(
             f"notebooks need {error.name}, which is not installed; install it with: pip install -e '.[notebook]'"
         ) from None
     source = source or Source()
-    path = out / f"{file.stem}.ipynb"
-    notebook = compose(file, edition)
+    path = out / name_of(file, language)
+    notebook = compose(file, edition, language)
     folded = {"jupyter": {"source_hidden": True}, "tags": [HIDDEN]}
-    install = nbformat.v4.new_code_cell(source.install_cell(), id="install", metadata=folded)
+    first = source.install_cell() + ("" if language == ENGLISH else _SPEAK.format(language=language))
+    install = nbformat.v4.new_code_cell(first, id="install", metadata=folded)
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
     if badges := source.badges(path.as_posix()):
         notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badges, id="badges"))
@@ -70,6 +75,11 @@ def make_notebook(
     with whole(path) as part:
         nbformat.write(notebook, part)
     return path
+
+
+def name_of(file: Path, language: str) -> str:
+    """What the notebook of a lesson's file is called."""
+    return f"{file.stem}.ipynb" if language == ENGLISH else f"{file.stem}.{language}.ipynb"
 
 
 def stand_alone(notebook: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.language.speaking import tr
+from engine.language.speaking import spoken, tr
 from engine.notebook import in_notebook
 from lessons.teaching import progress
 from lessons.teaching.session import current
@@ -131,7 +131,15 @@ def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str 
     """Note an answer among the student's own, with what else tells how it came about."""
     session = current()
     progress.note(
-        session.lesson, kind, question, given=given, right=right, code=code, seed=session.seed, quick=session.quick
+        session.lesson,
+        kind,
+        question,
+        given=given,
+        right=right,
+        code=code,
+        seed=session.seed,
+        quick=session.quick,
+        language=spoken(),
     )
 
 

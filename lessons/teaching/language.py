@@ -1,10 +1,11 @@
 """What does a lesson say in another language? Its file, its prose replaced from the catalogue that lies beside it."""
 
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.language.source import Prose, translate
-from engine.language.speaking import ENGLISH, catalogue, spoken, tr
+from engine.language.speaking import AUTO, ENGLISH, catalogue, languages, spoken, tr
 from engine.terminal import note
 from lessons.teaching.course import FOLDER
 from lessons.teaching.session import current
@@ -14,6 +15,15 @@ PROSE = Prose(
     frozenset({"predict", "exercise", "exercise_code", "show", "conclude", "reveal", "withhold"}),
     frozenset({"name", "solution", "test"}),
 )
+
+
+def add_language(parser: ArgumentParser) -> None:
+    """In which language a lesson is to be. Nothing but this decides it: a machine's own language is not followed."""
+    parser.add_argument(
+        "--language",
+        default=ENGLISH,
+        help=f"{', '.join(languages())}; or {AUTO}, as LANGUAGE or LANG says (default: en)",
+    )
 
 
 def locale_of(file: Path) -> Path:

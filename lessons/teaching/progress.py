@@ -46,17 +46,19 @@ KINDS: tuple[Kind, ...] = ("predictions", "exercises")
 
 def note(
     lesson: str, kind: Kind, question: str, *, given: str, right: bool, code: str = "", seed: int = 0,
-    quick: bool = False,
+    quick: bool = False, language: str = "en",
 ) -> None:  # fmt: skip
     """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted.
 
-    code: the lines of an answer that is a function. seed, quick: of the training that it is about.
+    code: the lines of an answer that is a function. seed, quick: of the training that it is about. language: of
+    the question.
     """
     kept = load(lesson)
     name = name_of(question)
     before = kept.setdefault(kind, {}).get(name, {})
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
-    answer = {"question": question, "given": given, "right": right, "code": code, "seed": seed, "quick": quick}
+    answer = {"question": question, "given": given, "right": right, "code": code, "seed": seed, "quick": quick,
+              "language": language}  # fmt: skip
     if kind == "exercises" and before.get("right") and not right:
         answer = {what: before.get(what, value) for what, value in answer.items()}
     kept[kind][name] = {**answer, "tries": before.get("tries", 0) + 1, "first": before.get("first", now), "last": now}

@@ -21,13 +21,13 @@ from rich.segment import Segments
 from rich.theme import Theme
 
 from engine.errors import InputError
-from engine.language.speaking import AUTO, ENGLISH, languages, speaking, spoken, tr
+from engine.language.speaking import speaking, spoken, tr
 from engine.notebook import in_notebook
 from engine.terminal import Terminal
 from engine.threads import sleep_while_waiting
 from lessons.teaching import progress
 from lessons.teaching.course import file_of
-from lessons.teaching.language import said_in
+from lessons.teaching.language import add_language, said_in
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
 from lessons.teaching.session import Session, configure, current
 from lessons.teaching.terminals import abilities
@@ -144,15 +144,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="your own: a file or a Hub id (or LESSON_DATA=...)")
     parser.add_argument("--student", metavar="NAME", help="whose seed it is: your numbers are then your own")
     add_language(parser)
-
-
-def add_language(parser: argparse.ArgumentParser) -> None:
-    """In which language a lesson is to be. Nothing but this decides it: a machine's own language is not followed."""
-    parser.add_argument(
-        "--language",
-        default=ENGLISH,
-        help=f"{', '.join(languages())}; or {AUTO}, as LANGUAGE or LANG says (default: en)",
-    )
 
 
 class Walk:

@@ -70,9 +70,9 @@ def answer(question, given="", *, kind="exercise", told=True, code=(), seed=0, l
 
 
 def test_answers_are_graded_by_what_is_measured_anew(small, ada, monkeypatch, watched):
-    def here(lesson, seed, quick, answers, _):
+    def here(lesson, how, answers, _):
         todo = [{**msgspec.to_builtins(one), "code": "\n".join(one.code)} for _, one in answers]
-        return again(lesson, seed, quick, todo)
+        return again(lesson, *how, todo)
 
     monkeypatch.setattr(grading, "_rerun", here)  # in this process; the next test is about another
     ada.parent.mkdir()
