@@ -231,7 +231,9 @@ def _text_of(node: ast.expr) -> str:
             return text
         case ast.JoinedStr():
             return "".join(
-                part.value.replace("{", "{{").replace("}", "}}") if isinstance(part, ast.Constant) else _text_of(part)
+                str(part.value).replace("{", "{{").replace("}", "}}")
+                if isinstance(part, ast.Constant)
+                else _text_of(part)
                 for part in node.values
             )
         case ast.FormattedValue():

@@ -99,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked, said = (Path(name) for name in (arguments or sys.argv[1:]))
     told = json.loads(asked.read_text(encoding="utf-8"))
     try:
-        found = again(told["lesson"], *told["how"], told["answers"])
+        seed, quick, language = told["how"]
+        found = again(told["lesson"], seed, quick, language, told["answers"])
     except AssertionError as error:
         raise InputError(f"what it asserts did not come out ({error})") from None
     write_text(said, json.dumps(found))

@@ -24,7 +24,7 @@ from lessons.teaching.percent import HIDDEN
 from lessons.teaching.session import Forms
 
 CELL_LIMIT = 600  # seconds, on a machine that is not very busy
-_SPEAK = "\n\nfrom engine.language.speaking import speak\n\nspeak(\"{language}\")"
+_SPEAK = '\n\nfrom engine.language.speaking import speak\n\nspeak("{language}")'
 _VIEW, _STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 
 

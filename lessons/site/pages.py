@@ -17,7 +17,7 @@ _DOCUMENTS = {
     "For teachers": ["docs/teaching.md"],
     "For practitioners": ["docs/practitioner.md", "docs/page.md", "engine/base/README.md"],
     "For the sceptical": ["docs/goals.md", "docs/figures.md"],
-    "For contributors": ["docs/contributing.md", "docs/tree.md", "CHANGELOG.md"],
+    "For contributors": ["docs/contributing.md", "docs/languages.md", "docs/tree.md", "CHANGELOG.md"],
 }
 
 
