@@ -29,7 +29,7 @@ from engine.language.speaking import DOMAIN, LOCALE  # noqa: E402
 from lessons.teaching.course import FOLDER, lessons  # noqa: E402
 from lessons.teaching.language import PROSE  # noqa: E402
 
-COMPLETE = {"de": (DOMAIN, "lora")}  # what must be translated whole
+COMPLETE = {"de": ("lora",)}  # what must be translated whole
 _TOOLKIT = ("engine", "visualize", "lessons")
 _SAID = {"tr": 0, "Skill": 1}  # the number of the argument that is said
 _TABLES = ROOT / "lessons" / "teaching"  # their headings are said, too
@@ -128,12 +128,14 @@ def wrong(domain: str, language: str) -> Iterator[str]:
     mo = path.with_suffix(".mo")
     if not is_compiled(catalogue, mo):
         yield f"{mo.name} ({language}) is not what {path.name} says; run `python scripts/messages.py update`"
-    if domain not in COMPLETE.get(language, ()):
-        return
-    missing = [text for text, _ in texts(domain) if not (one := catalogue.get(text)) or not one.string or one.fuzzy]
-    if missing:
+    if domain in COMPLETE.get(language, ()) and (missing := untranslated(domain, catalogue)):
         first = re.sub(r"\s+", " ", missing[0])[:70]
         yield f"{domain} is not complete in {language}: {len(missing)} texts, {first!r} the first; {how}"
+
+
+def untranslated(domain: str, catalogue: Catalog) -> list[str]:
+    every = dict.fromkeys(text for text, _ in texts(domain))
+    return [text for text in every if not (one := catalogue.get(text)) or not one.string or one.fuzzy]
 
 
 def _id(message: Message) -> str:
@@ -153,6 +155,9 @@ def main() -> int:
             update(domain, language)
         return 0
     found = [line for language, domain in known() for line in wrong(domain, language)]
+    for language, domain in known():
+        if missing := untranslated(domain, read(domain, language)):
+            print(f"{domain} ({language}): {len(missing)} texts are not translated yet")
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     return int(bool(found))
 
