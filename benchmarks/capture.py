@@ -16,13 +16,13 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.figures import Figure, Unmeasured, peak_of, ratios, seconds
+from benchmarks.figures import Figure, Unmeasured, in_turn, own_seconds, peak_of, ratios, seconds, slower_by
 from engine.models import load_model
 from engine.recording.schedule import capture_schedule
 from engine.recording.trained import find_trained
 from engine.recording.writer import size_of
 from engine.run.base import EMBEDDED
-from glasstune import CaptureCallback
+from glasstune import CaptureCallback, QLoRA
 
 TITLE = "What capturing costs a training, beside what people use now"
 
@@ -31,15 +31,25 @@ LARGE = LlamaConfig(
     hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
     vocab_size=49152, tie_word_embeddings=True, max_position_embeddings=2048,
 )  # fmt: skip
+ADAPTED: dict[str, dict[str, Any]] = {
+    "lora": {}, "rank-stabilised LoRA": {"use_rslora": True}, "DoRA": {"use_dora": True},
+    "LoRA from PiSSA": {"init_lora_weights": "pissa"}, "LoRA from OLoRA": {"init_lora_weights": "olora"},
+    "LoRA and token rows": {"trainable_token_indices": list(range(64))},
+    "LoRA and a whole head": {"modules_to_save": ["lm_head"], "target_modules": ["q_proj", "v_proj"]},
+}  # fmt: skip
+Timed = Callable[[Callable[[], object]], float]
 LONG = 500  # steps of a fine-tuning of a model that size, for the share that the default dozen of captures takes
 
 
 def model_of(size: str, method: str) -> nn.Module:
-    """size: "embedded" or "135M". method: "full" or "lora"."""
+    """size: "embedded" or "135M". method: "full", or one of PEFT's in `ADAPTED`, or "QLoRA" of the embedded one."""
     torch.manual_seed(0)
+    if method == "QLoRA":
+        return QLoRA(r=8).prepare(EMBEDDED)
     model = load_model(EMBEDDED) if size == "embedded" else LlamaForCausalLM(LARGE)
-    if method == "lora":
-        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    if method in ADAPTED:
+        options = {"r": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **ADAPTED[method]}
+        model = get_peft_model(model, LoraConfig(**options))
     return model
 
 
@@ -125,7 +135,7 @@ def captured_by_default(model: nn.Module, steps: int) -> set[int]:
 
 
 def contenders(
-    size: str, method: str, steps: int, batch: tuple[int, int], chosen: set[int], peers: bool
+    size: str, method: str, steps: int, batch: tuple[int, int], chosen: set[int], peers: bool, timed: Timed = seconds
 ) -> dict[str, Callable[[], float]]:
     """name -> a whole training with it, on a fresh model whose making is not timed. Gives its seconds.
 
@@ -145,33 +155,39 @@ def contenders(
     tasks = {"plain": plain, "capture": captured}
     if peers:
         tasks |= {name: partial(peer, using) for name, (using, package) in PEERS.items() if find_spec(package)}
-    return {name: partial(_fresh, task, size, method) for name, task in tasks.items()}
+    return {name: partial(_fresh, task, size, method, timed) for name, task in tasks.items()}
 
 
-def _fresh(task: Callable[[nn.Module, Path], None], size: str, method: str) -> float:
+def _fresh(task: Callable[[nn.Module, Path], None], size: str, method: str, timed: Timed) -> float:
     """Seconds of one training: its model is made before the clock starts."""
     with tempfile.TemporaryDirectory() as scratch:
-        return seconds(partial(task, model_of(size, method), Path(scratch)))
+        return timed(partial(task, model_of(size, method), Path(scratch)))
 
 
 def overhead(
-    size: str, method: str, steps: int, batch: tuple[int, int], repeats: int, goal: str = "", peers: bool = False
+    size: str,
+    method: str,
+    steps: int,
+    batch: tuple[int, int],
+    repeats: int,
+    goal: str = "",
+    peers: bool = False,
+    timed: Timed = seconds,
 ) -> Iterator[Figure | Unmeasured]:
-    """How much longer each contender trains than the plain Trainer, in %. All of them in turn."""
+    """How much longer each contender trains than the plain Trainer, in %. All of them in turn.
+
+    timed: by the wall's clock, or in processor time, in which what is done beside training counts in full.
+    """
     chosen = captured_by_default(model_of(size, method), steps)
-    tasks = contenders(size, method, steps, batch, chosen, peers)
-    times: dict[str, list[float]] = {name: [] for name in tasks}
+    tasks = contenders(size, method, steps, batch, chosen, peers, timed)
     if not peers:
         tasks["plain"]()  # the first training of a process is slower than all others
-    for _ in range(repeats):
-        for name, task in tasks.items():
-            times[name].append(task())
+    times = in_turn(tasks, repeats, warm_up=0, clock=own_seconds)
     plain = times.pop("plain")
     what = f"{size}, {method}, {steps} steps, {len(chosen)} recorded"
     yield Figure(f"{what}: one step of the plain Trainer", "s", [t / steps for t in plain])
     for name, values in times.items():
-        slower = [100 * (ratio - 1) for ratio in ratios(values, plain)]
-        yield Figure(f"{what}: {name}, slower by", "%", slower, goal if name == "capture" else "")
+        yield Figure(f"{what}: {name}, slower by", "%", slower_by(values, plain), goal if name == "capture" else "")
     for name, values in times.items():
         if name != "capture":
             yield Figure(f"{what}: {name}, times as long as capture", "times", ratios(values, times["capture"]))

@@ -32,7 +32,7 @@ def make(folder: Path, gigabytes: float, seed: int) -> Path:
     random = np.random.default_rng(seed)
     for shard in range(SHARDS):
         file = f"model-{shard + 1:05d}-of-{SHARDS:05d}.safetensors"
-        shapes = {f"model.layers.{layer}.{name}.weight": shape for layer in range(shard, layers, SHARDS)
+        shapes = {f"model.layers.{number}.{name}.weight": shape for number in range(shard, layers, SHARDS)
                   for name, shape in layer.items()}  # fmt: skip
         _write(folder / file, shapes, random)
         weight_map |= dict.fromkeys(shapes, file)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,17 @@ def cpu_seconds(task: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def in_turn(tasks: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up: int = 1) -> dict[str, list[float]]:
+def own_seconds(task: Callable[[], object]) -> float:
+    """Of a task that times a part of itself, and gives that."""
+    return float(cast(Any, task()))
+
+
+def in_turn(
+    tasks: Mapping[str, Callable[[], object]],
+    repeats: int = 5,
+    warm_up: int = 1,
+    clock: Callable[[Callable[[], object]], float] = seconds,
+) -> dict[str, list[float]]:
     """Seconds of each task, A B A B ..., so that a machine whose speed drifts is as unfair to all of them."""
     for _ in range(warm_up):
         for task in tasks.values():
@@ -81,13 +91,18 @@ def in_turn(tasks: Mapping[str, Callable[[], object]], repeats: int = 5, warm_up
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
-            times[name].append(seconds(task))
+            times[name].append(clock(task))
     return times
 
 
 def ratios(times: list[float], of: list[float]) -> list[float]:
     """Pair by pair: how many times as long as the other it took."""
     return [one / other for one, other in zip(times, of, strict=True)]
+
+
+def slower_by(times: list[float], plain: list[float]) -> list[float]:
+    """Pair by pair: how much longer than the plain one it took, in %."""
+    return [100 * (ratio - 1) for ratio in ratios(times, plain)]
 
 
 def peak_bytes() -> int:

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from benchmarks.browser import FLAGS
 from benchmarks.capture import model_of, train
-from benchmarks.figures import Figure, Unmeasured, ratios, seconds
+from benchmarks.figures import Figure, Unmeasured, in_turn, own_seconds, seconds, slower_by
 from glasstune import CaptureCallback
 from visualize.page import live
 
@@ -64,15 +64,11 @@ def measure() -> Iterator[Figure | Unmeasured]:
         if browser:
             tasks["its page is open"] = partial(watched, method, True, browser)
         tasks["captured"]()  # the first training of a process is slower than all others
-        times: dict[str, list[float]] = {name: [] for name in tasks}
-        for _ in range(REPEATS):
-            for name, task in tasks.items():
-                times[name].append(task())
+        times = in_turn(tasks, REPEATS, warm_up=0, clock=own_seconds)
         plain = times.pop("captured")
         what = f"embedded, {method}, {STEPS} steps"
         yield Figure(f"{what}: one step, captured", "s", [one / STEPS for one in plain])
         for name, values in times.items():
-            slower = [100 * (ratio - 1) for ratio in ratios(values, plain)]
-            yield Figure(f"{what}: live, {name}, slower by", "%", slower, "at most 3 %")
+            yield Figure(f"{what}: live, {name}, slower by", "%", slower_by(values, plain), "at most 3 %")
     if not browser:
         yield Unmeasured("a training whose page is open", "there is no Chromium on this machine")

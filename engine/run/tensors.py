@@ -96,6 +96,14 @@ class Tensors:
         size = sum(self._stored[part].nbytes for part in how.parts)
         return entry._replace(shape=how.shape, packed=how, stored_bytes=size)
 
+    def split(self, name: str, parts: dict[str, tuple[int, tuple[int, ...]]]) -> None:
+        """Have parts of a tensor by names of their own, in its place: each from a byte of it on, of a shape."""
+        whole = self._stored[name]
+        own = {part: whole._replace(start=whole.start + at, shape=shape) for part, (at, shape) in parts.items()}
+        self._stored |= own
+        every = ((key, own if key == name else {key: entry}) for key, entry in self.entries.items())
+        self.entries = {key: entry for _, found in every for key, entry in found.items()}
+
     def __contains__(self, name: str) -> bool:
         return name in self.entries
 

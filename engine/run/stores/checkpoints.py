@@ -10,6 +10,7 @@ import numpy as np
 from engine.errors import InputError
 from engine.reading import check_name
 from engine.run.base import EMBEDDED, base_folder
+from engine.run.experts import unstack
 from engine.run.info import Found, Model, Module, RunInfo
 from engine.run.pairing import EMPTY, PACKED, is_head, pair
 from engine.run.store import Movement, Store
@@ -29,12 +30,18 @@ class CheckpointStore(Store):
         self.path = Path(tuned) if str(tuned) != EMBEDDED else self.tuned.path
         self.state = read_state(self.tuned.path)
         self.step, known = step_of(self.tuned.path, self.state)
+        stacks = unstack(self.base, self.tuned) or unstack(self.tuned, self.base)
         self.names, differences = pair(self.base, self.tuned)
         if not self.names:
             raise InputError(_nothing_in_common(self.base, self.tuned, differences))
         self.modules = {name.removesuffix(".weight"): self._about(name) for name in self.names}
         notes = [f"{what}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1)
                  for what, names in differences.items()]  # fmt: skip
+        if stacks:
+            more = f" and {len(stacks) - 1} more" * (len(stacks) > 1)
+            notes.append(
+                f"a stack of experts in one, each by itself in the other, compared one by one: {stacks[0]}{more}"
+            )
         notes += [
             f"compared with its own embedding, which is its head as well: {name}"
             for name, both in self.names.items()
