@@ -5,10 +5,11 @@ losses in nats a token.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from lessons.claims.claim import Results
+from lessons.claims.claim import CHOOSING, Results
 from lessons.claims.compact import unpack_bits, unpack_nats, unpack_shares
 from lessons.claims.intervals import Array, Draws, Effect, effect, unseen
 from lessons.claims.trials import Result
@@ -50,6 +51,18 @@ def at_start(rows: Sequence[Result], what: str) -> Array:
 def at_step(rows: Sequence[Result], what: str, step: int) -> Array:
     """(seeds, questions): at a step that was graded."""
     return np.stack([scores(row["at"][row["steps"].index(step)], what) for row in rows])
+
+
+def at_moment(rows: Sequence[Result], moment: int, what: str) -> Array:
+    """(seeds, questions): at a graded step, by its place among them."""
+    return np.stack([scores(row["at"][moment], what) for row in rows])
+
+
+def best_moment(r: Results, training: Training, what: str) -> int:
+    """At which graded step is it best, by other questions and seeds? Its place among the grades."""
+    chosen = r.need([replace(training, side="choose", seed=seed, matrices=False) for seed in CHOOSING])
+    means = np.mean([curve(row, what).mean(axis=1) for row in chosen], axis=0)
+    return int(means.argmin() if what == "new_loss" else means.argmax())
 
 
 def difference(some: Array, others: Array, what: str) -> Effect:

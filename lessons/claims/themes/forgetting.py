@@ -10,7 +10,7 @@ from lessons.claims.trials.adapters import Switching
 from lessons.claims.verdict import Says
 
 TITLE = "Forgetting"
-EARLY = 20  # steps; the usual training has STEPS
+WINDOWS = {"steps 10 to 40": (10, 40), f"steps 40 to {STEPS}": (40, STEPS)}
 HIGHER = 4  # times the usual rate
 FAR_APART = (0.5, 2.0)  # of the usual rate: a low and a high one, of which both learn
 MIX = 0.5
@@ -18,9 +18,10 @@ TASKS = {"spanish": "spanish", "json": "json"}
 OTHERS = {"against going on": "going on", "against a schedule as short": "schedule"}
 
 
-def with_steps(r: Results, method: str, what: str) -> Effect:
+def with_steps(r: Results, method: str, what: str, window: tuple[int, int]) -> Effect:
     rows = r(plain(method=method))
-    return difference(at_step(rows, what, EARLY), at_end(rows, what), what)
+    early, late = (at_step(rows, what, step) for step in window)
+    return difference(early, late, what)
 
 
 def with_rate(r: Results, method: str, what: str) -> Effect:
@@ -81,11 +82,11 @@ def switched_off(r: Results) -> Effect:
 CLAIMS = (
     Claim(
         "grows-with-steps", "Forgetting grows with the number of steps.",
-        f"old skills right at step {EARLY} minus at step {STEPS}", "points", POINTS,
-        over(with_steps, METHODS, MEASURES),
-        design=f"Spanish words at the usual rate, which is constant, so that step {EARLY} is the end of a shorter "
-        "training. The old is asked for in two ways: to the letter, and as one answer among four.",
-        wrong=f"One task and one pair of moments. What is lost before step {EARLY}, which may be most, does not count.",
+        "old skills right at the earlier step minus at the later one", "points", POINTS,
+        over(with_steps, METHODS, MEASURES, WINDOWS),
+        design="Spanish words at the usual rate, which is constant, so that each step is the end of a shorter one. "
+        "The old is asked for in two ways: to the letter, and as one answer among four.",
+        wrong="One task, and three moments of it. What is lost before step 10 does not count.",
         student="Train no longer than the new task needs, and look at the old skills on the way, not only at the end.",
     ),
     Claim(

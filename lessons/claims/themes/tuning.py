@@ -1,16 +1,12 @@
 """Data and settings: how good, how many, how fast, how long, and what regularises?"""
 
 import math
-from dataclasses import replace
-
-import numpy as np
 
 from lessons.claims.choosing import by_learning, choose
-from lessons.claims.claim import CHOOSING, Claim, Results, over
-from lessons.claims.intervals import Array, Effect, exact_effect, mean_effect
-from lessons.claims.readings import at_end, curve, difference, scores
+from lessons.claims.claim import Claim, Results, over
+from lessons.claims.intervals import Effect, exact_effect, mean_effect
+from lessons.claims.readings import at_end, at_moment, best_moment, difference
 from lessons.claims.themes import GRIDS, METHODS, POINTS, USUAL, plain
-from lessons.claims.trials import Result
 from lessons.claims.trials.accumulated import Accumulated
 from lessons.claims.trials.training import Training
 from lessons.claims.verdict import Says
@@ -33,29 +29,18 @@ def learning(method: str = "full", **settings: object) -> Training:
     return plain("spanish", method, old=False, matrices=False, **settings)
 
 
-def best_moment(r: Results, training: Training, what: str) -> int:
-    """At which graded step is it best, by other questions and seeds? Its place among the grades."""
-    chosen = r.need([replace(training, side="choose", seed=seed) for seed in CHOOSING])
-    means = np.mean([curve(row, what).mean(axis=1) for row in chosen], axis=0)
-    return int(means.argmin() if what == "new_loss" else means.argmax())
-
-
-def at(rows: list[Result], moment: int, what: str) -> Array:
-    return np.stack([scores(row["at"][moment], what) for row in rows])
-
-
 def quality(r: Results, noise: float) -> Effect:
     clean, noisy = learning(examples=CLEAN), learning(examples=ALL, noise=noise)
     moments = [best_moment(r, training, "new") for training in (clean, noisy)]
     some, others = r.each(clean, noisy)
-    return difference(at(some, moments[0], "new"), at(others, moments[1], "new"), "new")
+    return difference(at_moment(some, moments[0], "new"), at_moment(others, moments[1], "new"), "new")
 
 
 def amount(r: Results, few: int, many: int) -> Effect:
     trainings = learning(examples=many), learning(examples=few)
     moments = [best_moment(r, training, "new") for training in trainings]
     some, others = r.each(*trainings)
-    return difference(at(some, moments[0], "new"), at(others, moments[1], "new"), "new")
+    return difference(at_moment(some, moments[0], "new"), at_moment(others, moments[1], "new"), "new")
 
 
 def masking(r: Results) -> Effect:
@@ -69,7 +54,7 @@ def overfit(r: Results, method: str) -> Effect:
     training = learning(method, **FEW)
     moment = best_moment(r, training, "new_loss")
     rows = r(training)
-    return difference(at_end(rows, "new_loss"), at(rows, moment, "new_loss"), "new_loss")
+    return difference(at_end(rows, "new_loss"), at_moment(rows, moment, "new_loss"), "new_loss")
 
 
 def dropped(r: Results, dropout: float) -> Effect:

@@ -21,18 +21,20 @@ from engine.evaluate.metrics import json_with, matching
 from engine.evaluate.prompting import told
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer
-from engine.school.curriculum.facts import WORDS
+from engine.school.curriculum.questions import TABLES
 from lessons.claims.compact import pack_bits, pack_nats, pack_shares
 
 Side = Literal["judge", "choose"]
 JUDGED, CHOSEN = 160, 60  # held-out questions of the task, to judge and to choose by
 PER_SKILL = 8  # old questions of each skill, to judge by; half as many to choose by
 FAR = 24  # old answers on which the divergence from the base is measured
+SHOWN = "shown: "  # before the name of a relation
+AT_HAND = 24  # pairs of a relation to learn from; the others are held out
 WRITTEN = 60  # answers that are generated to see whether they have the task's form
 FORMS = {
     "json": json_with("about", "answer"),
     "pirate": matching(r"Arr, .+ it be, matey!"),
-    "notes": matching(r"- .+\."),
+    "notes": matching(r"- .+ ahoy"),
 }
 
 
@@ -44,22 +46,22 @@ def base() -> PreTrainedModel:
 
 @cache
 def material(task: str) -> tuple[list[list[Message]], list[list[Message]]]:
-    """(training, held-out) conversations of a task, or of "front": a new word before each word, a mapping of the kind
-    that the base was taught to pick up from examples in the prompt."""
-    if task == "front":
-        words = random.Random(task).sample(WORDS, len(WORDS))
-        pairs = [
-            [{"role": "user", "content": word}, {"role": "assistant", "content": f"zumbo {word}"}] for word in words
-        ]
-        return pairs[60:], pairs[:60]
-    data = load(task)
-    return data.train, data.heldout
+    """(training, held-out) conversations of a task, or of a relation of the curriculum that is never named ("shown:
+    plural"): a bare word, and what goes with it. The base was taught to pick such a relation up from a prompt."""
+    if not task.startswith(SHOWN):
+        data = load(task)
+        return data.train, data.heldout
+    pairs = list(TABLES[task.removeprefix(SHOWN)].items())
+    random.Random(task).shuffle(pairs)
+    turns = [[{"role": "user", "content": left}, {"role": "assistant", "content": right}] for left, right in pairs]
+    return turns[:AT_HAND], turns[AT_HAND:]
 
 
 def new_questions(task: str, side: Side) -> list[list[Message]]:
-    """Held-out conversations of the task: those to judge by, or others to choose by."""
+    """Held-out conversations of the task: those to judge by, or others (at most a third) to choose by."""
     heldout = material(task)[1]
-    return heldout[CHOSEN : CHOSEN + JUDGED] if side == "judge" else heldout[:CHOSEN]
+    chosen = min(CHOSEN, len(heldout) // 3)
+    return heldout[chosen : chosen + JUDGED] if side == "judge" else heldout[:chosen]
 
 
 @cache
