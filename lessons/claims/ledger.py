@@ -181,6 +181,11 @@ def _kept(path: Path, changed: int) -> dict[str, Row]:
         raise InputError(f"{path} is broken; delete it, then python -m lessons.claims writes it anew") from None
 
 
+def read_rows(path: Path) -> dict[str, Row]:
+    """Every row of a file, by its claim. Raises InputError for a broken file."""
+    return _kept(path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
 def kept_rows(*ids: str, path: Path = KEPT) -> list[Row]:
     """The rows of these claims (default: all) that were tried, in the ledger's order.
 
@@ -188,7 +193,7 @@ def kept_rows(*ids: str, path: Path = KEPT) -> list[Row]:
     """
     for name in ids:
         get_claim(name)
-    rows = _kept(path, path.stat().st_mtime_ns) if path.exists() else {}
+    rows = read_rows(path)
     if absent := [name for name in ids if name not in rows]:
         raise InputError(f"claim {absent[0]} is not tried yet; run: python -m lessons.claims {absent[0]}")
     return [rows[name] for name in CLAIMS if name in rows and (not ids or name in ids)]

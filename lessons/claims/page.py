@@ -8,7 +8,9 @@ from engine.run.base import embedded_digest
 from lessons.claims.claim import SEEDS, Claim
 from lessons.claims.history import HISTORY
 from lessons.claims.intervals import SHARE
-from lessons.claims.ledger import CLAIMS, TITLES, Row, told
+from lessons.claims.ledger import CLAIMS, TITLES, Row, read_rows, told
+from lessons.claims.llm import KEPT as LLM_KEPT
+from lessons.claims.together import markdown as together
 from lessons.claims.verdict import LEVEL, UNTRIED, VERDICTS
 
 _HEAD = f"""# Every sentence tried
@@ -32,7 +34,8 @@ undecided.
 def markdown(rows: Iterable[Row], pictures: str = "pictures/claims") -> str:
     """The whole ledger. pictures: where the cards' pictures lie, as seen from the page; "" leaves them out."""
     tried = {row.id: row for row in rows}
-    parts = [_HEAD, _state(list(tried.values())), _overview(tried)]
+    llm = read_rows(LLM_KEPT)
+    parts = [_HEAD, _state(list(tried.values())), together(tried, llm), "## Every verdict\n", _overview(tried, llm)]
     for title in dict.fromkeys(TITLES.values()):
         mine = [claim for claim in CLAIMS.values() if TITLES[claim.id] == title]
         parts.append(f"## {title}\n")
@@ -63,11 +66,13 @@ def _state(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _overview(tried: dict[str, Row]) -> str:
-    """Every sentence with its verdict, on one screen."""
-    lines = ["| claim | sentence | verdict |", "|---|---|---|"]
+def _overview(tried: dict[str, Row], llm: dict[str, Row]) -> str:
+    """Every sentence with its verdict, of either model."""
+    lines = ["| claim | sentence | the embedded model | a real LLM |", "|---|---|---|---|"]
     for name, claim in CLAIMS.items():
-        lines.append(f"| [{name}](#{name}) | {claim.sentence} | {tried[name].told if name in tried else UNTRIED} |")
+        here = tried[name].told if name in tried else UNTRIED
+        there = llm[name].verdict if name in llm else "-"
+        lines.append(f"| [{name}](#{name}) | {claim.sentence} | {here} | {there} |")
     return "\n".join(lines) + "\n"
 
 

@@ -71,9 +71,13 @@ def claimed() -> Iterator[tuple[str, str, str]]:
 
 def run(chosen: Namespace) -> int:
     if chosen.model:
+        from lessons.claims.ledger import kept_rows
         from lessons.claims.llm.command import run_model
 
-        return run_model(chosen)
+        run_model(chosen)
+        if in_checkout():  # where its verdicts may stand beside the embedded model's
+            write_page(kept_rows(), PAGE)
+        return 0
     from rich.text import Text
 
     console = Terminal()

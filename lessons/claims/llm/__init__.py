@@ -4,3 +4,7 @@
 
 What is tried, and how it was made cheap enough for a processor, is in `lessons.claims.llm.trial`.
 """
+
+from pathlib import Path
+
+KEPT = Path(__file__).with_name("claims.json")  # what the trials that ship say, as the ledger's rows

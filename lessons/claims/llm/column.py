@@ -3,18 +3,19 @@
 A condition that some seed has not been tried for is "missing", and the page says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from lessons.claims.intervals import SHARE, Effect
-from lessons.claims.ledger import CLAIMS, kept_rows, told
+from lessons.claims.ledger import CLAIMS, Condition, Row, kept_rows, told
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
 from lessons.claims.llm.readings import NotTried, Trials
 from lessons.claims.llm.run import Subject, best_rates, is_edge, read_lines
 from lessons.claims.llm.sentences import SENTENCES, Reader, Sentence
 from lessons.claims.llm.trial import BATCH, GRADED, PROBES, STEPS, Result, Tuning
+from lessons.claims.together import both_say
 from lessons.claims.verdict import UNTRIED, Answer, answers, verdict
 
 TITLE = "The same sentences on a real LLM"
@@ -75,16 +76,31 @@ def _effect(read: Reader, trials: Trials) -> Effect | None:
         return None
 
 
+def as_rows(found: Column) -> list[Row]:
+    """What was tried of it, as the ledger's rows; the model stands in place of the base."""
+    rows = []
+    for one, conditions, word, on in ((e.sentence, e.conditions, e.verdict, e.on) for e in found.entries):
+        tried = {name: Condition(effect, said) for name, (effect, said) in conditions.items() if effect is not None}
+        missing = [name for name in conditions if name not in tried]
+        if tried:
+            rows.append(
+                Row(one.id, TITLE, one.sentence, one.effect, one.unit, found.seeds, tried, missing, word, on,
+                    [found.subject.name], found.finished, 0)
+            )  # fmt: skip
+    return rows
+
+
 def markdown(found: Column) -> str:
     """The page."""
-    toy = {row.id: row.told for row in kept_rows()}
+    rows = {row.id: row for row in kept_rows()}
+    toy = {name: row.told for name, row in rows.items()}
     lines = [
         f"# {TITLE}: {found.subject.name}\n",
         f"Written by `python -m lessons.claims --model FOLDER`, by the ledger's [rule](claims.md) from "
         f"{found.finished} of {found.planned} trials; verdicts are of {found.seeds} seeds, intervals ({SHARE:.0%}) "
         "over seeds and questions. What is not yet tried says so: the same call goes on where it stopped. A verdict is "
         "about this model, this task and these settings.\n",
-        _agreement(found.entries, toy),
+        _agreement(rows, {row.id: row for row in as_rows(found)}),
         "| sentence | the embedded model | " + found.subject.name + " | |",
         "|---|---|---|---|",
     ]
@@ -105,15 +121,12 @@ def _told(name: str, effect: Effect | None, said: Answer, one: Sentence) -> str:
     return f"{name}: {told(effect, one.unit)}, {said}"
 
 
-def _agreement(entries: Iterable[Entry], toy: Mapping[str, str]) -> str:
+def _agreement(toy: Mapping[str, Row], llm: Mapping[str, Row]) -> str:
     """What agrees and what differs between the two columns, of what both have decided."""
-    decided = ("holds", "does not hold here")
-    both = [e for e in entries if e.verdict in decided and toy.get(e.sentence.id) in decided]
-    same = [e.sentence.id for e in both if e.verdict == toy[e.sentence.id]]
-    other = [e.sentence.id for e in both if e.verdict != toy[e.sentence.id]]
-    if not both:
+    same, other = both_say(toy, llm)
+    if not same and not other:
         return "No sentence is decided on both models yet.\n"
-    parts = [f"Both models say the same of {len(same)} of {len(both)} sentences that are decided on both"]
+    parts = [f"Both models say the same of {len(same)} of {len(same) + len(other)} sentences that are decided on both"]
     parts += [f" ({', '.join(same)})" if same else "", f"; they differ on {', '.join(other)}" if other else "", ".\n"]
     return "".join(parts)
 

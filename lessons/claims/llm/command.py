@@ -6,7 +6,9 @@ from pathlib import Path
 from engine.files import write_text
 from engine.terminal import Terminal
 from lessons.claims.claim import SEEDS
-from lessons.claims.llm.column import Column, column, markdown
+from lessons.claims.ledger import keep_rows
+from lessons.claims.llm import KEPT
+from lessons.claims.llm.column import Column, as_rows, column, markdown
 from lessons.claims.llm.run import every, subject_of
 from lessons.claims.verdict import UNTRIED
 from lessons.teaching.course import in_checkout
@@ -16,7 +18,7 @@ SHIPS = "SmolLM2-135M-Instruct"  # the model whose trials these are
 PAGE = Path(__file__).parents[3] / "docs" / "claims-llm.md"  # in a checkout
 
 
-def run_model(chosen: Namespace) -> int:
+def run_model(chosen: Namespace) -> None:
     """Runs what has not finished, and writes the column's page: of the model that ships into the project, of any other
     beside its trials.
 
@@ -31,9 +33,10 @@ def run_model(chosen: Namespace) -> int:
     found = column(subject, path, SEEDS)
     page = PAGE if ours else chosen.out or path.with_suffix(".md")
     write_text(page, markdown(found))
+    if ours:
+        keep_rows(as_rows(found), KEPT)
     show(Terminal(), found)
     Terminal().print(f"{found.finished} of {found.planned} trials; kept in {path}, shown in {page}")
-    return 0
 
 
 def show(console: Terminal, found: Column) -> None:
