@@ -1,9 +1,9 @@
-"""How does the embedded base forget? `python scripts/forgetting.py` draws docs/pictures/forgetting.png.
+"""How does the embedded base forget, and a real LLM? `python scripts/forgetting.py` draws docs/pictures/forgetting.png.
 
-The numbers are those of its card (`engine/base/card.json`), measured there by `python -m engine.school.card`.
+The embedded model's numbers are those of its card (`engine/base/card.json`), measured there by
+`python -m engine.school.card`; below them a real LLM's, from the trials that ship (`lessons/claims/llm/trials.jsonl`).
 """
 
-import json
 from pathlib import Path
 
 import matplotlib
@@ -12,37 +12,32 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from engine.run.base import EMBEDDED_FOLDER
+from lessons.claims.llm.column import shipped
+from lessons.claims.llm.forgetting import MEASURES, METHODS, of_embedded, of_llm
 from visualize.theme import theme
 
-FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-
-# Measure -> what its axis says, and the range that it has whatever the model does (None: as far as it went).
-PANELS = {
-    "new": ("the new task: Spanish, right (%)", 100),
-    "exact": ("old: answers right to the letter (%)", 100),
-    "choice": ("old: right one among four (%)", 100),
-    "text": ("stories: loss (nats a token)", None),
-    "kl": ("KL from the base (nats a token)", None),
-}
+PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "forgetting.png"
 
 
 def main() -> None:
-    curves = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))["forgetting"]
+    subject, trials = shipped()
+    models = {"the embedded model": of_embedded(), subject.name: of_llm(trials)}
     with theme("light") as colors:
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(15, 3.2), layout="constrained")
-        for ax, (measure, (label, top)) in zip(axes, PANELS.items(), strict=True):
-            for method, dashes in (("full", "-"), ("lora", "--")):
-                scale = 100 if top else 1
-                points = [(point["step"], scale * point[measure]) for point in curves[method]]
-                ax.plot(*zip(*points, strict=True), dashes, color=getattr(colors, method), label=method, marker=".")
-            ax.set_title(label, fontsize=9)
-            ax.set_xlabel("step")
-            ax.set_ylim(0, top and top * 1.03)
-        axes[0].legend(frameon=False)
-        figure.savefig(FOLDER / "forgetting.png", dpi=100)
+        figure, axes = plt.subplots(len(models), len(MEASURES), figsize=(15, 6.4), layout="constrained")
+        for row, (model, curves) in zip(axes, models.items(), strict=True):
+            for ax, (measure, (what, unit, _)) in zip(row, MEASURES.items(), strict=True):
+                for method, dashes in zip(METHODS, ("-", "--"), strict=True):
+                    curve = curves[method][measure]
+                    color = getattr(colors, method)
+                    ax.plot(curve.steps, curve.values, dashes, color=color, label=method, marker=".")
+                ax.set_title(f"{what} ({unit})", fontsize=10)
+                ax.set_xlabel("step")
+                ax.set_ylim(0, 103 if unit == "%" else None)
+            row[0].set_ylabel(model, fontsize=12)
+        axes[0][0].legend(frameon=False)
+        figure.savefig(PICTURE, dpi=100)
     plt.close(figure)
-    print(FOLDER / "forgetting.png")
+    print(PICTURE)
 
 
 if __name__ == "__main__":

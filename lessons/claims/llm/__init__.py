@@ -7,4 +7,5 @@ What is tried, and how it was made cheap enough for a processor, is in `lessons.
 
 from pathlib import Path
 
+SHIPPED = Path(__file__).with_name("trials.jsonl")  # a real LLM's trials
 KEPT = Path(__file__).with_name("claims.json")  # what the trials that ship say, as the ledger's rows

@@ -3,16 +3,21 @@
 A condition that some seed has not been tried for is "missing", and the page says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from lessons.claims.claim import SEEDS
 from lessons.claims.intervals import SHARE, Effect
 from lessons.claims.ledger import CLAIMS, Condition, Row, kept_rows, told
+from lessons.claims.llm import SHIPPED
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
+from lessons.claims.llm.forgetting import markdown as forgetting
+from lessons.claims.llm.forgetting import of_embedded, of_llm
 from lessons.claims.llm.readings import NotTried, Trials
-from lessons.claims.llm.run import Subject, best_rates, is_edge, read_lines
+from lessons.claims.llm.run import Subject, best_rates, first_subject, is_edge, read_lines
 from lessons.claims.llm.sentences import SENTENCES, Reader, Sentence
 from lessons.claims.llm.trial import BATCH, GRADED, PROBES, STEPS, Result, Tuning
 from lessons.claims.together import both_say
@@ -39,22 +44,33 @@ class Column:
     entries: list[Entry]
     pilot: Mapping[Tuning, Result]
     best: Mapping[str, float]
+    trials: Trials
     seeds: int
     finished: int
     planned: int
 
 
-def column(subject: Subject, path: Path, seeds: int) -> Column:
-    """From the finished lines. Raises InputError while the pilot has not finished.
+def shipped() -> tuple[Subject, Trials]:
+    """The model whose trials ship, and these. Raises InputError if none do."""
+    subject = first_subject(SHIPPED)
+    found = dict(read_lines(SHIPPED, subject))
+    chosen = arms(best_rates(SHIPPED, subject))
+    return subject, Trials(chosen, found, judged_by(chosen, found, SEEDS))
 
-    Fewer seeds than planned are judged by, where no more are finished for every arm; at least two, since of one seed
-    nothing is known around it.
-    """
+
+def judged_by(chosen: Mapping[str, Tuning], found: Container[Tuning], seeds: int) -> int:
+    """How many seeds: fewer than planned where no more are finished for every arm; at least two, since of one seed
+    nothing is known around it."""
+    whole = [seed for seed in range(seeds) if all(trial.with_seed(seed) in found for trial in chosen.values())]
+    return seeds if len(whole) == seeds else max(2, len(whole))
+
+
+def column(subject: Subject, path: Path, seeds: int) -> Column:
+    """From the finished lines. Raises InputError while the pilot has not finished."""
     found = dict(read_lines(path, subject))
     best = best_rates(path, subject)
     chosen = arms(best)
-    whole = [seed for seed in range(seeds) if all(trial.with_seed(seed) in found for trial in chosen.values())]
-    judged = max(2, len(whole)) if whole != list(range(seeds)) else seeds
+    judged = judged_by(chosen, found, seeds)
     trials = Trials(chosen, found, judged)
     effects = {one.id: {name: _effect(read, trials) for name, read in one.conditions.items()} for one in SENTENCES}
     family = [(effect, one.says) for one in SENTENCES for effect in effects[one.id].values()]
@@ -66,7 +82,7 @@ def column(subject: Subject, path: Path, seeds: int) -> Column:
         entries.append(Entry(one, {name: (effects[one.id][name], answered[name]) for name in answered}, word, on))
     finished = sum(trial.with_seed(seed) in found for trial in chosen.values() for seed in range(seeds))
     tried = {trial: found[trial] for trial in pilot() if trial in found}
-    return Column(subject, entries, tried, best, judged, finished, len(chosen) * seeds)
+    return Column(subject, entries, tried, best, trials, judged, finished, len(chosen) * seeds)
 
 
 def _effect(read: Reader, trials: Trials) -> Effect | None:
@@ -110,6 +126,8 @@ def markdown(found: Column) -> str:
         here = toy.get(one.id, UNTRIED if one.id in CLAIMS else "not among its sentences")
         shown = "<br>".join(_told(name, effect, said, one) for name, (effect, said) in entry.conditions.items())
         lines.append(f"| {about} | {here} | **{entry.verdict}** | {shown} |")
+    with suppress(NotTried):
+        lines += ["", forgetting(of_embedded(), of_llm(found.trials), found.subject.name)]
     lines += ["", "## How it was tried\n", _design(found), "", "## What could make it wrong\n"]
     lines += [f"- **{entry.sentence.id}**: {entry.sentence.wrong}" for entry in found.entries]
     return "\n".join(lines) + "\n"

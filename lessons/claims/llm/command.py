@@ -7,13 +7,12 @@ from engine.files import write_text
 from engine.terminal import Terminal
 from lessons.claims.claim import SEEDS
 from lessons.claims.ledger import keep_rows
-from lessons.claims.llm import KEPT
+from lessons.claims.llm import KEPT, SHIPPED
 from lessons.claims.llm.column import Column, as_rows, column, markdown
 from lessons.claims.llm.run import every, subject_of
 from lessons.claims.verdict import UNTRIED
 from lessons.teaching.course import in_checkout
 
-SHIPPED = Path(__file__).with_name("trials.jsonl")
 SHIPS = "SmolLM2-135M-Instruct"  # the model whose trials these are
 PAGE = Path(__file__).parents[3] / "docs" / "claims-llm.md"  # in a checkout
 

@@ -70,6 +70,14 @@ def read_lines(path: Path, subject: Subject | None = None) -> Iterator[tuple[Tun
             yield found, kept["result"]
 
 
+def first_subject(path: Path) -> Subject:
+    """The model of a file's first trial, which need not be at hand. Raises InputError if there is none."""
+    for line in lines(path) if path.exists() else ():
+        about = parse_json(line)["subject"]
+        return Subject(about["model"], about["model"], about["digest"], about["data"])
+    raise InputError(f"{path} holds no trial; run python -m lessons.claims --model ... first")
+
+
 def run_all(trials: Sequence[Tuning], subject: Subject, path: Path, jobs: int = 1) -> None:
     """Those that have not finished, in this order."""
     done = {trial for trial, _ in read_lines(path, subject)}

@@ -133,7 +133,7 @@ SENTENCES = (
             "facts": lambda t: beside(t, "lora", "full", "new_loss"),
             "json": lambda t: beside(t, "lora, json", "full, json", "new_loss"),
         },
-        "Rates from three each, chosen on facts; JSON takes them over.",
+        "Rates chosen on facts; JSON takes them over.",
     ),
     Sentence(
         "all-layers", "Adapting all linear layers learns more than adapting queries and values alone.",

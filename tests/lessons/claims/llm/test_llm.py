@@ -137,6 +137,7 @@ def test_every_sentence_is_read_to_its_end_and_can_come_out_either_way(tmp_path,
         assert effect.mean == pytest.approx(np.mean([21 + seed / 2 for seed in range(SEEDS)]) - 16) and answer == "yes"
         page = markdown(found)
         assert all(one.sentence in page for one in SENTENCES) and ": not yet tried" not in page
+        assert "## Do both forget alike?" in page
 
 
 def test_what_is_not_tried_is_said_so(tmp_path, subject):
