@@ -129,9 +129,9 @@ def unseen(questions: int, scale: float = 100.0) -> float:
     return scale * float(stats.binomtest(0, questions).proportion_ci(SHARE, method="exact").high)
 
 
-def mean_effect(values: Sequence[float]) -> Effect:
-    """Of one number a seed, which no questions moved: Student's interval."""
-    return effect(lambda draws: np.asarray(values, float)[None])
+def mean_effect(values: Sequence[float], least: float = 0.0) -> Effect:
+    """Of one number a seed, which no questions moved: Student's interval. least: as `effect`."""
+    return effect(lambda draws: np.asarray(values, float)[None], least=least)
 
 
 def share_effect(hits: int, tries: int) -> Effect:
