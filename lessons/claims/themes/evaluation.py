@@ -66,7 +66,7 @@ CLAIMS = (
         "loss-against-answers", "In some runs the loss improves while the answers get worse, or the reverse.",
         "runs with such a stretch between two grades", "% of the runs", SOME, over(within, METHODS),
         design="Spanish words at the usual rate, at a higher one, and on 32 examples again and again. Answers count as "
-        "changed if McNemar's exact test says so at 1 %, corrected for the number of stretches; then the sign of the loss "
+        "changed if McNemar's exact test says so at 1 %, corrected for the number of stretches; then the loss's sign "
         "is looked at.",
         wrong="Few runs: a share of one in fifty would not be found.",
         student="Grade answers, too: the loss alone can move the other way.",
