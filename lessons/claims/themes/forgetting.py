@@ -144,7 +144,7 @@ CLAIMS = (
         over(lora_nearer, {"loss on stories": "text", "divergence from the base": "kl"}),
         design="The trainings of lora-forgets-less, on Spanish words: what no question can show, the likelihood of "
         "text and the divergence from the base's own distribution on old answers.",
-        wrong="Six stories and two dozen answers; the divergence has an interval over seeds alone.",
+        wrong="Twenty stories, and two dozen answers for the divergence, whose interval is over seeds alone.",
         student="Where answers are open, distance in likelihood is what is left to measure.",
     ),
     Claim(

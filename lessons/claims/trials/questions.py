@@ -26,7 +26,7 @@ from lessons.claims.compact import pack_bits, pack_nats, pack_shares
 
 Side = Literal["judge", "choose"]
 JUDGED, CHOSEN = 160, 60  # held-out questions of the task, to judge and to choose by
-PER_SKILL = 8  # old questions of each skill, to judge by; half as many to choose by
+PER_SKILL = 24  # old questions of each skill, to judge by; half as many to choose by
 FAR = 24  # old answers on which the divergence from the base is measured
 SHOWN = "shown: "  # before the name of a relation
 AT_HAND = 24  # pairs of a relation to learn from; the others are held out
