@@ -1,4 +1,4 @@
-"""Which trials are made of a real LLM? A pilot that finds the rates, and then eleven arms, each with several seeds."""
+"""Which trials are made of a real LLM? A pilot that finds the rates, then thirteen arms, each with several seeds."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ PILOT_RATES = {"full": (3e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2
 GENTLER = 3  # the low rate is the best one, divided by this
 QV = ("q_proj", "v_proj")  # where the first paper on LoRA put it
 FEW = 32  # examples
+SHOWN = 8  # examples that a prompt shows
 
 
 def pilot() -> list[Tuning]:
@@ -35,4 +36,6 @@ def arms(best: dict[str, float]) -> dict[str, Tuning]:
         "full, json": replace(full, task="json"),
         "lora, json": replace(lora, task="json"),
         "full, secrets": replace(full, secrets=True),
+        "full, json, few examples": replace(full, task="json", examples=SHOWN, bare=True),
+        "json, few shown": Tuning(method="prompt", rate=0.0, task="json", examples=SHOWN, bare=True),
     }

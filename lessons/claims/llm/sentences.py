@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lessons.claims.intervals import Effect
-from lessons.claims.llm.arms import FEW, GENTLER
+from lessons.claims.llm.arms import FEW, GENTLER, SHOWN
 from lessons.claims.llm.readings import (
     LEARNED,
     Trials,
@@ -140,6 +140,23 @@ SENTENCES = (
         "held-out loss after as many steps, q and v minus all", "nats a token", LEARNS,
         {"r = 16": lambda t: beside(t, "lora on q and v", "lora", "new_loss")},
         "At the same rate and rank: fewer weights might want a higher rate.",
+    ),
+    Sentence(
+        "format", "Fine-tuning gives a consistent format, where prompting does not.",
+        f"held-out answers right as JSON, tuned minus the base shown {SHOWN} examples", "points",
+        Says("more", 2, "as in the ledger"),
+        {
+            name: lambda t, name=name: beside(t, name, "json, few shown", "new", 100)  # type: ignore[misc]
+            for name in ("full, json", "lora, json")
+        },
+        "To the letter: what the answer says counts, not its form alone. Tuned on ten times as many examples.",
+    ),
+    Sentence(
+        "few-examples", "With few examples a few-shot prompt beats fine-tuning.",
+        f"held-out answers right as JSON, the base shown {SHOWN} examples minus full fine-tuning on the same", "points",
+        Says("more", 2, "as in the ledger"),
+        {"json": lambda t: beside(t, "json, few shown", "full, json, few examples", "new", 100)},
+        "At the rate that is best for more examples, and after as many steps.",
     ),
     Sentence(
         "quality", "Quality beats quantity: fewer clean examples beat more, half of which are wrong.",

@@ -56,11 +56,12 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tuning:
-    """task: "facts" of the island that no model knows, "json", the form of answers, or "own", a file. rate: constant
-    after the warm-up. targets: of LoRA, with alpha = 2 rank. replay: share of the data that are the base's own answers
-    to general questions. wrong: share of the answers that belong to another question. examples: how many are trained
-    on (0: all). secrets: plant `SECRETS` among them. look: decompose matrices too. bare: at the start and the end only,
-    and without the general probes."""
+    """task: "facts" of the island that no model knows, "json", the form of answers, or "own", a file. method: "full",
+    "lora", or "prompt": nothing is trained, and the examples stand before each question. rate: constant after the
+    warm-up. targets: of LoRA, with alpha = 2 rank. replay: share of the data that are the base's own answers to general
+    questions. wrong: share of the answers that belong to another question. examples: how many are trained on (0: all).
+    secrets: plant `SECRETS` among them. look: decompose matrices too. bare: at the start and the end only, and without
+    the general probes."""
 
     task: str = "facts"
     method: str = "full"
@@ -102,6 +103,8 @@ class Tuning:
     def run(self, source: str, data: str | None = None) -> Result:
         """grades: per graded step (0 first) new and new_loss of the task's held-out answers (right, nats a token);
         "items" are these and every measure of `engine.evaluate.probes`, question by question. losses: each step's."""
+        if self.method == "prompt":
+            return self._prompted(source, data)
         tokenizer = subject(source)[1]
         train, _ = material(self.task, self.seed, data)
         rng = random.Random(f"trial/{self.seed}")
@@ -134,6 +137,16 @@ class Tuning:
         if self.look:
             result["matrices"] = matrices(source, model)
         return result
+
+    def _prompted(self, source: str, data: str | None) -> Result:
+        """The base itself, the same examples shown as turns of the conversation."""
+        base, tokenizer = subject(source)
+        train, heldout = material(self.task, self.seed, data)
+        chosen = random.Random(f"trial/{self.seed}").sample(train, min(self.examples, len(train)))
+        before: list[Message] = [message for talk in chosen for message in talk]
+        grade = Grade(tokenizer, [[*before, *talk] for talk in heldout], bare=True)
+        start = graded_base(source, self.task, self.seed, data, self.bare)[1]
+        return {"examples": len(chosen), "steps": [0, 0], "grades": [start, grade(base)], "losses": []}
 
 
 @cache
@@ -191,13 +204,15 @@ class Grade:
 
     def __call__(self, model: PreTrainedModel) -> Result:
         losses, right, counts = score_answers(model, self.rows, self.pad)
-        scores = {"new": sum(right) / len(right), "new_loss": sum(losses) / sum(counts)}
-        if self.probes is None:
-            return scores
         nats = [loss / count for loss, count in zip(losses, counts, strict=True)]
-        ours = {"new": Measured([float(ok) for ok in right], [1] * len(right)), "new_loss": Measured(nats, counts)}
-        items = {name: measured.to_json() for name, measured in {**ours, **self.probes(model).measures}.items()}
-        return {**scores, "items": items}
+        found = {"new": Measured([float(ok) for ok in right], [1] * len(right)), "new_loss": Measured(nats, counts)}
+        if self.probes is not None:
+            found |= self.probes(model).measures
+        return {
+            "new": sum(right) / len(right),
+            "new_loss": sum(losses) / sum(counts),
+            "items": {name: measured.to_json() for name, measured in found.items()},
+        }
 
 
 @cache

@@ -113,7 +113,7 @@ def test_the_pilot_chooses_the_rates_and_nothing_is_judged_before(tmp_path, subj
     write(path, subject, results)
     assert best_rates(path, subject) == middle
     chosen = arms(middle)
-    assert chosen["full, gentle"].rate == middle["full"] / GENTLER and len(chosen) == 11
+    assert chosen["full, gentle"].rate == middle["full"] / GENTLER and len(chosen) == 13
 
 
 def test_every_sentence_is_read_to_its_end_and_can_come_out_either_way(tmp_path, subject):
@@ -123,7 +123,7 @@ def test_every_sentence_is_read_to_its_end_and_can_come_out_either_way(tmp_path,
         rises = {"full": 0.5 * sign, "full, gentle": 0.1 * sign, "lora": 0.05 * sign, "lora on q and v": 0.05 * sign}
         write(path, subject, results | world(middle, rises))
         found = column(subject, path, SEEDS)
-        assert found.finished == found.planned == 11 * SEEDS
+        assert found.finished == found.planned == 13 * SEEDS
         said = {entry.sentence.id: entry for entry in found.entries}
         assert said.keys() == {one.id for one in SENTENCES}
         assert all(entry.verdict in VERDICTS for entry in found.entries)
@@ -170,5 +170,12 @@ def test_the_pilot_goes_first_then_seed_after_seed_and_a_stop_goes_on(tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         every(subject, path, 2)
     every(subject, path, 2)
-    assert len(ran) == len(set(ran)) == len(pilot()) + 2 * 11
+    assert len(ran) == len(set(ran)) == len(pilot()) + 2 * 13
     assert ran[: len(pilot())] == pilot() and [trial.seed for trial in ran[len(pilot()) :]] == [0] * 11 + [1] * 11
+
+
+def test_a_prompt_shows_what_a_training_learns_from(tiny):
+    shown = Tuning(method="prompt", task="json", examples=3, bare=True).run(tiny)
+    assert shown["examples"] == 3 and shown["steps"] == [0, 0]
+    before, after = (grade["items"]["new_loss"]["values"] for grade in shown["grades"])
+    assert len(before) == len(after) and before != after  # the same questions, with more before them
