@@ -171,7 +171,7 @@ def test_the_pilot_goes_first_then_seed_after_seed_and_a_stop_goes_on(tmp_path, 
         every(subject, path, 2)
     every(subject, path, 2)
     assert len(ran) == len(set(ran)) == len(pilot()) + 2 * 13
-    assert ran[: len(pilot())] == pilot() and [trial.seed for trial in ran[len(pilot()) :]] == [0] * 11 + [1] * 11
+    assert ran[: len(pilot())] == pilot() and [trial.seed for trial in ran[len(pilot()) :]] == [0] * 13 + [1] * 13
 
 
 def test_a_prompt_shows_what_a_training_learns_from(tiny):
