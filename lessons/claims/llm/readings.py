@@ -44,11 +44,10 @@ def change(t: Trials, arm: str, measure: str, *, start: int = 0, end: int = -1, 
     return effect(lambda draws: scale * draws.mean(scores[end] - scores[start], measure), arms=arms)
 
 
-def beside(t: Trials, arm: str, other: str, measure: str, scale: float = 1.0) -> Effect:
+def beside(t: Trials, arm: str, other: str, measure: str) -> Effect:
     """A measure at the end of one arm minus another's, of the same questions."""
-    first, second = (scale * t.scores(name, measure)[-1] for name in (arm, other))
-    arms = [float(first.mean()), float(second.mean())] if scale == 100 else []
-    return effect(lambda draws: draws.mean(first - second, measure), arms=arms)
+    first, second = (t.scores(name, measure)[-1] for name in (arm, other))
+    return effect(lambda draws: draws.mean(first - second, measure))
 
 
 def rise_beside(t: Trials, arm: str, other: str, measure: str) -> Effect:

@@ -143,19 +143,19 @@ SENTENCES = (
     ),
     Sentence(
         "format", "Fine-tuning gives a consistent format, where prompting does not.",
-        f"held-out answers right as JSON, tuned minus the base shown {SHOWN} examples", "points",
-        Says("more", 2, "as in the ledger"),
+        f"loss of held-out JSON answers, the base shown {SHOWN} examples minus tuned", "nats a token", LEARNS,
         {
-            name: lambda t, name=name: beside(t, name, "json, few shown", "new", 100)  # type: ignore[misc]
-            for name in ("full, json", "lora, json")
+            "full": lambda t: beside(t, "json, few shown", "full, json", "new_loss"),
+            "lora": lambda t: beside(t, "json, few shown", "lora, json", "new_loss"),
         },
-        "To the letter: what the answer says counts, not its form alone. Tuned on ten times as many examples.",
+        "The likelihood of the whole answer, content as well as form, since hardly one is right to the letter. Tuned on "
+        "ten times as many examples.",
     ),
     Sentence(
         "few-examples", "With few examples a few-shot prompt beats fine-tuning.",
-        f"held-out answers right as JSON, the base shown {SHOWN} examples minus full fine-tuning on the same", "points",
-        Says("more", 2, "as in the ledger"),
-        {"json": lambda t: beside(t, "json, few shown", "full, json, few examples", "new", 100)},
+        f"loss of held-out JSON answers, full fine-tuning on {SHOWN} examples minus the base shown the same",
+        "nats a token", LEARNS,
+        {"json": lambda t: beside(t, "full, json, few examples", "json, few shown", "new_loss")},
         "At the rate that is best for more examples, and after as many steps.",
     ),
     Sentence(
