@@ -148,7 +148,7 @@ SENTENCES = (
             "full": lambda t: beside(t, "json, few shown", "full, json", "new_loss"),
             "lora": lambda t: beside(t, "json, few shown", "lora, json", "new_loss"),
         },
-        "The likelihood of the whole answer, content as well as form, since hardly one is right to the letter. Tuned on "
+        "The likelihood of the whole answer, content as well as form: hardly one is right to the letter. Tuned on "
         "ten times as many examples.",
     ),
     Sentence(
