@@ -2,7 +2,7 @@
 
 import ast
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -215,3 +215,17 @@ def test_the_list_names_every_claim(capsys):
     printed = capsys.readouterr().out
     for claim in CLAIMS.values():  # as it is read, which loads nothing, so as it is loaded
         assert f"{claim.id} (" in printed and " ".join(claim.sentence.split()) in " ".join(printed.split())
+
+
+def test_trials_that_were_asked_other_questions_count_as_missing(tmp_path):
+    def fourth_answer(r):
+        (row,) = r.need([Toss()])
+        return mean_effect([row["answers"][3]])
+
+    claim = replace(toy(), conditions={"a": fourth_answer})
+    store = Store(tmp_path / "t.jsonl")
+    store.put(Toss(), {"answers": [1, 2, 3]})
+    with pytest.raises(IndexError):  # today's code and today's trial: a fault
+        rows_of(store, {"toss": claim})
+    store.found[Toss()] = store.found[Toss()]._replace(code="before")
+    assert rows_of(store, {"toss": claim}) == []
