@@ -226,6 +226,6 @@ def test_trials_that_were_asked_other_questions_count_as_missing(tmp_path):
     store = Store(tmp_path / "t.jsonl")
     store.put(Toss(), {"answers": [1, 2, 3]})
     with pytest.raises(IndexError):  # today's code and today's trial: a fault
-        rows_of(store, {"toss": claim})
+        rows_of(store, {claim.id: claim})
     store.found[Toss()] = store.found[Toss()]._replace(code="before")
-    assert rows_of(store, {"toss": claim}) == []
+    assert rows_of(store, {claim.id: claim}) == []
