@@ -23,14 +23,14 @@ def main() -> None:
     subject, trials = shipped()
     models = {"the embedded model": of_embedded(), subject.name: of_llm(trials)}
     with theme("light") as colors:
-        figure, axes = plt.subplots(len(models), len(MEASURES), figsize=(15, 6.4), layout="constrained")
+        figure, axes = plt.subplots(len(models), len(MEASURES), figsize=(15, 6.8), layout="constrained")
         for row, (model, curves) in zip(axes, models.items(), strict=True):
             for ax, (measure, (what, unit, _)) in zip(row, MEASURES.items(), strict=True):
                 for method, dashes in zip(METHODS, ("-", "--"), strict=True):
                     curve = curves[method][measure]
                     color = getattr(colors, method)
                     ax.plot(curve.steps, curve.values, dashes, color=color, label=method, marker=".")
-                ax.set_title(f"{what} ({unit})", fontsize=10)
+                ax.set_title(f"{what}\n({unit})", fontsize=11)
                 ax.set_xlabel("step")
                 ax.set_ylim(0, 103 if unit == "%" else None)
             row[0].set_ylabel(model, fontsize=12)

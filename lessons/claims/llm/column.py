@@ -106,8 +106,8 @@ def as_rows(found: Column) -> list[Row]:
     return rows
 
 
-def markdown(found: Column) -> str:
-    """The page."""
+def markdown(found: Column, picture: str = "") -> str:
+    """The page. picture: where `scripts/forgetting.py` drew both models' curves, as seen from it; "" leaves it out."""
     rows = {row.id: row for row in kept_rows()}
     toy = {name: row.told for name, row in rows.items()}
     lines = [
@@ -128,6 +128,7 @@ def markdown(found: Column) -> str:
         lines.append(f"| {about} | {here} | **{entry.verdict}** | {shown} |")
     with suppress(NotTried):
         lines += ["", forgetting(of_embedded(), of_llm(found.trials), found.subject.name)]
+        lines += [f"![How the embedded model forgets, above, and a real LLM]({picture})", ""] if picture else []
     lines += ["", "## How it was tried\n", _design(found), "", "## What could make it wrong\n"]
     lines += [f"- **{entry.sentence.id}**: {entry.sentence.wrong}" for entry in found.entries]
     return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ def run_model(chosen: Namespace) -> None:
         every(subject, path, SEEDS, chosen.jobs)
     found = column(subject, path, SEEDS)
     page = PAGE if ours else chosen.out or path.with_suffix(".md")
-    write_text(page, markdown(found))
+    write_text(page, markdown(found, "pictures/forgetting.png" if ours else ""))
     if ours:
         keep_rows(as_rows(found), KEPT)
     show(Terminal(), found)
