@@ -213,6 +213,8 @@ else:
     which_answers_more.reveal("many" if low > 0 else "few" if high < 0 else 2)
 scores = pd.DataFrame.from_dict(scores, orient="index").rename_axis("model")
 show(scores)
+if all(len(last_answer(talk)[1].split()) == 1 for talk in questions):
+    show("(Every right answer here is one word, so token F1 can hardly differ from exact; on longer ones it does.)")
 said = {name: cut_marked(tokenizer, one.answers["tuned"], LENGTH) for name, one in found.items()}
 show(found["many"].answers[["prompt", "expected"]].assign(**said).head(6))
 surer = min(runs, key=lambda name: scores.perplexity[name])
@@ -332,7 +334,7 @@ show(plots.plot_disagreement(list(runs.values()), skill=TASK), name="paths")
 
 # %% [markdown]
 # Now the task itself, question by question. All captured models are asked the first half of the held-out questions; the
-# two that part widest there are asked the second half.
+# two that part widest there, in loss and in answers (the product of both differences), are asked the second half.
 
 # %%
 halves = {"chosen on": slice(0, len(rows) // 2), "judged on": slice(len(rows) // 2, None)}
@@ -351,15 +353,20 @@ def mean_of(key, half):
     return part.nats.sum() / part.tokens.sum(), part.right.mean()
 
 
-def parts_by(low, high, half):
-    """By how much the answers of `high` are better although its loss is higher; 0 where that is not so."""
+def gaps(low, high, half):
+    """By how much the loss of `high` is higher, and by how much its answers are better: they part if both are."""
     (loss, share), (other, more) = mean_of(low, half), mean_of(high, half)
-    return more - share if loss < other else 0.0
+    return other - loss, more - share
 
 
-low, high = max(itertools.permutations(asked_all, 2), key=lambda pair: parts_by(*pair, "chosen on"))
-chosen_gap, judged_gap = parts_by(low, high, "chosen on"), parts_by(low, high, "judged on")
-if chosen_gap <= 0:
+def width(pair):
+    loss, share = gaps(*pair, "chosen on")
+    return loss * share if loss > 0 and share > 0 else 0.0
+
+
+low, high = widest = max(itertools.permutations(asked_all, 2), key=width)
+parts_there = width(widest) > 0
+if not parts_there:
     show(f"On {TASK} loss and answers never part, on the first half of the questions.")
 else:
     part = {name: asked_all[key].iloc[halves["judged on"]] for name, key in (("low", low), ("high", high))}
@@ -373,10 +380,13 @@ else:
         ).rename_axis("model")
     )
     chance = binomtest(only_high, only_high + only_low).pvalue if only_high + only_low else 1.0
+    loss, share = gaps(low, high, "judged on")
     conclude(
-        f"On the half they were chosen on the answers are {chosen_gap:.0%} apart, against the loss. On the other: "
-        f"{judged_gap:.0%}; right with the higher loss only {only_high}, with the lower only {only_low} (sign test: "
-        f"p = {chance:.2g}). " + ("It parts again." if judged_gap > 0 and chance < 0.05 else "It does not part again.")
+        f"On the other half the loss of {high[0]}, step {high[1]}, is {abs(loss):.2f} nats "
+        f"{'higher' if loss > 0 else 'lower'}, and its answers are {abs(100 * share):.0f} points "
+        f"{'better' if share > 0 else 'worse'}: it alone is right on {only_high} questions, the other alone on "
+        f"{only_low} (sign test: p = {chance:.2g}). "
+        + ("They part again." if loss > 0 and share > 0 and chance < 0.05 else "They do not part again.")
     )
 
 # %% [markdown]
@@ -384,7 +394,7 @@ else:
 # is wrong, can weigh as much as a hundred that are right. An answer counts once, right or wrong.
 
 # %%
-if chosen_gap > 0:
+if parts_there:
     tenth = max(1, len(part["low"]) // 10)
     show(
         pd.DataFrame(

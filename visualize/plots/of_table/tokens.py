@@ -19,7 +19,7 @@ _MOST_LINES = 4
 
 @themed
 def plot_tokens(table: pd.DataFrame, *, ax: Axes | None = None, row: int = 0) -> Axes:
-    """The tokens of one conversation in lines of twelve, and below each its loss, nats, at some of the steps.
+    """The tokens of one conversation in lines of at most twelve, and below each its loss, nats, at some of the steps.
 
     Tokens that training counts are underlined and bold; the others are the prompt, which is read and not learned. A
     dot stands for the space before a word. table: what `engine.evaluate.tokens` measured (`token_losses`,
@@ -33,8 +33,8 @@ def plot_tokens(table: pd.DataFrame, *, ax: Axes | None = None, row: int = 0) ->
     steps = [steps[at] for at in np.unique(np.linspace(0, len(steps) - 1, _MOST_STEPS).round().astype(int))]
     tokens = asked[asked.step == steps[0]]
     losses = np.array([asked[asked.step == at].loss.to_numpy() for at in steps])
-    columns = min(_COLUMNS, len(tokens))
-    lines = min(_MOST_LINES, -(-len(tokens) // columns))
+    lines = min(_MOST_LINES, -(-len(tokens) // _COLUMNS))
+    columns = min(_COLUMNS, -(-len(tokens) // lines))  # as many in each, so that no line holds a token alone
     tall = len(steps) + 2  # a line: the tokens, their losses, and room
     cells = np.full((lines * tall - 1, columns), np.nan)
     for at in range(min(len(tokens), lines * columns)):
