@@ -88,8 +88,8 @@ def train(name, task, method, graded=0, **settings):
 # rate that `finetune` takes by itself.
 
 # %%
-steps, graded = (6, 1) if QUICK else (80, 4)
-FACTORS = (0.1, 1, 10) if QUICK else (0.05, 0.25, 1, 3, 10)
+steps, graded = (6, 1) if QUICK else (120, 4)
+FACTORS = (0.1, 1, 10) if QUICK else (0.25, 1, 3, 10)
 RATES = [factor * rate("lora") for factor in FACTORS]
 usual = FACTORS.index(1)
 
@@ -110,7 +110,8 @@ too_high_a_rate = predict(
     {
         "better: it learns faster": "longer steps get further, as long as each lands on lower ground than the one "
         "before.",
-        "about the same": "both learn all there is to learn in so many steps, or neither does.",
+        "about the same (within 10 points)": "both learn nearly all there is to learn in so many steps. What the long "
+        "steps cost shows elsewhere: look at the old skills.",
         "worse": "the gradient says which way is down here; a step that is too long lands on the other side, and "
         "higher.",
     },
@@ -132,26 +133,27 @@ apart = new[-1] - new[usual]
 if new.max() < 10:
     too_high_a_rate.withhold("at none of these rates was the task learned in so few steps.")
 else:
-    too_high_a_rate.reveal(1 if abs(apart) < 5 else 0 if apart > 0 else 2)
+    too_high_a_rate.reveal(1 if abs(apart) <= 10 else 0 if apart > 0 else 2)
 show(ends)
 show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
 
 # %% [markdown]
 # Which is too low, which is right, which is too high? Say it by what was measured: too low has not learned the task in
-# the steps it had; too high has lost more of the old skills than another that learned as much.
+# the steps it had (nine tenths of what the best of them did); too high has lost more of the old skills than another
+# that learned it.
 
 # %%
 best = new.max()
-near = [index for index, score in enumerate(new) if score >= best - 5]
+near = [index for index, score in enumerate(new) if score >= 0.9 * best]
 right = max(near, key=lambda index: ends["old skills (%)"].iloc[index])
 
 
 def judged(index):
     old = ends["old skills (%)"].iloc[index]
     if index == right:
-        return f"right here: within 5 points of the best score, and of those it kept most ({old:.0f} %)"
+        return f"right here: it has learned the task ({new[index]:.0f} %), and of such keeps most ({old:.0f} %)"
     if index in near:
-        return f"it learns as well, but keeps {old:.0f} % of the old skills"
+        return f"too high: it has learned the task, too ({new[index]:.0f} %), but keeps {old:.0f} % of the old skills"
     what = f"too low for {steps} steps" if index < right else "too high"
     return f"{what}: {new[index]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
 
@@ -228,11 +230,12 @@ show(
 # %% [markdown]
 # ## Warm-up
 # At first the optimizer knows nothing about the gradients' sizes, and Adam's first steps are as long as any. So the
-# rate is often raised slowly over the first steps. Here is full fine-tuning at a high rate, with and without it.
+# rate is often raised slowly over the first steps. Here is full fine-tuning with and without it, at a rate chosen so
+# high that something may go wrong; at a usual rate it need not matter at all.
 
 # %%
 with_or_without = predict(
-    "at six times the usual rate, whose held-out loss is lower at the end?",
+    "at twelve times the usual rate, whose held-out loss is lower at the end?",
     {
         "with warm-up, from every seed": "Adam's running means need some steps to know the gradients' sizes; long "
         "steps before that go astray.",
@@ -243,7 +246,7 @@ with_or_without = predict(
 )
 
 # %%
-HIGH, SEEDS = 6 * rate("full"), [current().seed + n for n in range(1 if QUICK else 2)]
+HIGH, SEEDS = 12 * rate("full"), [current().seed + n for n in range(1 if QUICK else 2)]
 short = 4 if QUICK else 40
 warm = {
     (share, seed): train(
@@ -291,9 +294,11 @@ decay_shrinks = predict(
     },
     exact=True,
 )
+ALIKE = "none stands out (the two lowest are within 5 %)"
 which_is_lowest = predict(
     "which of these has the lowest held-out loss at the end?",
     {
+        ALIKE: "what they change is smaller than what another seed would change.",
         "neither of them": "learning by heart was not what stood in the way.",
         "weight decay 0.1": "a small pull towards the base, all the way.",
         "weight decay 5": "a strong pull towards the base: what is not needed by the data goes back to it.",
@@ -334,10 +339,7 @@ regular = pd.DataFrame(
 shrunk = regular["pull of the decay alone (%)"]["weight decay 0.1"]
 decay_shrinks.reveal(0 if shrunk < 1 else 1 if shrunk <= 10 else 2)
 first = leader(regular["held-out loss"].to_dict(), 0.05 * regular["held-out loss"].min(), lowest=True)
-if first is None:
-    which_is_lowest.withhold("the two lowest are within 5 % of each other, with one seed each.")
-else:
-    which_is_lowest.reveal(first)
+which_is_lowest.reveal(first or ALIKE)
 show(regular.round(4))
 
 # %% [markdown]
