@@ -237,7 +237,7 @@ which_mask = predict(
 )
 
 # %%
-STEPS, BATCH = (12, 8) if QUICK else (60, 32)
+STEPS, BATCH = (12, 8) if QUICK else (80, 32)
 TASK = task.name
 order = random.Random(0).sample(task.train, len(task.train))
 
@@ -245,7 +245,7 @@ order = random.Random(0).sample(task.train, len(task.train))
 def train(name, records, **settings):
     return finetune(
         model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
-        learning_rate=rate("full"), skills=0, every=STEPS, evaluate_at=1, save=False, seed=current().seed, **settings,
+        learning_rate=2 * rate("full"), skills=0, every=STEPS, evaluate_at=1, save=False, seed=current().seed, **settings,
     )  # fmt: skip
 
 
@@ -367,8 +367,10 @@ show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), n
 first, second = gain(clean[1], clean[0]), gain(clean[2], clean[1])
 if share(clean[1]) > 95:
     which_step_up.withhold(f"the middle set reaches {share(clean[1]):.0f} %: the second step had no room.")
-elif first[1] > 0 or second[1] > 0:
-    which_step_up.reveal(0 if first[0] >= second[0] else 1)
+elif max(first[1], second[1]) > 0 and abs(first[0] - second[0]) < 10:
+    which_step_up.withhold("the two steps are within 10 points of each other.")
+elif max(first[1], second[1]) > 0:
+    which_step_up.reveal(0 if first[0] > second[0] else 1)
 else:
     which_step_up.reveal(NEITHER)
 show(*(
