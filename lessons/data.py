@@ -245,7 +245,8 @@ order = random.Random(0).sample(task.train, len(task.train))
 def train(name, records, **settings):
     return finetune(
         model(), Conversations(TASK, records, task.heldout), Full(), out=HERE / name, steps=STEPS, batch_size=BATCH,
-        learning_rate=2 * rate("full"), skills=0, every=STEPS, evaluate_at=1, save=False, seed=current().seed, **settings,
+        learning_rate=2 * rate("full"), skills=0, every=STEPS, evaluate_at=1, save=False, seed=current().seed,
+        **settings,
     )  # fmt: skip
 
 
