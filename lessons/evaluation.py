@@ -36,7 +36,6 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from engine.data import Conversations
-from engine.errors import InputError
 from engine.evaluate import encode_last_answer, last_answer, score_answers
 from engine.evaluate.compare import compare
 from engine.evaluate.judging import in_terminal, judge
@@ -76,9 +75,7 @@ HERE = current().folder
 # base, before any training, and below it one of the questions, token by token; its answer is underlined.
 
 # %%
-task = task_of("spanish")
-if not task.heldout:
-    raise InputError(f"{task.name} holds fewer than 20 examples, so none can be held out to evaluate on")
+task = task_of("spanish", graded=True)
 TASK = task.name
 base = load_model(model())
 tokenizer = load_tokenizer(model())

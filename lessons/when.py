@@ -35,7 +35,6 @@ import math
 import pandas as pd
 
 from engine.data import Conversations
-from engine.errors import InputError
 from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
 from engine.evaluate.metrics import json_with, score
@@ -69,11 +68,7 @@ base, tokenizer = load_model(model()), load_tokenizer(model())
 
 def heldout_of(name):
     """A task with as many held-out questions as this lesson asks."""
-    task = task_of(name)
-    if not task.heldout:
-        raise InputError(
-            f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
-        )
+    task = task_of(name, graded=True)
     return Conversations(task.name, task.train, task.heldout[:HELD_OUT])
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from engine.data import Conversations, hold_out, load
+from engine.errors import InputError
 from engine.evaluate import generate_answers, last_answer
 from engine.messages import Message
 from engine.run.base import EMBEDDED
@@ -30,13 +31,18 @@ def data(own: str) -> str:
     return current().data or own
 
 
-def task_of(own: str, answers: int | None = None) -> Conversations:
+def task_of(own: str, answers: int | None = None, graded: bool = False) -> Conversations:
     """The data that the lesson trains on, a part of it held out.
 
     answers: of the lesson's own task only the questions with one of its first so many answers, so that it is learned in
-    seconds; a teacher's data stays as it is.
+    seconds; a teacher's data stays as it is. graded: the lesson cannot do without held-out questions. Raises InputError
+    if there are none then.
     """
     task = hold_out(load(data(own)), seed=0)
+    if graded and not task.heldout:
+        raise InputError(
+            f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
+        )
     if answers is None or current().data:
         return task
     kept = list(dict.fromkeys(talk[-1]["content"] for talk in task.train))[:answers]

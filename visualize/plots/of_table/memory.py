@@ -65,4 +65,5 @@ def plot_memory(table: pd.DataFrame, *, ax: Axes | None = None, gpus: Mapping[st
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    """To a tenth below a hundred: beside a card's line it is seen on which side a bar ends."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
