@@ -47,6 +47,7 @@ import pandas as pd
 from engine.data import Conversations
 from engine.evaluate import encode_last_answer, score_answers
 from engine.measure.matched import learning_path
+from engine.measure.shares import newcombe
 from engine.models import load_tokenizer, load_tuned
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
@@ -109,9 +110,9 @@ too_high_a_rate = predict(
     f"at {FACTORS[-1]:g} times the usual rate, beside the usual one, what is the new task like after the same steps?",
     {
         "better: it learns faster": "longer steps get further, as long as each lands on lower ground than the one "
-        "before.",
-        "about the same (within 10 points)": "both learn nearly all there is to learn in so many steps. What the long "
-        "steps cost shows elsewhere: look at the old skills.",
+        "before. What they cost shows elsewhere: look at the old skills.",
+        "no difference that these questions could show": "both learn nearly all there is to learn in so many steps, "
+        "or neither does.",
         "worse": "the gradient says which way is down here; a step that is too long lands on the other side, and "
         "higher.",
     },
@@ -129,22 +130,23 @@ ends = pd.DataFrame(
     index=pd.Index([f"{r:.2g}" for r in RATES], name="learning rate"),
 ).round(2)
 new = ends["new task (%)"].to_numpy()
-apart = new[-1] - new[usual]
+n = int(at_usual.graded[at_usual.task].iloc[-1])
+low, high = newcombe(new[-1] / 100 * n, n, new[usual] / 100 * n, n)
 if new.max() < 10:
     too_high_a_rate.withhold("at none of these rates was the task learned in so few steps.")
 else:
-    too_high_a_rate.reveal(1 if abs(apart) <= 10 else 0 if apart > 0 else 2)
+    too_high_a_rate.reveal(0 if low > 0 else 2 if high < 0 else 1)
 show(ends)
 show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
 
 # %% [markdown]
 # Which is too low, which is right, which is too high? Say it by what was measured: too low has not learned the task in
-# the steps it had (nine tenths of what the best of them did); too high has lost more of the old skills than another
+# the steps it had (four fifths of what the best of them did); too high has lost more of the old skills than another
 # that learned it.
 
 # %%
 best = new.max()
-near = [index for index, score in enumerate(new) if score >= 0.9 * best]
+near = [index for index, score in enumerate(new) if score >= 0.8 * best]
 right = max(near, key=lambda index: ends["old skills (%)"].iloc[index])
 
 
