@@ -147,11 +147,11 @@ show(as_table(by_alpha, "with"))
 # %% [markdown]
 # ## Rank
 # Alpha stays as it is. The best rate may differ from rank to rank, so each rank gets a sweep of its own: comparing all
-# at one rate would compare how well that rate suits them.
+# at one rate would compare how well that rate suits them. From the usual rate it goes up in factors of three until it
+# gets worse, and down if nothing above was better.
 
 # %%
 RANKS = (1, RANK) if QUICK else (1, RANK, 32)
-FACTORS = (1, 3) if QUICK else (1 / 3, 1, 3)
 best_rank = predict(
     f"of the ranks {', '.join(map(str, RANKS))}, each at its best rate, which ends with the lowest loss?",
     {
@@ -163,16 +163,28 @@ best_rank = predict(
     },
 )
 
+
 # %%
-swept = {
-    r: {factor: usual if (r, factor) == (RANK, 1) else short_run(f"r{r}-x{factor:.2g}", replace(MAIN, r=r), factor)
-        for factor in FACTORS}
-    for r in RANKS
-}  # fmt: skip
+def tried(name, method, first=None):
+    """factor -> run: at the usual rate, then 3, 9, ... times it until one is worse; below it if none was better."""
+    runs = {1: first or short_run(f"{name}-x1", method)}
+    for direction in (3,) if QUICK else (3, 1 / 3):
+        if direction < 1 and final_loss(runs[1]) > min(map(final_loss, runs.values())):
+            break
+        for power in range(1, 2 if QUICK else 5):
+            best, factor = min(map(final_loss, runs.values())), direction**power
+            runs[factor] = short_run(f"{name}-x{factor:.2g}", method, factor)
+            if not final_loss(runs[factor]) <= best:
+                break
+    return runs
+
+
+swept = {r: tried(f"r{r}", replace(MAIN, r=r), usual if r == RANK else None) for r in RANKS}
 ends = pd.DataFrame({r: {factor: final_loss(run) for factor, run in runs.items()} for r, runs in swept.items()})
+ends = ends.sort_index()
 ends.index = pd.Index([f"{factor * rate('lora'):.2g}" for factor in ends.index], name="learning rate")
 best_factors = {r: min(runs, key=lambda factor: final_loss(runs[factor])) for r, runs in swept.items()}
-at_edge = [r for r, factor in best_factors.items() if not inside(factor, FACTORS)]
+at_edge = [r for r, factor in best_factors.items() if not inside(factor, list(swept[r]))]
 first = leader({str(r): float(ends[r].min()) for r in RANKS}, CHANCE, lowest=True)
 if at_edge:
     best_rank.withhold(
@@ -181,7 +193,7 @@ if at_edge:
     )
 else:
     best_rank.reveal(first or "no difference beyond chance")
-show("Loss at the end, by rank:", ends.rename(columns=lambda r: f"r = {r}"))
+show("Loss at the end, by rank:", ends.rename(columns=lambda r: f"r = {r}").map("{:.3f}".format).replace("nan", "-"))
 
 # %% [markdown]
 # ## The rank of full fine-tuning's own change
@@ -254,8 +266,8 @@ show(as_table(by_target, "adapters on"))
 
 # %% [markdown]
 # ## The learning rate, LoRA's and full fine-tuning's
-# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both are tried here: from the
-# usual rate in factors of three, up and down, until it gets worse.
+# It is often said that LoRA wants a rate about ten times as high as full fine-tuning. Both are tried here, as
+# the ranks were.
 
 # %%
 rate_ratio = predict(
@@ -273,20 +285,7 @@ rate_ratio = predict(
 
 
 # %%
-def tried(method, known):
-    """factor -> run, at 3, 9, ... times the usual rate, then at a third, ..., each way until one is worse."""
-    runs = dict(known)
-    for direction in (3,) if QUICK else (3, 1 / 3):
-        for power in range(1, 2 if QUICK else 5):
-            best, factor = min(final_loss(run) for run in runs.values()), direction**power
-            if factor not in runs:
-                runs[factor] = short_run(f"{method.name}-{factor:.2g}", method, factor)
-            if not final_loss(runs[factor]) <= best:
-                break
-    return list(runs.values())
-
-
-rated = [*tried(Full(), {1: everything}), *tried(MAIN, swept[RANK])]
+rated = [*tried("full", Full(), everything).values(), *swept[RANK].values()]
 grid = final_losses(rated).pivot(index="rate", columns="method", values="loss")
 best = grid.idxmin()
 edges = [name for name, column in grid.items() if not inside(best[name], list(column.dropna().index))]
