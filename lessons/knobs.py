@@ -231,7 +231,8 @@ show(plots.plot_energy([everything, usual]), name="energy")
 # %% [markdown]
 # ## Target modules
 # Which matrices get an adapter? The first paper adapted attention only; "all-linear" takes every linear layer but the
-# output head. Attention alone has fewer weights at the same rank, so it is also tried at a rank that makes up for that.
+# output head. Attention alone has fewer weights at the same rank, so it gets a rank that makes up for that, the same
+# alpha / r, and a sweep of its own.
 
 # %%
 attention = [name for name in matrices(load_model(model())) if "attn" in name or "attention" in name]
@@ -253,16 +254,22 @@ which_targets = predict(
 )
 
 # %%
-by_target = {f"all, r = {RANK}": usual}
+by_target = {f"all, r = {RANK}": swept[RANK]}
 if attention:
-    by_target[f"attention, r = {RANK}"] = short_run("attention", replace(MAIN, target_modules=attention))
-    more = replace(MAIN, target_modules=attention, r=as_many)
-    by_target[f"attention, r = {as_many}"] = short_run("attention-more", more)
-    gap = final_loss(by_target[f"attention, r = {as_many}"]) - final_loss(usual)
-    which_targets.reveal(2 if abs(gap) <= CHANCE else 0 if gap < 0 else 1)
-else:
+    same_scale = round(MAIN.alpha * as_many / RANK)
+    more = replace(MAIN, target_modules=attention, r=as_many, alpha=same_scale)
+    by_target[f"attention, r = {as_many}"] = tried("attention", more)
+best_of = {on: min(runs, key=lambda factor: final_loss(runs[factor])) for on, runs in by_target.items()}
+ended = [final_loss(runs[best_of[on]]) for on, runs in by_target.items()]
+at_edge = [on for on, runs in by_target.items() if not inside(best_of[on], list(runs))]
+if not attention:
     which_targets.withhold("this model's attention has no name that is known here.")
-show(as_table(by_target, "adapters on"))
+elif at_edge:
+    which_targets.withhold(f"for {' and '.join(at_edge)} the best rate is the end of what was tried.")
+else:
+    which_targets.reveal(2 if abs(ended[1] - ended[0]) <= CHANCE else 0 if ended[1] < ended[0] else 1)
+bests = {f"{on}, rate {runs[best_of[on]].learning_rate:.2g}": runs[best_of[on]] for on, runs in by_target.items()}
+show(as_table(bests, "adapters on"))
 
 # %% [markdown]
 # ## The learning rate, LoRA's and full fine-tuning's
