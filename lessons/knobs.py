@@ -68,7 +68,7 @@ HERE = current().folder
 # seed each: another start of A, another order of the data.
 
 # %%
-SHORT, RANK = (3, 8) if QUICK else (50, 8)
+SHORT, RANK = (3, 8) if QUICK else (40, 8)
 MAIN = LoRA(r=RANK, alpha=16)
 EXAMPLES = task_of("spanish")
 if QUICK:
