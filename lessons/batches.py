@@ -38,7 +38,7 @@ from engine.models import load_model, load_tokenizer
 from engine.planning.memory import training_memory
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
-from lessons.teaching.stage import current, exercise, exercise_code, leader, ledger, model, predict, show, task_of
+from lessons.teaching.stage import current, exercise, exercise_code, leader, ledger, model, predict, rate, show, task_of
 from visualize import plots
 
 QUICK = current().quick
@@ -128,9 +128,7 @@ which_size = predict(
 )
 
 # %%
-by_size = {
-    str(size): train(f"size-{size}", LoRA(), batch_size=size, steps=SEEN // size, evaluate_at=1) for size in SIZES
-}
+by_size = {str(size): train(f"size-{size}", LoRA(), batch_size=size, steps=SEEN // size) for size in SIZES}
 ended = {size: float(run.skill_losses[run.task].iloc[-1]) for size, run in by_size.items()}
 lowest = leader(ended, 0.05 * min(ended.values()), lowest=True)
 if lowest is None:
@@ -152,8 +150,27 @@ show(plots.plot_sweep({f"batches of {size}": run for size, run in by_size.items(
 # %% [markdown]
 # So batch size and learning rate belong together: who takes batches four times as large has a quarter of the steps, and
 # usually raises the rate. For Adam the rule of thumb is the root: twice. (Goyal et al. 2017 found the linear rule, for
-# plain SGD.)
-#
+# plain SGD.) How much of the lost steps does that make up for here?
+
+# %%
+raised = {size: math.sqrt(size / SIZES[0]) for size in SIZES[1:]}  # by how much, for Adam
+at_raised = {
+    size: train(f"size-{size}-raised", LoRA(), batch_size=size, steps=SEEN // size, learning_rate=factor * rate("lora"))
+    for size, factor in raised.items()
+}
+show(
+    pd.DataFrame(
+        {
+            "rate": [f"x {factor:g}" for factor in raised.values()],
+            "held-out loss": [run.skill_losses[run.task].iloc[-1] for run in at_raised.values()],
+            "at the same rate": [ended[str(size)] for size in raised],
+            f"batches of {SIZES[0]}": [ended[str(SIZES[0])]] * len(raised),
+        },
+        index=pd.Index(raised, name="batch size"),
+    )
+)
+
+# %% [markdown]
 # ## Gradient accumulation
 # A batch that does not fit into memory is taken in parts: four times eight examples, their gradients added up, then one
 # step. The gradient of a sum is the sum of the gradients. Is it one batch of thirty-two, then?

@@ -103,7 +103,7 @@ def as_table(runs, first):
     return pd.DataFrame(rows)
 
 
-same = {seed: short_run(f"seed-{seed}", MAIN, seed=seed) for seed in range(2 if QUICK else 3)}
+same = {seed: short_run(f"lora-seed-{seed}", MAIN, seed=seed) for seed in range(2 if QUICK else 3)}
 usual = same[0]
 losses = [final_loss(run) for run in same.values()]
 CHANCE = max(losses) - min(losses)
