@@ -8,6 +8,7 @@ from engine.measure import norm, relative_norm, singular_values
 from glasstune import InputError
 from visualize import plots
 from visualize.naming import kinds_of, layer_of
+from visualize.plots.of_run.layers import _decimals
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,14 @@ def test_layers_are_the_runs(any_run):
         else:
             assert f"embed_tokens {100 * relative_norm(any_run, name, step):.3g} %" in ax.get_xlabel()
     assert len(ax.texts) == np.isfinite(table).sum()
+
+
+@pytest.mark.parametrize(("usual", "said"), [(52.0, "52.0"), (0.4, "0.40"), (0.025, "0.025"), (3e-7, "0.0000")])
+def test_small_shares_are_told_apart_in_their_cells(usual, said):
+    table = np.full((4, 3), usual)
+    table[0, 0], table[1, 1], table[2, 2] = 0, np.nan, 2 * usual
+    assert f"{table[3, 0]:.{_decimals(table)}f}" == said
+    assert _decimals(np.zeros((2, 2))) == 1
 
 
 def test_a_matrix_is_framed_in_absolute_numbers_too(lora_run):

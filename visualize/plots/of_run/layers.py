@@ -1,5 +1,6 @@
 """Which matrices moved how far? A map of the model: one row a layer, one column a kind of matrix."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -90,13 +91,20 @@ def _distances(run: Run, drawn: list[str], step: int | None, relative: bool) -> 
 
 
 def _number_cells(ax: Axes, table: np.ndarray, fills: np.ndarray, relative: bool) -> None:
+    shares = f".{_decimals(table)}f"
     for (row, column), value in np.ndenumerate(table):
         if np.isfinite(value):
             ax.text(
-                column, row, f"{value:.1f}" if relative else f"{value:.2g}", ha="center", va="center",
+                column, row, format(value, shares if relative else ".2g"), ha="center", va="center",
                 fontsize=14 if len(table) <= 14 else 12,
                 color=ink_on(fills[row, column]),
             )  # fmt: skip
+
+
+def _decimals(table: np.ndarray) -> int:
+    """As many for all cells as tell the usual one in two digits, from one to four."""
+    known = table[np.isfinite(table) & (table > 0)]
+    return min(4, max(1, 1 - math.floor(math.log10(np.median(known))))) if known.size else 1
 
 
 def _frame(corner: tuple[float, float]) -> Rectangle:
