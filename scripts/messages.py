@@ -2,6 +2,7 @@
 
 python scripts/messages.py update             after English was edited: the catalogues hold its texts again
 python scripts/messages.py update fr lora     the same, and begin a French one of the lesson lora
+python scripts/messages.py update de claims   the same for the ledger's sentences, whose trials take long to load
 python scripts/messages.py check              status 1 if what is called complete is not, or a catalogue is wrong
 
 A catalogue is locale/<language>/LC_MESSAGES/<domain>.po, for an editor or any of gettext's tools, and
@@ -16,6 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import read_mo, write_mo
@@ -27,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from engine.language.source import fields, headings, messages  # noqa: E402
 from engine.language.speaking import DOMAIN, LOCALE  # noqa: E402
 from lessons.teaching.course import FOLDER, lessons  # noqa: E402
-from lessons.teaching.language import PROSE  # noqa: E402
+from lessons.teaching.language import LEDGER, PROSE  # noqa: E402
 
 COMPLETE = {"de": ("lora",)}  # what must be translated whole
 _TOOLKIT = ("engine", "visualize", "lessons")
@@ -38,12 +40,19 @@ _HOW = "run `python scripts/messages.py update`, translate what is empty in {pat
 
 def texts(domain: str) -> Iterator[tuple[str, str]]:
     """Every text of a domain, and the file that it is in."""
-    if domain != DOMAIN:
+    if domain == LEDGER:
+        from lessons.claims.ledger import CLAIMS  # it loads every trial
+        from lessons.claims.verdict import VERDICTS, Answer
+
+        for claim in CLAIMS.values():
+            said = (claim.sentence, claim.effect, claim.unit, *claim.conditions)
+            yield from ((text, claim.id) for text in said if text)
+        yield from ((word, "verdicts") for word in (*VERDICTS, *get_args(Answer)))
+    elif domain != DOMAIN:
         file = FOLDER / f"{domain}.py"
         yield from ((text, file.name) for text in messages(file.read_text(encoding="utf-8"), PROSE))
-        return
-    for room in _TOOLKIT:
-        for path in sorted((ROOT / room).rglob("*.py")):
+    else:
+        for path in (path for room in _TOOLKIT for path in sorted((ROOT / room).rglob("*.py"))):
             tree, place = ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(ROOT))
             yield from ((text, place) for text in marked(tree))
             if path.parent == _TABLES:
@@ -114,6 +123,10 @@ def update(domain: str, language: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_po(file, catalogue, width=110, include_lineno=False, no_location=domain != DOMAIN)
+
+
+def compile_anew(domain: str, language: str) -> None:
+    path = path_of(domain, language)
     if not is_compiled(written := read(domain, language), path.with_suffix(".mo")):
         path.with_suffix(".mo").write_bytes(compiled(written))
 
@@ -148,15 +161,18 @@ def main() -> int:
     parser.add_argument("language", nargs="?", help="of a catalogue to begin")
     parser.add_argument("domains", nargs="*", help=f"{DOMAIN}, {', '.join(lessons())}")
     chosen = parser.parse_args()
-    if unknown := set(chosen.domains) - {DOMAIN, *lessons()}:
+    if unknown := set(chosen.domains) - {DOMAIN, LEDGER, *lessons()}:
         parser.error(f"no catalogue called {min(unknown)!r}")
     if chosen.what == "update":
-        for language, domain in sorted({*known(), *((chosen.language, domain) for domain in chosen.domains)}):
-            update(domain, language)
+        named = {(chosen.language, domain) for domain in chosen.domains}
+        for language, domain in sorted({*known(), *named}):
+            if domain != LEDGER or (language, domain) in named:
+                update(domain, language)
+            compile_anew(domain, language)
         return 0
     found = [line for language, domain in known() for line in wrong(domain, language)]
     for language, domain in known():
-        if missing := untranslated(domain, read(domain, language)):
+        if domain != LEDGER and (missing := untranslated(domain, read(domain, language))):
             print(f"{domain} ({language}): {len(missing)} texts are not translated yet")
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     return int(bool(found))

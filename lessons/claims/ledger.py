@@ -13,6 +13,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.files import write_text
+from engine.language.speaking import tr
 from engine.reading import read_json
 from engine.run.base import embedded_digest
 from lessons.claims.claim import SEEDS, Claim, NotYet, Results
@@ -73,9 +74,11 @@ class Row:
     def how(self) -> str:
         """From what its numbers come."""
         if all(one.effect.limit == "exact" for one in self.conditions.values()):
-            return "exact"
-        over = "seeds and questions" if self.seeds > 1 else "questions"
-        return f"{f'{self.seeds} seeds, ' if self.seeds > 1 else ''}mean and {SHARE:.0%} interval over {over}"
+            return tr("exact")
+        if self.seeds > 1:
+            return tr("{seeds} seeds, mean and {share} interval over seeds and questions",
+                      seeds=self.seeds, share=f"{SHARE:.0%}")  # fmt: skip
+        return tr("mean and {share} interval over questions", share=f"{SHARE:.0%}")
 
     @property
     def command(self) -> str:
@@ -222,8 +225,9 @@ def keep_rows(rows: Iterable[Row], path: Path = KEPT) -> None:
 def told(effect: Effect, unit: str = "") -> str:
     """ "12.3 (10.1 to 14.5) points"."""
     if effect.mean != effect.mean:
-        return "not reached"
-    between = f" ({_short(effect.low)} to {_short(effect.high)})" if effect.low < effect.high else ""
+        return tr("not reached")
+    reach = tr("{low} to {high}", low=_short(effect.low), high=_short(effect.high))
+    between = f" ({reach})" if effect.low < effect.high else ""
     return f"{_short(effect.mean)}{between}{f' {unit}' if unit else ''}"
 
 

@@ -10,6 +10,7 @@ from engine.terminal import note
 from lessons.teaching.course import FOLDER
 from lessons.teaching.session import current
 
+LEDGER = "claims"  # the catalogue of what the ledger says
 # What a lesson asks and shows.
 PROSE = Prose(
     frozenset({"predict", "exercise", "exercise_code", "show", "conclude", "reveal", "withhold"}),
@@ -52,6 +53,11 @@ def heading(text: str) -> str:
         return text
     said = _gettext(current().lesson, FOLDER / "locale", spoken())(text)
     return said if said != text else tr(text)
+
+
+def of_ledger(text: str) -> str:
+    """What the claims' ledger says: a sentence, what was measured, its unit, a condition, an answer."""
+    return _gettext(LEDGER, FOLDER / "locale", spoken())(text) if text else ""
 
 
 def _gettext(lesson: str, folder: Path, language: str) -> Callable[[str], str]:

@@ -6,6 +6,9 @@ Nothing is cut: what is measured and its unit stand above the numbers, and a num
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from engine.language.speaking import tr
+from lessons.teaching.language import of_ledger
+
 
 class Sentence(NamedTuple):
     """One row of the ledger in words. lines: a condition each, with its effect and what that says."""
@@ -38,7 +41,8 @@ class Sentences:
 
     def _not_yet(self) -> list[str]:
         names = " ".join(self.absent)
-        return [f"Not yet tried: {names} (python -m lessons.claims {names} does it)."] if names else []
+        command = f"python -m lessons.claims {names}"
+        return [tr("Not yet tried: {names} ({command} does it).", names=names, command=command)] if names else []
 
 
 def ledger(*claims: str) -> Sentences:
@@ -48,8 +52,16 @@ def ledger(*claims: str) -> Sentences:
     kept = {row.id: row for row in kept_rows()}
     found = []
     for row in (kept[name] for name in claims if name in kept):
-        lines = [f"{name}: {told(tried.effect, row.unit)}: {tried.answer}" for name, tried in row.conditions.items()]
-        lines += [f"{name}: not yet tried" for name in row.missing]
-        measured = f"Measured: {row.effect}{f', in {row.unit}' if row.unit else ''} ({row.how})"
-        found.append(Sentence(row.sentence, row.told, measured, lines))
+        unit = of_ledger(row.unit)
+        lines = [
+            f"{of_ledger(name)}: {told(tried.effect, unit)}: {of_ledger(tried.answer)}"
+            for name, tried in row.conditions.items()
+        ]
+        lines += [f"{of_ledger(name)}: {of_ledger('not yet tried')}" for name in row.missing]
+        what = of_ledger(row.effect) + (tr(", in {unit}", unit=unit) if unit else "")
+        verdict = of_ledger(row.verdict)
+        if not row.here:
+            verdict = tr("{verdict} (on another base model)", verdict=verdict)
+        measured = tr("Measured: {measured}", measured=f"{what} ({row.how})")
+        found.append(Sentence(of_ledger(row.sentence), verdict, measured, lines))
     return Sentences(found, [name for name in claims if name not in kept])

@@ -1,5 +1,6 @@
 """A lesson is given in another language: whole where it is called complete, and as the same program."""
 
+import gettext
 import os
 import re
 import subprocess
@@ -94,3 +95,16 @@ def test_the_machines_language_is_not_followed(name, monkeypatch, watched):
     stage.current().interactive = False
     predict("Which?", ["one", "other"]).reveal("one")
     assert "Measured: one" in said.getvalue()
+
+
+def test_what_the_ledger_says_in_a_complete_lesson_is_translated_too():
+    """Mended by: python scripts/messages.py update de claims, and a translation."""
+    from lessons.claims.ledger import CLAIMS
+
+    called = re.search(r'ledger\((".+")\)', (FOLDER / "lora.py").read_text(encoding="utf-8"))
+    assert called
+    claims = [CLAIMS[name] for name in re.findall(r'"([\w-]+)"', called[1])]
+    said = {text for claim in claims for text in (claim.sentence, claim.effect, claim.unit, *claim.conditions) if text}
+    catalogue = gettext.translation("claims", FOLDER / "locale", ["de"])
+    known = catalogue.info() and {text for text in said if catalogue.gettext(text) != text}
+    assert {text for text in said - known if re.search(r"[a-z]{4}", text)} == set()
