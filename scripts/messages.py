@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.language.source import fields, headings, messages  # noqa: E402
-from engine.language.speaking import DOMAIN, LOCALE  # noqa: E402
+from engine.language.speaking import DOMAIN, LOCALE, in_script  # noqa: E402
 from lessons.teaching.course import FOLDER, lessons  # noqa: E402
 from lessons.teaching.language import LEDGER, PROSE  # noqa: E402
 
@@ -52,6 +52,9 @@ def texts(domain: str) -> Iterator[tuple[str, str]]:
         file = FOLDER / f"{domain}.py"
         yield from ((text, file.name) for text in messages(file.read_text(encoding="utf-8"), PROSE))
     else:
+        for path in sorted((ROOT / "lessons" / "site" / "static").glob("*.js")):
+            place = str(path.relative_to(ROOT))
+            yield from ((text, place) for text in in_script(path.read_text(encoding="utf-8")))
         for path in (path for room in _TOOLKIT for path in sorted((ROOT / room).rglob("*.py"))):
             tree, place = ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(ROOT))
             yield from ((text, place) for text in marked(tree))

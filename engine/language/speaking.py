@@ -6,6 +6,7 @@ What the toolkit itself says is in this room's, under the domain "glasstune"; se
 
 import gettext
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -73,3 +74,8 @@ def tr(message: str, /, **fields: object) -> str:
     """A message in the language that is spoken, in English if it is not translated, with its {fields} filled in."""
     said = catalogue(DOMAIN, LOCALE, _spoken).gettext(message) if message else ""
     return said.format(**fields) if fields else said
+
+
+def in_script(code: str) -> list[str]:
+    """What a script for a browser says by a `tr` of its own, with a text in double quotes."""
+    return list(dict.fromkeys(re.findall(r'\btr\("([^"\\\n]+)"', code)))

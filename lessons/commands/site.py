@@ -4,7 +4,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from engine.commands import Command
+from engine.language.speaking import language_of
 from engine.terminal import say
+from lessons.teaching.language import add_language
 
 
 def options(parser: ArgumentParser) -> None:
@@ -18,6 +20,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--films", type=Path, default=Path("films"), help="where the lessons' films lie, if any (default: %(default)s)"
     )
+    add_language(parser)
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a cell (default: 600)")
 
 
@@ -28,7 +31,7 @@ def run(chosen: Namespace) -> None:
 
     index = build_site(
         chosen.out, chosen.lesson or lessons(), kept=chosen.kept, films=chosen.films, quick=chosen.quick,
-        limit=chosen.timeout or CELL_LIMIT,
+        limit=chosen.timeout or CELL_LIMIT, language=language_of(chosen.language),
     )  # fmt: skip
     say(f"The course is in {index}: open it in a browser, or put its folder on any web server.")
 

@@ -3,6 +3,7 @@ makes HTML of them, which needs no server and asks for nothing.
 """
 
 import io
+import json
 import re
 import shutil
 import tempfile
@@ -13,11 +14,13 @@ from typing import Any
 
 from engine.errors import InputError, first_line
 from engine.files import remove, whole
+from engine.language.speaking import ENGLISH, in_script, speaking, spoken, tr
 from engine.terminal import note, progress_bar
 from lessons.handout.notebooks import CELL_LIMIT
 from lessons.site.cells import Page
 from lessons.site.executed import executed
 from lessons.site.pages import film_html, write_pages
+from lessons.teaching.course import file_of
 
 _STATIC = Path(__file__).with_name("static")
 _MARK = ".glasstune-site"
@@ -27,13 +30,12 @@ _CONF: dict[str, Any] = {
     "extensions": ["myst_nb"],
     "html_theme": "furo",
     "html_css_files": ["course.css"],
-    "html_js_files": [("course.js", {"defer": "defer"})],
+    "html_js_files": [("words.js", {"defer": "defer"}), ("course.js", {"defer": "defer"})],
     "html_show_sourcelink": False,
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_show_search_summary": False,  # which would be fetched, as a page from a file cannot
     "html_show_copyright": False,
-    "language": "en",
     "nb_execution_mode": "off",
     "nb_merge_streams": True,
     "nb_ipywidgets_js": {},
@@ -51,13 +53,15 @@ _MENDED = {
 
 
 def build_site(
-    out: Path, lessons: Sequence[str], *, kept: Path, films: Path, quick: bool = False, limit: int = CELL_LIMIT
-) -> Path:
+    out: Path, lessons: Sequence[str], *, kept: Path, films: Path, quick: bool = False, limit: int = CELL_LIMIT,
+    language: str = ENGLISH,
+) -> Path:  # fmt: skip
     """Build the site of these lessons into the folder `out`; returns its first page.
 
     kept: where executions are kept, with the runs of the lessons. films: a folder in which `lora.mp4` is the film of
-    that lesson, where there is one. Raises InputError where Sphinx is missing, where `out` holds anything but a site,
-    for a lesson that fails, and for what Sphinx calls wrong; then the site of before stands.
+    that lesson, where there is one. language: of the lessons, their forms and the first page. Raises InputError where
+    Sphinx is missing, where `out` holds anything but a site, for a lesson that fails, and for what Sphinx calls wrong;
+    then the site of before stands.
     """
     try:
         import furo  # noqa: F401
@@ -69,20 +73,21 @@ def build_site(
         ) from None
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something else; give another folder with -o")
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, speaking(language):
         source, static = Path(scratch) / "source", Path(scratch) / "static"
         (source / "lessons").mkdir(parents=True)
         shutil.copytree(_STATIC, static)
+        (static / "words.js").write_text(f"globalThis.SAID = {json.dumps(_words())};\n", encoding="utf-8")
         run_page = False
         for lesson in progress_bar(lessons, unit="lesson"):
-            notebook = executed(lesson, kept, quick=quick, limit=limit)
+            notebook, name = executed(lesson, kept, quick=quick, limit=limit, language=spoken()), file_of(lesson).stem
             page = Page(static / "pictures", "../_static/pictures").of(nbformat.read(notebook, 4))
-            film = films / f"{notebook.stem}.mp4"
+            film = films / f"{name}.mp4"
             if film.is_file():
                 (static / "films").mkdir(exist_ok=True)
                 shutil.copy(film, static / "films" / film.name)
-                page.cells[0].source += f"\n\n{film_html(notebook.stem, f'../_static/films/{film.name}')}"
-            nbformat.write(page, source / "lessons" / f"{notebook.stem}.ipynb")
+                page.cells[0].source += f"\n\n{film_html(name, f'../_static/films/{film.name}')}"
+            nbformat.write(page, source / "lessons" / f"{name}.ipynb")
             run_page = run_page or _write_run_page(notebook, static / "run.html")
         write_pages(source, list(lessons), run_page)
         with whole(out.with_name(f"{out.name}.new")) as part:
@@ -91,6 +96,11 @@ def build_site(
         remove(out)
         out.with_name(f"{out.name}.new").replace(out)
     return out / "index.html"
+
+
+def _words() -> dict[str, str]:
+    """What `course.js` says, in the language that is spoken."""
+    return {text: tr(text) for text in in_script((_STATIC / "course.js").read_text(encoding="utf-8"))}
 
 
 def _write_run_page(notebook: Path, to: Path) -> bool:
@@ -114,7 +124,7 @@ def _sphinx(source: Path, static: Path, out: Path, trees: Path) -> None:
     from sphinx.errors import SphinxError
 
     said = io.StringIO()
-    conf = {**_CONF, "html_static_path": [str(static)]}
+    conf = {**_CONF, "html_static_path": [str(static)], "language": spoken()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Sphinx's own ways are not the user's to mend
         try:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.language.speaking import tr
 from lessons.site.forms import explore, form, reveal
 from lessons.teaching.percent import HIDDEN
 from lessons.teaching.showing import DATA
 
 _BAR = re.compile(r"\d%\|.*\|")  # "lora on spanish: 100%|████|"
-_MEASURED = "What was measured (choose above first)"
 
 
 class Page:
@@ -46,7 +46,8 @@ class Page:
             tags = [tag for tag in tags if tag != HIDDEN] + ["remove-input"]
         elif any('class="reveal"' in str(one.get("data", {}).get("text/html", "")) for one in cell.outputs):
             tags = [*tags, "hide-cell"]
-            cell.metadata["mystnb"] = {"code_prompt_show": _MEASURED, "code_prompt_hide": _MEASURED}
+            measured = tr("What was measured (choose above first)")
+            cell.metadata["mystnb"] = {"code_prompt_show": measured, "code_prompt_hide": measured}
         cell.metadata["tags"] = tags
         cell.execution_count = None
         yield cell
@@ -83,7 +84,7 @@ class Page:
 
 
 def _quoted(text: str) -> str:
-    return html.escape(" ".join(text.split()), quote=True) or "a picture of what was measured"
+    return html.escape(" ".join(text.split()), quote=True) or tr("a picture of what was measured")
 
 
 def _without_red(outputs: list[Any]) -> list[Any]:

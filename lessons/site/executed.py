@@ -8,28 +8,29 @@ from functools import cache
 from pathlib import Path
 
 from engine.files import alone, whole
-from lessons.handout.notebooks import CELL_LIMIT, make_notebook
+from engine.language.speaking import ENGLISH
+from lessons.handout.notebooks import CELL_LIMIT, make_notebook, name_of
 from lessons.teaching.course import FOLDER, file_of
 
 _SOURCES = ("engine", "visualize", "lessons/teaching", "lessons/handout/notebooks.py", "lessons/handout/editions.py",
-            "lessons/claims/claims.json")  # fmt: skip
-_KINDS = (".py", ".json", ".jsonl", ".safetensors")
+            "lessons/claims/claims.json", "engine/locale", "lessons/locale")  # fmt: skip
+_KINDS = (".py", ".json", ".jsonl", ".safetensors", ".mo")
 
 
-def executed(lesson: str, kept: Path, *, quick: bool = False, limit: int = CELL_LIMIT) -> Path:
+def executed(lesson: str, kept: Path, *, quick: bool = False, limit: int = CELL_LIMIT, language: str = ENGLISH) -> Path:
     """The lesson's notebook, run: its outputs hold what a page draws its forms from. Beside it, in `runs`, its runs.
 
     kept: where it is kept. It is run anew when its file, what it calls, or the base model has changed.
     """
     file = file_of(lesson)
-    place = (kept / f"{file.stem}-{_digest(file, quick)}").absolute()
+    place = (kept / f"{file.stem}-{_digest(file, quick, language)}").absolute()
     with alone(place):
-        if not (place / f"{file.stem}.ipynb").exists():
+        if not (place / name_of(file, language)).exists():
             with whole(place) as part:
                 part.mkdir(parents=True)
                 with _runs_in(part / "runs"):
-                    make_notebook(lesson, part, quick=quick, limit=limit, forms="data")
-    return place / f"{file.stem}.ipynb"
+                    make_notebook(lesson, part, quick=quick, limit=limit, forms="data", language=language)
+    return place / name_of(file, language)
 
 
 @contextmanager
@@ -44,8 +45,8 @@ def _runs_in(folder: Path) -> Iterator[None]:
             os.environ["GLASSTUNE_RUNS"] = before
 
 
-def _digest(file: Path, quick: bool) -> str:
-    return hashlib.sha256(f"{quick} {_of_all()} ".encode() + file.read_bytes()).hexdigest()[:16]
+def _digest(file: Path, quick: bool, language: str) -> str:
+    return hashlib.sha256(f"{quick} {language} {_of_all()} ".encode() + file.read_bytes()).hexdigest()[:16]
 
 
 @cache

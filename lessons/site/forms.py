@@ -10,17 +10,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from engine.language.speaking import tr
+
 
 def form(data: Mapping[str, Any]) -> str:
     """HTML of a `predict`, an `exercise` or a `code` that a lesson displayed as data."""
     number, kind = data["number"], data["kind"]
-    label = "Predict" if kind == "predict" else "Exercise"
-    legend = f'<p class="asked" id="q{number}"><strong>{label}:</strong> {_text(data["question"])}</p>'
+    label = (tr("Predict: {question}") if kind == "predict" else tr("Exercise: {question}")).partition(" ")[0]
+    legend = f'<p class="asked" id="q{number}"><strong>{label}</strong> {_text(data["question"])}</p>'
     if kind == "code":
+        own = tr("The lesson's own:").rstrip(":")
         return (
             f'<section class="question" aria-labelledby="q{number}">{legend}'
-            f"<details><summary>A hint</summary><p>{_text(data['hint'])}</p></details>"
-            f"<details><summary>The lesson's own answer</summary><pre>{_text(data['solution'])}</pre></details>"
+            f"<details><summary>{tr('A hint')}</summary><p>{_text(data['hint'])}</p></details>"
+            f"<details><summary>{_text(own)}</summary><pre>{_text(data['solution'])}</pre></details>"
             "</section>"
         )
     choices = list(data["choices"])
@@ -29,8 +32,8 @@ def form(data: Mapping[str, Any]) -> str:
         for place, choice in enumerate(choices)
     )
     if not choices:
-        boxes = f'<label>Your answer <input type="text" name="q{number}" autocomplete="off" size="12"></label>'
-    check = "" if kind == "predict" else '<button type="submit">Check</button>'
+        boxes = f'<label>{tr("Your answer")} <input type="text" name="q{number}" autocomplete="off" size="12"></label>'
+    check = "" if kind == "predict" else f'<button type="submit">{tr("Check")}</button>'
     return (
         f'<form class="question" data-kind="{kind}" data-number="{number}" data-about="{_packed(data)}">'
         f'<fieldset aria-labelledby="q{number}">{legend}<div class="choices">{boxes}</div>{check}</fieldset>'
@@ -49,11 +52,11 @@ def explore(data: Mapping[str, Any], pictures: list[list[str]], number: int) -> 
     matrix by step."""
     steps, modules = data["steps"], data["modules"]
     menu = "".join(f'<option value="{place}">{_text(name)}</option>' for place, name in enumerate(modules))
-    select = f'<label>matrix <select name="module">{menu}</select></label>' if len(modules) > 1 else ""
+    select = f'<label>{tr("matrix")} <select name="module">{menu}</select></label>' if len(modules) > 1 else ""
     last = len(steps) - 1
     slider = (
-        f'<label>step <input type="range" name="step" min="0" max="{last}" value="{last}" '
-        f'aria-valuetext="step {steps[-1]}"> <output>{steps[-1]}</output></label>'
+        f'<label>{tr("step")} <input type="range" name="step" min="0" max="{last}" value="{last}" '
+        f'aria-valuetext="{tr("step {step}", step=steps[-1])}"> <output>{steps[-1]}</output></label>'
     )
     about = _packed({"pictures": pictures, "steps": steps, "modules": modules})
     return (
@@ -63,7 +66,9 @@ def explore(data: Mapping[str, Any], pictures: list[list[str]], number: int) -> 
 
 
 def _alt(step: int, modules: list[str]) -> str:
-    return f"The picture{f' of {modules[0]}' if modules else ''} at step {step}"
+    if not modules:
+        return tr("The picture at step {step}", step=step)
+    return tr("The picture of {matrix} at step {step}", matrix=modules[0], step=step)
 
 
 def _packed(data: Mapping[str, Any]) -> str:

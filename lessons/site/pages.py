@@ -6,9 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from engine.language.speaking import tr
 from lessons.site.api import api_page
 from lessons.site.ledger import ledger_page
 from lessons.teaching.course import FOLDER, About, about, class_minutes, in_checkout
+from lessons.teaching.language import title_of
 
 _ROOT = FOLDER.parent
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -91,35 +93,44 @@ def _index(lessons: list[str], menus: list[tuple[str, list[str]]], run_page: boo
 
     of = {lesson: about(lesson) for lesson in lessons}
     rows = "\n".join(
-        _line(number, Path(lesson).stem, of[lesson], class_minutes(lesson)) for number, lesson in enumerate(lessons, 1)
+        _line(number, Path(lesson).stem, title_of(lesson), of[lesson], class_minutes(lesson))
+        for number, lesson in enumerate(lessons, 1)
     )
-    touch = (
-        '<p><a href="_static/run.html">Touch a fine-tuning</a>: a model that runs, and is trained, in this page.</p>'
-    )
-    return f"""# Fine-tuning you can see through
+    there = tr("a model that runs, and is trained, in this page.")
+    touch = f'<p><a href="_static/run.html">{tr("Touch a fine-tuning")}</a>: {there}</p>'
+    said = [
+        f"# {tr('Fine-tuning you can see through')}",
+        tr(
+            "A real language model, small enough to be on the screen whole, is really fine-tuned: in full, with LoRA, "
+            "with QLoRA. Every weight change was captured, and is drawn. **Nothing here is invented**: every number "
+            "and picture was measured when this page was made (Glasstune {version}), and no conclusion was written "
+            "beforehand.",
+            version=version("glasstune"),
+        ),
+        tr("Each lesson asks before it shows. Choose, then open what was measured, and read why."),
+        rows,
+        tr(
+            "[What textbooks say, tried](ledger.md): the sentences that everybody repeats, each tried with several "
+            "seeds."
+        ),
+        touch if run_page else "",
+        tr(
+            "To run all this yourself, on your own model and data too: `pip install glasstune`'s folder, then "
+            "`glasstune lesson`."
+        ),
+        toctree(tr("Lessons"), [f"lessons/{Path(lesson).stem}" for lesson in lessons])
+        + toctree(tr("Evidence"), ["ledger"])
+        + "".join(toctree(title, pages) for title, pages in menus if pages),
+    ]
+    return "\n\n".join(said)
 
-A real language model, small enough to be on the screen whole, is really fine-tuned: in full, with LoRA, with QLoRA.
-Every weight change was captured, and is drawn. **Nothing here is invented**: every number and picture was measured when
-this page was made (Glasstune {version("glasstune")}), and no conclusion was written beforehand.
 
-Each lesson asks before it shows. Choose, then open what was measured, and read why.
-
-{rows}
-
-[What textbooks say, tried](ledger.md): the sentences that everybody repeats, each tried with several seeds.
-
-{touch if run_page else ""}
-
-To run all this yourself, on your own model and data too: `pip install glasstune`'s folder, then `glasstune lesson`.
-
-{toctree("Lessons", [f"lessons/{Path(lesson).stem}" for lesson in lessons])}
-{toctree("Evidence", ["ledger"])}
-{"".join(toctree(title, pages) for title, pages in menus if pages)}"""
-
-
-def _line(number: int, page: str, of: About, minutes: float) -> str:
-    asked = f"{of.predictions} predictions, {of.exercises} exercises; about {5 * max(1, round(minutes / 5))} minutes"
-    return f"{number}. [{of.title}](lessons/{page}.ipynb) ({asked})"
+def _line(number: int, page: str, title: str, of: About, minutes: float) -> str:
+    asked = tr(
+        "{predictions} predictions, {exercises} exercises; about {minutes} minutes",
+        predictions=of.predictions, exercises=of.exercises, minutes=5 * max(1, round(minutes / 5)),
+    )  # fmt: skip
+    return f"{number}. [{title}](lessons/{page}.ipynb) ({asked})"
 
 
 def film_html(lesson: str, address: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.language.source import Prose, translate
 from engine.language.speaking import AUTO, ENGLISH, catalogue, languages, spoken, tr
 from engine.terminal import note
-from lessons.teaching.course import FOLDER
+from lessons.teaching.course import FOLDER, about, file_of
 from lessons.teaching.session import current
 
 LEDGER = "claims"  # the catalogue of what the ledger says
@@ -45,6 +45,12 @@ def said_in(file: Path, language: str) -> str:
 def translated(folder: Path, language: str) -> list[str]:
     """The lessons that there is a catalogue for."""
     return sorted(path.stem for path in folder.glob(f"{language}/LC_MESSAGES/*.mo"))
+
+
+def title_of(lesson: str) -> str:
+    """A lesson's title in the language that is spoken."""
+    file = file_of(lesson)
+    return _gettext(file.stem, locale_of(file), spoken())(about(lesson).title)
 
 
 def heading(text: str) -> str:

@@ -7,6 +7,10 @@ const about = (element) =>
 
 const SPOT = `glasstune ${location.pathname.split("/").slice(-1)}`;
 
+/** A message in the page's language (`words.js`), with its {fields} filled in. */
+const tr = (message, fields = {}) =>
+  (globalThis.SAID?.[message] ?? message).replace(/\{(\w+)\}/g, (all, name) => fields[name] ?? all);
+
 function remembered() {
   try {
     return JSON.parse(localStorage.getItem(SPOT)) ?? {};
@@ -48,18 +52,21 @@ function predict(form, asked) {
   const revealed = document.querySelector(`.reveal[data-number="${asked.number}"]`);
   const verdict = form.querySelector(".verdict");
   const choose = (guess) => {
-    if (!revealed) return say(verdict, ["This was not measured here."]);
+    if (!revealed) return say(verdict, [tr("This was not measured here.")]);
     revealed.closest("details")?.setAttribute("open", "");
     const found = about(revealed);
-    if (found.undecided) return say(verdict, [`Not decided: ${found.undecided}`]);
+    if (found.undecided) return say(verdict, [tr("Not decided: {why}", { why: found.undecided })]);
     if (!found.judged)
-      return say(verdict, [`Measured: ${found.measured} (too short a training to judge a prediction by it).`]);
+      return say(verdict, [
+        tr("Measured: {measured} (too short a training to judge a prediction by it).", { measured: found.measured }),
+      ]);
     const right = guess === found.measured;
     const reason = asked.reasons[asked.choices.indexOf(guess)];
     say(verdict, [
-      `Measured: ${found.measured} \u2013 ${right ? "as you predicted." : `you predicted: ${guess}.`}`,
-      found.why && `Why: ${found.why}`,
-      !right && reason && `On your guess: ${reason}`,
+      tr("Measured: {measured}", { measured: found.measured }) +
+        ` \u2013 ${right ? tr("as you predicted.") : tr("you predicted: {guess}.", { guess })}`,
+      found.why && tr("Why: {why}", { why: found.why }),
+      !right && reason && tr("On your guess: {why}", { why: reason }),
     ]);
     form.dataset.right = right;
   };
@@ -79,13 +86,13 @@ function exercise(form, asked) {
   let wrong = 0;
   form.addEventListener("submit", () => {
     const value = form.elements[`q${asked.number}`].value;
-    if (value === "") return say(verdict, ["An answer, please."]);
+    if (value === "") return say(verdict, [tr("An answer, please.")]);
     const right = isRight(asked, asked.choices.length ? asked.choices[value] : value);
     wrong += right ? 0 : 1;
     form.dataset.right = right;
-    if (right) say(verdict, [`Right. ${asked.why}`]);
-    else if (wrong < 3) say(verdict, [`Not yet. Hint: ${asked.hint}`]);
-    else say(verdict, [`The answer: ${asked.shown}`, asked.why]);
+    if (right) say(verdict, [`${tr("Right.")} ${asked.why}`]);
+    else if (wrong < 3) say(verdict, [tr("Not yet. Hint: {hint}", { hint: asked.hint })]);
+    else say(verdict, [tr("The answer: {answer}", { answer: asked.shown }), asked.why]);
   });
 }
 
@@ -101,8 +108,11 @@ for (const figure of document.querySelectorAll(".explore")) {
   figure.addEventListener("input", () => {
     const [module, place] = [Number(menu?.value ?? 0), Number(slider?.value ?? steps.length - 1)];
     picture.src = pictures[module][place];
-    picture.alt = `The picture${modules.length ? ` of ${modules[module]}` : ""} at step ${steps[place]}`;
-    slider?.setAttribute("aria-valuetext", `step ${steps[place]}`);
+    const shown = { matrix: modules[module], step: steps[place] };
+    picture.alt = modules.length
+      ? tr("The picture of {matrix} at step {step}", shown)
+      : tr("The picture at step {step}", shown);
+    slider?.setAttribute("aria-valuetext", tr("step {step}", shown));
     if (slider) figure.querySelector("output").value = steps[place];
   });
 }
