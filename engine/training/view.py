@@ -128,7 +128,8 @@ class Screen(View):
         elif norms:
             rows.add_row(tr("norms of the change"))
             for name, norm in norms.items():
-                rows.add_row(f"  {name}", Text(bar(norm, max(norms.values())), "cyan"), f"{norm:.3g}")
+                said_name = tr("layer {number}", number=name[6:]) if name.startswith("layer ") else name
+                rows.add_row(f"  {said_name}", Text(bar(norm, max(norms.values())), "cyan"), f"{norm:.3g}")
         said = Table.grid(padding=(0, 1))
         if answers and self.seen:
             rows.add_row(tr("at step {step} it says", step=self.seen.answered))
