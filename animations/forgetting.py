@@ -89,14 +89,16 @@ class ForgettingScene(FilmScene):
         self.first, self.last = int(self.path.index[0]), int(self.path.index[-1])
 
     def story(self) -> pd.DataFrame:
-        """The old question whose answer changed most often, of those that began right: step, answer, correct."""
+        """The old question whose answer changed most often, of those that began right: step, answer, correct. One whose
+        right answer is a word, which a hall takes in at a glance, comes before others."""
         old = self.run.answers[self.run.answers.skill != self.run.task]
         began = set(old[(old.step == old.step.min()) & old.correct.astype(bool)].prompt) or set(old.prompt)
         old = old[old.prompt.isin(began)]
-        told = {
-            prompt: (rows.answer.nunique(), bool(rows.correct.iloc[-1]), -len(prompt))
-            for prompt, rows in old.groupby("prompt", sort=False)
-        }
+        told = {}
+        for prompt, rows in old.groupby("prompt", sort=False):
+            count = rows.answer.nunique()
+            word = count > 1 and str(rows.expected.iloc[0]).strip().isalpha()
+            told[prompt] = (word, count, bool(rows.correct.iloc[-1]), -len(prompt))
         best = max(told, key=lambda prompt: told[prompt])
         return old[old.prompt == best].sort_values("step", kind="stable").reset_index(drop=True)
 
@@ -218,7 +220,8 @@ class Curves(ForgettingScene):
         # The first steps
         chart, key = self.curves(), self.key()
         stop = self.lowest()
-        self.add(chart.upto(self.first), key, self.stamp(self.first))
+        steps = self.corner(f"run {fitted(self.run.name, 3.0, 28).original_text}, steps {self.first} to {self.last}")
+        self.add(chart.upto(self.first), key, steps)
         self.say(
             f"Trained on {self.run.task}, asked about everything.",
             f"Now it is trained on {self.run.task}. Every few steps it is asked new questions, and all the old ones.",
@@ -228,16 +231,18 @@ class Curves(ForgettingScene):
 
         # What next?
         self.say(f"Step {stop}: {percent(self.path.kept[stop])} of the old skills. What comes next?")
-        self.guess(3.0)
+        self.wait_to_read()
+        self.guess(2.0)
         self.draw(chart, stop, self.last, 4.0)
         self.say(self.outcome(stop), self.spoken(stop))
         self.attend(key)
         self.finish()
 
     def lowest(self) -> int:
-        """Where to stop: at the lowest of the old skills, or half way where that is the end."""
-        stop = int(self.path.kept.idxmin())
-        return stop if self.first < stop < self.last else int(self.path.index[len(self.path) // 2])
+        """Where to stop: at the lowest from which the old skills came back, or half way where they never did."""
+        later = self.path.kept[::-1].cummax()[::-1]  # the best from each step on
+        came = self.path.kept[later - self.path.kept > RETURNED].drop(self.first, errors="ignore")
+        return int(came.idxmin()) if len(came) else int(self.path.index[len(self.path) // 2])
 
     def draw(self, chart: Chart, start: int, end: int, seconds: float) -> None:
         def on(one: Chart, share: float) -> None:
@@ -269,8 +274,11 @@ class Curves(ForgettingScene):
 
     def outcome(self, stop: int) -> str:
         low, end = self.path.kept[stop], self.path.kept.iloc[-1]
+        best = self.path.kept.loc[stop:].max()
         if end - low > RETURNED:
             return f"From {percent(low)} back to {percent(end)}: what returns was not erased."
+        if best - low > RETURNED:
+            return f"Back to {percent(best)}, then down to {percent(end)}: some returned, and more was lost."
         if self.path.kept.iloc[0] - end < NEAR:
             return f"Nothing was forgotten: {percent(self.path.kept.iloc[0])} before, {percent(end)} after."
         return f"{percent(self.path.kept.iloc[0])} before, {percent(end)} after: it did not return."
@@ -290,7 +298,7 @@ class Off(ForgettingScene):
         # On
         module = watched_module(self.run)
         weight, change = self.run.weight(module), self.run.delta(module, self.last)
-        cell, place, view = cell_pixels(weight.shape), LEFT * 3.3 + DOWN * 0.3, View(turn=-0.5, tilt=0.75, zoom=0.9)
+        cell, place, view = cell_pixels(weight.shape), LEFT * 3.3 + UP * 0.2, View(turn=-0.5, tilt=0.75, zoom=0.9)
         w = MatrixImage(weight, limit_of(weight), cell, self.colours.W, self.theme, Source(self.run, module, "W"))
         delta = MatrixImage(
             change, limit_of(change), cell, self.colours.delta, self.theme, Source(self.run, module, "delta", self.last)
@@ -311,7 +319,7 @@ class Off(ForgettingScene):
             "What was trained whole can be taken off only by whoever kept the old weights.",
         )  # fmt: skip
         self.play(
-            UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 2.4 * t, [1.0, 1 - 0.7 * t])), run_time=1.8
+            UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 1.8 * t, [1.0, 1 - 0.7 * t])), run_time=1.8
         )
         number = self.change(number, self.number(self.path.kept.iloc[0]))
         self.say(
@@ -431,8 +439,11 @@ class End(EndCard):
 
     def figures(self) -> list[Figure]:
         path = learning_path(self.run)
-        low = Figure(percent(path.kept.min()), f"of the old skills at the lowest, at step {path.kept.idxmin()}")
-        return [*learned_and_kept(self.run), low]
+        lowest = int(path.kept.idxmin())
+        last = Figure(percent(path.kept.min()), f"of the old skills at the lowest, at step {lowest}")
+        if lowest == path.index[-1]:  # which is said already
+            last = Figure(percent(path.kept.iloc[0]), "of the old skills, with the change taken off")
+        return [*learned_and_kept(self.run), last]
 
 
 # The film's order; Manim itself would go by the alphabet.

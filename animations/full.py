@@ -122,7 +122,8 @@ class Whole(FullScene):
             self.add(*self.row_names([*rows][1:] if self.renderer.skip_animations else [row]))
             self.hold(each)
         self.attend(self.model)
-        self.say(f"{self.how_many()}. Long matrices lie on their side.", self.how_many())
+        self.say(f"{self.how_many()}.")
+        self.say("Long matrices lie on their side.")
         self.finish()
 
     def how_many(self) -> str:
@@ -213,7 +214,7 @@ class Training(FullScene):
 
         # All of them
         self.say(f"All on one scale. Trained on: {self.run.task}.")
-        for step in self.replay(seconds=16):
+        for step in self.replay(seconds=11):
             self.show_step(step)
         self.say(self.outcome())
         self.finish()

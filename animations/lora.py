@@ -31,6 +31,7 @@ LEARNED = 0.5  # of the new questions: what answers fewer has not learned its ta
 MOST = 1.5  # where the dial ends
 LARGE = 20_000_000  # weights
 STOPS = (0.0, 0.5, 1.0, 1.5)
+OUTLINE = 0.3  # how strongly the frame of a layer that is left out is seen
 SEEN = View(turn=-0.75, tilt=0.32, zoom=0.95)  # from where layers are looked at
 
 
@@ -69,7 +70,8 @@ class DialScene(FilmScene):
 
     def turning(self, new: bool) -> str | None:
         """A watched question of the task, or an old one, whose answer changes most often as the dial turns: a new one
-        that comes out right at 1 if there is one, an old one that was right at 0."""
+        that comes out right at 1 if there is one, an old one that was right at 0. Of such, one whose right answer is
+        one word, which a hall takes in at a glance."""
         answers = self.run.answers.drop_duplicates("prompt")
         heard = self.known.settings[0].said
         prompts = [one for one in answers[(answers.skill == self.run.task) == new].prompt if one in heard]
@@ -78,7 +80,8 @@ class DialScene(FilmScene):
         turned = [one for one in right if not self.known.is_right(one, first if new else last)]
         among = turned or right or prompts
         changes = {one: len({setting.said[one] for setting in self.known.settings}) for one in among}
-        return max(among, key=lambda one: (changes[one], -len(one))) if among else None
+        word = {one: self.known.right[one].strip().isalpha() for one in among}
+        return max(among, key=lambda one: (word[one], changes[one], -len(one))) if among else None
 
     def answers(self, left: float, top: float, width: float) -> VGroup:
         """Both questions, and under each what is said at the hand's setting."""
@@ -216,7 +219,7 @@ class Weights(LoraScene):
         self.play(UpdateFromAlphaFunc(zoom.image, back), UpdateFromAlphaFunc(self.counter, count), run_time=seconds)
 
     def count(self, weights: int) -> Text:
-        return sit(label(f"{weights:,} in sight", 40, self.colours.lora, bold=True), 1.3, HEADER_LINE, ORIGIN)
+        return sit(label(f"{weights:,} in sight", 40, self.colours.lora, bold=True), 0.1, HEADER_LINE, ORIGIN)
 
 
 class Beside(LoraScene):
@@ -373,7 +376,8 @@ class Training(LoraScene):
     def show_step(self, step: int, own: bool = False) -> None:
         """own: B on a scale of its own, so that a first step is seen."""
         factors, self._replaying = self.run.factors(self.module, step), True
-        limit = limit_of(factors.B) if own else limit_of(self.final.B)
+        # At the very end of the scale plus and minus look alike, and in a first step all of B is there.
+        limit = 1.5 * limit_of(factors.B) if own else limit_of(self.final.B)
         self.b.show(factors.B, limit, self.source("B", step))
         self.a.show(factors.A, source=self.source("A", step))
         self.product.show(factors.product(), source=self.source("delta", step))
@@ -421,14 +425,19 @@ class Layers(LoraScene):
         self.turn(sheets, tilted, 2.2)
 
         # Guess
-        self.play(UpdateFromAlphaFunc(sheets, lambda group, share: group.see(tilted, 0.62, [1 - share] * self.rank)))
+        self.play(
+            UpdateFromAlphaFunc(
+                sheets, lambda group, share: group.see(tilted, 0.62, [1 - share] * self.rank, OUTLINE * share)
+            )
+        )
         bars = self.bar(0)
         self.play(FadeIn(bars), run_time=0.4)
         self.say(
             "One layer back: how many answers are right?",
             "Now one layer comes back. How many answers will be right? Guess.",
         )
-        self.guess(2.5)
+        self.turn(sheets, tilted, 2.4, [0.0] * self.rank)
+        self.guess(1.5)
 
         # One after the other
         self.say(self.first(), self.first())
@@ -437,7 +446,7 @@ class Layers(LoraScene):
             came = [float(at >= self.rank - count) for at in range(self.rank)]
 
             def come(group: Sheets, share: float, came: list[float] = came, last: int = self.rank - count) -> None:
-                group.see(tilted, 0.62, [share if at == last else one for at, one in enumerate(came)])
+                group.see(tilted, 0.62, [share if at == last else one for at, one in enumerate(came)], OUTLINE)
 
             new = self.bar(count)
             self.play(UpdateFromAlphaFunc(moving, come), FadeOut(self.marks), FadeIn(new), run_time=0.6)
@@ -453,11 +462,12 @@ class Layers(LoraScene):
             values, self.colours.delta, limit_of(self.delta), self.source("strongest layer", self.last, at)
         )
 
-    def turn(self, sheets: Sheets, view: View, seconds: float) -> None:
+    def turn(self, sheets: Sheets, view: View, seconds: float, lifted: list[float] | None = None) -> None:
         """Turn gently, there and back, while one reads."""
 
         def gently(group: Sheets, share: float) -> None:
-            group.see(View(view.turn + 0.22 * np.sin(2 * np.pi * share), view.tilt, view.distance, view.zoom), 0.62)
+            turned = View(view.turn + 0.22 * np.sin(2 * np.pi * share), view.tilt, view.distance, view.zoom)
+            group.see(turned, 0.62, lifted, OUTLINE)
 
         self.play(UpdateFromAlphaFunc(sheets, gently), run_time=seconds, rate_func=lambda t: t)
 

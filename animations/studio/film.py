@@ -4,7 +4,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -182,7 +182,9 @@ class FilmScene(Scene):
         if self._attended in self.mobjects:
             return self._attended
         whole = 0.7 * config.frame_width * config.frame_height
-        among = [one for one in self.mobjects if _in_picture(one) and LARGE < _area(one) < whole]
+        above = CAPTION_LINE + 0.3
+        among = [one for one in self.mobjects if _in_picture(one) and one.get_bottom()[1] > above]
+        among = [one for one in among if LARGE < _area(one) < whole]
         return max(among, key=_area, default=None)
 
     def _close_caption(self) -> None:
@@ -202,6 +204,17 @@ class FilmScene(Scene):
     def mark_poster(self) -> None:
         """The frame that stands here is the film's picture."""
         self.poster = self.now
+
+    # --- what is drawn anew in every frame --------------------------------------------------------------
+
+    def get_moving_and_static_mobjects(self, animations: Iterable[Animation]) -> tuple[list[Mobject], list[Mobject]]:
+        """As Manim's, but what moves is told whole: Manim lists its parts, and a part that an animation replaces (a
+        dial's hand) would stay in the picture as it was at the beginning."""
+        moving, static = super().get_moving_and_static_mobjects(animations)
+        parts = {id(part) for part in moving}
+        whole = [one for one in self.mobjects if any(id(part) in parts for part in one.get_family())]
+        drawn = {id(part) for one in whole for part in one.get_family()}
+        return whole, [one for one in static if id(one) not in drawn]
 
     # --- time -------------------------------------------------------------------------------------------
 
@@ -278,11 +291,13 @@ class FilmScene(Scene):
         """Put `new` where `old` was, at once: for a stamp, a counter, or the next step of a replay. Returns it."""
         self.remove(old)
         self.add(new)
+        self._attended = new if self._attended is old else self._attended
         return new
 
     def change(self, old: Mobject, new: Mobject, run_time: float = 0.5) -> Mobject:
         """`old` leaves upwards and `new` follows it; returns it."""
         self.play(FadeOut(old, shift=0.25 * UP), FadeIn(new, shift=0.25 * UP), run_time=run_time)
+        self._attended = new if self._attended is old else self._attended
         return new
 
     # --- whose data -------------------------------------------------------------------------------------

@@ -59,8 +59,9 @@ class Sheets(Group):
         self.middle = np.array([*middle][:3], float)
         self.sizes = sizes or [(matrix.image.width, matrix.image.height) for matrix in matrices]
 
-    def see(self, view: View, gap: float, lifted: Sequence[float] | None = None) -> Self:
-        """gap: units between neighbours. lifted: for each sheet how far it has come, 0 (not to be seen) to 1."""
+    def see(self, view: View, gap: float, lifted: Sequence[float] | None = None, outline: float = 0.0) -> Self:
+        """gap: units between neighbours. lifted: for each sheet how far it has come, 0 (not to be seen) to 1. outline:
+        how strongly the frame of one that has not come is seen."""
         count = len(self.sizes)
         for number, (matrix, (width, height)) in enumerate(zip(self.submobjects, self.sizes, strict=True)):
             share = 1.0 if lifted is None else lifted[number]
@@ -70,7 +71,7 @@ class Sheets(Group):
             matrix.image.points = seen.copy()
             matrix.frame.set_points_as_corners([seen[at] for at in (0, 1, 3, 2, 0)])
             matrix.image.set_opacity(share)
-            matrix.frame.set_stroke(opacity=share)
+            matrix.frame.set_stroke(opacity=max(share, outline))
         return self
 
 

@@ -42,7 +42,7 @@ class Dial(VGroup):
         )
         number = sit(
             label(f"\N{MULTIPLICATION SIGN} {value:.2f}", 48, self.colours.foreground, bold=True),
-            middle[0], middle[1] - 0.75 * self.radius, ORIGIN,
+            middle[0], middle[1] - self.radius, ORIGIN,
         )  # fmt: skip
         self.moving = VGroup(arc, hand, Dot(middle, radius=0.1, color=self.colours.foreground), number)
         return self.add(self.moving)

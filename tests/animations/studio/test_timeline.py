@@ -7,13 +7,15 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from manim import FadeIn, Square
+from manim import FadeIn, Square, UpdateFromAlphaFunc, VGroup, tempconfig
 
 from animations.studio import ledger
+from animations.studio.camera import RegionCamera
 from animations.studio.dial import strongest
 from animations.studio.film import FilmScene
-from animations.studio.preview import walk
+from animations.studio.preview import frame_of, walk
 from animations.studio.timeline import Timeline
+from visualize.mobjects.dial import Dial
 from visualize.mobjects.text import lines_of, register_font
 
 
@@ -80,3 +82,24 @@ def test_lines_hold_all_words_and_fit():
     lines = lines_of(text, 6.0, 40)
     assert " ".join(lines) == text and len(lines) > 1
     assert max(map(len, lines)) - min(map(len, lines)) < 15, "about equally long"
+
+
+class Turning(FilmScene):
+    title = "Turning"
+
+    def construct(self):
+        dial = Dial(1.5, 1.5, self.colours, self.colours.lora, (0.0, 1.0))
+        group = VGroup(dial)
+        self.add(group, self.stamp(0))
+        self.say("It turns.")
+        self.play(UpdateFromAlphaFunc(group, lambda *_: dial.turn(1.0)), run_time=0.2)
+        self.drawn = self.renderer.get_frame().copy()
+        self.anew = frame_of(self)
+
+
+def test_what_an_animation_replaces_does_not_stay_in_the_picture(film_runs, shown, tmp_path):
+    size = {"pixel_width": 480, "pixel_height": 270, "frame_rate": 10, "dry_run": True, "media_dir": str(tmp_path)}
+    with tempconfig(size):
+        scene = Turning(camera_class=RegionCamera)
+        scene.render()
+    np.testing.assert_array_equal(scene.drawn, scene.anew)
