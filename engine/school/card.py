@@ -217,7 +217,8 @@ How sure: the probability it gives to what it says, in bins of a tenth.
 ## How it forgets
 Fine-tuned on the Spanish words with default settings, and of all that it could do before: answers right to the letter;
 the probability of the right one among four (no changed form can hide that); its loss on stories and its divergence from
-the base (nats a token). `python scripts/forgetting.py` draws these curves.
+the base (nats a token). `python scripts/forgetting.py` draws these curves, and a real
+LLM's below them; [where the two agree, and where not](../../docs/claims-llm.md#do-both-forget-alike).
 
 {forgotten}
 
