@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.language.source import Prose, translate
 from engine.language.speaking import AUTO, ENGLISH, catalogue, languages, spoken, tr
+from engine.reading import read_text
 from engine.terminal import note
 from lessons.teaching.course import FOLDER, about, file_of
 from lessons.teaching.session import current
@@ -34,7 +35,7 @@ def locale_of(file: Path) -> Path:
 
 def said_in(file: Path, language: str) -> str:
     """A lesson's source in a language; what is not translated stays in English, and where nothing is, that is said."""
-    source = file.read_text(encoding="utf-8")
+    source = read_text(file)
     if language == ENGLISH:
         return source
     if file.stem not in translated(locale_of(file), language):

@@ -31,7 +31,8 @@ def test_no_source_opens_a_pickle_or_trusts_remote_code(path):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             opened = {name.split(".")[0] for name in names} & OPENS_PICKLES
-            ours = "claims" in path.parts or path.parts[-2:] == ("inspect", "many.py")
+            counts = isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} == {"cpu_count"}
+            ours = counts or "claims" in path.parts or path.parts[-2:] == ("inspect", "many.py")
             assert not opened - {"joblib"} and (not opened or ours), "joblib only runs our own functions"
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

@@ -126,6 +126,7 @@ def test_a_key_counts_every_file_that_the_film_is_drawn_with():
         "animations/__init__.py",
         "animations/studio/__init__.py",
         "engine/__init__.py",
+        "engine/language/__init__.py",
         "engine/run/__init__.py",
         "engine/run/stores/__init__.py",
         "engine/school/__init__.py",
