@@ -50,7 +50,7 @@ def main() -> None:
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else OUT
     with tempfile.TemporaryDirectory() as folder:
         made = write_page([run], Path(folder) / "page.html")
-        steps = run.steps[:: max(1, len(run.steps) // (MOST - 1))] + run.steps[-1:]
+        steps = run.steps[:: max(1, len(run.steps) // (MOST - 1))] + run.steps[-1:]  # of each the nearest that is held
         first, *others = photographed(Path(made or Path(folder) / "page.html"), sorted(set(steps)))
     durations = [SHOWN] * len(others) + [HELD]
     first.save(out, save_all=True, append_images=others, duration=durations, loop=0, quality=60, method=6)

@@ -27,7 +27,7 @@ export async function open(root, source, given = {}) {
       page.state.set({ ready: true });
     });
     root.dataset.whole = String(Math.round(performance.now() - started));
-    page.state.set({ whole: true });
+    page.state.set({ whole: true, step: page.held(page.state.get("step")) });
     return page;
   } catch (error) {
     fill(

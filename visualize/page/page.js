@@ -51,12 +51,18 @@ export class Page {
     return this.run.at(this.state.get("step"));
   }
 
+  /** The step whose weights stand for this one: an address may name a step that this page does not hold.
+   * @param {number} step */
+  held(step) {
+    return this.run.steps[this.run.at(step)] ?? step;
+  }
+
   /** The model that the reader has set; at another step, if one is given. Its step is the one whose weights are here: what
    * is asked before a step has arrived is asked again afterwards. @param {number} [step] @returns {Setting} */
   setting(step = this.state.get("step")) {
     const mix = this.state.get("mix");
     const index = this.runs.indexOf(this.run);
-    const here = this.run.steps[this.run.at(step)] ?? step;
+    const here = this.held(step);
     const parts = [{ run: String(index), step: here, share: 1 - mix }];
     const other = this.runs[this.state.get("other")];
     if (mix && other)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lessons.claims.claim import SEEDS
 from lessons.claims.intervals import SHARE, Effect
-from lessons.claims.ledger import CLAIMS, Condition, Row, kept_rows, told
+from lessons.claims.ledger import CLAIMS, TITLES, Condition, Row, kept_rows, told
 from lessons.claims.llm import SHIPPED
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
 from lessons.claims.llm.forgetting import markdown as forgetting
@@ -73,16 +73,30 @@ def column(subject: Subject, path: Path, seeds: int) -> Column:
     judged = judged_by(chosen, found, seeds)
     trials = Trials(chosen, found, judged)
     effects = {one.id: {name: _effect(read, trials) for name, read in one.conditions.items()} for one in SENTENCES}
-    family = [(effect, one.says) for one in SENTENCES for effect in effects[one.id].values()]
-    said = iter(answers(family))
+    said = _answers(effects)
     entries = []
     for one in SENTENCES:
-        answered = {name: next(said) for name in effects[one.id]}
+        answered = {name: said[one.id, name] for name in effects[one.id]}
         word, on = verdict(answered)
         entries.append(Entry(one, {name: (effects[one.id][name], answered[name]) for name in answered}, word, on))
     finished = sum(trial.with_seed(seed) in found for trial in chosen.values() for seed in range(seeds))
     tried = {trial: found[trial] for trial in pilot() if trial in found}
     return Column(subject, entries, tried, best, trials, judged, finished, len(chosen) * seeds)
+
+
+def _answers(effects: Mapping[str, Mapping[str, Effect | None]]) -> dict[tuple[str, str], Answer]:
+    """(sentence, condition) -> its answer. As in the ledger, those of a part are corrected for their number."""
+    found: dict[tuple[str, str], Answer] = {}
+    for part in {TITLES.get(one.id, "") for one in SENTENCES}:
+        mine = [
+            (one.id, name, effect, one.says)
+            for one in SENTENCES
+            if TITLES.get(one.id, "") == part
+            for name, effect in effects[one.id].items()
+        ]
+        said = answers([(effect, says) for *_, effect, says in mine])
+        found |= {(sentence, name): answer for (sentence, name, *_), answer in zip(mine, said, strict=True)}
+    return found
 
 
 def _effect(read: Reader, trials: Trials) -> Effect | None:

@@ -57,6 +57,15 @@ def test_a_link_to_an_early_step_shows_what_was_said_then(browser, lora_page, lo
         assert page.locator(".question h3").last.inner_text() == "before training"
 
 
+def test_a_step_that_the_page_does_not_hold_is_the_one_before_it(browser, lora_page, lora_run):
+    """The weights, the timeline and the answer are of one step, and all say so."""
+    held = lora_run.steps[-1]
+    with opened(browser, lora_page, f"#step={held + 7}") as page:
+        shown_step(page, held)
+        assert page.locator(".where output.when").inner_text() == f"step {held}"
+        assert page.locator(".question h3").last.inner_text() == f"step {held}"
+
+
 def test_a_weight_says_what_it_was_is_and_became(browser, lora_page, lora_run):
     module = "model.layers.0.self_attn.q_proj"
     with opened(browser, lora_page) as page:

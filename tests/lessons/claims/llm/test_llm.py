@@ -129,9 +129,9 @@ def test_every_sentence_is_read_to_its_end_and_can_come_out_either_way(tmp_path,
         assert all(entry.verdict in VERDICTS for entry in found.entries)
         effect, answer = said["drifts"].conditions["full"]
         assert effect.mean == pytest.approx(0.5 * sign, abs=0.01) and answer == ("yes" if sign > 0 else "no")
-        # At a held-out loss of 1, 4 of 4.8 parts are done: between the grades at 0.6 and 1.0 a line is drawn.
+        # At a held-out loss of 1.5, 3.5 of 4.8 parts are done: between the grades at 0.6 and 1.0 a line is drawn.
         effect, answer = said["lora-forgets-less"].conditions["at the rates that learn best"]
-        assert effect.mean == pytest.approx(0.45 * sign * 4 / 4.8, abs=0.01)
+        assert effect.mean == pytest.approx(0.45 * sign * 3.5 / 4.8, abs=0.01)
         assert answer == ("yes" if sign > 0 else "no")
         effect, answer = said["full-rank"].conditions["r = 16"]
         assert effect.mean == pytest.approx(np.mean([21 + seed / 2 for seed in range(SEEDS)]) - 16) and answer == "yes"
