@@ -1,5 +1,6 @@
 """Which trials are made of a real LLM? A pilot that finds the rates, then thirteen arms, each with several seeds."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lessons.claims.llm.trial import Tuning
@@ -21,7 +22,7 @@ def pilot() -> list[Tuning]:
     return [Tuning(method=method, rate=rate, bare=True, seed=PILOT_SEED) for _, method, rate in order]
 
 
-def arms(best: dict[str, float]) -> dict[str, Tuning]:
+def arms(best: Mapping[str, float]) -> dict[str, Tuning]:
     """Name -> trial, of seed 0. best: the rate of each method that the pilot chose."""
     full, lora = Tuning(method="full", rate=best["full"]), Tuning(method="lora", rate=best["lora"])
     return {

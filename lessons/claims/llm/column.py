@@ -3,7 +3,7 @@
 A condition that some seed has not been tried for is "missing", and the page says so.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,25 +53,22 @@ class Column:
 def shipped() -> tuple[Subject, Trials]:
     """The model whose trials ship, and these. Raises InputError if none do."""
     subject = first_subject(SHIPPED)
-    found = dict(read_lines(SHIPPED, subject))
-    chosen = arms(best_rates(SHIPPED, subject))
-    return subject, Trials(chosen, found, judged_by(chosen, found, SEEDS))
+    return subject, _trials(best_rates(SHIPPED, subject), dict(read_lines(SHIPPED, subject)), SEEDS)
 
 
-def judged_by(chosen: Mapping[str, Tuning], found: Container[Tuning], seeds: int) -> int:
-    """How many seeds: fewer than planned where no more are finished for every arm; at least two, since of one seed
+def _trials(best: Mapping[str, float], found: Mapping[Tuning, Result], seeds: int) -> Trials:
+    """The arms at these rates, with as many seeds as are finished for every arm; at least two, since of one seed
     nothing is known around it."""
+    chosen = arms(best)
     whole = [seed for seed in range(seeds) if all(trial.with_seed(seed) in found for trial in chosen.values())]
-    return seeds if len(whole) == seeds else max(2, len(whole))
+    return Trials(chosen, found, seeds if len(whole) == seeds else max(2, len(whole)))
 
 
 def column(subject: Subject, path: Path, seeds: int) -> Column:
     """From the finished lines. Raises InputError while the pilot has not finished."""
     found = dict(read_lines(path, subject))
     best = best_rates(path, subject)
-    chosen = arms(best)
-    judged = judged_by(chosen, found, seeds)
-    trials = Trials(chosen, found, judged)
+    trials = _trials(best, found, seeds)
     effects = {one.id: {name: _effect(read, trials) for name, read in one.conditions.items()} for one in SENTENCES}
     said = _answers(effects)
     entries = []
@@ -79,9 +76,9 @@ def column(subject: Subject, path: Path, seeds: int) -> Column:
         answered = {name: said[one.id, name] for name in effects[one.id]}
         word, on = verdict(answered)
         entries.append(Entry(one, {name: (effects[one.id][name], answered[name]) for name in answered}, word, on))
-    finished = sum(trial.with_seed(seed) in found for trial in chosen.values() for seed in range(seeds))
+    finished = sum(trial.with_seed(seed) in found for trial in trials.arms.values() for seed in range(seeds))
     tried = {trial: found[trial] for trial in pilot() if trial in found}
-    return Column(subject, entries, tried, best, trials, judged, finished, len(chosen) * seeds)
+    return Column(subject, entries, tried, best, trials, trials.seeds, finished, len(trials.arms) * seeds)
 
 
 def _answers(effects: Mapping[str, Mapping[str, Effect | None]]) -> dict[tuple[str, str], Answer]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from engine.reading import read_json
 from engine.run.base import EMBEDDED_FOLDER
+from engine.school.curves import came_back
 from lessons.claims.llm.readings import Trials
+from lessons.claims.llm.sentences import METHODS
 
-METHODS = ("full", "lora")
 # Measure -> (what it is, unit, what a real LLM's trials call it).
 MEASURES = {
     "new": ("the new task, right", "%", "new"),
@@ -34,7 +35,7 @@ class Curve:
     @property
     def came_back(self) -> float:
         """By how much it rose, at most, from any step to a later one."""
-        return max(later - early for at, early in enumerate(self.values) for later in self.values[at:])
+        return came_back(self.values)
 
 
 Curves = Mapping[str, Mapping[str, Curve]]  # method -> measure -> curve
