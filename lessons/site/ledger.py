@@ -3,6 +3,7 @@ measured under each condition.
 """
 
 import html
+import math
 from typing import Any
 
 from lessons.claims.ledger import kept_rows, told
@@ -31,7 +32,7 @@ def ledger_page() -> str:
 def _row(number: int, row: Any) -> str:
     effects = {name: tried.effect for name, tried in row.conditions.items()}
     ends = [0.0, *(end for effect in effects.values() for end in (effect.low, effect.high, effect.mean))]
-    finite = [end for end in ends if abs(end) < float("inf")]
+    finite = [end for end in ends if math.isfinite(end)]
     low, high = min(finite), max(finite)
     shown = "".join(
         f"<li>{_picture(effects[name], low, high)} {_text(name)}: {_text(told(tried.effect, row.unit))}, "
@@ -44,18 +45,21 @@ def _row(number: int, row: Any) -> str:
 
 
 def _picture(effect: Any, low: float, high: float) -> str:
-    """A dot with its interval, on the scale of its row; beside it stands the same in words."""
+    """A dot with its interval, on the scale of its row; beside it stands the same in words. What was not reached has
+    neither: only the line of zero."""
     span = (high - low) or 1.0
 
     def at(value: float) -> float:
         return round(4 + (_WIDTH - 8) * (min(max(value, low), high) - low) / span, 1)
 
     middle = _HIGH / 2
-    return (
-        f'<svg width="{_WIDTH}" height="{_HIGH}" aria-hidden="true"><line class="zero" x1="{at(0)}" x2="{at(0)}" '
-        f'y1="0" y2="{_HIGH}"/><line x1="{at(effect.low)}" x2="{at(effect.high)}" y1="{middle}" y2="{middle}"/>'
-        f'<circle cx="{at(effect.mean)}" cy="{middle}" r="3.5"/></svg>'
-    )
+    drawn = f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="0" y2="{_HIGH}"/>'
+    if not math.isnan(effect.mean):
+        drawn += (
+            f'<line x1="{at(effect.low)}" x2="{at(effect.high)}" y1="{middle}" y2="{middle}"/>'
+            f'<circle cx="{at(effect.mean)}" cy="{middle}" r="3.5"/>'
+        )
+    return f'<svg width="{_WIDTH}" height="{_HIGH}" aria-hidden="true">{drawn}</svg>'
 
 
 def _text(text: Any) -> str:

@@ -1,5 +1,6 @@
 """The site asks for nothing, breaks nothing, leads nowhere that is not there, and everybody can use it."""
 
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -9,8 +10,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from glasstune import InputError
+from lessons.claims.intervals import Effect
 from lessons.site.build import build_site
 from lessons.site.executed import executed
+from lessons.site.ledger import _picture
 from tests.visualize.page.browser import opened
 
 AXE = Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
@@ -157,3 +160,9 @@ def test_no_page_names_another_place_in_its_code(site):
         text = path.read_text(encoding="utf-8", errors="replace")
         assert not re.search(r"(?:import\s*\(?|url\(|fetch\(|src\s*=)\s*[\"']?https?:", text), path
     assert shutil.which("chromium")
+
+
+def test_what_was_not_reached_has_no_dot():
+    drawn = _picture(Effect(math.nan, math.nan, math.nan, limit="censored"), -1.0, 1.0)
+    assert "nan" not in drawn and "circle" not in drawn and 'class="zero"' in drawn
+    assert "circle" in _picture(Effect(0.5, -math.inf, math.inf), -1.0, 1.0)
