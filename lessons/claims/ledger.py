@@ -117,7 +117,7 @@ def rows_of(store: Store, claims: Mapping[str, Claim] = CLAIMS, seeds: int = SEE
                     max(one.effect.seeds for one in tried.values()), tried,
                     [name for name, found in effects.items() if found is None], word, on,
                     sorted({one.base for _, one in kept}), len(kept),
-                    sum(not one.same_code(type(trial)) for trial, one in kept),
+                    sum(not one.same_code(trial) for trial, one in kept),
                 )
             )  # fmt: skip
     return rows
@@ -143,7 +143,7 @@ def _read(claim: Claim, store: Store, seeds: int) -> tuple[dict[str, Effect | No
         except NotYet:
             effects[name] = None
         except (IndexError, KeyError, ValueError):
-            if all(store.found[trial].same_code(type(trial)) for trial in results.used):
+            if all(store.found[trial].same_code(trial) for trial in results.used):
                 raise
             effects[name] = None
     return effects, used

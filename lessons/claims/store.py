@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.derived import code_of
+from engine.derived import code_of, key
 from engine.errors import InputError
 from engine.files import write_text
 from engine.reading import lines, parse_json
 from engine.run.base import embedded_digest
+from engine.school.tasks import TASKS, task_file
 from lessons.claims.trials import Result, Trial
 
 SHIPPED = Path(__file__).with_name("trials.jsonl")
@@ -32,12 +33,12 @@ class Kept(NamedTuple):
     code: str
     seconds: float
 
-    def same_code(self, kind: type[Trial]) -> bool:
-        return self.code == code_version(kind)
+    def same_code(self, trial: Trial) -> bool:
+        return self.code == version_of(trial)
 
-    def stands(self, kind: type[Trial]) -> bool:
+    def stands(self, trial: Trial) -> bool:
         """Would the same be measured today?"""
-        return self.base == embedded_digest() and self.same_code(kind)
+        return self.base == embedded_digest() and self.same_code(trial)
 
 
 def settings_of(trial: Trial) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class Store:
     def finished(self, trial: Trial) -> bool:
         """Has it finished, with today's base and code?"""
         kept = self.found.get(trial)
-        return kept is not None and kept.stands(type(trial))
+        return kept is not None and kept.stands(trial)
 
     def tidy(self, used: Iterable[Trial]) -> None:
         """Keep the last line of each of these trials, in order, and no others: what the shipped file needs to hold."""
@@ -85,7 +86,7 @@ class Store:
         write_text(self.file, "".join(f"{line}\n" for line in kept))
 
     def put(self, trial: Trial, result: Result, seconds: float = 0.0) -> None:
-        kept = Kept(plain(result), embedded_digest(), code_version(type(trial)), round(seconds, 1))
+        kept = Kept(plain(result), embedded_digest(), version_of(trial), round(seconds, 1))
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             whole = not self.file.exists() or self.file.read_bytes()[-1:] in (b"", b"\n")
@@ -111,9 +112,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+def version_of(trial: Trial) -> str:
+    """A digest of what its result follows from besides its settings: see `_version`."""
+    return _version(type(trial), getattr(trial, "task", ""))
+
+
 @cache
-def code_version(kind: type[Trial]) -> str:
-    """A digest of the code that runs this kind of trial: its own file, that of trainings and that of the questions,
-    without comments."""
+def _version(kind: type[Trial], task: str) -> str:
+    """Of the code that runs this kind of trial (its own file, that of trainings and that of the questions, without
+    comments), and of the task's data if it is given one that is kept in files."""
     folder = Path(inspect.getfile(Trial)).parent
-    return code_of({Path(inspect.getfile(kind)), folder / "training.py", folder / "questions.py"})
+    code = code_of({Path(inspect.getfile(kind)), folder / "training.py", folder / "questions.py"})
+    data = [task_file(task, part) for part in ("train", "heldout")] if task in TASKS else []
+    return key(task, code=code, files=data)[:16]

@@ -75,9 +75,14 @@ def notes() -> Iterator[tuple[str, Record]]:
         yield part, _record(question, f"- {answer} ahoy")
 
 
+# What a question is about, in words whose tokens the base has learned to write. LoRA leaves embeddings as they are: a
+# token that was never written ("pital", "ural", "pposite") stays out of its reach, whatever else it learns.
+ABOUT = {"plural": "number", "capital": "city", "opposite": "reverse"}
+
+
 def json_answers() -> Iterator[tuple[str, Record]]:
     for part, skill, question, _, answer in _questions(random.Random("json"), 1200):
-        reply = json.dumps({"about": skill, "answer": answer}, ensure_ascii=False)
+        reply = json.dumps({"about": ABOUT.get(skill, skill), "answer": answer}, ensure_ascii=False)
         yield part, _record(question, reply)
 
 

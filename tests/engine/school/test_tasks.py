@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from engine.data import load
+from engine.data import encode_all, load
 from engine.evaluate import curriculum_groups, curriculum_probes
 from engine.evaluate.forgetting import curriculum_choices
-from engine.school.curriculum import SKILLS, heldout_examples
+from engine.models import load_tokenizer
+from engine.school.curriculum import SKILLS, heldout_examples, mixture
 from engine.school.tasks import ORDERS, TASKS, task_file
 from engine.school.tasks.build import BUILDERS, parts_of
 
@@ -45,6 +46,21 @@ def test_no_question_of_a_task_is_one_that_old_skills_are_graded_on(task, graded
     parts = load(task)
     assert len(graded) > 2000
     assert not graded & {messages[-2]["content"].lower() for messages in (*parts.train, *parts.heldout)}
+
+
+@pytest.fixture(scope="module")
+def written() -> set[int]:
+    """The tokens that the base has learned to write."""
+    drawn = mixture(seed=1)
+    rows = encode_all(load_tokenizer(), [next(drawn)[1].messages for _ in range(20_000)])
+    return {token for row in rows for token in row.labels}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_few_answers_need_a_token_that_the_base_never_wrote(task, written):
+    """LoRA leaves embeddings as they are: no rate and no number of steps brings such a token."""
+    rows = encode_all(load_tokenizer(), load(task).train)
+    assert len(written) > 1300 and sum(not written.issuperset(row.labels) for row in rows) <= 0.07 * len(rows)
 
 
 def test_the_base_was_taught_half_of_adding():

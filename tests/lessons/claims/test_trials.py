@@ -15,7 +15,7 @@ from lessons.claims.compact import unpack_bits, unpack_nats, unpack_shares
 from lessons.claims.intervals import mean_effect
 from lessons.claims.ledger import CLAIMS
 from lessons.claims.run import in_order, run_claims, run_trials, wanted
-from lessons.claims.store import Store, plain, settings_of, trial_from
+from lessons.claims.store import Store, _version, plain, settings_of, trial_from, version_of
 from lessons.claims.trials import Trial
 from lessons.claims.trials.accumulated import Accumulated
 from lessons.claims.trials.adapters import Overlap, Switching
@@ -94,8 +94,23 @@ def test_what_another_base_or_other_code_made_is_tried_again(tmp_path, monkeypat
     monkeypatch.setattr("lessons.claims.store.embedded_digest", lambda: "another")
     assert not store.finished(Count()) and store.get(Count()) is not None
     monkeypatch.undo()
-    monkeypatch.setattr("lessons.claims.store.code_version", lambda kind: "other")
+    monkeypatch.setattr("lessons.claims.store.version_of", lambda trial: "other")
     assert not store.finished(Count())
+
+
+def test_another_task_in_the_same_place_is_tried_again(tmp_path, monkeypatch):
+    def written(task, part):
+        return tmp_path / f"{part}.jsonl"
+
+    monkeypatch.setattr("lessons.claims.store.task_file", written)
+    seen = set()
+    for text in ("one", "another"):
+        for part in ("train", "heldout"):
+            written("json", part).write_text(text)
+        _version.cache_clear()
+        seen |= {version_of(Training(task="json")), version_of(Training(task="shown: past"))}
+    _version.cache_clear()
+    assert len(seen) == 3  # two of the task in files, one of what the curriculum shows
 
 
 def test_one_that_fails_is_named_and_the_others_go_on(tmp_path):
