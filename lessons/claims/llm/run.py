@@ -17,11 +17,13 @@ from typing import Any
 import joblib
 import torch
 
+from engine.derived import key
 from engine.errors import InputError
 from engine.files import alone
 from engine.reading import lines, parse_json
 from engine.run.base import base_folder
 from engine.run.tensors import Tensors
+from engine.school.tasks import task_file
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
 from lessons.claims.llm.trial import Result, Tuning
 
@@ -66,8 +68,19 @@ def read_lines(path: Path, subject: Subject | None = None) -> Iterator[tuple[Tun
             found = Tuning(**trial)
         except (ValueError, KeyError, TypeError):
             continue
-        if subject is None or kept["subject"] == subject.to_json():
+        if subject is None or (
+            kept["subject"] == subject.to_json() and kept.get("task") == task_digest(found, subject)
+        ):
             yield found, kept["result"]
+
+
+def task_digest(trial: Tuning, subject: Subject) -> str:
+    """Of the data that it learns: what learned other data is tried again. Empty for a file that is not at hand."""
+    if trial.task == "own":
+        files = [Path(subject.data)] if subject.data and Path(subject.data).is_file() else []
+    else:
+        files = [task_file({"facts": "island"}.get(trial.task, trial.task), part) for part in ("train", "heldout")]
+    return key(trial.task, files=files)[:16] if files else ""
 
 
 def first_subject(path: Path) -> Subject:
@@ -99,6 +112,7 @@ def run_one(trial: Tuning, subject: Subject, path: Path) -> None:
     line = {
         "subject": subject.to_json(),
         "trial": trial.to_json(),
+        "task": task_digest(trial, subject),
         "seconds": {"wall": round(time.time() - began, 1), "cpu": round(time.process_time() - cpu, 1)},
         "result": result,
     }

@@ -12,7 +12,7 @@ from engine.models import load_tokenizer
 from lessons.claims.llm import run as running
 from lessons.claims.llm.arms import GENTLER, PILOT_RATES, arms, pilot
 from lessons.claims.llm.column import column, markdown
-from lessons.claims.llm.run import best_rates, every, read_lines, run_one, subject_of
+from lessons.claims.llm.run import best_rates, every, read_lines, run_one, subject_of, task_digest
 from lessons.claims.llm.sentences import SENTENCES
 from lessons.claims.llm.trial import CHAT, Tuning, exchanged, material
 from lessons.claims.verdict import VERDICTS
@@ -56,6 +56,16 @@ def test_a_trial_of_two_steps_is_a_line_that_is_not_run_again(tiny, tmp_path):
     assert not list(read_lines(path, subject_of(tiny, "other.jsonl")))  # another data's lines are others
 
 
+def test_what_learned_other_data_is_tried_again(tmp_path, tiny):
+    data, path = tmp_path / "own.jsonl", tmp_path / "trials.jsonl"
+    data.write_text("one")
+    subject, trial = subject_of(tiny, str(data)), Tuning(method="full", rate=1e-3, task="own")
+    write(path, subject, {trial: {}})
+    assert [found for found, _ in read_lines(path, subject)] == [trial]
+    data.write_text("another")
+    assert not list(read_lines(path, subject))
+
+
 def test_the_data_of_a_trial_is_drawn_by_its_seed():
     one, other = material("facts", 0, None), material("facts", 1, None)
     assert one == material("facts", 0, None) and one != other
@@ -82,7 +92,10 @@ def fake(trial, rise=0.0, rng=None):
 
 
 def write(path, subject, results):
-    lines = [{"subject": subject.to_json(), "trial": t.to_json(), "result": r} for t, r in results.items()]
+    lines = [
+        {"subject": subject.to_json(), "trial": t.to_json(), "task": task_digest(t, subject), "result": r}
+        for t, r in results.items()
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -161,7 +174,8 @@ def test_the_pilot_goes_first_then_seed_after_seed_and_a_stop_goes_on(tmp_path, 
         results = piloted()[1]
         with path.open("a") as file:
             result = results.get(trial) or fake(trial)
-            file.write(json.dumps({"subject": subject.to_json(), "trial": trial.to_json(), "result": result}) + "\n")
+            line = {"subject": subject.to_json(), "trial": trial.to_json(), "task": task_digest(trial, subject)}
+            file.write(json.dumps(line | {"result": result}) + "\n")
         if len(ran) == 20:
             raise KeyboardInterrupt
 
