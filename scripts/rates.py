@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 
 from engine.evaluate.forgetting import curriculum_knowledge
 from engine.run.base import EMBEDDED_FOLDER
-from engine.school.curves import came_back, forgetting_curve
+from engine.school.curves import REBOUND, came_back, forgetting_curve
 from engine.training.settings import LEARNING_RATES, WARMUP
 from visualize.theme import theme
 
@@ -35,7 +35,6 @@ STEPS = 200
 LOOKED_AT = (0, 10, 15, 20, 30, 45, 60, 120, STEPS)
 QUESTIONS = 10  # of each old skill
 CLOSE = 0.05  # what shares of some 230 questions, from one seed each, cannot tell apart
-BACK = 0.10  # more than this coming back untaught is a collapse and a rebound, not forgetting
 Trial = dict[str, Any]
 
 
@@ -92,7 +91,7 @@ def gentlest(score: dict[float, float]) -> tuple[float, bool]:
 def shortest(score: dict[float, tuple[float, float]]) -> float | None:
     """The shortest warm-up that learns as well and forgets without a rebound; None if none does."""
     best = max(new for new, _ in score.values())
-    return next((w for w, (new, back) in score.items() if new >= best - CLOSE and back < BACK), None)
+    return next((w for w, (new, back) in score.items() if new >= best - CLOSE and back < REBOUND), None)
 
 
 def draw(found: list[Trial]) -> Path:

@@ -34,6 +34,9 @@ class Point:
     kl: float
 
 
+REBOUND = 0.10  # more than this coming back untaught is a collapse and a rebound, not forgetting
+
+
 def came_back(exact: Sequence[float]) -> float:
     """By how much old answers rose, at most, from any step looked at to a later one: what came back untaught."""
     return max(later - earlier for at, earlier in enumerate(exact) for later in exact[at:])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine.reading import read_json
 from engine.run.base import EMBEDDED_FOLDER
-from engine.school.curves import came_back
+from engine.school.curves import REBOUND, came_back
 from lessons.claims.llm.readings import Trials
 from lessons.claims.llm.sentences import METHODS
 
@@ -22,7 +22,6 @@ MEASURES = {
     "text": ("loss on text", "nats a token", "text"),
     "kl": ("divergence from the base", "nats a token", "kl"),
 }
-BACK = 10.0  # points: more than this coming back untaught is a rebound
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,12 @@ def _in_kind(toy: Curves, llm: Curves, model: str) -> list[str]:
         f"{what}, {method}: {curves[method]['exact'].came_back:.0f} points"
         for what, curves in (("embedded", toy), (model, llm))
         for method in METHODS
-        if curves[method]["exact"].came_back > BACK
+        if curves[method]["exact"].came_back > 100 * REBOUND
     ]
     said.append(
-        f"Of the answers to the letter more than {BACK:.0f} points came back untaught ({'; '.join(backs)})."
+        f"Of the answers to the letter more than {100 * REBOUND:.0f} points came back untaught ({'; '.join(backs)})."
         if backs
-        else f"Nowhere did more than {BACK:.0f} points of the answers to the letter come back untaught."
+        else f"Nowhere did more than {100 * REBOUND:.0f} points of the answers to the letter come back untaught."
     )
     return said
 
