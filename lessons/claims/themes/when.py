@@ -18,7 +18,7 @@ from lessons.claims.readings import (
     first_learned,
     lost_when_learned,
 )
-from lessons.claims.themes import EQUAL, GRIDS, MEASURES, METHODS, POINTS, frontier, plain, until_learned
+from lessons.claims.themes import EQUAL, GRIDS, MEASURES, METHODS, POINTS, STEPS, frontier, plain, until_learned
 from lessons.claims.trials import Result
 from lessons.claims.trials.canaries import REPEATS, Canaries
 from lessons.claims.trials.prompting import Prompting
@@ -29,6 +29,7 @@ from lessons.claims.verdict import Says
 TITLE = "When to fine-tune"
 TASKS = {"spanish": "spanish", "json": "json"}
 FORMS = {"json": "json", "notes": "notes"}
+FACTS_TAKE = 3  # times the usual steps: after as many as words take, LoRA knows one fact in eight, and goes on learning
 RELATIONS = {"plurals": "plural", "groups": "kind", "French words": "french"}
 FEW = {"4 examples": 4, "16 examples": 16}
 PROMPTABLE = 5.0  # points: a prompt that gets less is no rival, and nothing is compared with it
@@ -86,7 +87,7 @@ def in_form(r: Results, task: str, method: str) -> Effect:
 
 
 def domain(r: Results, method: str) -> Effect:
-    rows = r(plain("island", method))
+    rows = r(plain("island", method, steps=FACTS_TAKE * STEPS, old=False))
     return difference(at_end(rows, "new"), at_start(rows, "new"), "new")
 
 
@@ -167,7 +168,8 @@ CLAIMS = (
         "domain", "Fine-tuning gives knowledge of a domain.",
         "held-out questions about the island right, after minus before", "points",
         Says("more", 10, "one question in ten, or nobody would call it knowledge"), over(domain, METHODS),
-        design="Facts about an invented island in some ways of asking; held out are other ways of asking for the same.",
+        design="Facts about an invented island in some ways of asking; held out are other ways of asking for the same. "
+        f"{FACTS_TAKE} times the usual steps, since facts are learned by heart.",
         wrong="The facts themselves were trained on: they can be asked for in new words, no more is said.",
         student="It can be taught facts; retrieval shows it the same facts without training, and can be corrected.",
     ),
