@@ -7,13 +7,14 @@ The suite walks scenes in the same way, to look at what stands in the frame.
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from manim import tempconfig
+from manim import Mobject, Scene, tempconfig
+from manim.renderer.cairo_renderer import CairoRenderer
 from PIL import Image
 
 from animations.studio.camera import RegionCamera
@@ -23,6 +24,14 @@ from engine.files import whole
 from visualize.theme import PALETTES, Theme
 
 Beat = Callable[[FilmScene], None]
+
+
+class _Unseen(CairoRenderer):
+    """Of what Manim draws while a scene goes on, nothing is kept in a walk: only the whole frame is, for who asks."""
+
+    def update_frame(self, scene: Scene, mobjects: Iterable[Mobject] | None = None, **options: Any) -> None:
+        if mobjects is None:
+            super().update_frame(scene, **options)
 
 
 def walk(scene_class: type[FilmScene], beat: Beat, *, width: int = 960, height: int = 540) -> FilmScene:
@@ -35,7 +44,7 @@ def walk(scene_class: type[FilmScene], beat: Beat, *, width: int = 960, height: 
         "dry_run": True, "media_dir": _scratch(),
     }  # fmt: skip
     with tempconfig(settings):
-        scene = scene_class(camera_class=RegionCamera, skip_animations=True)
+        scene = scene_class(renderer=_Unseen(camera_class=RegionCamera, skip_animations=True))
         scene.on_beat = beat
         scene.render()
     return scene

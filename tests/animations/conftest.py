@@ -13,6 +13,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from manim import MathTypst, Text, VMobject
 from manim.utils.family import extract_mobject_family_members
 
+from animations.studio.cards import EndCard
 from animations.studio.preview import walk
 from visualize.mobjects.answers import AnswerTable
 from visualize.mobjects.bars import Bars
@@ -117,7 +118,9 @@ def word(text) -> Word:
 
 @pytest.fixture(scope="session")
 def pirate_run(runs) -> Run:
-    return finetune("embedded", "pirate", LoRA(r=4), out=runs / "pirate", steps=6, skills=1, progress=False)
+    return finetune(
+        "embedded", "pirate", LoRA(r=4), out=runs / "pirate", steps=6, evaluate_at=2, skills=1, progress=False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +130,7 @@ def rates(runs) -> list[Run]:
     def made(name: str, rate: float) -> Run:
         method, out = LoRA(r=4), runs / name
         return finetune(
-            "embedded", "spanish", method, out=out, steps=6, skills=1, learning_rate=rate, progress=False
+            "embedded", "spanish", method, out=out, steps=6, evaluate_at=2, skills=1, learning_rate=rate, progress=False
         )  # fmt: skip
 
     return [made("slow", 2e-4), made("fast", 2e-2)]
@@ -136,7 +139,7 @@ def rates(runs) -> list[Run]:
 @pytest.fixture(scope="session")
 def mixed_run(runs) -> Run:
     return finetune(
-        "embedded", "spanish", LoRA(r=4), out=runs / "mixed", steps=6, skills=1, mix=0.5, learning_rate=5e-3,
+        "embedded", "spanish", LoRA(r=4), out=runs / "mixed", steps=6, evaluate_at=2, skills=1, mix=0.5, learning_rate=5e-3,
         progress=False,
     )  # fmt: skip
 
@@ -159,8 +162,11 @@ def shown(film_runs, monkeypatch):
 
 @dataclass
 class Walked:
+    """figures: an end card's, asked for while the runs that stand for the film's own are named."""
+
     scene: object
     beats: list[Beat]
+    figures: list
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +189,8 @@ def walked(film_runs, runs):
                 patch.setattr("animations.studio.dial.WATCHED", 2)
                 beats: list[Beat] = []
                 scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
-                done[scene_class, theme] = Walked(scene, beats)
+                figures = scene.figures() if isinstance(scene, EndCard) else []
+                done[scene_class, theme] = Walked(scene, beats, figures)
         return done[scene_class, theme]
 
     return go

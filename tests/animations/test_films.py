@@ -122,7 +122,7 @@ def test_a_film_begins_with_its_question_and_ends_with_numbers(film, walked):
     assert issubclass(scenes[-1], EndCard)
     words = [word.text for word in walked(scenes[-1]).beats[-1].words]
     assert any(text.startswith(f"glasstune film {film}") for text in words), "how it is made"
-    assert 1 <= len(walked(scenes[-1]).scene.figures()) <= 3
+    assert 1 <= len(walked(scenes[-1]).figures) <= 3
 
 
 @pytest.mark.parametrize("film", FILMS)
