@@ -1,5 +1,6 @@
 """What every test shares: no network, few threads, and real captured runs of the embedded model, made once."""
 
+import gc
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
@@ -14,10 +15,24 @@ torch.set_num_threads(1)  # two workers share two cores; more threads would wait
 
 
 def pytest_collection_modifyitems(items):
-    """The film tests stay in one process: every scene is walked once for all of them, which takes minutes."""
+    """What is made once stays in one process, with the tests that share it: the walked scenes of films, which take
+    minutes, and what a test file makes for several of its tests (a training, a wheel, two processes that train)."""
     for item in items:
+        file = item.nodeid.split("::")[0]
         if "animations" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("films"))
+        elif item.get_closest_marker("xdist_group") is None and any(
+            made.scope != "function" and made.baseid == file
+            for fixture in item._fixtureinfo.name2fixturedefs.values()
+            for made in fixture
+        ):
+            item.add_marker(pytest.mark.xdist_group(file))
+
+
+def pytest_collection_finish():
+    """What was loaded by now stays; so each training's search for garbage need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
