@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -38,7 +39,7 @@ def _garbage_left() -> Iterator[None]:
 
 @contextmanager
 def _compiled_when_called() -> Iterator[None]:
-    compiler = torch.compile
+    compiler: Callable[..., Any] = torch.compile
 
     def later(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
         if function is None:
@@ -46,11 +47,8 @@ def _compiled_when_called() -> Iterator[None]:
         compiled = cache(lambda: compiler(function, **options))
         return wraps(function)(lambda *args, **kwargs: compiled()(*args, **kwargs))
 
-    torch.compile = later
-    try:
+    with patch.object(torch, "compile", later):
         yield
-    finally:
-        torch.compile = compiler
 
 
 with _garbage_left(), _no_remark(), _compiled_when_called():
