@@ -393,7 +393,8 @@ class End(EndCard):
     """What the film showed, in numbers."""
 
     shows = "full"
-    follows = ("must all of them move?", "lora")
+    asks = "must all of them move?"
+    follows = "lora"
 
     def figures(self) -> list[Figure]:
         change = [relative_norm(self.run, name) for name in self.run.modules]

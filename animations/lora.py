@@ -17,6 +17,7 @@ from animations.studio.forward import Passing
 from animations.studio.space import Sheets, View
 from animations.studio.zoom import Zoom
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.measure import factored_svd, relative_norm
 from engine.run.run import Run
 from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK, AnswerTable, answers_at, questions
@@ -164,8 +165,12 @@ class Named(TitleCard):
     name = "the film of LoRA"
 
     def asked(self) -> str:
-        what = "A language" if self.run.task == "spanish" else str(self.run.task).capitalize()
-        return f"{what} in {megabytes(self.run):.1f} MB"
+        size = megabytes(self.run)
+        return (
+            f"A language in {size:.1f} MB"
+            if self.run.task == "spanish"
+            else f"{str(self.run.task).capitalize()} in {size:.1f} MB"
+        )
 
 
 class Weights(LoraScene):
@@ -258,9 +263,10 @@ class Beside(LoraScene):
         self.play(FadeOut(count, shift=0.2 * UP), FadeIn(self.count(f"{r * (out + width):,}"), shift=0.2 * UP))
         zero = not self.final.B.any() or not b.values.any()
         self.say(
-            f"B begins {'as zeros' if zero else 'as it is here'}, so B A {'is zero' if zero else 'is this'}.",
-            f"A begins at random, B {'as zeros' if zero else 'not'}: their product, which has W's shape, "
-            f"{'changes nothing yet' if zero else 'is this'}.",
+            "B begins as zeros, so B A is zero." if zero else "B begins as it is here, so B A is this.",
+            "A begins at random, B as zeros: their product, which has W's shape, changes nothing yet."
+            if zero
+            else "A begins at random, B does not: their product, which has W's shape, is this.",
         )
         self.play_in(product, self.named(product, f"B A  {out} {TIMES} {width}", self.colours.delta))
         self.finish()
@@ -394,8 +400,9 @@ class Training(LoraScene):
         if self.run.task not in self.run.skills:
             return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
         before, after = (float(self.run.skills[self.run.task].iloc[at]) for at in (0, -1))
-        said = "learned" if after >= LEARNED and after > before else "not learned"
-        return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: {said}."
+        if after >= LEARNED and after > before:
+            return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: learned."
+        return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: not learned."
 
 
 class Layers(LoraScene):
@@ -578,8 +585,8 @@ class Price(DialScene):
         self.hand.move_to([-5.1, 0.3, 0])
         self.chart, asked = self.curves(), self.known.asked
         looks: list[tuple[str, str, Dash]] = [
-            ("new questions", self.colours.lora, "solid"),
-            ("old skills", self.colours.W, "dashed"),
+            (tr("new questions"), self.colours.lora, "solid"),
+            (tr("old skills"), self.colours.W, "dashed"),
         ]
         self.drawn = self.chart.upto(0.0)
         self.shown = VGroup(self.hand, self.drawn)
@@ -623,21 +630,26 @@ class Price(DialScene):
         return max(self.known.settings, key=lambda one: min(one.new, one.old if np.isfinite(one.old) else 1.0))
 
     def told(self, best: dial.Setting) -> str:
-        old = f", {percent(best.old)} of the old ones" if np.isfinite(best.old) else ""
-        return f"At {best.at:.2f}: {percent(best.new)} of the new answers right{old}."
+        if not np.isfinite(best.old):
+            return f"At {best.at:.2f}: {percent(best.new)} of the new answers right."
+        return f"At {best.at:.2f}: {percent(best.new)} of the new answers right, {percent(best.old)} of the old ones."
 
 
 class End(EndCard):
     """What the film showed, in numbers."""
 
     shapes = ("16x9", "9x16")
-    follows = ("what happens to what it knew before?", "forgetting")
+    asks = "what happens to what it knew before?"
+    follows = "forgetting"
 
     def figures(self) -> list[Figure]:
         model = self.run.info.model
         share = (model.trainable or 0) / max(1, model.parameters or 1)
-        size = f"a file of {model.trainable or 0:,} weights: {share:.1%} of this small model, far less of a large one"
-        return [Figure(f"{megabytes(self.run):.1f} MB", size), *learned_and_kept(self.run)]
+        size = Figure(
+            f"{megabytes(self.run):.1f} MB",
+            f"a file of {model.trainable or 0:,} weights: {share:.1%} of this small model, far less of a large one",
+        )
+        return [size, *learned_and_kept(self.run)]
 
 
 # The film's order; Manim itself would go by the alphabet.

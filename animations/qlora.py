@@ -404,7 +404,8 @@ class End(EndCard):
     """What the film showed, in numbers."""
 
     shows = "qlora"
-    follows = ("what does it learn from?", "data")
+    asks = "what does it learn from?"
+    follows = "data"
 
     def figures(self) -> list[Figure]:
         method = self.run.info.method.options

@@ -7,7 +7,7 @@ python scripts/messages.py check              status 1 if what is called complet
 
 A catalogue is locale/<language>/LC_MESSAGES/<domain>.po, for an editor or any of gettext's tools, and
 beside it the .mo that is read when Glasstune runs, which both commands compare. "glasstune" is what the toolkit says;
-every lesson has its own. docs/languages.md says more.
+every lesson has its own, and every film: "film-lora". docs/languages.md says more.
 """
 
 import argparse
@@ -26,13 +26,19 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from animations.studio.films import FOLDER as FILM_FOLDER  # noqa: E402
+from animations.studio.films import films  # noqa: E402
+from animations.studio.language import LOCALE as FILM_LOCALE  # noqa: E402
+from animations.studio.language import PROSE as FILM_PROSE  # noqa: E402
+from animations.studio.language import domain_of  # noqa: E402
 from engine.language.source import fields, headings, messages  # noqa: E402
 from engine.language.speaking import DOMAIN, LOCALE, in_script  # noqa: E402
 from lessons.teaching.course import FOLDER, lessons  # noqa: E402
 from lessons.teaching.language import LEDGER, PROSE  # noqa: E402
 
-COMPLETE = {"de": ("lora",)}  # what must be translated whole
-_TOOLKIT = ("engine", "visualize", "lessons")
+COMPLETE = {"de": ("lora", "film-lora")}  # what must be translated whole
+_TOOLKIT = ("engine", "visualize", "animations", "lessons")
+FILMS = {domain_of(film): film for film in films()}
 _SAID = {"tr": 0, "Skill": 1}  # the number of the argument that is said
 _TABLES = ROOT / "lessons" / "teaching"  # their headings are said, too
 _HOW = "run `python scripts/messages.py update`, translate what is empty in {path}, and run it again"
@@ -48,6 +54,9 @@ def texts(domain: str) -> Iterator[tuple[str, str]]:
             said = (claim.sentence, claim.effect, claim.unit, *claim.conditions)
             yield from ((text, claim.id) for text in said if text)
         yield from ((word, "verdicts") for word in (*VERDICTS, *get_args(Answer)))
+    elif film := FILMS.get(domain):
+        file = FILM_FOLDER / f"{film}.py"
+        yield from ((text, file.name) for text in messages(file.read_text(encoding="utf-8"), FILM_PROSE))
     elif domain != DOMAIN:
         file = FOLDER / f"{domain}.py"
         yield from ((text, file.name) for text in messages(file.read_text(encoding="utf-8"), PROSE))
@@ -79,6 +88,8 @@ def template(domain: str) -> Catalog:
 
 
 def folder_of(domain: str) -> Path:
+    if domain in FILMS:
+        return FILM_LOCALE
     return LOCALE if domain == DOMAIN else FOLDER / "locale"
 
 
@@ -88,7 +99,8 @@ def path_of(domain: str, language: str) -> Path:
 
 def known() -> list[tuple[str, str]]:
     """(language, domain) of every catalogue that there is."""
-    found = [path for domain in (DOMAIN, "a lesson") for path in folder_of(domain).glob("*/LC_MESSAGES/*.po")]
+    folders = (LOCALE, FOLDER / "locale", FILM_LOCALE)
+    found = [path for folder in folders for path in folder.glob("*/LC_MESSAGES/*.po")]
     return sorted((path.parts[-3], path.stem) for path in found)
 
 
@@ -162,9 +174,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["update", "check"])
     parser.add_argument("language", nargs="?", help="of a catalogue to begin")
-    parser.add_argument("domains", nargs="*", help=f"{DOMAIN}, {', '.join(lessons())}")
+    parser.add_argument("domains", nargs="*", help=f"{DOMAIN}, {', '.join([*lessons(), *FILMS])}")
     chosen = parser.parse_args()
-    if unknown := set(chosen.domains) - {DOMAIN, LEDGER, *lessons()}:
+    if unknown := set(chosen.domains) - {DOMAIN, LEDGER, *lessons(), *FILMS}:
         parser.error(f"no catalogue called {min(unknown)!r}")
     if chosen.what == "update":
         named = {(chosen.language, domain) for domain in chosen.domains}

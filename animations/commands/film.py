@@ -6,6 +6,7 @@ from pathlib import Path
 from animations.studio.films import check_film, films, scene_names
 from engine.commands import Command
 from engine.errors import InputError
+from engine.language.speaking import AUTO, ENGLISH, language_of, languages
 from engine.terminal import say
 
 UPRIGHT = "9x16"
@@ -42,6 +43,11 @@ def options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="the films and their scenes")
     add_options(parser)
+    parser.add_argument(
+        "--language",
+        default=ENGLISH,
+        help=f"{', '.join(languages())}; or {AUTO}, as LANGUAGE or LANG says (default: en)",
+    )
     parser.add_argument("--format", default="mp4", help="mp4, webm or gif, or let -o say it; 9x16: upright")
     parser.add_argument("--preview", action="store_true", help="only a contact sheet, in seconds")
     parser.add_argument("-o", "--out", type=Path, help="the file (default: films/FILM.mp4)")
@@ -76,15 +82,17 @@ def run(chosen: Namespace) -> None:
 def _made(film: str, chosen: Namespace) -> str:
     from animations.studio.render import name_of, preview, render_film
 
-    scenes, others = chosen.scenes, beside(chosen)
+    scenes, others, language = chosen.scenes, beside(chosen), language_of(chosen.language)
     shape, ending = (UPRIGHT, "mp4") if chosen.format == UPRIGHT else ("16x9", chosen.format)
     if chosen.preview:
-        sheet = preview(film, chosen.run, chosen.out, chosen.theme, scenes, others=others, shape=shape)
+        sheet = preview(
+            film, chosen.run, chosen.out, chosen.theme, scenes, others=others, shape=shape, language=language
+        )
         return f"The contact sheet lies in {sheet}"
     out = chosen.out or Path("films") / f"{name_of(film, scenes, shape)}.{ending}"
     made = render_film(
         film, chosen.run, out, others=others, quality=chosen.quality, theme=chosen.theme, shape=shape,
-        voice=chosen.voice, jobs=chosen.jobs, scenes=scenes,
+        voice=chosen.voice, language=language, jobs=chosen.jobs, scenes=scenes,
     )  # fmt: skip
     return f"The film lies in {made}, its script in {made.with_suffix('.md')}"
 
@@ -96,7 +104,8 @@ def _course(chosen: Namespace) -> str:
 
     made = render_course(
         chosen.out or Path("films") / f"course.{chosen.format}",
-        quality=chosen.quality, theme=chosen.theme, voice=chosen.voice, jobs=chosen.jobs,
+        quality=chosen.quality, theme=chosen.theme, voice=chosen.voice, language=language_of(chosen.language),
+        jobs=chosen.jobs,
     )  # fmt: skip
     return f"The course lies in {made}, its script in {made.with_suffix('.md')}"
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from animations.studio.captions import Caption
 from animations.studio.join import Rendered
+from animations.studio.language import files_of
 from engine.derived import ROOT, code_of, key, reached, source_without
 from engine.errors import InputError
 from engine.files import whole, write_text
@@ -37,6 +38,7 @@ def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], se
     code = source_without(own, set(scenes) - {scene}) + code_of(drawn_with(film) - {own})
     asked = [film, scene, settings, {name: run.name for name, run in runs.items()}]
     files = [file for _, run in sorted(runs.items()) for file in _files(run)]
+    files += files_of(film, settings["language"])
     return key(asked, code=code, files=files, packages=("manim", "av", "numpy", "pillow"))[:24]
 
 

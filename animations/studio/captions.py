@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from engine.files import write_text
+from engine.language.speaking import tr
 
 
 class Caption(NamedTuple):
@@ -66,14 +67,15 @@ def write_vtt(parts: Iterable[Part], path: Path, language: str) -> None:
 
 def write_script(parts: Iterable[Part], path: Path, title: str) -> None:
     """The script as Markdown: scene by scene what is spoken, when, and what a recording of each sentence is called."""
-    lines, began = [f"# {title}", ""], 0.0
+    lines, began, recording = [f"# {title}", ""], 0.0, tr("recording")
     for part in parts:
         lines += [f"## {part.title}", ""]
         for one in part.captions:
             moment = clock(began + one.start, ".")[3:-4]
             lines += [f"**{moment}** {one.spoken or one.text}", ""]
-            shown = f"on screen: {one.text}; " if one.spoken and one.spoken != one.text else ""
-            lines += [f"<sub>{shown}recording: `{one.name}`</sub>", ""]
+            more = one.spoken and one.spoken != one.text
+            shown = f"{tr('on screen')}: {one.text}; " if more else ""
+            lines += [f"<sub>{shown}{recording}: `{one.name}`</sub>", ""]
         began += part.seconds
     write_text(path, "\n".join(lines))
 

@@ -21,12 +21,14 @@ from manim import (
 from animations.studio.film import FilmScene, watched_module
 from animations.studio.runs import RECIPES, folder_of
 from engine.errors import InputError
+from engine.language.speaking import ENGLISH, spoken, tr
 from engine.measure.matched import learning_path
 from engine.run.run import Run
 from visualize.mobjects.text import label, lines_of, sit
 from visualize.theme import Theme, diverging_rgba, limit_of, rgb_of
 
 CELL = 15  # pixels a weight in the picture behind the words: 128 of them are a frame's width
+GROWN = 5  # captures with a change, from which on one sees it grow
 DIM = 0.55  # how much of the ground is mixed into it
 CLOSER = 1.12  # how much it grows while one reads
 
@@ -110,23 +112,31 @@ class TitleCard(CardScene):
         question = self.words(self.asked(), 64, 0.9, bold=True)
         stamp = self.stamp(self.last)
         self.add(self.picture, self.strips(), question, stamp)
-        self.say(f"{self.shown_as()}, a square a weight.", self.spoken())
+        self.say(tr("{shown}, a square a weight.", shown=self.shown_as()), self.spoken())
 
         # What training did, growing behind it
-        for step in self.replay(seconds=2.4):
-            self.picture.show(self.run.delta(self.module, step))
-            stamp = self.swap(stamp, self.stamp(step))
+        if self.grows():
+            for step in self.replay(seconds=2.4):
+                self.picture.show(self.run.delta(self.module, step))
+                stamp = self.swap(stamp, self.stamp(step))
         name = self.words(self.named(), 44, -1.6, color=self.colours.foreground)
         self.play(FadeIn(name, shift=0.2 * UP), run_time=0.4)
         self.mark_poster()
         self.closer()
         self.finish()
 
+    def grows(self) -> bool:
+        """Were enough steps captured to show how the change grew? If not, only its end is shown."""
+        return len(self.run.steps) > GROWN
+
     def shown_as(self) -> str:
-        return f"What training on {self.run.task} changed in one matrix"
+        return tr("What training on {task} changed in one matrix", task=self.run.task)
 
     def spoken(self) -> str:
-        return f"{self.asked()} {self.shown_as()}, weight by weight, from the first step to the last."
+        said = {"question": self.asked(), "shown": self.shown_as()}
+        if self.grows():
+            return tr("{question} {shown}, weight by weight, from the first step to the last.", **said)
+        return tr("{question} {shown}, weight by weight.", **said)
 
     def closer(self, seconds: float = 2.5) -> None:
         """The picture comes slowly nearer."""
@@ -141,11 +151,12 @@ class TitleCard(CardScene):
 class EndCard(CardScene):
     """Three numbers, each measured or counted; the question that comes next; and how the film is made.
 
-    follows: the question, and the film that answers it.
+    asks: the question that is left; follows: the film that answers it.
     """
 
     title = "What this film showed"
-    follows: ClassVar[tuple[str, str]] = ("", "")
+    asks: ClassVar[str] = ""
+    follows: ClassVar[str] = ""
 
     def figures(self) -> list[Figure]:
         """Three at most, in the order in which the film showed them."""
@@ -161,17 +172,17 @@ class EndCard(CardScene):
             cards.add(self.card(figure, 4.2 if not self.tall else wide - 1).move_to(place))
         self.picture.set_opacity(0.35)
         self.add(self.picture, self.strips(), stamp)
-        self.say("What was measured.", " ".join(f"{figure.number}: {figure.what}." for figure in every))
+        self.say(tr("What was measured."), " ".join(f"{figure.number}: {figure.what}." for figure in every))
         self.play(LaggedStart(*(FadeIn(card, shift=0.3 * UP) for card in cards), lag_ratio=0.8, run_time=2.4))
         self.wait_with_light(cards)
 
         # What comes next, and how this was made
-        question, film = self.follows
         command = self.words(self.command(), 40, -1.75 if not self.tall else -4.2)
-        self.say(f"Next: {question}" if question else "Make it yourself.", question)
+        self.say(tr("Next: {question}", question=self.asks) if self.asks else tr("Make it yourself."), self.asks)
         self.play(FadeIn(command, shift=0.2 * UP), run_time=0.4)
-        if film:
-            self.play(FadeIn(self.words(f"next: glasstune film {film}", 32, -2.6 if not self.tall else -5.1)))
+        if self.follows:
+            after = tr("next: {command}", command=self.command_of(self.follows))
+            self.play(FadeIn(self.words(after, 32, -2.6 if not self.tall else -5.1)))
         self.attend(command)
         self.finish()
 
@@ -197,7 +208,10 @@ class EndCard(CardScene):
     def command(self) -> str:
         film, own = type(self).__module__.rpartition(".")[2], folder_of(self.shows)
         given = "" if self.run.path.resolve() == own.resolve() or self.shows not in RECIPES else " --run DIR"
-        return f"glasstune film {film}{given}"
+        return f"{self.command_of(film)}{given}"
+
+    def command_of(self, film: str) -> str:
+        return f"glasstune film {film}{'' if spoken() == ENGLISH else f' --language {spoken()}'}"
 
 
 def percent(share: float) -> str:
@@ -211,6 +225,11 @@ def learned_and_kept(run: Run) -> list[Figure]:
     except InputError:
         return []
     return [
-        Figure(percent(path.learned.iloc[-1]), f"of new questions right, {percent(path.learned.iloc[0])} before"),
-        Figure(percent(path.kept.iloc[-1]), f"of the old skills kept, {percent(path.kept.iloc[0])} before"),
+        Figure(
+            percent(path.learned.iloc[-1]),
+            tr("of new questions right, {share} before", share=percent(path.learned.iloc[0])),
+        ),
+        Figure(
+            percent(path.kept.iloc[-1]), tr("of the old skills kept, {share} before", share=percent(path.kept.iloc[0]))
+        ),
     ]

@@ -36,6 +36,7 @@ from animations.studio.entrances import entrances
 from animations.studio.runs import film_run
 from animations.studio.timeline import Timeline
 from engine.errors import InputError
+from engine.language.speaking import tr
 from engine.measure import relative_norm
 from engine.run.run import Run
 from visualize.mobjects.text import fitted, label, largest, lines_of, register_font, sit
@@ -304,9 +305,13 @@ class FilmScene(Scene):
 
     def stamp(self, step: int | None = None, run: Run | None = None) -> Text:
         """Which run and step the data on screen is from, at the top right."""
-        when = "before training" if step is None else f"step {step}"
-        name = fitted(f"run {(run or self.run).name}", 3.0, 28, self.colours.muted).original_text
-        return self.corner(f"{name}, {when}")
+        when = tr("before training") if step is None else tr("step {step}", step=step)
+        return self.corner(f"{self.run_named(run)}, {when}")
+
+    def run_named(self, run: Run | None = None) -> str:
+        """ "run film-lora": as a stamp says it, cut where it is long."""
+        named = tr("run {name}", name=(run or self.run).name)
+        return str(fitted(named, 3.0, 28, self.colours.muted).original_text)
 
     def corner(self, text: str) -> Text:
         """A stamp in other words, for what no single run and step is shown in: "computed: ..."."""
@@ -317,8 +322,8 @@ class FilmScene(Scene):
 
     def stamp_several(self, others: str, step: int, run: Run | None = None) -> Text:
         """The stamp of a frame with several runs in it: one by name, and how many besides ("two more")."""
-        name = fitted(f"run {(run or self.run).name}", 3.0, 28, self.colours.muted).original_text
-        return self.corner(f"{name} and {others}, step {step}")
+        named = {"run": self.run_named(run), "others": others, "step": step}
+        return self.corner(tr("{run} and {others}, step {step}", **named))
 
     # --- replays ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from animations.studio.films import COURSE
+from animations.studio.language import catalogue_of, film_now
 from animations.studio.scenes import (
     Given,
     Look,
@@ -24,10 +25,11 @@ from animations.studio.scenes import (
     with_their_runs,
 )
 from engine.errors import InputError
+from engine.language.speaking import ENGLISH, language_of, speaking
+from engine.terminal import note
 from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
-LANGUAGE = "en"  # of captions and script
 
 
 def render_film(
@@ -40,6 +42,7 @@ def render_film(
     theme: Theme = "dark",
     shape: str = "16x9",
     voice: str = "",
+    language: str = ENGLISH,
     jobs: int | None = None,
     scenes: list[str] | None = None,
     progress: bool = True,
@@ -48,18 +51,21 @@ def render_film(
 
     run: a Run or its folder; by default the film's own, made when first needed. out: by default films/FILM.mp4, and a
     name of its own for some scenes only or an upright frame. others: what it shows beside it, by the film's names for
-    them. shape: "16x9" or "9x16". voice: a folder of recordings, or a command (see `animations.studio.voice`). scenes:
-    only these, in the film's order. Raises InputError for unknown names, where Manim is missing, or, naming the scene,
-    when one fails; then nothing is left behind.
+    them. shape: "16x9" or "9x16". voice: a folder of recordings, or a command (see `animations.studio.voice`).
+    language: of what stands in the frame, the captions and the script. scenes: only these, in the film's order. Raises
+    InputError for unknown names, where Manim is missing, or, naming the scene, when one fails; then nothing is left
+    behind.
     """
+    look = Look(quality, theme, shape, voice, language_of(language))
     get_film(film)  # an unknown name is said before a folder is made
+    _note_missing(film, look.language)
     out = writable(Path(out or Path("films") / f"{name_of(film, scenes, shape)}.mp4"), FORMATS)
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         parts, shown = render_scenes(
-            film, run, Path(folder), _video_suffix(out), others=others, look=Look(quality, theme, shape, voice),
+            film, run, Path(folder), _video_suffix(out), others=others, look=look,
             jobs=jobs, scenes=scenes, progress=progress,
         )  # fmt: skip
-        _finish(parts, out, f"{film}: {shown[0].name}", folder)
+        _finish(parts, out, f"{film}: {shown[0].name}", folder, look.language)
     return out
 
 
@@ -69,6 +75,7 @@ def render_course(
     quality: str = "720p30",
     theme: Theme = "dark",
     voice: str = "",
+    language: str = ENGLISH,
     jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -77,15 +84,16 @@ def render_course(
     Arguments and errors as of `render_film`.
     """
     out = writable(Path(out or Path("films") / "course.mp4"), FORMATS)
+    look = Look(quality, theme, voice=voice, language=language_of(language))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         every = []
         for film in COURSE:
             place = Path(folder) / film
             place.mkdir()
-            look = Look(quality, theme, voice=voice)
+            _note_missing(film, look.language)
             parts, _ = render_scenes(film, None, place, _video_suffix(out), look=look, jobs=jobs, progress=progress)
             every += [replace(part, title=f"{film}: {part.title}") for part in parts]
-        _finish(every, out, "Glasstune: the course", folder)
+        _finish(every, out, "Glasstune: the course", folder, look.language)
     return out
 
 
@@ -113,17 +121,23 @@ def writable(out: Path, formats: tuple[str, ...]) -> Path:
     return out
 
 
-def _finish(parts: list[Any], out: Path, title: str, folder: str) -> None:
+def _note_missing(film: str, language: str) -> None:
+    if language != ENGLISH and not catalogue_of(film, language).is_file():
+        note(f"the film {film} is not translated yet; its own text is in English (docs/languages.md)")
+
+
+def _finish(parts: list[Any], out: Path, title: str, folder: str, language: str) -> None:
     from animations.studio.captions import write_script, write_srt, write_vtt
     from animations.studio.join import join, to_gif, write_poster
 
     video = Path(folder) / "film.mp4" if out.suffix == ".gif" else out
-    join(parts, video, title, LANGUAGE)
+    join(parts, video, title, language)
     if out.suffix == ".gif":
         to_gif(video, out)
     write_srt(parts, out.with_suffix(".srt"))
-    write_vtt(parts, out.with_suffix(".vtt"), LANGUAGE)
-    write_script(parts, out.with_suffix(".md"), title)
+    write_vtt(parts, out.with_suffix(".vtt"), language)
+    with speaking(language):
+        write_script(parts, out.with_suffix(".md"), title)
     write_poster(video, parts, out.with_suffix(".png"))
 
 
@@ -136,14 +150,17 @@ def preview(
     *,
     others: Mapping[str, Given] | None = None,
     shape: str = "16x9",
+    language: str = ENGLISH,
 ) -> Path:
     """A contact sheet of what would be rendered: the end of every beat."""
-    Look(theme=theme, shape=shape).check()
+    Look(theme=theme, shape=shape, language=language_of(language)).check()
     chosen = in_shape(film, chosen_scenes(film, scenes), shape)
     out = writable(out or Path("films") / f"{name_of(film, scenes, shape)}-preview.png", ("png",))
     shown = runs_of(film, run, others, chosen)
     chosen = with_their_runs(film, chosen, shown, named=bool(scenes))
     from animations.studio.preview import contact_sheet
 
-    with showing(shown, theme):
-        return contact_sheet([getattr(get_film(film), name) for name in chosen], out, theme, shape=shape)
+    _note_missing(film, language)
+    with speaking(language), showing(shown, theme):
+        module = film_now(film) or get_film(film)
+        return contact_sheet([getattr(module, name) for name in chosen], out, theme, shape=shape)

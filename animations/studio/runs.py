@@ -77,7 +77,8 @@ RECIPES = {
     "qlora": Recipe("spanish", "qlora", _RANK, {"steps": 200, "every": 5}),
     "clean": Recipe("spanish", "lora", _RANK, _RACE, first=189),
     "noisy": Recipe("noisy spanish", "lora", _RANK, _RACE),
-    **{f"brackets-{count}": Recipe("brackets", "lora", _RANK, _TRAINED, first=count) for count in (2, 8, 32, 128)},
+    **{f"brackets-{count}": Recipe("brackets", "lora", _RANK, _TRAINED, first=count) for count in (2, 8, 32)},
+    "brackets-128": Recipe("brackets", "lora", _RANK, _TRAINED | {"every": 3}, first=128),
 }
 
 

@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any, Self
 
 from animations.studio.films import check_film, scene_names
+from animations.studio.language import film_said
 from animations.studio.runs import film_run
 from engine.errors import InputError
+from engine.language.speaking import ENGLISH, language_of, speaking
 from engine.run.run import Run, as_run
 from engine.terminal import progress_bar
 from visualize.theme import PALETTES, Theme
@@ -35,18 +37,21 @@ class NotShown(InputError):
 
 @dataclass(frozen=True)
 class Look:
-    """How scenes are rendered: see `animations.studio.encode` for quality and shape, `animations.studio.voice`."""
+    """How scenes are rendered: see `animations.studio.encode` for quality and shape, `animations.studio.voice`,
+    `animations.studio.language`."""
 
     quality: str = "1080p30"
     theme: Theme = "dark"
     shape: str = "16x9"
     voice: str = ""
+    language: str = ENGLISH
 
     def check(self) -> Self:
         """Raises InputError for a name that is none of ours, or a voice that cannot speak."""
         from animations.studio.encode import get_quality
 
         get_quality(self.quality, self.shape)
+        language_of(self.language)
         if self.theme not in PALETTES:
             raise InputError(f"no theme called {self.theme!r}; there are {', '.join(PALETTES)}")
         if self.voice:
@@ -171,8 +176,9 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
     settings = frame_settings(quality) | {
         "media_dir": str(job.video.with_suffix("")), "disable_caching": True, "write_to_movie": True,
     }  # fmt: skip
-    scene_class = getattr(get_film(job.film), job.scene)
-    with showing(job.runs, job.look.theme, job.look.voice), tempconfig(settings):
+    scene_class = getattr(film_said(job.film, job.look.language) or get_film(job.film), job.scene)
+    spoken = speaking(job.look.language)
+    with spoken, showing(job.runs, job.look.theme, job.look.voice), tempconfig(settings):
         writer = partial(SceneWriter, path=job.video, quality=quality, threads=job.threads, report=report)
         scene = scene_class(renderer=CairoRenderer(file_writer_class=writer, camera_class=RegionCamera))
         scene.render()

@@ -9,6 +9,7 @@ Markdown: a paragraph, a heading or a point of a list is one text, whatever its 
 Literals, if they hold a word:
     what a function of `Prose.said` is given, but under the names in `Prose.silent`, in a call of another function, or
     in a condition or an index; and what an assertion says;
+    what a class sets under a name in `Prose.titles`, and, where `Prose.returns`, what a function returns as a `str`;
     the same texts wherever else they stand but as another function's argument: an answer is looked up among choices;
     the cells of what makes a table (`_TABLES`). Its headings are keys, which stay: who shows a table translates them.
 
@@ -33,10 +34,17 @@ Gettext = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Prose:
-    """Which functions of a program speak. said: their names; silent: of what they are given, what is not said."""
+    """Which functions of a program speak. said: their names; silent: of what they are given, what is not said.
+
+    titles: what a class sets under these names is said, too; returns: so is what a function returns as a `str`.
+    tables: whether there are any of pandas'.
+    """
 
     said: frozenset[str]
     silent: frozenset[str] = field(default_factory=frozenset)
+    titles: frozenset[str] = field(default_factory=frozenset)
+    returns: bool = False
+    tables: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class _Text:
 
 def messages(source: str, prose: Prose) -> list[str]:
     """What is to be translated of a program, each text once, in its order."""
-    found = [*((one.start, one.text) for one in _texts(source, prose)), *headings(ast.parse(source))]
+    found = [(one.start, one.text) for one in _texts(source, prose)]
+    found += headings(ast.parse(source)) if prose.tables else []
     return list(dict.fromkeys(text for _, text in sorted(found)))
 
 
@@ -145,8 +154,12 @@ def _literals(tree: ast.AST, prose: Prose) -> list[_Text]:
                 said += _spoken(message, prose)
             case ast.Call() if _name(node) in prose.said:
                 said += [one for value in _arguments(node, prose.silent) for one in _spoken(value, prose)]
-            case ast.Call() if _name(node) in _TABLES:
+            case ast.Call() if prose.tables and _name(node) in _TABLES:
                 said += [one for value in _arguments(node, {"name", "columns"}) for one in _cells(value, prose)]
+            case ast.ClassDef():
+                said += [one for value in _set(node, prose.titles) for one in _spoken(value, prose)]
+            case ast.FunctionDef(returns=ast.Name(id="str")) if prose.returns:
+                said += [one for value in _returned(node) for one in _spoken(value, prose)]
             case ast.Call():
                 given |= {id(inner) for value in _arguments(node, ()) for inner in ast.walk(value)}
     texts = {_text_of(node) for node in said}
@@ -213,6 +226,18 @@ def _name(call: ast.Call) -> str:
 
 def _arguments(call: ast.Call, but: "frozenset[str] | set[str] | tuple[str, ...]") -> list[ast.expr]:
     return [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg not in but)]
+
+
+def _set(node: ast.ClassDef, names: frozenset[str]) -> Iterator[ast.expr]:
+    """What a class sets under these names."""
+    for line in node.body:
+        match line:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in names:
+                yield value
+
+
+def _returned(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    return (line.value for line in ast.walk(function) if isinstance(line, ast.Return) and line.value)
 
 
 def _strings(node: ast.AST) -> Iterator[ast.expr]:

@@ -15,6 +15,7 @@ from manim.utils.family import extract_mobject_family_members
 
 from animations.studio.cards import EndCard
 from animations.studio.preview import walk
+from engine.language.speaking import ENGLISH, speaking
 from visualize.mobjects.answers import AnswerTable
 from visualize.mobjects.bars import Bars
 from visualize.mobjects.chart import Chart
@@ -160,6 +161,12 @@ def shown(film_runs, monkeypatch):
     monkeypatch.setenv("GLASSTUNE_FILM_RUNS", json.dumps({name: str(run.path) for name, run in film_runs.items()}))
 
 
+def language_of(scene_class) -> str:
+    """A film in German is the module `animations.de.lora`."""
+    _, *language, _ = scene_class.__module__.split(".")
+    return language[0] if language else ENGLISH
+
+
 @dataclass
 class Walked:
     """figures: an end card's, asked for while the runs that stand for the film's own are named."""
@@ -188,8 +195,9 @@ def walked(film_runs, runs):
                 patch.setattr("animations.studio.dial.OLD", 1)
                 patch.setattr("animations.studio.dial.WATCHED", 2)
                 beats: list[Beat] = []
-                scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
-                figures = scene.figures() if isinstance(scene, EndCard) else []
+                with speaking(language_of(scene_class)):
+                    scene = walk(scene_class, lambda scene: beats.append(look(scene)), width=WIDTH, height=HEIGHT)
+                    figures = scene.figures() if isinstance(scene, EndCard) else []
                 done[scene_class, theme] = Walked(scene, beats, figures)
         return done[scene_class, theme]
 

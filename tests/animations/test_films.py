@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from animations.studio.cards import EndCard, TitleCard
 from animations.studio.films import COURSE, films
 from animations.studio.fourbits import gradients_of
+from animations.studio.language import film_said
 from engine.measure import factored_svd
 from engine.measure.matched import learning_path
 from engine.measure.quantize import quantize
@@ -25,8 +27,11 @@ from visualize.theme import diverging, diverging_rgba, glow_rgba, score_rgba
 
 FILMS = films()
 SCENES = [scene for film in FILMS for scene in importlib.import_module(f"animations.{film}").SCENES]
+GERMAN = film_said("lora", "de").SCENES
 LENGTHS = {"lora": (90, 170)}
-each_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda scene: f"{scene.__module__[11:]}.{scene.__name__}")
+name_of = lambda scene: f"{scene.__module__[11:]}.{scene.__name__}"  # noqa: E731
+each_scene = pytest.mark.parametrize("scene", SCENES, ids=name_of)
+each_said = pytest.mark.parametrize("scene", [*SCENES, *GERMAN], ids=name_of)  # German sentences are longer
 FRAME = (14.222, 8.0)
 MARGIN = 0.25  # units: a third of an inch on a lecture hall's screen of three metres
 
@@ -36,7 +41,7 @@ def test_films_are_found():
     assert sorted(COURSE) == FILMS, "a course has them all"
 
 
-@each_scene
+@each_said
 def test_every_text_lies_inside_the_frame(scene, walked):
     for beat in walked(scene).beats:
         for word in beat.words:
@@ -45,16 +50,16 @@ def test_every_text_lies_inside_the_frame(scene, walked):
             assert bottom >= MARGIN - FRAME[1] / 2 and top <= FRAME[1] / 2 - MARGIN, word.text
 
 
-@each_scene
+@each_said
 def test_no_text_is_small_or_half_faded(scene, walked):
     for beat in walked(scene).beats:
         assert beat.words
         for word in beat.words:
-            assert word.pixels >= (28 if word.text.startswith(("run ", "computed: ")) else 32), word.text
+            assert word.pixels >= (28 if word.text.startswith(("run ", "Lauf ", "computed: ")) else 32), word.text
             assert word.opacity == 1, word.text
 
 
-@each_scene
+@each_said
 def test_no_two_texts_overlap(scene, walked):
     for beat in walked(scene).beats:
         for one, other in itertools.combinations(beat.words, 2):
@@ -85,13 +90,26 @@ def test_text_stands_out_from_what_is_behind_it(scene, theme, walked):
             assert (bright + 0.05) / (dark + 0.05) >= 4.5, f"{word.text!r} in {theme}"
 
 
-@each_scene
+@each_said
 def test_captions_can_be_read_and_follow_each_other(scene, walked):
     captions = walked(scene).scene.captions
     assert captions
     for caption in captions:
         assert len(caption.text.split()) / (caption.end - caption.start) <= 3, caption.text
     assert all(one.end <= other.start + 1e-6 for one, other in itertools.pairwise(captions))
+
+
+@pytest.mark.parametrize("scene", GERMAN, ids=name_of)
+def test_a_german_film_says_nothing_in_english(scene, walked):
+    """But what the model was asked and said: that was measured."""
+    shown = walked(scene)
+    rows = shown.scene.run.answers
+    measured = {text for text in (*rows.prompt, *rows.answer) if text}
+    said = [word.text for beat in shown.beats for word in beat.words]
+    said += [text for one in shown.scene.captions for text in (one.text, one.spoken)]
+    said = [text for text in said if not any(one in text for one in measured)]
+    assert said
+    assert not [text for text in said if re.search(r"\b(the|what|step|weights|right|before|run|old|new|of)\b", text)]
 
 
 @each_scene
@@ -183,7 +201,7 @@ TRUTH |= {
 def test_every_matrix_shows_what_the_run_holds(scene, walked):
     steps = set()
     for beat in walked(scene).beats:
-        stamps = [word.text for word in beat.words if word.text.startswith(("run ", "computed: "))]
+        stamps = [word.text for word in beat.words if word.text.startswith(("run ", "Lauf ", "computed: "))]
         for matrix in beat.matrices:
             np.testing.assert_array_equal(
                 matrix["pixels"][..., :3], diverging(matrix["values"], matrix["limit"], matrix["theme"])

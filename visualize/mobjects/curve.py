@@ -3,6 +3,7 @@
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, UP, Dot, Line, VGroup, VMobject
 
+from engine.language.speaking import tr
 from visualize.mobjects.text import label
 from visualize.theme import Palette
 
@@ -36,9 +37,9 @@ class LossCurve(VGroup):
         self.dot = Dot(color=color, radius=0.09).move_to(up.get_bottom())
         highest = label(f"{top:.1f}", 32, colours.muted).next_to(up.get_top(), LEFT, 0.15)
         zero = label("0", 32, colours.muted).next_to(up.get_bottom(), LEFT, 0.15)
-        last = label(f"step {int(self.steps[-1])}", 32, colours.muted).next_to(across.get_right(), DOWN, 0.15)
-        last.align_to(across, RIGHT)
-        name = label("training loss (nats a token)", 32, colours.foreground).next_to(up.get_top(), UP, 0.15)
+        last = label(tr("step {step}", step=int(self.steps[-1])), 32, colours.muted)
+        last.next_to(across.get_right(), DOWN, 0.15).align_to(across, RIGHT)
+        name = label(tr("training loss (nats a token)"), 32, colours.foreground).next_to(up.get_top(), UP, 0.15)
         name.align_to(highest, LEFT)
         self.add(self.axes, *([] if bare else [highest, zero, last, name]), self.line, self.dot)
 

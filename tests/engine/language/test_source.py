@@ -132,3 +132,33 @@ def test_lines_hold_the_whole_text_and_break_between_words_only(text, count):
     parts = filled(text, count)
     assert "".join(parts) == text and len(parts) <= count
     assert not any(re.match(r"([-+*>]|#+|\d+\.) ", part) for part in parts[1:])
+
+
+FILM = """\
+class Named(Card):
+    title = "A title here"
+    shows = "a run"
+
+    def asked(self) -> str:
+        kind = "not said"
+        if kind:
+            return f"One of {self.count:,} answers"
+        return "none at all"
+
+    def count(self) -> int:
+        return len("not this")
+
+    def construct(self):
+        ask(self.asked())
+        table = Series("no table", self.asked())
+"""
+
+
+def test_a_film_says_its_titles_and_what_functions_return():
+    prose = Prose(frozenset({"ask"}), titles=frozenset({"title"}), returns=True, tables=False)
+    assert messages(FILM, prose) == ["A title here", "One of {self.count:,} answers", "none at all"]
+    changed = [line for line in translate(FILM, prose, shouted).split("\n") if line not in FILM.split("\n")]
+    assert [line.strip() for line in changed] == [
+        'title = "A TITLE HERE"', 'return f"ONE OF {self.count:,} ANSWERS"', 'return "NONE AT ALL"',
+    ]  # fmt: skip
+    assert messages(FILM, SAYS) == ["no table"]
