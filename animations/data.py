@@ -20,6 +20,7 @@ from engine.errors import InputError
 from engine.evaluate import last_answer
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.tokens import piece, token_losses
+from engine.measure.shares import newcombe
 from engine.messages import Message
 from engine.run.run import Run
 from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK, AnswerTable, answers_at, questions
@@ -315,8 +316,10 @@ class Race(FilmScene):
         # The same start
         self.runs = {name: shown_run(name) for name in self.others}
         self.task, self.last = self.runs["clean"].task or "", self.runs["clean"].steps[-1]
-        self.tints = {"clean": self.colours.right, "noisy": self.colours.wrong}
+        self.tints = dict(zip(self.others, self.colours.rates[1:], strict=True))
         self.asked = questions(self.runs["clean"].answers, self.task, 2, 0)
+        graded, held = self.runs["clean"].graded, self.runs["clean"].questions
+        self.asked_in_all = int(graded[self.task].iloc[-1]) if self.task in graded else held
         self.chart, self.shown = self.scores(), list[Text | AnswerTable]()
         self.add(self.chart, *self.heads())
         self.show_step(0)
@@ -328,13 +331,21 @@ class Race(FilmScene):
         for step in self.replay(seconds=14):
             self.show_step(step)
 
-        # Who won
-        clean, noisy = (100 * float(run.skills[self.task].iloc[-1]) for run in self.runs.values())
-        self.say(f"Held-out answers right: clean {clean:.0f} %, noisy {noisy:.0f} %.")
-        share = len(training_data("clean").train) / len(training_data("noisy").train)
-        won = f"clean data won, with {share:.0%} of the records" if clean > noisy else "more data won, noise and all"
-        self.say(f"Here {won if clean != noisy else 'neither won'}.")
+        # Who won, and by more than chance?
+        clean, noisy = (float(run.skills[self.task].iloc[-1]) for run in self.runs.values())
+        self.say(f"Held-out answers right: clean {clean:.0%}, noisy {noisy:.0%}.")
+        self.say(self.verdict(clean, noisy))
         self.finish()
+
+    def verdict(self, clean: float, noisy: float) -> str:
+        """Who won, if the questions can tell: the interval of the difference is without nought."""
+        asked = self.asked_in_all
+        low, high = newcombe(round(clean * asked), asked, round(noisy * asked), asked)
+        share = len(training_data("clean").train) / len(training_data("noisy").train)
+        said = f"Clean minus noisy: {100 * low:+.0f} to {100 * high:+.0f} points"
+        if low > 0:
+            return f"{said}. Here {share:.0%} of the records, but clean, won."
+        return f"{said}. {'Here more data won, noise and all' if high < 0 else 'No clear winner here'}."
 
     def scores(self) -> Chart:
         """Held-out score of both runs over steps; the line's style repeats what its colour says."""
@@ -374,7 +385,8 @@ class End(EndCard):
     """What the film showed, in numbers."""
 
     others = ("clean", "noisy")
-    follows = ("and with which settings?", "tuning")
+    asks = "and with which settings?"
+    follows = "tuning"
 
     def figures(self) -> list[Figure]:
         clean, noisy = (shown_run(name) for name in self.others)

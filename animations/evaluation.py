@@ -1,18 +1,35 @@
-"""The film of measuring: loss and answers are two things; real pairs of models in which they part; blind comparison.
+"""The film of measuring: two models, judged blind; then their losses and their answers, which need not agree.
 
 python -m animations.render evaluation           the whole film
 manim render animations/evaluation.py Parted     one scene, with stock Manim
 """
 
+import itertools
 import math
-import random
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from manim import DOWN, LEFT, RIGHT, FadeOut, Mobject, Rectangle, Text, VGroup
+from manim import (
+    DOWN,
+    LEFT,
+    ORIGIN,
+    RIGHT,
+    UP,
+    Circle,
+    Create,
+    Dot,
+    FadeIn,
+    FadeOut,
+    LaggedStart,
+    Line,
+    Rectangle,
+    SurroundingRectangle,
+    Text,
+    VGroup,
+)
 
 from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
@@ -20,16 +37,15 @@ from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.evaluate.landscape import Asked, change
 from engine.measure.disagreement import disagreements, evaluations, pairs
-from engine.measure.shares import wilson
+from engine.measure.shares import newcombe, wilson
 from engine.run.apart import told_apart
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
-from visualize.mobjects.answers import AnswerTable, answers_at
-from visualize.mobjects.bars import Bars, Row
-from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
-from visualize.mobjects.text import label, sit
+from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
+from visualize.mobjects.text import fitted, label, sit
 
 JUDGED, PREFERRED = 20, 12  # an example of a count, said to be one
+SHOWN, ACROSS = 3, 14  # questions that are judged; dots of verdicts in a row
 LEAST_LOSS = 0.05  # nats a token: a smaller difference of losses is called none
 
 
@@ -83,94 +99,6 @@ class EvaluationScene(FilmScene):
         return None
 
 
-class Numbers(EvaluationScene):
-    """The loss falls long before answers are right: two numbers, two clocks."""
-
-    title = "Two numbers for one model"
-
-    def construct(self) -> None:
-        # What is measured
-        loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
-        charts = [self.chart("skill_losses", "held-out loss (nats a token)", LEFT), self.chart("skills", "", RIGHT)]
-        stamp = self.stamp(0)
-        self.add(stamp, *charts)
-        self.attend(charts[0])
-        self.say("Left: how surprised the model is by the right answers.")
-        self.say(f"Right: how many of {self.questions} answers are exactly right.")
-
-        # Step by step
-        for step, each in self.in_turn([int(step) for step in self.run.skills.index], 0.5):
-            for chart in charts:
-                chart.upto(step)
-            stamp = self.swap(stamp, self.stamp(step))
-            self.hold(each)
-
-        # Two clocks
-        none = right[right == 0]
-        silent = none.index[-1] if len(none) else loss.index[0]
-        self.wait_to_read()
-        self.play_in(*(chart.mark(silent, value, self.colours.foreground) for chart, value in zip(
-            charts, (loss[silent], right[silent]), strict=True)))  # fmt: skip
-        self.say(f"Step {silent}: loss down from {loss.iloc[0]:.1f} to {loss[silent]:.1f}; {right[silent]:.0%} right.")
-        self.say(f"Perplexity is e to the loss: from {math.exp(loss.iloc[0]):,.0f} to {math.exp(loss[silent]):,.0f}.")
-        self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {right.iloc[-1]:.0%} right.")
-        self.finish()
-
-    def chart(self, table: Literal["skills", "skill_losses"], name: str, side: np.ndarray) -> Chart:
-        series = Series.of(self.run, table, self.task, color=self.colours.method(self.run.method))
-        last, high = int(series.x[-1]), float(series.y.max()) if table == "skill_losses" else 1.0
-        y = Axis(name or "exactly right", 0, high, {0: "0", high: f"{high:.1f}" if name else "100 %"})
-        x = Axis("step", 0, last, {0: "0", last: f"{last}"})
-        return Chart([series], 5.0, 3.6, x, y, self.colours, dots=True).move_to(side * 3.4 + DOWN * 0.3)
-
-
-class Parted(EvaluationScene):
-    """A pair found by search: the model with the lower loss gives fewer right answers."""
-
-    title = "Lower loss, worse answers"
-
-    def construct(self) -> None:
-        # The search
-        every, found = self.every, self.widest()
-        parts = {"agree": len(every) - len(self.parted), "part": len(self.parted)}
-        rows = [Row(name, count, f"{count}", self.colours.muted) for name, count in parts.items()]
-        counted = Bars("pairs in which loss and answers...", rows, max(1, len(every)), 8.0, self.colours).at(-6.7, 2.6)
-        self.add(self.stamp_several("three more", self.run.steps[-1]), counted)
-        self.attend(counted)
-        self.say(f"A search: all clearly different pairs of {len(self.table)} evaluations.")
-        self.say(f"In {len(self.parted)} of {len(every)} of them the lower loss answers worse.")
-        if found is None:
-            self.finish()
-            return
-
-        # The widest
-        low, high = found
-        losses = self.bars(found, "held-out loss, nats a token: lower is better", "loss", "{:.2f}", high.loss)
-        rights = self.bars(found, "exactly right: higher is better", "exact", "{:.0%}", 1.0)
-        self.say(f"The widest gap. By loss the upper is better: {low.loss:.2f} to {high.loss:.2f}.")
-        self.change(counted, losses.at(-6.7, 2.6))
-        self.attend(losses)
-        self.say(f"By answers the lower one is: {high.exact:.0%} right, not {low.exact:.0%}.")
-        self.play_in(rights.at(-6.7, 0.75))
-
-        # In their own words
-        self.say("In their own words, to the same questions.")
-        self.play_in(*self.said(low, -6.7), *self.said(high, 0.5))
-        self.finish()
-
-    def bars(self, found: tuple[Moment, Moment], title: str, what: str, text: str, most: float) -> Bars:
-        rows = [
-            Row(moment.name, getattr(moment, what), text.format(getattr(moment, what)), color)
-            for moment, color in zip(found, self.pair_colours, strict=True)
-        ]
-        return Bars(title, rows, most, 6.0, self.colours, 5.2)
-
-    def said(self, moment: Moment, left: float) -> tuple[Text, AnswerTable]:
-        asked = list(moment.run.answers[moment.run.answers.skill == self.task].prompt.unique()[:2])
-        head = sit(label(moment.name, 32, self.colours.muted), left, -0.95)
-        return head, AnswerTable(answers_at(moment.run.answers, moment.step, asked), 6.0, self.colours).at(left, -1.4)
-
-
 @cache
 def question_losses(low: str, low_step: int, high: str, high_step: int) -> pd.DataFrame:
     """The loss and the verdict of each held-out question at two moments: columns low, low_right, high, high_right."""
@@ -190,39 +118,196 @@ def question_losses(low: str, low_step: int, high: str, high_step: int) -> pd.Da
     return pd.DataFrame(measured("question-losses", runs, make, steps=[low_step, high_step]))
 
 
-class Why(EvaluationScene):
+class PairScene(EvaluationScene):
+    """What the scenes of the pair share: A and B, side by side, each in its colour all through the film."""
+
+    sides = (-3.5, 3.5)  # where the middles of A and B lie
+
+    def setup(self) -> None:
+        super().setup()
+        self.pair = self.chosen()
+        found = self.pair
+        self.each = question_losses(str(found[0].run.path), found[0].step, str(found[1].run.path), found[1].step)
+
+    def chosen(self) -> tuple[Moment, Moment]:
+        """The pair that parts most; where none does, the ends of the two runs whose losses are nearest."""
+        if found := self.widest():
+            return found
+        ends = [Moment(run, run.steps[-1], *self.last(name)) for name, run in self.by_name.items()]
+        two = min(itertools.combinations(ends, 2), key=lambda both: abs(both[0].loss - both[1].loss))
+        low, high = sorted(two, key=lambda moment: moment.loss)
+        return low, high
+
+    def last(self, name: str) -> tuple[float, float]:
+        row = self.table[self.table.run == name].iloc[-1]
+        return float(row.loss), float(row.exact)
+
+    def letters(self) -> VGroup:
+        return VGroup(
+            sit(label(letter, 84, color, bold=True), x, 2.45, ORIGIN)
+            for letter, color, x in zip("AB", self.pair_colours, self.sides, strict=True)
+        )
+
+    def pair_stamp(self) -> Text:
+        """Which two these are is told at the end of their scene: judged first, then named."""
+        return self.corner("computed: two models of four runs")
+
+    def named(self) -> str:
+        a, b = self.pair
+        return f"A: {a.name}. B: {b.name}."
+
+
+class Two(PairScene):
+    """Two models, and what they say: judged before any number is seen."""
+
+    title = "Which one is better?"
+    headed = False
+
+    def construct(self) -> None:
+        # Question by question
+        asked = self.asked()
+        question, said = self.question(asked[0]), self.said(asked[0])
+        self.add(self.letters(), self.pair_stamp(), question, said)
+        self.say(
+            "Two models. Which one is better?", "Here are two models, and a question to both. Which one is better?"
+        )
+        self.attend(said)
+        for prompt in asked[1:]:
+            self.wait_to_read()
+            new_question, new_said = self.question(prompt), self.said(prompt)
+            self.play(
+                FadeOut(question, shift=0.4 * UP), FadeOut(said, shift=0.4 * UP),
+                FadeIn(new_question, shift=0.4 * UP), FadeIn(new_said, shift=0.4 * UP), run_time=0.6,
+            )  # fmt: skip
+            question, said = new_question, new_said
+            self.attend(said)
+            self.gesture(1.4)
+            self.hold(0.6)
+
+        # The audience judges
+        self.say("A or B? Decide.", "A or B? Decide, before any number is shown.")
+        self.guess(1.5)
+        self.finish()
+
+    def asked(self) -> list[str]:
+        """The first questions of the task that both were watched with, and answered differently."""
+        a, b = (self.answers(moment) for moment in self.pair)
+        both = [prompt for prompt in a if prompt in b]
+        return [*[prompt for prompt in both if a[prompt] != b[prompt]], *both][:SHOWN]
+
+    def answers(self, moment: Moment) -> dict[str, str]:
+        rows = moment.run.answers
+        rows = rows[(rows.skill == self.task) & (rows.step == moment.step)]
+        return dict(zip(rows.prompt, rows.answer, strict=True))
+
+    def question(self, prompt: str) -> Text:
+        return sit(fitted(prompt, 13.0, 56, self.colours.foreground), 0, 0.95, ORIGIN)
+
+    def said(self, prompt: str) -> VGroup:
+        return VGroup(
+            sit(fitted(self.answers(moment)[prompt], 6.4, 84, color), x, -0.75, ORIGIN)
+            for moment, color, x in zip(self.pair, self.pair_colours, self.sides, strict=True)
+        )
+
+
+class Parted(PairScene):
+    """The same pair by its losses, and by its answers: a dot a question."""
+
+    title = "The loss, and the answers"
+
+    def construct(self) -> None:
+        # By the loss
+        low, high = self.pair
+        losses = VGroup(
+            sit(label(f"loss {moment.loss:.2f}", 56, self.colours.foreground), x, 1.45, ORIGIN)
+            for moment, x in zip(self.pair, self.sides, strict=True)
+        )
+        letters = self.letters()
+        self.add(letters, self.pair_stamp())
+        self.say(
+            "Ask the loss: lower is better.", "Ask the loss, the mean surprise at the right answers: lower is better."
+        )
+        self.play_in(*losses)
+        box = SurroundingRectangle(losses[0], buff=0.18, corner_radius=0.1).set_stroke(self.colours.foreground, 5)
+        self.play(Create(box), run_time=0.6)
+        self.say(f"It prefers A: {low.loss:.2f}, not {high.loss:.2f}.")
+
+        # By the answers
+        dots = [self.dots(side, x) for side, x in zip(("low", "high"), self.sides, strict=True)]
+        self.say(f"Now the answers: a dot for each of {len(self.each)} questions.")
+        self.play(
+            *(LaggedStart(*(FadeIn(row, scale=0.6) for row in rows), lag_ratio=0.5, run_time=2.6) for rows in dots)
+        )
+        counts = self.counts()
+        self.play_in(*counts)
+        self.attend(dots[1])
+        self.say(self.verdict(), self.verdict())
+        self.say(self.named())
+        self.finish()
+
+    def right(self) -> tuple[int, int]:
+        return int(self.each.low_right.sum()), int(self.each.high_right.sum())
+
+    def dots(self, side: str, x: float) -> list[VGroup]:
+        """A row of dots after another: filled is right, a ring is wrong; in the order in which they were asked."""
+        verdicts, rows = [*self.each[f"{side}_right"]], list[VGroup]()
+        for first in range(0, len(verdicts), ACROSS):
+            row, y = VGroup(), 0.72 - 0.36 * (first // ACROSS)
+            for number, right in enumerate(verdicts[first : first + ACROSS]):
+                place = [x + 0.36 * (number - (ACROSS - 1) / 2), y, 0]
+                row.add(
+                    Dot(place, radius=0.13, color=self.colours.right) if right
+                    else Circle(radius=0.11, color=self.colours.wrong, stroke_width=4).move_to(place)
+                )  # fmt: skip
+            rows.append(row)
+        return rows
+
+    def counts(self) -> VGroup:
+        return VGroup(
+            sit(label(f"{count} of {len(self.each)} right", 44, self.colours.foreground, bold=True), x, -2.7, ORIGIN)
+            for count, x in zip(self.right(), self.sides, strict=True)
+        )
+
+    def verdict(self) -> str:
+        """What the answers say, and whether that is more than chance."""
+        a, b = self.right()
+        low, high = newcombe(b, len(self.each), a, len(self.each))
+        said = f"B minus A: {100 * low:+.0f} to {100 * high:+.0f} points"
+        if low > 0:
+            return f"{said}: B answers better."
+        return f"{said}: {'A answers better, too' if high < 0 else 'no clear difference'}."
+
+
+class Why(PairScene):
     """The loss is a mean over all questions; the score counts those that are right. A few bad ones move the mean."""
 
     title = "Why: a mean over questions"
 
     def construct(self) -> None:
         # One bar a question, at both moments
-        told = self.told()
-        self.add(self.stamp_several("three more", self.run.steps[-1]), told)
+        told, each = self.told(), self.each
+        low, high = self.pair
+        self.add(self.pair_stamp(), told)
         self.attend(told)
         self.say("The loss is a mean over questions. Here is each one.")
-        if (found := self.widest()) is None:
-            self.say(f"In none of {len(self.every)} clearly different pairs do loss and answers part.")
-            self.finish()
-            return
-        low, high = found
-        each = question_losses(str(low.run.path), low.step, str(high.run.path), high.step)
         most = float(each[["low", "high"]].max().max())
-        self.play_in(*self.strip(each, "low", low, 0.55, most))
+        self.play_in(*self.strip(each, "low", "A", low, 0.2, most))
         self.say("A bar: the nats of one answer, sorted; green: answered right.")
-        self.play_in(*self.strip(each, "high", high, -2.75, most))
+        self.play_in(*self.strip(each, "high", "B", high, -2.75, most))
 
         # What the mean hides
         worst = each.high.nlargest(max(1, len(each) // 4)).sum() / each.high.sum()
-        self.say(f"Below, the worst quarter of the questions makes {worst:.0%} of the loss.")
+        self.say(f"The worst quarter of B's questions makes {worst:.0%} of its loss.")
         calm = [float((each[side] / each[f"{side}_tokens"] < 0.1).mean()) for side in ("low", "high")]
-        self.say(f"Nearly certain (under 0.1 nats a token): {calm[0]:.0%} above, {calm[1]:.0%} below.")
+        self.say(f"Nearly certain (under 0.1 nats a token): {calm[0]:.0%} of A's, {calm[1]:.0%} of B's.")
         self.finish()
 
     def told(self) -> Text:
         return sit(label(f"{self.questions} questions, one bar each", 36, self.colours.foreground), -6.6, 2.85)
 
-    def strip(self, each: pd.DataFrame, side: str, moment: Moment, y: float, most: float) -> tuple[Text, VGroup]:
+    def strip(
+        self, each: pd.DataFrame, side: str, letter: str, moment: Moment, y: float, most: float
+    ) -> tuple[Text, VGroup]:
         """Every question's loss as a bar on one line; its colour says whether the answer was exactly right."""
         ordered = each.sort_values(side)
         wide = 13.2 / len(ordered)
@@ -231,7 +316,7 @@ class Why(EvaluationScene):
             bar = Rectangle(width=0.8 * wide, height=max(0.03, 2.1 * loss / most), stroke_width=0, fill_opacity=1)
             bar.set_fill(self.colours.right if right else self.colours.wrong)
             bars.add(bar.move_to([-6.6 + wide * (number + 0.5), y, 0], aligned_edge=DOWN))
-        text = f"{moment.name}: loss {moment.loss:.2f}, {moment.exact:.0%} right"
+        text = f"{letter}: loss {moment.loss:.2f}, {moment.exact:.0%} right"
         return sit(label(text, 32, self.colours.foreground), -6.6, y + 2.0), bars
 
 
@@ -288,72 +373,99 @@ class Cloud(EvaluationScene):
         return Chart(series, 7.2, 4.2, x, y, self.colours, dots=True).move_to(LEFT * 2.7 + DOWN * 0.15)
 
 
-class Blind(EvaluationScene):
-    """Two models with nearly the same loss, judged blind: the audience decides, and is then told."""
+class Numbers(EvaluationScene):
+    """The loss falls long before answers are right: two numbers, two clocks."""
 
-    title = "Blind: which answers better?"
+    title = "Two numbers for one model"
 
     def construct(self) -> None:
-        # Nearly the same loss
-        two = [self.run, shown_run("rate-high")]
-        losses = [float(run.skill_losses[self.task].iloc[-1]) for run in two]
-        self.add(self.stamp_several("one more", self.run.steps[-1]))
-        rows = [
-            Row(name, loss, f"{loss:.3f}", self.colours.muted)
-            for name, loss in zip(("one", "another"), losses, strict=True)
-        ]
-        bars = Bars("held-out loss on the task, nats a token", rows, max(losses), 8.0, self.colours).at(-6.7, 2.6)
-        self.add(bars)
-        self.attend(bars)
-        self.say(f"Two models. Their losses on the task: {losses[0]:.3f} and {losses[1]:.3f}.")
+        # What is measured
+        loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
+        charts = [self.chart("skill_losses", "held-out loss (nats a token)", LEFT), self.chart("skills", "", RIGHT)]
+        stamp = self.stamp(0)
+        self.add(stamp, *charts)
+        self.attend(charts[0])
+        self.say(
+            f"Left: surprise at the right answers. Right: how many of {self.questions} are right.",
+            f"Left: how surprised the model is by the right answers. Right: how many of {self.questions} answers are "
+            "exactly right.",
+        )
 
-        # Their answers, without their names
-        shown = self.blind(two)
-        self.say("Who stands left is drawn by lot, question by question.")
-        self.play(FadeOut(bars, run_time=0.3))
-        self.play_in(*shown.values())
-        self.say("You judge: left, right, or a tie?")
-        self.guess(2.5)
+        # Step by step
+        for step, each in self.in_turn([int(step) for step in self.run.skills.index], 0.5):
+            for chart in charts:
+                chart.upto(step)
+            stamp = self.swap(stamp, self.stamp(step))
+            self.hold(each)
 
-        # Who was who
-        self.say("Now the names.")
-        self.play_in(*self.unmasked(two))
-        low, high = wilson(PREFERRED, JUDGED)
-        self.say(f"If {PREFERRED} of {JUDGED} votes went to one: {low:.0%} to {high:.0%} is likely. Not settled.")
+        # Two clocks
+        none = right[right == 0]
+        silent = none.index[-1] if len(none) else loss.index[0]
+        self.wait_to_read()
+        self.play_in(*(chart.mark(silent, value, self.colours.foreground) for chart, value in zip(
+            charts, (loss[silent], right[silent]), strict=True)))  # fmt: skip
+        self.say(f"Step {silent}: loss down from {loss.iloc[0]:.1f} to {loss[silent]:.1f}; {right[silent]:.0%} right.")
+        self.say(f"Perplexity is e to the loss: from {math.exp(loss.iloc[0]):,.0f} to {math.exp(loss[silent]):,.0f}.")
+        self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {right.iloc[-1]:.0%} right.")
         self.finish()
 
-    def blind(self, two: list[Run]) -> dict[str, VGroup]:
-        """Both answers to each question, as a table at the left and one at the right; `self.sides` remembers whose."""
-        from engine.evaluate.judging import Pair
+    def chart(self, table: Literal["skills", "skill_losses"], name: str, side: np.ndarray) -> Chart:
+        series = Series.of(self.run, table, self.task, color=self.colours.method(self.run.method))
+        last, high = int(series.x[-1]), float(series.y.max()) if table == "skill_losses" else 1.0
+        y = Axis(name or "exactly right", 0, high, {0: "0", high: f"{high:.1f}" if name else "100 %"})
+        x = Axis("step", 0, last, {0: "0", last: f"{last}"})
+        return Chart([series], 5.0, 3.6, x, y, self.colours, dots=True).move_to(side * 3.4 + DOWN * 0.3)
 
-        answers = [run.answers[run.answers.step == run.answers.step.max()].set_index("prompt") for run in two]
-        old = [prompt for prompt in answers[0].index if answers[0].skill[prompt] != self.task]
-        asked = [answers[0].index[0], *[prompt for prompt in old if prompt in answers[1].index][:3]]
-        lot = random.Random(0)
-        drawn = [
-            Pair(number, prompt, answers[0].answer[prompt], answers[1].answer[prompt], lot.choice("ab"))
-            for number, prompt in enumerate(asked)
+
+class Votes(PairScene):
+    """Judges who do not know which is which: a count, and between which shares the true one lies."""
+
+    title = "Judged blind, and counted"
+
+    def construct(self) -> None:
+        # A vote a judge
+        votes = [
+            Dot([0.5 * (number - (JUDGED - 1) / 2), 0.9, 0], radius=0.17, color=self.colours.foreground)
+            for number in range(JUDGED)
         ]
-        self.sides = [(0, 1) if pair.first == "a" else (1, 0) for pair in drawn]
-        tables = {}
-        for place, (name, left) in enumerate((("left", -6.3), ("right", 0.8))):
-            whose = [side[place] for side in self.sides]
-            rows = [answers[run].loc[[prompt]].reset_index() for run, prompt in zip(whose, asked, strict=True)]
-            tables[name] = AnswerTable(pd.concat(rows), 5.9, self.colours, marked=False).at(left, 2.3)
-        return tables
+        self.add(self.letters(), self.corner("computed: an example of a count"), *votes)
+        self.say(
+            f"{JUDGED} people judge, blind.",
+            f"{JUDGED} people judge. No one sees a name, and which model stands left is drawn by lot.",
+        )
+        sides = [0] * PREFERRED + [1] * (JUDGED - PREFERRED)
+        moved = []
+        for number, (vote, side) in enumerate(zip(votes, sides, strict=True)):
+            at = number - (0 if side == 0 else PREFERRED)
+            place = [self.sides[side] + 0.45 * (at % 6 - 2.5), 1.2 - 0.45 * (at // 6), 0]
+            moved.append(vote.animate.move_to(place))
+        self.say(f"Suppose {PREFERRED} of {JUDGED} prefer A.")
+        self.play(LaggedStart(*moved, lag_ratio=0.15, run_time=2.4))
 
-    def unmasked(self, two: list[Run]) -> list[Mobject]:
-        """Whose answer each one was: a stroke beside it, and what the strokes mean."""
-        looks: list[tuple[str, Dash]] = [(self.colours.rates[1], "solid"), (self.colours.rates[2], "dashed")]
-        strokes: list[Mobject] = []
-        for row, side in enumerate(self.sides):
-            y = 2.3 - row * AnswerTable.EACH
-            for whose, left in zip(side, (-6.6, 0.5), strict=True):
-                strokes.append(
-                    polyline(np.array([[left, y + 0.15, 0], [left, y - 0.6, 0]]), looks[whose][1], looks[whose][0], 8)
-                )
-        rows = [(run.name, *look) for run, look in zip(two, looks, strict=True)]
-        return [*strokes, Key(rows, -6.6, -1.9, 5.0, self.colours)]
+        # Between which shares?
+        low, high = wilson(PREFERRED, JUDGED)
+        scale = self.scale(low, high)
+        said = "not settled" if low < 0.5 < high else "settled"
+        self.say(f"The true share: {low:.0%} to {high:.0%}. It is {said}.")
+        self.play_in(scale)
+        self.attend(scale)
+        self.finish()
+
+    def scale(self, low: float, high: float) -> VGroup:
+        """From none to all: the interval, the share that was counted, and the half."""
+
+        def at(share: float, y: float = -1.5) -> list[float]:
+            return [-5.0 + 10.0 * share, y, 0]
+
+        ticks = VGroup(
+            sit(label(f"{share:.0%}", 34, self.colours.muted), at(share)[0], -2.1, ORIGIN) for share in (0.0, 0.5, 1.0)
+        )
+        ground = Line(at(0.0), at(1.0), color=self.colours.muted, stroke_width=3)
+        half = Line(at(0.5, -1.15), at(0.5, -1.85), color=self.colours.muted, stroke_width=4)
+        likely = Line(at(low), at(high), color=self.pair_colours[0], stroke_width=14)
+        counted = Dot(at(PREFERRED / JUDGED), radius=0.16, color=self.colours.foreground)
+        name = sit(label("share of all people who would prefer A", 34, self.colours.foreground), 0, -0.75, ORIGIN)
+        return VGroup(name, ground, half, ticks, likely, counted)
 
 
 class Named(TitleCard):
@@ -368,7 +480,8 @@ class End(EvaluationScene, EndCard):
     """What the film showed, in numbers."""
 
     title = EndCard.title
-    follows = ("when does one train at all?", "when")
+    asks = "when does one train at all?"
+    follows = "when"
 
     def figures(self) -> list[Figure]:
         loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
@@ -380,4 +493,4 @@ class End(EvaluationScene, EndCard):
         ]
 
 
-SCENES = (Named, Numbers, Cloud, Parted, Why, Blind, End)
+SCENES = (Two, Named, Parted, Why, Cloud, Numbers, Votes, End)

@@ -48,6 +48,8 @@ REMEDIES = {
     "mixing": "old data mixed in",
     "lora-forgets-less": "LoRA instead of full",
 }
+# How the ledger's conditions grade old skills.
+GRADED = "to the letter: exactly right; among four: the right answer's probability"
 
 
 def check(run: Run) -> None:
@@ -386,56 +388,80 @@ class Comets(FilmScene):
 
 
 class Helps(FilmScene):
-    """What helps, tried with several seeds at equal learning: the ledger's intervals."""
+    """What helps, tried with several seeds: the ledger's intervals, a sentence after the other, on one scale."""
 
     title = "What helps? The ledger"
 
     def construct(self) -> None:
-        # What was tried
+        # The first sentence
         found = {name: ledger.claim(name) for name in REMEDIES}
         tried = {name: one for name, one in found.items() if one}
-        rows = [
-            Interval(
-                f"{REMEDIES[name]} ({one.name})" if len(row.tried) > 1 else REMEDIES[name], one.low, one.mean, one.high
-            )
-            for name, row in tried.items()
-            for one in row.tried[:2]
-        ][:8]
         self.add(self.corner("computed: the ledger, 95 % intervals"))
-        shown = Intervals(rows, "points of old skills gained, at equal learning", 6.0, self.colours).move_to(
-            0.25 * DOWN
-        )
-        if not rows:
+        if not tried:
             self.add(sit(label("Not tried yet with this model.", 48, self.colours.foreground), 0, 0, ORIGIN))
             self.say("What helps? The ledger has tried nothing of it yet.")
             self.finish()
             return
-        self.add(shown.ground)
+        every = [one for row in tried.values() for one in row.tried]
+        self.ends = (min(one.low for one in every), max(one.high for one in every))
+        pages = [(name, row, self.page(row)) for name, row in tried.items()]
+        head, shown = pages[0][2]
+        self.add(head, shown.ground)
         self.say(
-            "Tried with several seeds: what does it bring?",
-            "Each was trained several times. A line is where the true effect likely lies.",
+            "Trained several times: what does it bring?",
+            "Each of these was trained several times. A line is where the true effect likely lies.",
         )
-        for row in shown.rows:
-            self.play(LaggedStart(*(FadeIn(part, shift=0.15 * RIGHT) for part in row), lag_ratio=0.3, run_time=0.7))
 
-        # What holds
-        for name, row in tried.items():
-            self.say(
-                f"{REMEDIES[name][0].upper()}{REMEDIES[name][1:]}: {row.verdict}.",
-                f"{row.sentence} Of this model: {row.verdict}.",
-            )
-            lines = [line for line, one in zip(shown.rows, rows, strict=True) if one.name.startswith(REMEDIES[name])]
-            if lines:
-                self.attend(VGroup(*lines))
-                self.add(self._attended)
+        # One after the other: its intervals, and its answer
+        for name, row, (new_head, new) in pages:
+            called = f"{REMEDIES[name][0].upper()}{REMEDIES[name][1:]}"
+            if new is not shown:
+                self.say(f"{called}?", row.sentence)
+                self.play(FadeOut(VGroup(head, shown), shift=0.3 * UP), FadeIn(VGroup(new_head, new.ground)))
+                head, shown = new_head, new
+            for line in shown.rows:
+                self.play(
+                    LaggedStart(*(FadeIn(part, shift=0.15 * RIGHT) for part in line), lag_ratio=0.3, run_time=0.7)
+                )
+            self.add(shown)
+            self.attend(shown.rows)
+            said = f"{called}: {self.counted(row)}."
+            self.say(said, f"{row.sentence} The ledger's answers: {self.counted(row)}. In one: {row.verdict}.")
+            self.wait_to_read()
         self.finish()
+
+    def page(self, row: ledger.Claim) -> tuple[VGroup, Intervals]:
+        """A sentence as the ledger says it, what was measured, and an interval a condition with its answer."""
+        shown = Intervals(
+            [Interval(one.name, one.low, one.mean, one.high, one.holds) for one in row.tried],
+            row.tried[0].unit,
+            4.7,
+            self.colours,
+            self.ends,
+            names=5.7,
+        )
+        head, y = VGroup(), 2.65
+        for text, size, color in ((row.sentence, 38, self.colours.foreground), (row.effect, 32, self.colours.muted)):
+            for line in lines_of(text, 13.0, size):
+                head.add(sit(label(line, size, color), -6.6, y))
+                y -= 0.45
+        if any(one.name.endswith("to the letter") for one in row.tried):
+            head.add(sit(label(GRADED, 32, self.colours.muted), -6.6, -2.85))
+        shown.shift([-0.9, 0.75, 0])
+        return head, shown
+
+    def counted(self, row: ledger.Claim) -> str:
+        """How often the ledger answers what: "yes in 2, undecided in 2"."""
+        answers = [one.holds for one in row.tried]
+        return ", ".join(f"{answer} in {answers.count(answer)}" for answer in dict.fromkeys(answers))
 
 
 class End(EndCard):
     """What the film showed, in numbers."""
 
     shapes = ("16x9", "9x16")
-    follows = ("is it better now? How would one know?", "evaluation")
+    asks = "is it better now? How would one know?"
+    follows = "evaluation"
 
     def figures(self) -> list[Figure]:
         path = learning_path(self.run)

@@ -116,14 +116,14 @@ class Named(TitleCard):
     """The film's question, over what training changed."""
 
     title = "The knobs"
-    question = "One knob decides. Which?"
+    question = "How far should each step go?"
     name = "the film of the settings"
 
 
 class Rates(TuningScene):
-    """The learning rate decides whether training crawls, works or breaks."""
+    """Three trainings that differ in one number: the learning rate decides whether one crawls, works or breaks."""
 
-    title = "One knob: the learning rate"
+    title = "Three trainings, one number apart"
 
     def construct(self) -> None:
         # Three runs that differ in one number
@@ -131,8 +131,11 @@ class Rates(TuningScene):
         key = self.key(2.3, 1.9, 4.4, "training loss")
         stamp = self.stamp_all(0)
         self.add(stamp, chart, key)
-        self.say("How far does each training step go? The learning rate says it.")
-        self.say("Same model, same data, same order: three rates.")
+        self.say(
+            "Same model, same data, same order: three learning rates.",
+            "Here are three trainings: the same model, the same data in the same order. One number differs, the "
+            "learning rate: how far each step goes.",
+        )
 
         # They race
         for step in self.replay(seconds=8, most=60):
@@ -302,10 +305,11 @@ class WarmUp(FilmScene):
         stamp = self.stamp_several("one more", 0, runs[0])
         key = Key([(name, *look) for name, look in zip(names, looks, strict=True)], -6.0, 2.7, 3.0, self.colours)
         self.add(stamp, rate, loss, key)
-        self.say("A high rate, with and without a warm-up.")
-
         # They run
-        self.say("Warm-up: the rate rises step by step before it falls.")
+        self.say(
+            "Warm-up: the rate rises step by step before it falls.",
+            "A high rate, with a warm-up and without. With it, the rate rises step by step before it falls.",
+        )
         for step in self.replay(seconds=6, most=60, run=runs[0]):
             rate.upto(step)
             loss.upto(step)
@@ -347,8 +351,11 @@ class Epochs(FilmScene):
         key = Key([(name, *look) for name, look in zip(rows, looks, strict=False)], 2.2, 1.6, 4.4, self.colours)
         stamp = self.stamp(0, run)
         self.add(stamp, chart, key)
-        self.say(f"{run.examples} examples, {epochs:g} times over: what it trains on...")
-        self.say("...and what it has never seen: the held-out loss.")
+        self.say(
+            f"{run.examples} examples, {epochs:g} times over; and questions that it never sees.",
+            f"{run.examples} examples, {epochs:g} times over: the loss on what it trains on, and on what it has never "
+            "seen, the held-out loss.",
+        )
 
         # Epoch after epoch
         for step, each in self.in_turn([int(step) for step in run.skills.index], min(0.9, 8 / len(run.skills))):
@@ -387,7 +394,8 @@ class End(EndCard):
     """What the film showed, in numbers: the three rates' last losses."""
 
     others = ("rate-low", "rate-high")
-    follows = ("what does it forget?", "forgetting")
+    asks = "what does it forget?"
+    follows = "forgetting"
 
     def figures(self) -> list[Figure]:
         three = sorted([self.run, *(shown_run(name) for name in self.others)], key=rate_of)
@@ -396,4 +404,4 @@ class End(EndCard):
         ]
 
 
-SCENES = (Named, Rates, Plane, Race, OldSkills, WarmUp, Epochs, End)
+SCENES = (Rates, Named, Plane, Race, OldSkills, WarmUp, Epochs, End)

@@ -9,22 +9,26 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from manim import DOWN, LEFT, Text, VGroup
+from manim import DOWN, LEFT, UP, FadeIn, FadeOut, LaggedStart, Rectangle, Text, VGroup
 
 from animations.studio.cards import EndCard, Figure, TitleCard
-from animations.studio.film import FilmScene, shown_run
+from animations.studio.film import GESTURE, FilmScene, shown_run, watched_module
 from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.measure.matched import crossing
 from engine.measure.shares import wilson
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
+from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
-from visualize.mobjects.text import fitted, label, sit
+from visualize.mobjects.matrix import MatrixImage, Source
+from visualize.mobjects.text import fitted, label, largest, sit
+from visualize.theme import limit_of
 
 QUESTIONS = 1000  # that are asked, in the comparison of costs
 SHOTS = (0, 1, 2, 4, 8)  # examples in the prompt
+LEFT_EDGE, PAGE, ANSWER_EDGE = -6.75, 7.0, 0.75  # where what is read begins, how wide it is, where answers begin
 ORDERS = {"brackets": "Answer in brackets.", "spanish": "Answer in Spanish."}
 TRAINED = {
     "brackets": ("brackets-2", "brackets-8", "brackets-32", "brackets-128"),
@@ -51,13 +55,17 @@ def score_of(run: Run) -> float:
 
 
 class Prompts(NamedTuple):
-    """What prompts alone get out of the base: shares right, tokens read, one question with its real answers, and how
-    many tokens training reads of an example."""
+    """What prompts get out of the base: shares right, tokens read; one question, with what is `said` and how many
+    tokens are `read` asked plainly, told, shown these examples, and trained; and how many tokens training reads of an
+    example.
+    """
 
     plain: dict[str, float]
     told: dict[str, float]
     shown: dict[str, dict[str, float]]
     said: dict[str, str]
+    read: dict[str, int]
+    examples: list[list[str]]
     question: str
     right: str
     example: float
@@ -65,13 +73,14 @@ class Prompts(NamedTuple):
 
 @cache
 def prompts_of(task: str) -> Prompts:
-    """Measured on the base model with the task's held-out questions, once."""
-    runs = [shown_run(name) for name in TRAINED[task]]
+    """Measured on the base model with the task's held-out questions, and on the training with most examples, once."""
+    runs = sorted((shown_run(name) for name in TRAINED[task]), key=examples_of)
 
     def make() -> dict[str, Any]:
-        from engine.data import encode, load
-        from engine.evaluate import generate_answers
+        from engine.data import IGNORE, encode, load
+        from engine.evaluate import encode_last_answer, generate_answers
         from engine.evaluate.prompting import BRACKETS, brackets, measure_prompts, shown, told
+        from engine.evaluate.weights import ChangedModel
         from engine.models import load_model, load_tokenizer
 
         data = brackets() if task == BRACKETS else load(task)
@@ -80,17 +89,22 @@ def prompts_of(task: str) -> Prompts:
         order = [told(ORDERS[task], one) for one in few[0]]
         asked = {"asked": few[0][0], "told": order[0], "shown": few[4][0]}
         said = generate_answers(model, tokenizer, [one[:-1] for one in asked.values()], 24)
+        trained = generate_answers(ChangedModel(runs[-1]).at(None), tokenizer, [few[0][0][:-1]], 24)
+        read = {way: encode_last_answer(tokenizer, one).labels.count(IGNORE) for way, one in asked.items()}
+        before = few[4][0][:-2]
         return {
             "plain": asdict(measure_prompts(model, tokenizer, few[0])),
             "told": asdict(measure_prompts(model, tokenizer, order)),
             "shown": {str(count): asdict(measure_prompts(model, tokenizer, few[count])) for count in SHOTS},
-            "said": dict(zip(asked, said, strict=True)),
+            "said": dict(zip([*asked, "trained"], [*said, *trained], strict=True)),
+            "read": read | {"trained": read["asked"]},
+            "examples": [[a["content"], b["content"]] for a, b in zip(before[::2], before[1::2], strict=True)],
             "question": few[0][0][0]["content"],
             "right": few[0][0][1]["content"],
             "example": float(np.mean([len(encode(tokenizer, one).ids) for one in data.train])),
         }
 
-    return Prompts(**measured(f"prompts-{task}", runs[:1], make, shots=SHOTS, order=ORDERS[task]))
+    return Prompts(**measured(f"prompts-{task}", runs, make, shots=SHOTS, order=ORDERS[task]))
 
 
 class WhenScene(FilmScene):
@@ -147,6 +161,130 @@ class WhenScene(FilmScene):
         return VGroup(polyline(ends, "dotted", self.ways["told"]))
 
 
+class OneQuestion(WhenScene):
+    """One question, asked plainly, told, shown and trained: what the model reads at the left, what it says at the
+    right."""
+
+    headed = False
+    wish = ""
+
+    def construct(self) -> None:
+        # Asked plainly
+        found, run = self.prompts, self.runs[-1]
+        question = self.card(found.question, -1.85, 42, self.colours.foreground)
+        reads, says = self.reads("asked"), self.says("asked")
+        stamp = self.stamp(0, run)
+        self.add(self.heads(), question, reads, says, stamp)
+        self.say(
+            f"{self.wish}, please.", f"{self.wish}, please. Asked plainly, the model says what stands at the right."
+        )
+        self.attend(says)
+        self.wait_to_read()
+        self.gesture(GESTURE)
+
+        # Told
+        order = self.card(ORDERS[self.task], -0.85, 36, self.ways["told"])
+        self.say("Tell it.", "Tell it: one sentence more to read. And now?")
+        self.play(FadeIn(order, shift=0.4 * DOWN), run_time=0.6)
+        reads, says = self.answered(reads, says, "told")
+
+        # Shown
+        examples = [
+            self.card(f"{asked}  \N{RIGHTWARDS ARROW}  {answer}", 2.0 - 0.93 * line, 32, self.ways["shown"])
+            for line, (asked, answer) in enumerate(found.examples)
+        ]
+        self.say(f"Show it: {len(examples)} examples.", "Or show it some examples, which it reads before the question.")
+        self.play(FadeOut(order, shift=0.4 * UP), run_time=0.3)
+        self.play(LaggedStart(*(FadeIn(one, shift=0.4 * DOWN) for one in examples), lag_ratio=0.8, run_time=3.2))
+        reads, says = self.answered(reads, says, "shown")
+
+        # Trained: the examples leave the page, and change the weights
+        last = run.steps[-1]
+        change = self.change_of(run)
+        count = self.trained_on(run)
+        self.say(
+            f"Or train it on {run.examples}.", "Or train it: the examples leave the page, and go into the weights."
+        )
+        self.play(
+            LaggedStart(
+                *(one.animate.scale(0.1).move_to(change).set_opacity(0) for one in examples),
+                lag_ratio=0.3,
+                run_time=1.8,
+            ),
+            FadeIn(change, run_time=1.8),
+        )
+        self.remove(*examples)
+        self.play(FadeIn(count), run_time=0.3)
+        stamp = self.swap(stamp, self.stamp(last, run))
+        reads, says = self.answered(reads, says, "trained")
+        self.say(self.outcome())
+        self.finish()
+
+    def heads(self) -> VGroup:
+        return VGroup(
+            sit(label("what it reads", 34, self.colours.muted), LEFT_EDGE, 2.85),
+            sit(label("what it says", 34, self.colours.muted), ANSWER_EDGE, 1.05),
+            sit(label("what is wanted", 34, self.colours.muted), ANSWER_EDGE, 2.85),
+            sit(fitted(self.prompts.right, 5.8, 56, self.colours.foreground), ANSWER_EDGE, 2.1),
+        )
+
+    def card(self, text: str, y: float, size: int, color: str) -> VGroup:
+        """A line of what is read, in a frame of its own."""
+        words = largest(text, PAGE - 0.5, (size, 36, 32), self.colours.foreground)
+        box = Rectangle(width=PAGE, height=0.8, stroke_width=4).set_stroke(color).set_fill(self.colours.grid, 0.5)
+        box.move_to([LEFT_EDGE, y, 0], aligned_edge=LEFT)
+        return VGroup(box, sit(words, LEFT_EDGE + 0.25, y))
+
+    def reads(self, way: str) -> Text:
+        return sit(label(f"{self.prompts.read[way]} tokens to read", 36, self.colours.foreground), LEFT_EDGE, -2.72)
+
+    def says(self, way: str) -> Text:
+        said = self.prompts.said[way]
+        good = said.strip() == self.prompts.right.strip()
+        mark, color = (RIGHT_MARK, self.colours.right) if good else (WRONG_MARK, self.colours.wrong)
+        return sit(fitted(f"{mark} {said}", 6.0, 84, color), ANSWER_EDGE, 0.15)
+
+    def answered(self, reads: Text, says: Text, way: str) -> tuple[Text, Text]:
+        """What is read has changed; then the answer does."""
+        reads = self.swap(reads, self.reads(way))
+        says = self.change(says, self.says(way))
+        self.attend(says)
+        self.wait_to_read()
+        self.gesture(GESTURE)
+        return reads, says
+
+    def change_of(self, run: Run) -> MatrixImage:
+        """What training changed in one matrix: where the examples went."""
+        module, last = watched_module(run), run.steps[-1]
+        values = run.delta(module, last)
+        source = Source(run, module, "delta", last)
+        matrix = MatrixImage(values, limit_of(values), 2, self.colours.delta, self.theme, source)
+        return matrix.move_to([ANSWER_EDGE + 1.0, -1.7, 0]).settle()
+
+    def trained_on(self, run: Run) -> VGroup:
+        lines = (f"what {run.examples} examples", "changed in one matrix")
+        return VGroup(
+            sit(label(line, 34, self.colours.delta), ANSWER_EDGE + 2.15, -1.45 - 0.5 * number)
+            for number, line in enumerate(lines)
+        )
+
+    def outcome(self) -> str:
+        """Which ways gave this one answer as it was wanted?"""
+        names = {"told": "telling", "shown": "showing", "trained": "training"}
+        worked = [said for way, said in names.items() if self.prompts.said[way].strip() == self.prompts.right.strip()]
+        if not worked:
+            return "No way worked for this question. And for the others?"
+        *first, last = worked
+        return f"Here {' and '.join([', '.join(first), last] if first else [last])} worked. And for other questions?"
+
+
+class Asked(OneQuestion):
+    """A form that the model knows the words for: one question, four ways."""
+
+    title = "One question, four ways"
+    wish = "In square brackets"
+
+
 class Named(TitleCard):
     """The film's question, over what training changed."""
 
@@ -154,43 +292,6 @@ class Named(TitleCard):
     shows = "brackets-128"
     question = "Tell it, show it, or train it?"
     name = "when to fine-tune"
-
-
-class Ways(WhenScene):
-    """One question, asked in three ways: the base model's own answers."""
-
-    title = "Tell it, show it, or train it?"
-
-    def construct(self) -> None:
-        # The wish
-        question, right = self.prompts.question, self.prompts.right
-        first = VGroup(*self.row(0, "the question", question, f"wanted: {right}", self.colours.foreground))
-        self.add(self.stamp(0), first)
-        self.attend(first)
-        self.say("We want every answer in square brackets.")
-
-        # Asked plainly, told, shown
-        says = self.prompts.said
-        order = ORDERS[self.task]
-        self.say("Asked without more, the model says:")
-        self.play_in(*self.row(1, "asked", question, says["asked"], self.verdict(says["asked"])))
-        self.say("Told, in the prompt:")
-        self.play_in(*self.row(2, "told", f"{order} {question}", says["told"], self.verdict(says["told"])))
-        self.say("Shown: four examples stand before the question.")
-        self.play_in(*self.row(3, "shown", f"(4 examples) {question}", says["shown"], self.verdict(says["shown"])))
-        self.say("Or trained, on examples. Which way is best? Measure.")
-        self.finish()
-
-    def verdict(self, said: str) -> str:
-        return self.colours.right if said.strip() == self.prompts.right else self.colours.wrong
-
-    def row(self, line: int, way: str, prompt: str, said: str, color: str) -> tuple[Text, Text, Text]:
-        y = 2.3 - 1.35 * line
-        return (
-            sit(label(way, 34, self.colours.foreground, bold=True), -6.7, y),
-            sit(fitted(prompt, 9.8, 32, self.colours.muted), -3.4, y),
-            sit(fitted(said, 9.8, 40, color), -3.4, y - 0.58),
-        )
 
 
 class Shown(WhenScene):
@@ -269,14 +370,22 @@ class Trained(WhenScene):
         return f"It passes {way} ({level:.0%}) at about {count:.0f} examples."
 
 
+class Unseen(OneQuestion):
+    """Words that the model was never taught: the same four ways."""
+
+    title = "Words it never saw"
+    task = "spanish"
+    wish = "In Spanish"
+
+
 class Unknown(Trained):
     """Another task: words that the model has never seen. What can a prompt do there?"""
 
     title = "What it never saw"
+    task = "spanish"
 
     def construct(self) -> None:
         # Spanish, told and shown
-        self.load("spanish")
         chart = self.chart()
         both = chart.series
         chart.series = both[:1]
@@ -284,7 +393,7 @@ class Unknown(Trained):
         key = self.key(chart, 3)
         self.add(self.corner_stamp(), chart, key)
         self.attend(key)
-        self.say("Another wish: Spanish words, which it was never taught.")
+        self.say("All questions now: Spanish words, which it was never taught.")
         told, best = self.prompts.told["exact"], max(self.few.values())
         self.play_in(self.told_line(chart))
         self.add(chart.upto(np.inf))
@@ -350,8 +459,12 @@ class Choice(WhenScene):
                 "trained": self.trained()[1].max(),
             }
             rows = [Row(way, score, f"{score:.0%}", self.ways[way]) for way, score in scores.items()]
-            self.say(f"{task.capitalize()}, {named}: {self.advice(scores)}")
-            self.play_in(Bars(f"{task}: exactly right", rows, 1.0, 3.4, self.colours, 1.7).at(left, 1.6))
+            advice = self.advice(scores)
+            self.say(f"{task.capitalize()}, {named}: {advice}")
+            self.play_in(Bars(f"{task}: exactly right", rows, 1.0, 3.4, self.colours, 1.7).at(left, 1.3))
+            so = sit(label(advice.capitalize(), 44, self.colours.foreground, bold=True), left, -1.6)
+            self.play(FadeIn(so, shift=0.2 * UP), run_time=0.4)
+            self.attend(so)
         self.say("The cheapest first: tell, then show, then train. And measure each.")
         self.finish()
 
@@ -373,7 +486,8 @@ class End(EndCard):
 
     shows = "brackets-128"
     others = tuple(name for name in TRAINED["brackets"] if name != "brackets-128")
-    follows = ("what does training do to the weights?", "full")
+    asks = "what does training do to the weights?"
+    follows = "full"
 
     def figures(self) -> list[Figure]:
         prompts = prompts_of("brackets")
@@ -387,4 +501,4 @@ class End(EndCard):
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Named, Ways, Shown, Trained, Unknown, Cost, Choice, End)
+SCENES = (Asked, Named, Shown, Trained, Unseen, Unknown, Cost, Choice, End)

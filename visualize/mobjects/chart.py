@@ -161,10 +161,11 @@ class Key(VGroup):
         self.add(self.values)
 
     def show(self, values: list[str]) -> "Key":
-        """Set what stands at the right of each row."""
+        """Set what stands at the right of each row; nothing where a text is empty."""
         self.remove(self.values)
         self.values = VGroup(
             sit(label(text, 32, self.colours.foreground), self.right, self.top - line * self.EACH, RIGHT)
             for line, text in enumerate(values)
+            if text
         )
         return self.add(self.values)

@@ -11,22 +11,35 @@ EACH = 0.62  # units from one row to the next
 
 
 class Interval(NamedTuple):
-    """name: what was tried. low, mean, high: in the unit that stands above."""
+    """name: what was tried. low, mean, high: in the unit that stands above. answer: what follows, in a word."""
 
     name: str
     low: float
     mean: float
     high: float
+    answer: str = ""
 
 
 class Intervals(VGroup):
-    """ground: the title, nought and the ends of the scale. rows: a group a row, in order. width: units of the scale."""
+    """ground: the title, nought and the ends of the scale. rows: a group a row, in order.
 
-    def __init__(self, rows: list[Interval], title: str, width: float, colours: Palette) -> None:
+    width, names: units of the scale, and of the column before it. ends: of a scale that several share.
+    """
+
+    def __init__(
+        self,
+        rows: list[Interval],
+        title: str,
+        width: float,
+        colours: Palette,
+        ends: tuple[float, float] = (0.0, 0.0),
+        names: float = 5.6,
+    ) -> None:
         super().__init__()
-        self.given = rows
-        low = min([0.0, *(row.low for row in rows)])
-        high = max([0.0, *(row.high for row in rows)])
+        self.given, self.names = rows, names
+        low = min([0.0, *ends, *(row.low for row in rows)])
+        high = max([0.0, *ends, *(row.high for row in rows)])
+        self.end = width
         self.scale_of = width / max(1e-9, high - low)
         self.zero = -low * self.scale_of
         bottom = -EACH * (len(rows) + 0.6)
@@ -34,7 +47,7 @@ class Intervals(VGroup):
         self.ground = VGroup(
             upright,
             sit(label("0", 32, colours.muted), self.zero, bottom - 0.3, ORIGIN),
-            sit(label(title, 34, colours.foreground, bold=True), -5.6, 0),
+            sit(label(title, 34, colours.foreground, bold=True), -names, 0),
         )
         self.rows = VGroup(self._row(row, -EACH * (at + 1), colours) for at, row in enumerate(rows))
         self.add(self.ground, self.rows)
@@ -44,10 +57,11 @@ class Intervals(VGroup):
         line = Line([start, y, 0], [max(end, start + 0.02), y, 0], color=colours.foreground, stroke_width=8)
         text = label(signed(row.mean, 0), 32, colours.foreground)
         return VGroup(
-            sit(fitted(row.name, 5.3, 32, colours.muted), -5.6, y),
+            sit(fitted(row.name, self.names - 0.3, 32, colours.muted), -self.names, y),
             line,
             Dot([middle, y, 0], radius=0.12, color=colours.foreground),
             sit(text, max(end, self.zero) + 0.25, y),
+            *([sit(label(row.answer, 34, colours.foreground, bold=True), self.end + 1.1, y)] if row.answer else []),
         )
 
     def stands_for(self) -> list[float]:

@@ -1,0 +1,43 @@
+"""The film of the choice: what it says and reads is what the models say and read."""
+
+import pytest
+
+pytest.importorskip("manim", reason="films need the extra 'film'")
+
+from animations import when
+from engine.data import load
+from engine.evaluate import generate_answers
+from engine.evaluate.prompting import brackets
+from engine.models import load_model, load_tokenizer
+
+
+@pytest.mark.parametrize("scene", [when.Asked, when.Unseen])
+def test_the_answers_are_the_models_own(scene, walked):
+    shown, beats = walked(scene).scene, walked(scene).beats
+    data = brackets() if shown.task == "brackets" else load(shown.task)
+    question, right = (turn["content"] for turn in data.heldout[0])
+    asked = [[{"role": "user", "content": text}] for text in (question, f"{when.ORDERS[shown.task]} {question}")]
+    said = generate_answers(load_model("embedded"), load_tokenizer("embedded"), asked, 24)
+    assert [shown.prompts.said[way] for way in ("asked", "told")] == said
+    words = [word.text for word in beats[0].words]
+    assert question in words and right in words
+    for beat, way in zip(beats[1:4], ("told", "shown", "trained"), strict=True):
+        spoken = shown.prompts.said[way].strip()
+        mark = "\N{CHECK MARK}" if spoken == right else "\N{MULTIPLICATION X}"
+        assert any(word.text.rstrip("\N{HORIZONTAL ELLIPSIS}") and f"{mark} {spoken}".startswith(
+            word.text.rstrip("\N{HORIZONTAL ELLIPSIS}")) for word in beat.words if word.text.startswith(mark))  # fmt: skip
+        assert f"{shown.prompts.read[way]} tokens to read" in [word.text for word in beat.words]
+    assert shown.prompts.read["shown"] > shown.prompts.read["told"] > shown.prompts.read["trained"]
+
+
+def test_an_outcome_names_the_ways_that_worked(walked):
+    scene = walked(when.Asked).scene
+    said, right = scene.prompts.said, scene.prompts.right
+    for ways in ((), ("told",), ("shown", "trained")):
+        scene.prompts = scene.prompts._replace(said={way: right if way in ways else "no" for way in said})
+        worked = scene.outcome()
+        assert ("No way worked" in worked) == (not ways)
+        assert [name for name in ("telling", "showing", "training") if name in worked] == [
+            {"told": "telling", "shown": "showing", "trained": "training"}[way] for way in ways
+        ]
+    scene.prompts = scene.prompts._replace(said=said)
