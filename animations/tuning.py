@@ -123,7 +123,7 @@ class Named(TitleCard):
 class Rates(TuningScene):
     """Three trainings that differ in one number: the learning rate decides whether one crawls, works or breaks."""
 
-    title = "Three trainings, one number apart"
+    title = "One number apart"
 
     def construct(self) -> None:
         # Three runs that differ in one number
