@@ -371,10 +371,9 @@ class Memory(QloraScene):
         shown = MemoryBars(self.table, sizes[0], -6.76, 2.4, 7.4, self.colours)
         self.add(self.corner("computed: 512 tokens, bfloat16, AdamW"), shown)
         self.say("Memory of one training step, computed from shapes.")
-        shown = self.grow(shown, sizes[1 : len(sizes) // 2])
+        shown = self.grow(shown, sizes[1:])
         full, four = (self.table.loc[(sizes[-1], method), "total"] for method in ("full", "qlora"))
         self.say(f"At {sizes[-1]}: {full:,.0f} GiB in full, {four:,.0f} with QLoRA.")
-        shown = self.grow(shown, sizes[len(sizes) // 2 :])
 
         # What fits
         self.say("The largest of these that fits, by GPU and method.")
@@ -390,9 +389,10 @@ class Memory(QloraScene):
     def grow(self, shown: MemoryBars, sizes: list[str]) -> MemoryBars:
         for size, each in self.in_turn(sizes, 0.8):
             new = MemoryBars(self.table, size, -6.76, 2.4, 7.4, self.colours)
+            old, coming = shown.written(new), new.written(shown)
             self.remove(shown)
-            self.play(*shown.growing_into(new), run_time=0.8)
-            self.remove(shown.bars.bars, *shown.lines.values())
+            self.play(*shown.growing_into(new), *map(FadeOut, old), *map(FadeIn, coming), run_time=0.8)
+            self.remove(shown.bars.bars, *shown.lines.values(), *coming)
             self.add(new)
             self.hold(each)
             shown = new

@@ -12,6 +12,9 @@ from manim import Group, ImageMobject
 
 from visualize.mobjects.matrix import MatrixImage
 
+# Units before its place in which a sheet waits: one that is not to be seen, and one whose frame is.
+UNSEEN, OUTLINED = 1.5, 0.4
+
 
 @dataclass(frozen=True)
 class View:
@@ -62,10 +65,10 @@ class Sheets(Group):
     def see(self, view: View, gap: float, lifted: Sequence[float] | None = None, outline: float = 0.0) -> Self:
         """gap: units between neighbours. lifted: for each sheet how far it has come, 0 (not to be seen) to 1. outline:
         how strongly the frame of one that has not come is seen."""
-        count = len(self.sizes)
+        count, away = len(self.sizes), OUTLINED if outline else UNSEEN
         for number, (matrix, (width, height)) in enumerate(zip(self.submobjects, self.sizes, strict=True)):
             share = 1.0 if lifted is None else lifted[number]
-            depth = gap * (number - (count - 1) / 2) + 1.5 * (1 - share)
+            depth = gap * (number - (count - 1) / 2) + away * (1 - share)
             corners = np.array([[x, y, depth] for y in (height / 2, -height / 2) for x in (-width / 2, width / 2)])
             seen = view.project(corners) + self.middle
             matrix.image.points = seen.copy()

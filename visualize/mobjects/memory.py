@@ -1,7 +1,7 @@
 """How is memory compared in a film? A bar a method, lines at what GPUs have, and a table of what fits where."""
 
 import pandas as pd
-from manim import ORIGIN, Line, Rectangle, Text, Transform, VGroup
+from manim import ORIGIN, Line, Rectangle, Text, Transform, VGroup, VMobject
 
 from engine.planning.sizes import GPUS, NAMES, largest_that_fits
 from visualize.mobjects.bars import Bars, Row
@@ -44,6 +44,15 @@ class MemoryBars(VGroup):
         pairs = [(self.bars.bars, other.bars.bars)]
         pairs += [(line, other.lines[name]) for name, line in self.lines.items() if name in other.lines]
         return [Transform(old, new.copy()) for old, new in pairs]
+
+    def written(self, other: "MemoryBars") -> list[VMobject]:
+        """What does not grow into `other`: all texts, and the lines that only this one has."""
+        growing = {
+            id(self.bars),
+            id(self.bars.bars),
+            *(id(self.lines[name]) for name in self.lines if name in other.lines),
+        }
+        return [part for part in (*self.submobjects, *self.bars.submobjects) if id(part) not in growing]
 
 
 class FittingTable(VGroup):
