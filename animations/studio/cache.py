@@ -20,6 +20,7 @@ from animations.studio.language import files_of
 from engine.derived import ROOT, code_of, key, reached, source_without
 from engine.errors import InputError
 from engine.files import whole, write_text
+from engine.language.speaking import ENGLISH
 from engine.reading import opened, read_json
 from engine.run.base import base_folder
 from engine.run.run import Run
@@ -38,7 +39,7 @@ def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], se
     code = source_without(own, set(scenes) - {scene}) + code_of(drawn_with(film) - {own})
     asked = [film, scene, settings, {name: run.name for name, run in runs.items()}]
     files = [file for _, run in sorted(runs.items()) for file in _files(run)]
-    files += files_of(film, settings["language"])
+    files += files_of(film, settings.get("language", ENGLISH))
     return key(asked, code=code, files=files, packages=("manim", "av", "numpy", "pillow"))[:24]
 
 
@@ -47,7 +48,7 @@ def drawn_with(film: str) -> set[Path]:
 
     How the films' own runs are made is left out: what the run at hand holds, counts.
     """
-    modules = [f"animations.{film}", "animations.studio.camera", "animations.studio.encode"]
+    modules = [f"animations.{film}", *(f"animations.studio.{part}" for part in ("camera", "encode", "language"))]
     return reached(modules, besides=frozenset({"animations.studio.runs"}))
 
 
