@@ -88,6 +88,8 @@ class _Composer:
         number = self.questions
         below = self.graded and _asks_by_value(text)
         how = f"question_{number} = _packed.ask({pack(text)!r}{', below=True' if below else ''})"
+        if below:  # nbgrader takes the whole answer out of what it releases, and a question may not be asked
+            how += f"\nanswer_{number} = ..."
         yield self._code(f"{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
         if not below:
             return

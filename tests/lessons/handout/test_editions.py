@@ -2,6 +2,7 @@
 
 import ast
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -117,6 +118,15 @@ def test_what_was_not_asked_takes_any_answer(watched):
     nothing = NotAsked()
     nothing.check(3)
     assert nothing.is_right(3) and nothing.solved and "not asked here" in watched[1].getvalue()
+
+
+def test_what_was_not_asked_gives_its_point_where_nbgrader_took_the_answer_out(small, watched, monkeypatch):
+    cells = {cell.id: cell.source for cell in compose(small, "teacher").cells}
+    there = {"measured": 1000}
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns=there))
+    exec(cells["question-5"], there)
+    exec(cells["check-5"], there)  # the hidden test with it
+    assert isinstance(there["question_5"], NotAsked)
 
 
 def test_packing_keeps_the_lines():
