@@ -19,7 +19,7 @@ _WHOLE = (
 )  # fmt: skip
 _LARGEST = 1e38  # of float32
 # The share of the steps in which the rate rises. After a short rise old answers of the embedded model break and come
-# back untaught (`scripts/rates.py`: up to 19 points; after a fifth, 1 in full fine-tuning and 13 in LoRA). The field
+# back untaught (`scripts/rates.py`: up to 19 points; after a fifth, 3 in full fine-tuning and 13 in LoRA). The field
 # uses 3 to 10 %.
 WARMUP, WARMUP_LARGE = 0.2, 0.05
 Precision = Literal["float32", "bfloat16-autocast", "bfloat16"]

@@ -15,7 +15,7 @@ from lessons.claims.compact import unpack_bits, unpack_nats, unpack_shares
 from lessons.claims.intervals import mean_effect
 from lessons.claims.ledger import CLAIMS
 from lessons.claims.run import in_order, run_claims, run_trials, wanted
-from lessons.claims.store import Store, _version, plain, settings_of, trial_from, version_of
+from lessons.claims.store import SHIPPED, Store, _version, plain, settings_of, trial_from, version_of
 from lessons.claims.trials import Trial
 from lessons.claims.trials.accumulated import Accumulated
 from lessons.claims.trials.adapters import Overlap, Switching
@@ -272,3 +272,10 @@ def test_it_runs_on_two_processes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "one-per-cent" in json.loads((tmp_path / "claims.json").read_text())
     assert np.isfinite([kept.result["share"] for kept in Store(store).found.values()]).all()
+
+
+def test_no_trial_asks_for_more_examples_than_there_are():
+    """It would be given fewer, and a card would say a number that was never tried."""
+    asked = [trial for trial in Store(SHIPPED).found if getattr(trial, "examples", 0)]
+    assert asked
+    assert not [trial for trial in asked if trial.examples > len(material(trial.task)[0])]
