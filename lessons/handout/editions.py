@@ -21,7 +21,8 @@ Edition = Literal["course", "student", "teacher"]
 _NAME = """\
 from lessons.teaching.session import current
 
-NAME = ""  # {why}
+# {why}
+NAME = ""
 current().student = NAME"""
 _HAND_IN = """\
 # {why}
