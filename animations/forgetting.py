@@ -452,7 +452,7 @@ class Helps(FilmScene):
 
     def counted(self, row: ledger.Claim) -> str:
         """How often the ledger answers what: "yes in 2, undecided in 2"."""
-        answers = [one.holds for one in row.tried]
+        answers = [*(one.holds for one in row.tried), *row.unmeasured]
         return ", ".join(f"{answer} in {answers.count(answer)}" for answer in dict.fromkeys(answers))
 
 

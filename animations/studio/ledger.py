@@ -32,6 +32,7 @@ class Claim(NamedTuple):
     effect: str
     seeds: int
     tried: list[Tried]
+    unmeasured: list[str]  # what the ledger answers under conditions that gave no interval: "censored"
 
 
 def claim(name: str) -> Claim | None:
@@ -40,7 +41,8 @@ def claim(name: str) -> Claim | None:
         row = json.loads(KEPT.read_text(encoding="utf-8"))[name]
         found = [_tried(where, one, str(row["unit"])) for where, one in row["conditions"].items()]
         known = [one for one in found if one]
-        made = Claim(str(row["sentence"]), str(row["verdict"]), str(row["effect"]), int(row["seeds"]), known)
+        rest = [str(one["answer"]) for one, seen in zip(row["conditions"].values(), found, strict=True) if not seen]
+        made = Claim(str(row["sentence"]), str(row["verdict"]), str(row["effect"]), int(row["seeds"]), known, rest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return made if made.tried and made.seeds > 1 else None
