@@ -20,12 +20,22 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some netwo
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Gives the place at which to write what shall lie at `path`, a file or a folder; an error leaves nothing of it."""
-    part = path.with_name(path.name + PART)
+    """Gives the place at which to write what shall lie at `path`, a file or a folder; an error leaves nothing of it.
+
+    A folder that lies there goes whole too: a kill leaves it, or the new one, or neither, and never half of one.
+    """
+    part, before = path.with_name(path.name + PART), path.with_name(f".{path.name}{PART}")
     remove(part)  # what a kill has left
     try:
         yield part
+        if not part.is_dir():
+            part.replace(path)
+            return
+        remove(before)
+        if path.is_dir():
+            path.replace(before)
         part.replace(path)
+        remove(before)
     finally:
         remove(part)
 

@@ -140,7 +140,7 @@ def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     """A JSON value. strict: without NaN and Infinity, which Python's own writes.
 
     Raises ValueError (a JSONDecodeError, with its place, where it is no JSON) that says what is wrong: it is no UTF-8,
-    nested too deep, holds a number of too many digits, or a key twice.
+    nested too deep, holds a number of too many digits, a key twice, or one with half of a character.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
@@ -172,6 +172,9 @@ def _whole(digits: str) -> int:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    for key in found:
+        if not key.isascii() and any("\ud800" <= one <= "\udfff" for one in key):  # no name of anything: not UTF-8
+            raise ValueError(f"the key {key[:60]!a} holds half of a character")
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]

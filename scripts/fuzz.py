@@ -22,16 +22,20 @@ LARGEST = 4096  # bytes of an input
 KEPT = 60  # inputs a reader, the smallest
 ONE = """
 import sys
+from pathlib import Path
 import atheris
 with atheris.instrument_imports(include=["engine"]):
     from engine.errors import InputError
     from tests.fuzz.targets import TARGETS
-target = TARGETS[sys.argv.pop(1)]
+target = TARGETS[reader := sys.argv.pop(1)]
 def one(data):
     try:
         target(data)
     except InputError as error:
         assert str(error) and "\\n" not in str(error)
+    except BaseException:  # kept by ourselves: atheris ends without for what C++ raised
+        Path("crash-" + reader).write_bytes(data)
+        raise
 atheris.Setup(sys.argv, one)
 atheris.Fuzz()
 """

@@ -13,7 +13,8 @@ from typing import Any
 
 # A server that has imported everything and forks: a hundred starts then cost seconds, and a kill falls into the work.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets"])
+PRELOADED = ("engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets")
+FORKS.set_forkserver_preload([*PRELOADED])
 SECONDS = 30  # a case may take: some hundred times what it does
 MOST_WRONG = 30
 MEMORY = 1_000_000_000  # bytes that a case may take beside what is loaded: some hundred times its files

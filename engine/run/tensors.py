@@ -339,7 +339,11 @@ def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:
             begin, stop = header[name]["data_offsets"]
             if begin < 0 or stop - begin != entry.nbytes:
                 raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
-        end = max((entry.start + entry.nbytes for entry in entries.values()), default=0)
+        end = 0
+        for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
+            if entry.nbytes and entry.start < end:  # a small file would be read as a thousand large tensors
+                raise ValueError(f"{name} lies where another tensor does")
+            end = max(end, entry.start + entry.nbytes)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path} has a header that cannot be read ({error}); copy or download it again") from None
     if end > size:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, first_line
-from engine.files import remove, whole
+from engine.files import whole
 from engine.language.speaking import ENGLISH, in_script, speaking, spoken, tr
 from engine.terminal import note, progress_bar
 from lessons.handout.notebooks import CELL_LIMIT
@@ -90,11 +90,9 @@ def build_site(
             nbformat.write(page, source / "lessons" / f"{name}.ipynb")
             run_page = run_page or _write_run_page(notebook, static / "run.html")
         write_pages(source, list(lessons), run_page)
-        with whole(out.with_name(f"{out.name}.new")) as part:
+        with whole(out) as part:
             _sphinx(source, static, part, Path(scratch) / "trees")
             (part / _MARK).write_text("made by glasstune site\n")
-        remove(out)
-        out.with_name(f"{out.name}.new").replace(out)
     return out / "index.html"
 
 

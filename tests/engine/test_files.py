@@ -1,7 +1,10 @@
 """A file or folder is the old one or the new one, whatever goes wrong; and one process at a time makes it."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,36 @@ def test_a_folder_appears_when_it_is_whole_and_what_a_kill_left_goes(tmp_path):
         (part / "new").touch()
         assert not (tmp_path / "run").exists()
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "new"]
+
+
+@pytest.mark.parametrize("killed", ["", "replace", "rmtree"])
+def test_a_folder_takes_the_place_of_one_whatever_a_kill_has_left(tmp_path, killed, monkeypatch):
+    def write(name):
+        with whole(tmp_path / "site") as part:
+            part.mkdir()
+            (part / name).touch()
+
+    def found():
+        return [path.name for path in (tmp_path / "site").iterdir()] if (tmp_path / "site").exists() else []
+
+    write("old")
+    with monkeypatch.context() as patch:
+        if killed:
+            owner = Path if killed == "replace" else shutil
+            original, calls = getattr(owner, killed), []
+
+            def kill(*given, **named):
+                calls.append(given)
+                if len(calls) == (2 if killed == "replace" else 1):  # the old one was moved away
+                    raise KeyboardInterrupt
+                return original(*given, **named)
+
+            patch.setattr(owner, killed, kill)
+        with pytest.raises(KeyboardInterrupt) if killed else contextlib.nullcontext():
+            write("new")
+    assert found() == ([] if killed == "replace" else ["new"])
+    write("last")
+    assert found() == ["last"] and [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_a_lock_is_held_by_one_process_and_forgotten_when_that_is_gone(tmp_path):

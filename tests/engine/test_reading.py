@@ -57,10 +57,15 @@ def test_json_is_bounded_in_depth(kind):
 @pytest.mark.parametrize("text, said", [
     (f'{{"a": 1{"0" * DIGITS}}}', "a number of 301 digits"), ("1" * 5000, "a number of 5,000 digits"),
     ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is there twice"), ("{", "Expecting property name"), ("", "Expecting"),
+    (r'[{"a\ud83d": 1}]', "the key 'a.ud83d' holds half of a character"),
 ])  # fmt: skip
-def test_json_is_bounded_in_digits_and_has_no_key_twice(text, said):
+def test_json_is_bounded_in_digits_and_its_keys_are_text_and_there_once(text, said):
     with pytest.raises(ValueError, match=said):
         parse_json(text)
+
+
+def test_a_whole_character_may_be_written_in_halves():
+    assert parse_json(r'{"\ud83d\ude00": 1}') == {"😀": 1}
 
 
 def test_every_whole_number_it_reads_is_a_float_too():

@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.measure import singular_values
 from engine.reading import read_json, read_text
 from engine.run.base import base_folder
+from engine.run.info import Module
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 from visualize.page.pieces import Pieces, as_text
@@ -54,7 +55,7 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
     for run, one in zip(runs, told, strict=True):
         packed = _weights(pieces, run, room // len(runs), whole=base is not None or size_of(run) <= WHOLE)
         one |= packed._asdict() | {"pieces": packed.pieces}
-        one["left_out"] = [*one["left_out"], *one.pop("cut")]
+        one["left_out"] = [*one["left_out"], *one.pop("cut"), *([] if base else _without_model(run))]
         if packed.form == "pictures":
             one["singular"] = _singular(run, packed.steps)
         if live:
@@ -63,6 +64,26 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
         base["parity"] = _parity(pieces, runs[0], [])
     pieces.texts[0] = as_text(manifest | {"runs": told})
     return pieces
+
+
+def lacking(run: Run, base: Tensors) -> list[str]:
+    """Modules whose weight the base does not have, or not in that size: an output layer of one's own, more words."""
+
+    def has(about: Module) -> bool:
+        if about.in_base not in base:
+            return False
+        return about.rows is not None or base.entries[about.in_base].size == np.prod(about.shape)
+
+    return [name for name, about in run.info.modules.items() if not has(about)]
+
+
+def _without_model(run: Run) -> list[str]:
+    """Why the page has no model, where it is the run."""
+    try:
+        names = lacking(run, Tensors(base_folder(run.base)))
+    except InputError:
+        return []
+    return [f"the model itself: {names[0]} is none of its base's weights, or of another size"] if names else []
 
 
 def size_of(run: Run) -> int:
@@ -74,13 +95,16 @@ def size_of(run: Run) -> int:
 
 
 def base_of(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int) -> dict[str, Any] | None:
-    """The base model's tensors in full precision, and all that running it takes; None if it is not at hand or large."""
+    """The base model's tensors in full precision, and all that running it takes; None if it is not at hand or large, or
+    lacks what the runs changed."""
     if not source:
         return None
     try:
         folder = base_folder(source)
         tensors = Tensors(folder)
         if sum(int(np.prod(entry.shape)) for entry in tensors.entries.values()) > WHOLE:
+            return None
+        if any(lacking(run, tensors) for run in runs):
             return None
         weights = {name: tensors.read(name).astype(np.float32) for name in tensors.entries}
     except InputError:

@@ -42,6 +42,9 @@ def _add_lora(adapter: Adapter, module: str, parts: Parts) -> None:
     if 0 in of_a or 0 in of_b:
         adapter.leave_out(parts.values(), "its other half is empty")
         return
+    if config.get("use_dora") and "magnitude_vector" not in parts:
+        adapter.leave_out(parts.values(), f"{CONFIG} says DoRA, and its magnitudes are missing")
+        return
     twice = ".base_layer.out_proj." in a  # of nn.MultiheadAttention: PEFT adds this one twice, in training and merging
     rank, alpha = adapter.rank(module) if adapter.method == "lora" else (of_a[0], float(config.get("lora_alpha", 8)))
     if len(of_a) != len(of_b) or len(of_a) < 2 or of_a[0] != rank or of_b[1] != rank:

@@ -132,6 +132,13 @@ def test_what_cannot_be_shown_is_listed(adapter):
     assert any("its other half" in note for note in run.info.notes)
 
 
+def test_dora_without_its_magnitudes_is_no_plain_lora(bases, tmp_path):
+    _, folder = save_adapter(tmp_path / "adapter", bases["llama"], target_modules=["q_proj"])
+    edit(folder, use_dora=True)
+    run = Run.from_adapter(folder)
+    assert not run.modules and any("its magnitudes are missing" in note for note in run.info.notes)
+
+
 def _cut(folder):
     path = folder / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

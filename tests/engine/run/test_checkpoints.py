@@ -144,6 +144,12 @@ def test_nan_and_infinity_are_told_not_hidden(pair):
     assert not np.isfinite(norm(run, "lm_head")) and np.isnan(norm(run, "model.layers.0.mlp.up_proj"))
 
 
+def _overlap(folder):
+    one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    text = json.dumps({"w": one, "x": one}).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+
+
 @pytest.mark.parametrize(
     "spoil, said",
     [
@@ -152,6 +158,7 @@ def test_nan_and_infinity_are_told_not_hidden(pair):
         (lambda f: (f / "model.safetensors").write_bytes(
             b'\x3d\0\0\0\0\0\0\0{"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}0000'),
          "x has 4 bytes for a shape of 8"),
+        (_overlap, "x lies where another tensor does"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "is not a safetensors file, or it was cut short"),
         (lambda f: (f / "model.safetensors").unlink(), "is no checkpoint: it holds no safetensors file"),
         (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), r"a pickle can run any code.*save_pretrained"),

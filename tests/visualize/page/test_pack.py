@@ -104,6 +104,21 @@ def test_an_adapter_alone_has_a_page(lora_run, tmp_path):
     assert told["runs"][0]["answers"] == []
 
 
+@pytest.mark.parametrize("other", [{"parameter": "model.layers.33.mlp.up_proj.weight"}, {"base_parameter": "model.norm.weight"}])
+def test_a_run_that_changed_what_its_base_has_not_has_a_page_without_the_model(lora_run, tmp_path, other):
+    folder = tmp_path / "other"
+    shutil.copytree(lora_run.path, folder)
+    about = json.loads((folder / "run.json").read_text())
+    module = next(iter(about["modules"]))
+    about["modules"][module] |= {"base_parameter": None} | other
+    (folder / "run.json").write_text(json.dumps(about))
+    told = manifest_of(write_page(Run.load(folder), tmp_path / "other.html"))
+    assert told["base"] is None
+    assert (
+        f"the model itself: {module} is none of its base's weights, or of another size" in told["runs"][0]["left_out"]
+    )
+
+
 def test_mistakes_are_one_sentence(lora_run, tmp_path):
     with pytest.raises(InputError, match="larger budget"):
         write_page(lora_run, tmp_path / "a.html", budget=10_000)
