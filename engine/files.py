@@ -6,13 +6,17 @@ system forgets those of a process that is gone, however it went.
 
 import errno
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import BaseFileLock, FileLock, Timeout
+
+from engine.errors import InputError
+from engine.reading import check_name
 
 PART = ".part"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some network folders
@@ -23,7 +27,10 @@ def whole(path: Path) -> Iterator[Path]:
     """Gives the place at which to write what shall lie at `path`, a file or a folder; an error leaves nothing of it.
 
     A folder that lies there goes whole too: a kill leaves it, or the new one, or neither, and never half of one.
+    Raises InputError where something else lies: a device, a pipe.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is neither a file nor a folder, and stays as it is; give another name")
     part, before = path.with_name(path.name + PART), path.with_name(f".{path.name}{PART}")
     remove(part)  # what a kill has left
     try:
@@ -38,6 +45,23 @@ def whole(path: Path) -> Iterator[Path]:
         remove(before)
     finally:
         remove(part)
+
+
+def check_out(path: str | Path, ends: Sequence[str] = ()) -> Path:
+    """Where a file is to be written, asked before the work. ends: what its name may end in.
+
+    Raises InputError for a name that is none, or ends otherwise, a folder, a device, and where there is no folder.
+    """
+    place = check_name(path)
+    if ends and place.suffix.lower() not in ends:
+        raise InputError(f"{place} should end in {' or '.join(ends)}")
+    if not place.parent.is_dir():
+        raise InputError(f"{place.parent} is no folder; make it, or give another name")
+    if not place.name or (place.exists() and not place.is_file()):
+        raise InputError(f"{place} is no file; give another name")
+    if not os.access(place.parent, os.W_OK):
+        raise InputError(f"{place} cannot be written: {place.parent} is not a folder that you may write to")
+    return place
 
 
 @contextmanager

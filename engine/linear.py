@@ -67,9 +67,18 @@ def svd(matrix: np.ndarray) -> SVD:
 
 
 def singular_values(matrix: np.ndarray) -> np.ndarray:
-    """S alone, which is several times as fast. Raises as `svd`."""
+    """S alone, of a matrix or of each of a stack: the roots of the eigenvalues of M'M or M M', the smaller one.
+
+    In float64, where they hold to some 1e-8 of the largest, as those of a decomposition in float32 do, at a third of
+    its time or less. Raises as `svd`.
+    """
     safe, power = scaled(matrix)
-    return unscaled(np.linalg.svd(safe, compute_uv=False), power)
+    found = np.empty((*safe.shape[:-2], min(safe.shape[-2:])), safe.dtype)
+    for at in np.ndindex(safe.shape[:-2]):
+        one = safe[at]
+        squares = np.linalg.eigvalsh(gram(one if len(one) >= one.shape[1] else one.T))[::-1]
+        found[at] = np.sqrt(np.maximum(squares, 0))
+    return unscaled(found, power)
 
 
 def svd_of_product(b: np.ndarray, a: np.ndarray, scaling: float) -> SVD:

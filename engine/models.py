@@ -8,9 +8,11 @@ model is refused.
 import engine.quietly  # noqa: F401
 
 # isort: split
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from logging import LogRecord, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,28 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from engine.errors import InputError, first_line
+from engine.errors import InputError, first_line, printable
 from engine.gguf import find_gguf, load_gguf, load_gguf_config, load_gguf_tokenizer
 from engine.offline import is_offline, offline
 from engine.reading import check_files, check_name, inside, opened, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.run import Run
 from engine.run.tensors import Tensors
+from engine.terminal import note
 
 _PACKS = "support_avx512bf16_for_cpu"
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+
+
+def _plain(record: LogRecord) -> bool:
+    """What a library says of a model quotes its files: it is shown, never obeyed. Its report of tensors is ours to
+    say."""
+    record.msg, record.args = printable(record.getMessage(), keep="\n"), ()
+    return "LOAD REPORT" not in record.msg
+
+
+for _handler in getLogger("transformers").handlers:
+    _handler.addFilter(_plain)
 
 
 def canonical(source: str | Path) -> str:
@@ -106,6 +121,9 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     if lacking := sorted(about["missing_keys"]):  # transformers would draw these at random, and only report it
         more = f" and {len(lacking) - 1} more" * (len(lacking) > 1)
         raise InputError(f"{source} lacks weights of its model: {lacking[0]}{more}; copy or download it again")
+    if foreign := sorted(about["unexpected_keys"]):
+        more = f" and {len(foreign) - 1} more" * (len(foreign) > 1)
+        note(f"{source} holds tensors that its model has no place for: {foreign[0]}{more}")
     return model
 
 
@@ -170,9 +188,10 @@ def _look(folder: str) -> None:
     if Path(folder).is_dir() and (Path(folder) / "adapter_config.json").exists():
         raise InputError(f"{folder} holds an adapter besides a model: which is meant? Move adapter_config.json away")
     stated, _ = PretrainedConfig.get_config_dict(folder)
-    if Path(folder).is_dir():
-        Tensors(folder)
+    tensors = len(Tensors(folder).entries) if Path(folder).is_dir() else math.inf
     for name, value in _settings(stated):
+        if name in _LAYERS and isinstance(value, int) and value > tensors:  # all would be made before one is missed
+            raise InputError(f"{folder}: its config says {value:,} layers, and its files hold {tensors:,} tensors")
         if name.endswith("implementation") and isinstance(value, str) and "/" in value:
             raise InputError(f"{folder}: its config asks for code from elsewhere ({name}: {value}), which is not run")
         if name in ("transformers_weights", "auto_map") and (name != "auto_map" or "--" in str(value)):

@@ -35,6 +35,8 @@ def check_name(path: str | Path) -> Path:
     one with a NUL in it, or no name at all."""
     try:
         place = Path(path).expanduser()
+        if "\0" in str(place):
+            raise ValueError("it holds a NUL")
         place.exists()
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # RuntimeError: the home of nobody
         why = getattr(error, "strerror", None) or error

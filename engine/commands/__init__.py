@@ -4,11 +4,25 @@ These files load next to nothing: what a command works with is imported when it 
 answer at once. A command is typed as `glasstune NAME` and as a `python -m ...` of its own.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import errors
+
+
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of an option that counts something."""
+
+    def whole(text: str) -> int:
+        if (value := int(text)) < least:
+            raise ArgumentTypeError(f"{value} is less than {least}")
+        if most is not None and value > most:
+            raise ArgumentTypeError(f"{value} is more than {most}")
+        return value
+
+    whole.__name__ = "int"  # by which argparse calls what is no number
+    return whole
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.terminal import Terminal
 
 
@@ -10,7 +10,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("base", help="the model that the adapter was trained on")
     parser.add_argument("adapter", help="the adapter's folder or Hub id")
     parser.add_argument("merged", help="what should hold both")
-    parser.add_argument("--top", type=int, default=8, help="how many modules, and answers, to list")
+    parser.add_argument("--top", type=at_least(0), default=8, help="how many modules, and answers, to list")
     parser.add_argument("--data", help="ask all three the questions of this file, and show which answers change")
     parser.add_argument("--ask", nargs="+", default=[], metavar="QUESTION", help="ask all three these questions")
     parser.add_argument(

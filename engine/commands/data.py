@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.terminal import Terminal
 
 
@@ -12,7 +12,7 @@ def options(parser: ArgumentParser) -> None:
         "--model", default="embedded", help="whose tokenizer and chat template: 'embedded', folder, Hub id"
     )
     parser.add_argument("--heldout", help="the data that you will grade on, to look for overlap")
-    parser.add_argument("--max-length", type=int, default=512, help="tokens; longer examples are cut (512)")
+    parser.add_argument("--max-length", type=at_least(1), default=512, help="tokens; longer examples are cut (512)")
 
 
 def run(chosen: Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.files import check_out
 from engine.terminal import Terminal, say
 
 
@@ -38,7 +39,7 @@ def run(chosen: Namespace) -> None:
 
         show_tasks(as_run(chosen.run), chosen.lm_eval, chosen.limit, console)
         return
-    if chosen.answers and chosen.answers.exists():
+    if chosen.answers and check_out(chosen.answers).exists():
         raise InputError(f"{chosen.answers} already exists; give another file, or delete it first")
     metrics: list[AnyMetric] = [*(chosen.metrics or DEFAULT)]
     metrics += [json_with(*chosen.json_keys)] if chosen.json_keys else []

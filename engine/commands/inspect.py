@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.terminal import Terminal
 
 
@@ -12,8 +12,8 @@ def options(parser: ArgumentParser) -> None:
         "second", nargs="?", metavar="path", help="what was tuned from the first, or another to compare"
     )
     parser.add_argument("--base", help="the model that an adapter or a Trainer's output began with, if it is not found")
-    parser.add_argument("--top", type=int, default=12, help="how many matrices to list")
-    parser.add_argument("--all", action="store_true", help="compute every effective rank, however long it takes")
+    parser.add_argument("--top", type=at_least(0), default=12, help="how many matrices to list")
+    parser.add_argument("--all", action="store_true", help="the effective rank of all listed, however long it takes")
 
 
 def run(chosen: Namespace) -> int:

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from engine.data.forms import Conversation, to_messages
 from engine.data.records import Conversations, Source, hold_out, load
 from engine.data.tables import read_jsonl
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.messages import Message
 
 __all__ = [
@@ -158,7 +158,10 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **op
     ours = [{key: value for key, value in m.items() if key not in ("weight", "tools")} for m in messages]
     if _in_parts(tokenizer, str(tokenizer.chat_template)):
         ours = [{**message, "content": _parts(message["content"])} for message in ours]
-    return tokenizer.apply_chat_template(ours, tools=tools, tokenizer_kwargs=_QUIETLY, **options)
+    try:
+        return tokenizer.apply_chat_template(ours, tools=tools, tokenizer_kwargs=_QUIETLY, **options)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError) as error:  # a template's own
+        raise TemplateError(f"{type(error).__name__}: {first_line(error)}") from None
 
 
 def _parts(text: str) -> list[dict[str, str]]:
@@ -173,7 +176,7 @@ def _in_parts(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
     def shows(content: Any) -> bool:
         try:
             return _ELSE in tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
-        except (TemplateError, TypeError):
+        except (TemplateError, TypeError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError):
             return False
 
     return not shows(_ELSE) and shows(_parts(_ELSE))

@@ -56,8 +56,10 @@ def read_many(
     """Read all and compare each with each. One that cannot be read is listed in `unread`, and stops nothing.
 
     jobs: processes, or what joblib's own backends make of it, as within `joblib.parallel_config(...)`. base: the model
-    of all, where their settings do not say. Raises InputError if there is none, or none can be read.
+    of all, where their settings do not say. Raises InputError if there is none, none can be read, or for no processes.
     """
+    if jobs == 0:
+        raise InputError("0 processes read nothing; give --jobs 1 or more, or -1 for one a core")
     places = find_adapters(folder)
     names = [os.path.relpath(place, Path(folder).expanduser()) for place in places]
     bar = progress_bar(places, "adapters", disable=not progress)

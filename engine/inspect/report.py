@@ -25,7 +25,7 @@ from engine.terminal import progress_bar
 MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
 _THREADS = 2  # reading and computing overlap; each holds the factors of one matrix
-_WORK = 2e11  # multiplications spent on singular values before they are left out: some ten seconds
+_WORK = 1e11  # multiplications spent on singular values before they are left out: some five seconds of one core
 
 
 def open_two(first: str, second: str) -> tuple[Run, Run | None]:
@@ -42,12 +42,12 @@ def open_two(first: str, second: str) -> tuple[Run, Run | None]:
 # --- one run -----------------------------------------------------------------------------------------
 
 
-def modules_table(run: Run, everything: bool = False, progress: bool = False) -> pd.DataFrame:
+def modules_table(run: Run, everything: bool = False, progress: bool = False, ranks: int | None = None) -> pd.DataFrame:
     """One row a parameter, the one that moved most first: norm (weights' unit), relative (to W), effective_rank, of.
 
     relative is missing where W is not at hand. effective_rank is missing where its cost would add up to more than
-    some ten seconds, unless `everything`, for a sketched matrix and for a vector; of a stack of experts it is their
-    mean. `of` is the rank that there could be. Broken parameters come first.
+    some seconds, unless `everything`, after the first `ranks` that changed, for a sketched matrix and for a vector; of
+    a stack of experts it is their mean. `of` is the rank that there could be. Broken parameters come first.
     """
     norms = norms_of(run, progress=progress)
     rows = {}
@@ -56,8 +56,9 @@ def modules_table(run: Run, everything: bool = False, progress: bool = False) ->
     key = {name: (relative.get(name, value) if relative else value) for name, value in norms.items()}
     for name in sorted(norms, key=lambda one: -key[one] if np.isfinite(key[one]) else -np.inf):
         most = most_directions(run, name)
-        work += 0 if run.kind(name) == "lora" else float(np.prod(run.shape(name))) * most
-        known = np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
+        wanted = ranks is None or len(rows) < ranks
+        work += float(np.prod(run.shape(name))) * most if wanted and run.kind(name) != "lora" else 0
+        known = wanted and np.isfinite(norms[name]) and not run.is_sketched(name) and (everything or work < _WORK)
         rank = _rank(run, name) if known and most else np.nan
         rows[name] = {"norm": norms[name], "relative": relative.get(name, np.nan), "effective_rank": rank, "of": most}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["norm", "relative", "effective_rank", "of"])
@@ -93,7 +94,7 @@ def show(run: Run, console: Console, top: int = 12, everything: bool = False) ->
     for line in summary(run):
         console.print(line, highlight=False, soft_wrap=True)
     if run.steps and run.info.modules:
-        _show_modules(modules_table(run, everything, progress=True), console, top)
+        _show_modules(modules_table(run, everything, progress=True, ranks=top), console, top)
     return show_findings(diagnose(run), console, "Did it learn anything?")
 
 
@@ -155,7 +156,7 @@ def _show_modules(frame: pd.DataFrame, console: Console, top: int) -> None:
         )
     if 0 < len(still) < len(frame) + len(still):
         console.print(f"{len(still)} did not change: {still.index[0]}{', ...' * (len(still) > 1)}", style="dim")
-    if frame["effective_rank"][frame["of"] > 0].isna().any():
+    if frame["effective_rank"].head(top)[frame["of"].head(top) > 0].isna().any():
         console.print(
             "not computed: broken, or many large matrices; --all computes every rank that there is", style="dim"
         )

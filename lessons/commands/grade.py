@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.terminal import Terminal
 
 
@@ -13,7 +13,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--lesson", type=Path, action="append", default=[], metavar="FILE", help="a lesson of your own that was given"
     )
-    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a lesson (default: 1800)")
+    parser.add_argument("--timeout", type=at_least(1), metavar="SECONDS", help="for a lesson (default: 1800)")
 
 
 def run(chosen: Namespace) -> int:

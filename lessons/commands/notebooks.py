@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.language.speaking import language_of
 from engine.terminal import note, progress_bar
 from lessons.teaching.language import add_language
@@ -19,7 +19,7 @@ def options(parser: ArgumentParser) -> None:
     edition.add_argument("--student", action="store_true", help="to hand out: not run, with cells for the answers")
     edition.add_argument("--teacher", action="store_true", help="the same with the answers, run; a source for nbgrader")
     parser.add_argument("--quick", action="store_true", help="less training")
-    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a cell (default: 600)")
+    parser.add_argument("--timeout", type=at_least(1), metavar="SECONDS", help="for a cell (default: 600)")
     add_language(parser)
     parser.add_argument("--no-run", action="store_true", help="leave the outputs empty")
     parser.add_argument(

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.language.speaking import language_of
 from engine.terminal import say
 from lessons.teaching.language import add_language
@@ -21,7 +21,7 @@ def options(parser: ArgumentParser) -> None:
         "--films", type=Path, default=Path("films"), help="where the lessons' films lie, if any (default: %(default)s)"
     )
     add_language(parser)
-    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="for a cell (default: 600)")
+    parser.add_argument("--timeout", type=at_least(1), metavar="SECONDS", help="for a cell (default: 600)")
 
 
 def run(chosen: Namespace) -> None:

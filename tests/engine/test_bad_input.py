@@ -1,10 +1,16 @@
 """Bad input: one clear sentence that says what is wrong, where, and what to do; nothing written."""
 
-import pytest
+import json
 
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.data import encode
 from engine.finetune import main
-from engine.models import load_model
+from engine.models import load_model, load_tokenizer
 from glasstune import Full, InputError, LoRA, QLoRA, Run, finetune
+from tests.engine.small import save_base
 
 
 def tune(out, *args, **options):
@@ -81,6 +87,36 @@ def test_a_model_folder_with_a_broken_config(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="no model could be loaded"):
         load_model(tmp_path)
+
+
+def test_a_model_of_more_layers_than_its_files_have_tensors(tmp_path):
+    save_base(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**7}))
+    with pytest.raises(InputError, match="says 10,000,000 layers, and its files hold 21 tensors"):
+        load_model(tmp_path / "model")
+
+
+def test_tensors_without_a_place_are_said_and_obeyed_by_no_terminal(tmp_path, capsys):
+    save_base(tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    save_file({**load_file(file), "\x1b[2Jmine.weight": torch.zeros(2)}, file, {"format": "pt"})
+    load_model(tmp_path / "model")
+    said = "".join(capsys.readouterr())
+    assert "tensors that its model has no place for: \\x1b[2Jmine.weight" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize("template", [
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 1 / 0 }}", "{{ 'a' * 10**18 }}", "{{ messages[9].x.y }}",
+    "{{ none.x.y }}", "{% if %}", "{{ ''.__class__.__mro__ }}",
+])  # fmt: skip
+def test_a_template_that_fails_is_one_sentence(template):
+    tokenizer = load_tokenizer()
+    tokenizer.chat_template = template
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    with pytest.raises(InputError, match="chat template") as caught:
+        encode(tokenizer, talk)
+    assert "\n" not in str(caught.value)
 
 
 def test_lora_that_matches_no_layer(tmp_path):

@@ -1,6 +1,7 @@
 """A file or folder is the old one or the new one, whatever goes wrong; and one process at a time makes it."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.files import alone, hold, whole, write_json, writing
+from engine.errors import InputError
+from engine.files import alone, check_out, hold, whole, write_json, writing
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError()])
@@ -59,6 +61,29 @@ def test_a_folder_takes_the_place_of_one_whatever_a_kill_has_left(tmp_path, kill
     assert found() == ([] if killed == "replace" else ["new"])
     write("last")
     assert found() == ["last"] and [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        write_json(tmp_path / "pipe", {})
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    (".", "is no file"), ("folder", "is no file"), ("pipe", "is no file"), ("a\0b.html", "give another name"),
+    ("x" * 300 + ".html", "give another name"), ("none/a.html", "none is no folder"), ("a.exe", "end in .html or .htm"),
+    ("file.html/a.html", "is no folder"),
+])  # fmt: skip
+def test_where_something_is_to_be_written_is_asked_first(tmp_path, name, said, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("file.html").touch()
+    with pytest.raises(InputError, match=said):
+        check_out(name, (".html", ".htm") if name == "a.exe" else ())
+    assert check_out("new.HTML", (".html",)) == Path("new.HTML") and check_out(Path("file.html")).is_file()
+    assert not Path("new.HTML").exists()
 
 
 def test_a_lock_is_held_by_one_process_and_forgotten_when_that_is_gone(tmp_path):

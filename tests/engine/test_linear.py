@@ -37,6 +37,18 @@ def test_a_power_of_two_changes_singular_values_by_itself_and_directions_not_at_
     assert linear.norm(big) == pytest.approx(np.linalg.norm(big.astype(float)), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(40, 30), (30, 40), (3, 20, 30), (2, 3), (1, 5), (0, 4), (2, 0, 3)])
+@pytest.mark.parametrize("rank", [None, 2])
+def test_singular_values_are_those_of_the_decomposition(shape, rank):
+    one = matrix(4, *shape)
+    if rank:
+        one = (matrix(5, *shape[:-1], rank) @ matrix(6, *shape[:-2], rank, shape[-1])).astype(np.float32)
+    exact = np.linalg.svd(one.astype(float), compute_uv=False)
+    found = linear.singular_values(one)
+    assert found.shape == exact.shape and found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6 * exact.max(initial=0))
+
+
 @pytest.mark.timeout(60)
 @TRIES
 @given(POWERS, POWERS, st.sampled_from([1.0, -2.0, 1e-30, 1e30, 0.0]))

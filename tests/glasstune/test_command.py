@@ -111,3 +111,30 @@ def test_a_mistake_is_one_line_and_status_2(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["cook"])
     assert stopped.value.code == 2 and "invalid choice: 'cook'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["inspect", "audit", "evaluate", "judge", "data", "rerun", "compare", "page", "watch"])
+def test_a_command_is_reached_with_what_it_takes(name, capsys):
+    """Through the one command, whose parser has options of its own."""
+    assert main([name, *["no-such-folder"] * (3 if name == "audit" else 2 if name == "judge" else 1)]) == 2
+    assert "no-such-folder" in capsys.readouterr().err
+
+
+def test_what_counts_something_is_never_negative(capsys):
+    """Whole numbers of other kinds are checked where they are used."""
+    others = {"seed", "limit", "max_new_tokens", "jobs", "start"}
+    counted = 0
+    for name, command in commands().items():
+        parser = argparse.ArgumentParser()
+        command.options(parser)
+        for action in parser._actions:
+            if action.type is int and name not in ("finetune", "preflight"):  # whose settings have a test of their own
+                assert action.dest in others, (name, action.dest)
+            if getattr(action.type, "__module__", "") != "engine.commands":
+                continue
+            counted += 1
+            given = ["x" for one in parser._actions if not one.option_strings and one.nargs is None]
+            with pytest.raises(SystemExit):
+                parser.parse_args([*given, action.option_strings[0], "-1"])
+            assert "-1 is less than" in capsys.readouterr().err
+    assert counted >= 10

@@ -2,16 +2,17 @@
 
 from argparse import ArgumentParser, Namespace
 
-from engine.commands import Command
+from engine.commands import Command, at_least
+from engine.files import check_out
 from engine.terminal import Terminal
 
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("path", help="a folder with adapters in it, at any depth")
     parser.add_argument("--base", help="the model of all of them, if their settings do not say where it is")
-    parser.add_argument("--modules", type=int, default=12, help="by how many matrices they are compared")
+    parser.add_argument("--modules", type=at_least(1), default=12, help="by how many matrices they are compared")
     parser.add_argument("--jobs", type=int, default=1, help="processes that read (joblib's backends apply)")
-    parser.add_argument("--top", type=int, default=30, help="how many to list")
+    parser.add_argument("--top", type=at_least(0), default=30, help="how many to list")
     parser.add_argument("--csv", help="write the whole table there")
     parser.add_argument("--map", help="draw the map there, as .png, .svg or .pdf")
 
@@ -20,12 +21,14 @@ def run(chosen: Namespace) -> None:
     from engine.inspect.many import placed, read_many
     from engine.inspect.several import show
 
+    csv = check_out(chosen.csv) if chosen.csv else None
+    picture = check_out(chosen.map, (".png", ".svg", ".pdf")) if chosen.map else None
     many = read_many(chosen.path, base=chosen.base, modules=chosen.modules, jobs=chosen.jobs)
     show(many, Terminal(), chosen.top)
     table = placed(many)
-    if chosen.csv:
-        table.to_csv(chosen.csv, index_label="adapter")
-    if chosen.map:
+    if csv:
+        table.to_csv(csv, index_label="adapter")
+    if picture:
         from matplotlib.figure import Figure
 
         from visualize.plots import plot_adapters
@@ -33,7 +36,7 @@ def run(chosen: Namespace) -> None:
 
         figure = figure_of(plot_adapters(table))
         assert isinstance(figure, Figure)
-        figure.savefig(chosen.map, bbox_inches="tight")
+        figure.savefig(picture, bbox_inches="tight")
 
 
 COMMAND = Command("many adapters beside each other: table and map", options, run)

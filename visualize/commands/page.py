@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
 from engine.errors import InputError
+from engine.files import check_out
 from engine.terminal import say
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -18,7 +19,7 @@ def options(parser: ArgumentParser) -> None:
 
 def size_of(text: str) -> int:
     """Bytes of "20MB", "800 kB" or "15000000". Raises InputError for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?b?)\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmg]?b?)\s*", text.lower())
     if found is None or found[2] not in _UNITS:
         raise InputError(f"{text!r} is no size; write it as 20MB, 800kB or a number of bytes")
     return int(float(found[1]) * _UNITS[found[2]])
@@ -26,6 +27,7 @@ def size_of(text: str) -> int:
 
 def run(chosen: Namespace) -> None:
     budget = size_of(chosen.budget)
+    check_out(chosen.out)
     from engine.inspect.report import open_two
     from engine.run.run import as_run
     from visualize.page.write import write_page

@@ -5,14 +5,14 @@ import threading
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.commands import Command
+from engine.commands import Command, at_least
 from engine.errors import InputError
 from engine.terminal import say
 
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run that is being trained")
-    parser.add_argument("--port", type=int, default=0, help="of the local address (default: one that is free)")
+    parser.add_argument("--port", type=at_least(0, 65535), default=0, help="of the local address (default: a free one)")
 
 
 def run(chosen: Namespace) -> None:

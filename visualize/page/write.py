@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.files import write_text
+from engine.files import check_out, write_text
 from visualize.page.bundle import page_html
 from visualize.page.pack import pack
 
@@ -21,9 +21,7 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
     runs = list(runs) if isinstance(runs, list | tuple) else [runs]
     if not runs:
         raise InputError("a page needs at least one run")
-    out = Path(out)
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is no folder; make it, or write the page elsewhere")
+    out = check_out(out)
     write_text(out, page_of(runs, budget))
     return out
 

@@ -121,6 +121,13 @@ def test_the_table_is_what_is_measured(adapter):
         assert row["effective_rank"] == effective_rank(singular_values(run, name)) and row["of"] == 4
 
 
+def test_ranks_are_computed_of_the_first_few_only(adapter):
+    run = Run.from_adapter(adapter)
+    whole, part = modules_table(run), modules_table(run, ranks=3)
+    assert list(whole.index) == list(part.index) and part["effective_rank"].isna().sum() == len(run.modules) - 3
+    assert part["effective_rank"].iloc[:3].equals(whole["effective_rank"].iloc[:3])
+
+
 def test_without_the_base_the_table_is_by_norm(adapter):
     configure(adapter, base_model_name_or_path="nobody/nothing")
     table = modules_table(Run.from_adapter(adapter))

@@ -104,7 +104,9 @@ def test_an_adapter_alone_has_a_page(lora_run, tmp_path):
     assert told["runs"][0]["answers"] == []
 
 
-@pytest.mark.parametrize("other", [{"parameter": "model.layers.33.mlp.up_proj.weight"}, {"base_parameter": "model.norm.weight"}])
+@pytest.mark.parametrize(
+    "other", [{"parameter": "model.layers.33.mlp.up_proj.weight"}, {"base_parameter": "model.norm.weight"}]
+)
 def test_a_run_that_changed_what_its_base_has_not_has_a_page_without_the_model(lora_run, tmp_path, other):
     folder = tmp_path / "other"
     shutil.copytree(lora_run.path, folder)
@@ -134,7 +136,7 @@ def test_sizes_are_read(text, size):
     assert size_of(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "much", "12 parsecs", "-4MB"])
+@pytest.mark.parametrize("text", ["", "much", "12 parsecs", "-4MB", "9" * 400 + "MB"])
 def test_no_size_is_refused(text):
     with pytest.raises(InputError, match="is no size"):
         size_of(text)
