@@ -50,7 +50,7 @@ def modules_table(run: Run, everything: bool = False, progress: bool = False, ra
     a stack of experts it is their mean. `of` is the rank that there could be. Broken parameters come first.
     """
     norms = norms_of(run, progress=progress)
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     work = 0.0
     relative = _relative(run, list(norms))
     key = {name: (relative.get(name, value) if relative else value) for name, value in norms.items()}
