@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -66,9 +67,18 @@ class Row:
         return self.bases in ([], [embedded_digest()])
 
     @property
+    def said(self) -> str:
+        """Its verdict; where that is undecided, what some of its conditions say all the same."""
+        counts = Counter(one.answer for one in self.conditions.values() if one.answer in ("yes", "no"))
+        some = ", ".join(f"{answer} in {count}" for answer, count in counts.items())
+        if not some or self.verdict != "undecided":
+            return self.verdict
+        return f"{self.verdict} ({some} of {len(self.conditions) + len(self.missing)})"
+
+    @property
     def told(self) -> str:
-        """Its verdict, and of which base, if of another than the one that is here."""
-        return self.verdict if self.here else f"{self.verdict} (on another base model)"
+        """The same, and of which base, if of another than the one that is here."""
+        return self.said if self.here else f"{self.said} (on another base model)"
 
     @property
     def how(self) -> str:

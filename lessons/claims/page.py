@@ -71,7 +71,7 @@ def _overview(tried: dict[str, Row], llm: dict[str, Row]) -> str:
     lines = ["| claim | sentence | the embedded model | a real LLM |", "|---|---|---|---|"]
     for name, claim in CLAIMS.items():
         here = tried[name].told if name in tried else UNTRIED
-        there = llm[name].verdict if name in llm else "-"
+        there = llm[name].said if name in llm else "-"
         lines.append(f"| [{name}](#{name}) | {claim.sentence} | {here} | {there} |")
     return "\n".join(lines) + "\n"
 

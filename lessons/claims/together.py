@@ -43,7 +43,7 @@ def _side_by_side(toy: Mapping[str, Row], llm: Mapping[str, Row], claims: Mappin
         for name in names:
             claim = claims[name]
             lines.append(
-                f"| {title} | [{name}](#{name}): {claim.sentence} | {toy[name].verdict} | {llm[name].verdict} | "
+                f"| {title} | [{name}](#{name}): {claim.sentence} | {toy[name].said} | {llm[name].said} | "
                 f"{claim.student} |"
             )
     lines.append("")

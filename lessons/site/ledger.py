@@ -40,7 +40,7 @@ def _row(number: int, row: Any) -> str:
         for name, tried in row.conditions.items()
     )
     measured = f"<details><summary>{_text(row.effect)}</summary><ul class='tried'>{shown}</ul></details>"
-    cells = [str(number), _text(row.sentence), f"<strong>{_text(row.verdict)}</strong>", _text(row.theme), measured]
+    cells = [str(number), _text(row.sentence), f"<strong>{_text(row.told)}</strong>", _text(row.theme), measured]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

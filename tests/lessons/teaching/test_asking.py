@@ -98,7 +98,7 @@ def test_the_ledgers_rows_are_whole():
     assert "- full: 1 points: yes" in shown._repr_markdown_()
     kept = [row for row in kept_rows() if row.conditions]
     for row, told in zip(kept, stage.ledger(*(row.id for row in kept)).rows, strict=True):
-        assert row.effect in told.measured and row.unit in told.measured and row.told == told.verdict
+        assert row.effect in told.measured and row.unit in told.measured and row.verdict == told.verdict
         assert len(told.lines) == len(row.conditions) + len(row.missing)
 
 
