@@ -164,10 +164,12 @@ def test_real_runs(lora_run, full_run, tmp_path, monkeypatch, capsys):
     for wrong, said in (
         (["nowhere", "base"], "holds no run"),
         ([str(lora_run.path), str(lora_run.path)], "are the same run"),
-        ([str(lora_run.path), "base", "--count", "0"], "count is 0"),
         ([str(lora_run.path), "base", "--data", "klingon"], "no task and no file"),
         ([str(lora_run.path), "base", "--seed", "9", "--out", str(tmp_path / "base.jsonl")], "whose seed is 0, not 9"),
     ):
         assert main(wrong) == 2
         printed = capsys.readouterr().err
         assert said in printed and printed.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main([str(lora_run.path), "base", "--count", "0"])
+    assert "argument --count: 0 is less than 1" in capsys.readouterr().err
