@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def told(effect: Effect, unit: str = "") -> str:
     if effect.mean != effect.mean:
         return tr("not reached")
     reach = tr("{low} to {high}", low=_short(effect.low), high=_short(effect.high))
-    between = f" ({reach})" if effect.low < effect.high else ""
+    between = "" if isclose(effect.low, effect.high, rel_tol=1e-6) else f" ({reach})"  # of so many digits rows are kept
     return f"{_short(effect.mean)}{between}{f' {unit}' if unit else ''}"
 
 
