@@ -9,7 +9,7 @@ from types import ModuleType
 
 from animations.studio.films import FOLDER, check_film
 from engine.language.source import Prose, translate
-from engine.language.speaking import DOMAIN, ENGLISH, catalogue, spoken
+from engine.language.speaking import DOMAIN, ENGLISH, catalogue
 from engine.language.speaking import LOCALE as LOCALE_OF_ALL
 from engine.reading import read_text
 
@@ -51,11 +51,6 @@ def film_said(film: str, language: str) -> ModuleType | None:
             del sys.modules[name]
             raise
     return sys.modules[name]
-
-
-def film_now(film: str) -> ModuleType | None:
-    """As `film_said`, in the language that is spoken."""
-    return film_said(film, spoken())
 
 
 def files_of(film: str, language: str) -> list[Path]:

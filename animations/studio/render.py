@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from animations.studio.films import COURSE
-from animations.studio.language import catalogue_of, film_now
+from animations.studio.language import catalogue_of
 from animations.studio.scenes import (
     Given,
     Look,
     chosen_scenes,
+    film_in,
     get_film,
     in_shape,
     render_scenes,
@@ -153,7 +154,8 @@ def preview(
     language: str = ENGLISH,
 ) -> Path:
     """A contact sheet of what would be rendered: the end of every beat."""
-    Look(theme=theme, shape=shape, language=language_of(language)).check()
+    language = language_of(language)
+    Look(theme=theme, shape=shape, language=language).check()
     chosen = in_shape(film, chosen_scenes(film, scenes), shape)
     out = writable(out or Path("films") / f"{name_of(film, scenes, shape)}-preview.png", ("png",))
     shown = runs_of(film, run, others, chosen)
@@ -162,5 +164,5 @@ def preview(
 
     _note_missing(film, language)
     with speaking(language), showing(shown, theme):
-        module = film_now(film) or get_film(film)
+        module = film_in(film, language)
         return contact_sheet([getattr(module, name) for name in chosen], out, theme, shape=shape)

@@ -71,6 +71,11 @@ class Job:
     threads: int
 
 
+def film_in(film: str, language: str) -> ModuleType:
+    """As `get_film`, with its prose in a language where it has a catalogue."""
+    return film_said(film, language) or get_film(film)
+
+
 def get_film(film: str) -> ModuleType:
     """The film's module. Raises InputError for an unknown film or where Manim is missing."""
     check_film(film)
@@ -176,7 +181,7 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
     settings = frame_settings(quality) | {
         "media_dir": str(job.video.with_suffix("")), "disable_caching": True, "write_to_movie": True,
     }  # fmt: skip
-    scene_class = getattr(film_said(job.film, job.look.language) or get_film(job.film), job.scene)
+    scene_class = getattr(film_in(job.film, job.look.language), job.scene)
     spoken = speaking(job.look.language)
     with spoken, showing(job.runs, job.look.theme, job.look.voice), tempconfig(settings):
         writer = partial(SceneWriter, path=job.video, quality=quality, threads=job.threads, report=report)

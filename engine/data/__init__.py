@@ -46,6 +46,7 @@ _ELSE = "\ue000"  # a character for private use, which no data holds
 _THOUGHT = "</think>"
 _WORD = re.compile(r"\w")
 _QUIETLY = {"verbose": False}  # too long a text is cut later, so it is no cause for a warning
+_OF_TEMPLATES = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError)  # what one may raise
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
 
 
@@ -160,7 +161,7 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **op
         ours = [{**message, "content": _parts(message["content"])} for message in ours]
     try:
         return tokenizer.apply_chat_template(ours, tools=tools, tokenizer_kwargs=_QUIETLY, **options)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError) as error:  # a template's own
+    except _OF_TEMPLATES as error:
         raise TemplateError(f"{type(error).__name__}: {first_line(error)}") from None
 
 
@@ -176,7 +177,7 @@ def _in_parts(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
     def shows(content: Any) -> bool:
         try:
             return _ELSE in tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
-        except (TemplateError, TypeError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError):
+        except (TemplateError, TypeError, *_OF_TEMPLATES):
             return False
 
     return not shows(_ELSE) and shows(_parts(_ELSE))

@@ -19,7 +19,7 @@ from engine.errors import InputError
 from engine.files import write_text
 from engine.reading import lines, parse_json
 from engine.run.base import embedded_digest
-from engine.school.tasks import TASKS, task_file
+from engine.school.tasks import TASKS, task_files
 from lessons.claims.trials import Result, Trial
 
 SHIPPED = Path(__file__).with_name("trials.jsonl")
@@ -123,5 +123,4 @@ def _version(kind: type[Trial], task: str) -> str:
     comments), and of the task's data if it is given one that is kept in files."""
     folder = Path(inspect.getfile(Trial)).parent
     code = code_of({Path(inspect.getfile(kind)), folder / "training.py", folder / "questions.py"})
-    data = [task_file(task, part) for part in ("train", "heldout")] if task in TASKS else []
-    return key(task, code=code, files=data)[:16]
+    return key(task, code=code, files=task_files(task) if task in TASKS else [])[:16]

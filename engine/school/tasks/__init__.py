@@ -30,3 +30,8 @@ ORDERS = {
 def task_file(task: str, part: str) -> Path:
     """The JSONL file of a task's "train" or "heldout" part."""
     return Path(__file__).parent / task / f"{part}.jsonl"
+
+
+def task_files(task: str) -> list[Path]:
+    """All that a task's data are kept in."""
+    return [task_file(task, part) for part in ("train", "heldout")]

@@ -23,9 +23,9 @@ from engine.files import alone
 from engine.reading import lines, parse_json
 from engine.run.base import base_folder
 from engine.run.tensors import Tensors
-from engine.school.tasks import task_file
+from engine.school.tasks import task_files
 from lessons.claims.llm.arms import PILOT_RATES, arms, pilot
-from lessons.claims.llm.trial import Result, Tuning
+from lessons.claims.llm.trial import KEPT_AS, Result, Tuning
 
 DESIGN = 1  # goes up when what a trial measures changes: older lines are then tried again
 
@@ -79,7 +79,7 @@ def task_digest(trial: Tuning, subject: Subject) -> str:
     if trial.task == "own":
         files = [Path(subject.data)] if subject.data and Path(subject.data).is_file() else []
     else:
-        files = [task_file({"facts": "island"}.get(trial.task, trial.task), part) for part in ("train", "heldout")]
+        files = task_files(KEPT_AS.get(trial.task, trial.task))
     return key(trial.task, files=files)[:16] if files else ""
 
 

@@ -34,6 +34,7 @@ from engine.training.trainer import make_trainer
 
 STEPS, BATCH, WARMUP = 16, 8, 3
 GRADED = (4, 8, 16)
+KEPT_AS = {"facts": "island"}  # the built-in task whose data they are
 FACTS = 12  # of the island: a fact has some seven ways of being asked, and three more that are held out
 TRAINED, HELDOUT, ON_TASK = 84, 24, 8  # conversations of other data; questions whose divergence is measured
 PROBES = {"texts": 8, "choices": 40, "continued": 12, "asked": 6}
@@ -159,7 +160,7 @@ def material(task: str, seed: int, data: str | None) -> tuple[list[list[Message]
     """(training, held-out) conversations: other facts, and others of a file, with each seed."""
     rng = random.Random(f"{task}/{seed}")
     if task == "facts":
-        island = load("island")
+        island = load(KEPT_AS[task])
         answers = sorted({talk[-1]["content"] for talk in island.train})
         chosen = set(rng.sample(answers, FACTS))
         parts = ([talk for talk in part if talk[-1]["content"] in chosen] for part in (island.train, island.heldout))

@@ -102,7 +102,9 @@ def test_another_task_in_the_same_place_is_tried_again(tmp_path, monkeypatch):
     def written(task, part):
         return tmp_path / f"{part}.jsonl"
 
-    monkeypatch.setattr("lessons.claims.store.task_file", written)
+    monkeypatch.setattr(
+        "lessons.claims.store.task_files", lambda task: [written(task, "train"), written(task, "heldout")]
+    )
     seen = set()
     for text in ("one", "another"):
         for part in ("train", "heldout"):
