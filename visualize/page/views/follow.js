@@ -3,6 +3,11 @@
 
 const STILL = 200; // milliseconds
 
+let drawing = 0;
+
+/** Milliseconds that all views together have been drawn for, since the page was opened. */
+export const timeDrawn = () => drawing;
+
 /** @type {WeakSet<Element>} */
 const unseen = new WeakSet();
 const observer =
@@ -26,7 +31,10 @@ export function follow(page, element, keys, draw) {
   observer?.observe(element);
   const now = () => {
     waiting = false;
-    if (element.isConnected) draw();
+    if (!element.isConnected) return;
+    const began = performance.now();
+    draw();
+    drawing += performance.now() - began;
   };
   const ask = () => {
     if (waiting) return;
