@@ -342,7 +342,7 @@ export function makeMap(page) {
 
   let idle = false;
   function prepare() {
-    if (idle) return;
+    if (idle || page.training) return; // a training wants the time in which nobody scrubs
     idle = true;
     const later =
       /** @type {any} */ (globalThis).requestIdleCallback ?? ((/** @type {any} */ work) => setTimeout(work, 16));
