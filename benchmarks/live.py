@@ -1,17 +1,20 @@
 """What does it cost to watch a training? With the address there, and with its page open in a browser, in turn.
 
-The browser is headless and on the same machine, without a graphics card: what it draws, the processor draws, while
-training wants the same cores. Nobody watches a GPU's training at such a price.
+The browser runs before training begins, as a reader's does, and opens the page as a tab. It is headless and on the same
+machine, without a graphics card: what it draws, the processor draws, while training wants the same cores.
 """
 
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 from transformers import TrainerCallback
 
@@ -26,21 +29,28 @@ STEPS, BATCH, REPEATS = 300, (16, 32), 4
 
 
 class Reader(TrainerCallback):
-    """Opens the page when training has begun, and closes it at the end."""
+    """Has a browser, which opens the page as a tab after the first step."""
 
     def __init__(self, said: list[str], browser: str, folder: Path) -> None:
-        self.said, self.browser, self.folder = said, browser, folder
+        self.said = said
+        options = ["--headless", f"--user-data-dir={folder}", "--remote-debugging-port=0", *FLAGS]
+        quiet: Any = subprocess.DEVNULL
+        self.browser = subprocess.Popen([browser, *options, "about:blank"], stdout=quiet, stderr=quiet)
+        said_port = folder / "DevToolsActivePort"
+        while not said_port.exists() or "\n" not in (said := said_port.read_text()):
+            time.sleep(0.1)
+        self.door = f"http://127.0.0.1:{said.split()[0]}/json/new?"
+        time.sleep(2)  # until it rests
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 1:
             link = self.said[-1].removeprefix("watch it: ")
-            options = ["--headless", f"--user-data-dir={self.folder}", "--remote-debugging-port=0", *FLAGS]
-            quiet: Any = subprocess.DEVNULL
-            self.open = subprocess.Popen([self.browser, *options, link], stdout=quiet, stderr=quiet)
+            with urlopen(Request(self.door + quote(link, safe=":/"), method="PUT")):
+                pass
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.open.terminate()
-        self.open.wait()
+    def close(self) -> None:
+        self.browser.terminate()
+        self.browser.wait()
 
 
 def watched(method: str, shown: bool, browser: str | None = None) -> float:
@@ -50,8 +60,12 @@ def watched(method: str, shown: bool, browser: str | None = None) -> float:
     with tempfile.TemporaryDirectory() as folder, patch.object(live.terminal, "note", said.append):
         callbacks: list[TrainerCallback] = [CaptureCallback(Path(folder) / "run", say=False, live=shown)]
         if browser:
-            callbacks.insert(0, Reader(said, browser, Path(folder) / "browser"))
-        return seconds(lambda: train(model, STEPS, BATCH, callbacks))
+            callbacks.insert(0, reader := Reader(said, browser, Path(folder) / "browser"))
+        try:
+            return seconds(lambda: train(model, STEPS, BATCH, callbacks))
+        finally:
+            if browser:
+                reader.close()
 
 
 def measure() -> Iterator[Figure | Unmeasured]:
