@@ -22,12 +22,14 @@ from typing import Any, TextIO
 import torch
 from msgspec.structs import replace
 from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from engine import terminal
 from engine.errors import InputError, first_line, shown
 from engine.files import remove, write_json
+from engine.merging import own_parameters
 from engine.models import canonical
 from engine.reading import check_name
 from engine.recording.live import begin_showing, find_show
@@ -113,11 +115,17 @@ def is_quantised(model: nn.Module) -> bool:
     return packed or bool(getattr(unwrapped(model), "is_quantized", False))
 
 
+def _configs(model: nn.Module) -> list[dict[str, Any]]:
+    """PEFT's settings, by adapter, wherever a model holds them."""
+    found = (getattr(module, "peft_config", None) for module in model.modules())
+    return [configs for configs in found if configs and isinstance(configs, dict)]
+
+
 def adapter_settings(model: nn.Module) -> dict[str, Any]:
     """What a LoRA adapter was told, in the words of `engine.training.methods.LoRA`; {} of several, or of none."""
-    every: list[Any] = [found for module in model.modules() if (found := getattr(module, "peft_config", None))]
-    config = next(iter(every[0].values())) if every and isinstance(every[0], dict) and len(every[0]) == 1 else None
-    if not isinstance(config, LoraConfig):
+    every = _configs(model)
+    config: Any = next(iter(every[0].values())) if every and len(every[0]) == 1 else None
+    if type(config) is not LoraConfig:  # nor one of a method that is called otherwise
         return {}
     wanted = config.target_modules
     told = {
@@ -257,11 +265,13 @@ class Recorder(CaptureOptions):
         model = unwrapped(self.model)
         source = canonical(self.source or getattr(getattr(model, "config", None), "_name_or_path", "") or "unknown")
         total = trainable = 0
+        layers = (layer for layer in self.model.modules() if isinstance(layer, BaseTunerLayer))
+        adapters = {id(parameter) for layer in layers for parameter in own_parameters(layer)}
         for name, parameter in self.model.named_parameters():
             # bitsandbytes packs parameters: count what a weight matrix holds, not what it is stored in.
             state = getattr(parameter, "quant_state", None)
             trainable += parameter.numel() * parameter.requires_grad
-            if not any(extra in name for extra in (".lora_", ".modules_to_save.", ".trainable_tokens_")):
+            if id(parameter) not in adapters and ".modules_to_save." not in name:
                 total += state.shape.numel() if state else parameter.numel()
         return {
             "id": uuid.uuid4().hex,
@@ -279,7 +289,12 @@ class Recorder(CaptureOptions):
 
     def _method(self) -> str:
         """What this training is by itself, whoever set it up; `info` may say more."""
-        if any(part.about.kind != "delta" for part in self.trained.values()):
+        if any(part.about.kind != "delta" or part.merged for part in self.trained.values()):
+            kinds = {
+                str(config.peft_type.value).lower() for configs in _configs(self.model) for config in configs.values()
+            }
+            if kinds and "lora" not in kinds:
+                return min(kinds)
             return "qlora" if is_quantised(self.model) else "lora"
         whole = all(parameter.requires_grad for parameter in self.model.parameters())
         return "full" if whole else "partial"

@@ -1,7 +1,8 @@
-"""Which weights does training change, and what is each one's delta-W made of? Any model, any kind of PEFT's LoRA.
+"""Which weights does training change, and what is each one's delta-W made of? Any model, any of PEFT's methods.
 
 `find_trained` walks a model once and gives a `Part` for every module that is trained: the live tensors to copy at a
-captured step, the tensors of the start to compare with, and what run.json says about it.
+captured step, the tensors of the start to compare with, and what run.json says about it. LoRA on a linear layer or an
+embedding is kept as factors; any other method's change is computed by PEFT itself (`engine.merging`) and kept whole.
 """
 
 import engine.quietly  # noqa: F401
@@ -14,6 +15,7 @@ from functools import cached_property, partial
 
 import torch
 from msgspec.structs import replace
+from peft.tuners.adalora.layer import AdaLoraLayer
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
@@ -24,12 +26,16 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import InputError
+from engine.merging import Merged, base_parameters, find_merged, own_parameters
 from engine.recording.names import names_of
 from engine.run.delta import INSIDE_W, factor_names, magnitude_name
 from engine.run.info import Adapter, Module
 
 # Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
 _PLAIN_VARIANTS = {"VeloraLinearVariant", "MiCALinearVariant", "MiCAEmbeddingVariant"}
+_MERGED_VARIANTS = {"QALoraLinearVariant"}  # whose change is what merging makes it
+
+_OF_INPUT = ("XLORA", "SHADOW", "POLY")  # a gate, or a second model, that reads what is asked
 
 
 @dataclass
@@ -39,12 +45,14 @@ class Part:
     about: its entry in run.json; "kind" is "lora" (factors), "dora" (factors and magnitude) or "delta" (whole).
     live: tensor of a capture -> the live tensor that it comes from. start: tensor -> how to get its value before
     training. scale: a whole one's delta is this many times the live tensor (lora_bias), where it has no start.
+    merged: computes the change, of a method that has no factors; `live` then says its form alone, without values.
     """
 
     about: Module
     live: dict[str, torch.Tensor]
     start: dict[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     scale: float = 1.0
+    merged: Merged | None = None
 
     @cached_property
     def start_like(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -60,7 +68,7 @@ def find_trained(
 
     modules: keep only the names that match one of these patterns ("*.q_proj", "model.layers.0.*"). also: modules that
     were trained before, though they may be frozen now. Raises InputError if nothing is trained or nothing matches, or
-    for an adapter whose change is no delta-W.
+    for an adapter that cannot be merged.
     """
     found = trained_now(model, also)
     if not found:
@@ -75,12 +83,23 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
     begun = _initialisations(model)
     found: dict[str, Part] = {}
     owned: set[int] = set()
+    inner: set[int] = set()  # adapters that a method has put under one of its own, and merges with it
     clean = names_of(model)
     first = {id(parameter): clean(path) for path, parameter in model.named_parameters()}
     paths = dict(model.named_parameters(remove_duplicate=False))
     layers = dict(model.named_modules())
     for path, layer in layers.items():
-        if isinstance(layer, LoraLayer):
+        if id(layer) in inner:
+            continue
+        if isinstance(layer, BaseTunerLayer) and _is_computed(layer):
+            inner |= {id(module) for module in layer.get_base_layer().modules() if isinstance(module, BaseTunerLayer)}
+            own = own_parameters(layer)
+            name = clean(path)
+            if any(p.requires_grad for p in own) or any(f"{known}.".startswith(f"{name}.") for known in also):
+                inside_w = any(begun.get(adapter, "").startswith(INSIDE_W) for adapter in layer.active_adapters)
+                _add_computed(found, path, layer, clean, first, inside_w)
+            owned |= {id(p) for p in own}
+        elif isinstance(layer, LoraLayer):
             adapters = [a for a in layer.active_adapters if a in layer.lora_A or a in layer.lora_embedding_A]
             tensors = {a: _factors(layer, a) for a in adapters}
             name = clean(path)
@@ -93,8 +112,6 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
             if layer.tied_adapter is None:  # a tied one is the same rows again
                 _add_tokens(found, clean(path), layer, also)
             owned |= {id(p) for p in layer.trainable_tokens_delta.values()}
-        elif isinstance(layer, BaseTunerLayer):
-            raise InputError(f"{path} is adapted by {type(layer).__name__}; of PEFT's methods, capture knows LoRA only")
     for path, parameter in model.named_parameters():  # tied weights come once
         name = clean(path)
         known = name.removesuffix(".weight") in also and name.removesuffix(".weight") not in found
@@ -102,6 +119,42 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
             _add_whole(found, path, name, parameter, layers, paths)
     _check_tensors(found)
     return found
+
+
+def _is_computed(layer: BaseTunerLayer) -> bool:
+    """Whether a layer's change is no B A (and no rows of an embedding) that could be read off its tensors."""
+    if isinstance(layer, TrainableTokensLayer):
+        return False
+    if not isinstance(layer, LoraLayer) or isinstance(layer, AdaLoraLayer | ParamWrapper):
+        return True
+    if isinstance(layer.get_base_layer(), nn.modules.conv._ConvNd | nn.MultiheadAttention):
+        return True
+    return any(type(layer.lora_variant.get(adapter)).__name__ in _MERGED_VARIANTS for adapter in layer.active_adapters)
+
+
+def _add_computed(
+    found: dict[str, Part],
+    path: str,
+    layer: BaseTunerLayer,
+    clean: Callable[[str], str],
+    first: dict[int, str],
+    inside_w: bool,
+) -> None:
+    """inside_w: the initialisation took its own product out of W, so that the change is measured from it."""
+    if getattr(layer, "merged", False):
+        raise InputError(f"the adapter of {path} is merged into W; take it out (unmerge_adapter) before capturing")
+    weights, base = base_parameters(layer), layer.get_base_layer()
+    for inside, change in find_merged(layer, path).items():
+        name, weight = clean(f"{path}.base_layer.{inside}"), weights[inside]
+        transposed = isinstance(base, Conv1D) and inside == "weight"
+        shape = tuple(reversed(weight.shape)) if transposed else tuple(weight.shape)
+        module = name.removesuffix(".weight")
+        if module in found:
+            raise InputError(f"{module} is adapted twice, and capture follows one adapter of it; activate that alone")
+        about = Module(kind="delta", shape=shape, parameter=name, base_parameter=first.get(id(weight), name),
+                       transposed=transposed)  # fmt: skip
+        form = {name: torch.empty(weight.shape, device="meta")}
+        found[module] = Part(about, form, {name: change} if inside_w else {}, merged=change)
 
 
 def matching(found: dict[str, Part], modules: str | list[str] | None) -> dict[str, Part]:
@@ -236,23 +289,21 @@ def _initialisations(model: nn.Module) -> dict[str, str]:
         if type(module).__name__ == "FullyShardedDataParallel":
             raise InputError("the model is wrapped by FSDP 1, which flattens its weights; set fsdp_version to 2")
         for adapter, config in getattr(module, "peft_config", {}).items():
-            if getattr(config, "is_prompt_learning", False):
+            if getattr(config, "is_prompt_learning", False) or getattr(config, "is_adaption_prompt", False):
                 raise InputError(
-                    f"adapter {adapter!r} is {config.peft_type}, which trains prompts and changes no weight; "
-                    "capture knows LoRA and full fine-tuning"
+                    f"adapter {adapter!r} is {config.peft_type}, which trains prompts and changes no weight, so there "
+                    "is no delta-W to capture"
+                )
+            if config.peft_type in _OF_INPUT:
+                raise InputError(
+                    f"adapter {adapter!r} is {config.peft_type}, whose effect depends on the text, so there is no one "
+                    "delta-W to capture"
                 )
             begun[adapter] = str(getattr(config, "init_lora_weights", True)).lower()
     return begun
 
 
 def _check_lora(layer: LoraLayer, adapters: list[str], path: str) -> None:
-    if isinstance(layer, ParamWrapper):
-        raise InputError(
-            f"{path} is adapted through target_parameters, which capture cannot follow; use target_modules"
-        )
-    base = layer.get_base_layer()
-    if isinstance(base, nn.modules.conv._ConvNd | nn.MultiheadAttention):
-        raise InputError(f"{path} adapts a {type(base).__name__}; capture knows LoRA on linear layers and embeddings")
     for adapter in adapters:
         variant = type(layer.lora_variant.get(adapter)).__name__
         if "Dora" in variant:
@@ -261,7 +312,7 @@ def _check_lora(layer: LoraLayer, adapters: list[str], path: str) -> None:
         elif variant not in {"NoneType", *_PLAIN_VARIANTS}:
             raise InputError(
                 f"{path} uses LoRA's variant {variant.removesuffix('Variant')}, whose change is no fixed B A; "
-                "capture knows plain, rank-stabilised and DoRA"
+                "capture knows plain, rank-stabilised, QA-LoRA and DoRA"
             )
         if getattr(layer, "lora_bias", {}).get(adapter) and len(adapters) > 1:
             raise InputError(f"{path} has lora_bias among several active adapters; capture follows one with it")
@@ -269,7 +320,8 @@ def _check_lora(layer: LoraLayer, adapters: list[str], path: str) -> None:
 
 def _check_tensors(found: dict[str, Part]) -> None:
     for name, part in found.items():
-        for tensor in part.live.values():
+        own = part.live.values() if part.merged is None else (p for p in part.merged.own if p.requires_grad)
+        for tensor in own:
             if hasattr(tensor, "ds_id"):
                 raise InputError(f"{name} is sharded by DeepSpeed ZeRO-3, which capture cannot gather; use FSDP2")
             if tensor.device.type == "meta":

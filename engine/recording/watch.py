@@ -50,7 +50,7 @@ class Watch:
         self.model, self.known = model, dict(known)
         self.looked, self.packed = 0, False
         self._remember()
-        captured = {id(tensor) for part in known.values() for tensor in part.live.values()}
+        captured = {id(tensor) for part in known.values() for tensor in _tensors(part)}
         clean = names_of(model)
         still = {path: p for path, p in self.parameters.items() if not p.requires_grad and id(p) not in captured}
         still = {path: p for path, p in still.items() if p.is_floating_point() and p.device.type != "meta"}
@@ -150,9 +150,9 @@ class Watch:
                 raise InputError(f"{name} is gone from the model (an adapter was merged and unloaded, or a layer cut)")
             if _shape_of(after) != _shape_of(part):
                 raise InputError(f"{name} is trained otherwise than at the start: {_kind(part)}, now {_kind(after)}")
-            if all(after.live[key] is tensor for key, tensor in part.live.items()):
+            if all(one is other for one, other in zip(_tensors(after), _tensors(part), strict=True)):
                 continue
-            if part.about.kind != "delta" or part.about.rows is not None:
+            if part.merged is not None or part.about.kind != "delta" or part.about.rows is not None:
                 raise InputError(f"the adapter of {name} was replaced by another: one was merged or deleted, one begun")
             seen.replaced[name] = after
             seen.notes.append(
@@ -176,6 +176,8 @@ class Watch:
                 f"{name} is trained from now on, but the model is sharded over processes, where a capture cannot be "
                 "extended"
             )
+        if part.merged is not None:
+            raise InputError(f"the adapter of {name} is trained from now on only; capture follows it from the start on")
         for key, tensor in part.live.items():
             about = self.frozen.get(paths.get(id(tensor), ""))
             if about is None and part.about.kind == "delta":
@@ -216,7 +218,7 @@ def _state(layer: Any) -> dict[str, Any]:
         "active adapter": tuple(active),
         "merged adapters": tuple(getattr(layer, "merged_adapters", ())),
         "disabled adapters": tuple(active) if getattr(layer, "disable_adapters", False) else (),
-        "scaling": tuple(scaling[name] for name in active if name in scaling),
+        "scaling": tuple(scaling[name] for name in active if name in scaling) if isinstance(scaling, dict) else (),
     }
 
 
@@ -224,10 +226,15 @@ def _listed(values: tuple[Any, ...]) -> str:
     return ", ".join(repr(value) if isinstance(value, str) else f"{value:g}" for value in values) or "none"
 
 
+def _tensors(part: Part) -> list[torch.Tensor]:
+    """What is trained of a part: of a change that is computed, the adapter's own."""
+    return list(part.live.values()) if part.merged is None else part.merged.own
+
+
 def _shape_of(part: Part) -> tuple[Any, ...]:
     about = part.about
     kept = (about.kind, about.shape, about.r, about.scaling, about.adapters, about.rows, about.magnitude)
-    return (*kept, [(key, tensor.dtype, tensor.shape) for key, tensor in part.live.items()])
+    return (*kept, [*part.live], [(tensor.dtype, tensor.shape) for tensor in _tensors(part)])
 
 
 def _kind(part: Part) -> str:

@@ -1,8 +1,9 @@
 """How does a capture reach the disk without holding up training? Copied at once, worked out and written beside it.
 
 Training waits only for a copy of the trained tensors into buffers that are there already (one copy of what is
-captured, the only memory of that size). A thread then subtracts the start, which lies in a file, a few megabytes at a
-time and in place; takes norms; summarises what the budget does not let it keep; and writes as it goes.
+captured, the only memory of that size); a change that PEFT computes is made then, a layer at a time. A thread then
+subtracts the start, which lies in a file, a few megabytes at a time and in place; takes norms; summarises what the
+budget does not let it keep; and writes as it goes.
 """
 
 import math
@@ -19,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from engine.errors import InputError
 from engine.files import writing
 from engine.linear import norm
+from engine.merging import Merged
 from engine.recording.pieces import Layout, StartFile
 from engine.recording.schedule import HEADER, Size
 from engine.recording.trained import Part
@@ -84,10 +86,13 @@ def _raw(tensor: torch.Tensor) -> np.ndarray:
 
 
 class Snapshot:
-    """Buffers for one copy of the live tensors, in their own type and order, in one piece of memory."""
+    """Buffers for one copy of the live tensors, in their own type and order, in one piece of memory.
 
-    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
-        self.live = tensors
+    computed: those that have to be made first, one at a time.
+    """
+
+    def __init__(self, tensors: dict[str, torch.Tensor], computed: dict[str, Merged]) -> None:
+        self.live, self.computed = tensors, computed
         self.cuda = any(tensor.is_cuda for tensor in tensors.values())
         starts, end = [], 0
         for tensor in tensors.values():
@@ -105,6 +110,9 @@ class Snapshot:
     def take(self) -> None:
         """Copy now. On CUDA the copies queue behind the training's own work, and nothing waits for them here."""
         for name, buffer in self.buffers.items():
+            if name in self.computed:
+                buffer.copy_(self.computed[name]())
+                continue
             value = gathered(self.live[name])
             buffer.copy_(value, non_blocking=value.is_cuda)
         self.done = []
@@ -168,7 +176,8 @@ class Writer:
         live = {name: tensor for part in self.parts.values() for name, tensor in part.live.items()}
         self.shards = list(live.values()) if is_sharded(self.parts) else []
         if self.writes:
-            self.snapshot = Snapshot(live)
+            made = {name: part.merged for part in self.parts.values() if part.merged for name in part.live}
+            self.snapshot = Snapshot(live, made)
 
     def extend(self, parts: dict[str, Part], since: int) -> None:
         """Capture these too from now on, whose change is zero until now: training's step `since` is their first."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import KasaConfig, LoraConfig, TaskType, get_peft_model
 from transformers import BitsAndBytesConfig
 
 from engine.inspect.diagnose import diagnose
@@ -242,8 +242,8 @@ def test_a_quantised_base(bits, dora, tmp_path):
 
 
 REFUSED = {
-    "target_parameters": ({"target_modules": [], "target_parameters": ["q_proj.weight"]}, "through target_parameters"),
-    "alora": ({"alora_invocation_tokens": [5]}, "variant"),
+    "alora": ({"alora_invocation_tokens": [5]}, "variant A[lL]"),
+    "kasa": ({"kasa_config": KasaConfig()}, "variant Kasa"),
     "several dora": ({"use_dora": True}, "DoRA among several active adapters"),
 }
 
@@ -271,18 +271,6 @@ def test_what_the_adapter_was_told_is_in_the_run(tmp_path):
     two = get_peft_model(make("llama"), config)
     two.add_adapter("other", LoraConfig(r=4, target_modules=["v_proj"]))
     assert "r" not in run_of(two, tmp_path / "two").info.method.options, "of which one?"
-
-
-def test_other_methods_of_peft_are_refused(tmp_path):
-    from peft import IA3Config, PromptTuningConfig
-
-    for config, says in (
-        (IA3Config(target_modules=["q_proj"], feedforward_modules=[]), "knows LoRA only"),
-        (PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2), "changes no weight"),
-    ):
-        model = get_peft_model(make("llama"), config)
-        with pytest.raises(InputError, match=says), capture(model, tmp_path / "run", say=False):
-            pass
 
 
 def test_a_frozen_model_is_refused(tmp_path):
