@@ -29,9 +29,11 @@ DELTA = "\N{GREEK CAPITAL LETTER DELTA}"
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run whose change is not there for every weight, or whose model is larger than a frame."""
+    """Raises InputError for an adapter's run, or one without every weight's change, or a model larger than a frame."""
     if any(run.kind(name) != "delta" or run.is_sketched(name) for name in run.modules):
         raise InputError(f"run {run.name} did not keep the change of whole matrices; the film full shows every weight")
+    if run.method not in ("full", "partial", "unknown"):
+        raise InputError(f"run {run.name} is {run.method}, which keeps an adapter; the film full is of whole weights")
     if len(run.steps) < 2:
         raise InputError(f"run {run.name} holds one capture, so nothing moves in it; capture more steps, e.g. every=5")
     tiles = lay_out(run)

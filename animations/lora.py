@@ -39,7 +39,7 @@ SEEN = View(turn=-0.75, tilt=0.32, zoom=0.95)  # from where layers are looked at
 def check(run: Run) -> None:
     """Raises InputError for a run whose matrices have no factors to show, or that was never asked anything."""
     if run.method == "full" or not any(run.kind(name) == "lora" for name in run.modules):
-        raise InputError(f"run {run.name} is {run.method}, kept without factors; the film lora shows those of a LoRA run")
+        raise InputError(f"run {run.name} is {run.method}, without factors; the film lora shows those of LoRA")
     if run.task is None or run.answers.empty:
         raise InputError(f"run {run.name} holds no answers; the film lora turns its adapter on and listens")
 

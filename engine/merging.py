@@ -11,9 +11,11 @@ from functools import cached_property
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from engine.errors import InputError, first_line
 
+_ROUNDING = 16 * torch.finfo(torch.float32).eps  # beside the largest weight
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -30,6 +32,21 @@ class Merged:
     def __call__(self) -> torch.Tensor:
         """delta-W as the weight is stored, float32, on the layer's device."""
         return merged(self.layer)[self.inside]
+
+    @cached_property
+    def transposed(self) -> bool:
+        """Whether the weight is stored as (in, out), as GPT-2 does."""
+        return isinstance(self.layer.get_base_layer(), Conv1D) and self.inside == "weight"
+
+    @cached_property
+    def stored(self) -> tuple[int, ...]:
+        """The weight's shape as it is stored."""
+        return tuple(base_parameters(self.layer)[self.inside].shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, in), or that of a weight which is no matrix."""
+        return self.stored[::-1] if self.transposed else self.stored
 
     @cached_property
     def own(self) -> list[torch.Tensor]:
@@ -66,7 +83,10 @@ def own_parameters(layer: BaseTunerLayer) -> list[torch.Tensor]:
 
 
 def merged(layer: BaseTunerLayer) -> dict[str, torch.Tensor]:
-    """What the active adapters change of each weight of the layer's base: path in it -> change."""
+    """What the active adapters change of each weight of the layer's base: path in it -> change.
+
+    Where a product with W makes it, an adapter that does nothing leaves rounding: what is no more than that is zero.
+    """
     return _changed(layer, _copied(layer, share=True))
 
 
@@ -129,4 +149,6 @@ def _changed(layer: BaseTunerLayer, copied: BaseTunerLayer) -> dict[str, torch.T
         owner, _, leaf = path.rpartition(".")
         now = getattr(after.get_submodule(owner), leaf)
         found[path] = now.detach().float() - before.detach().float()
+        if float(found[path].abs().max()) <= _ROUNDING * float(before.detach().abs().max()):
+            found[path].zero_()
     return found

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from logging import LogRecord, getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
@@ -33,9 +33,11 @@ from engine.gguf import find_gguf, load_gguf, load_gguf_config, load_gguf_tokeni
 from engine.offline import is_offline, offline
 from engine.reading import check_files, check_name, inside, opened, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
-from engine.run.run import Run
 from engine.run.tensors import Tensors
 from engine.terminal import note
+
+if TYPE_CHECKING:
+    from engine.run.run import Run
 
 _PACKS = "support_avx512bf16_for_cpu"
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
@@ -127,7 +129,7 @@ def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     return model
 
 
-def load_tuned(run: Run) -> PreTrainedModel:
+def load_tuned(run: "Run") -> PreTrainedModel:
     """What a run made: its base with its adapter in PEFT's wrapper (in float32, for QLoRA too), or its whole model."""
     kind = next((kind for kind in ("model", "adapter") if (run.path / kind).is_dir()), None)
     if kind is None:

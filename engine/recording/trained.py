@@ -143,17 +143,14 @@ def _add_computed(
     """inside_w: the initialisation took its own product out of W, so that the change is measured from it."""
     if getattr(layer, "merged", False):
         raise InputError(f"the adapter of {path} is merged into W; take it out (unmerge_adapter) before capturing")
-    weights, base = base_parameters(layer), layer.get_base_layer()
     for inside, change in find_merged(layer, path).items():
-        name, weight = clean(f"{path}.base_layer.{inside}"), weights[inside]
-        transposed = isinstance(base, Conv1D) and inside == "weight"
-        shape = tuple(reversed(weight.shape)) if transposed else tuple(weight.shape)
+        name, weight = clean(f"{path}.base_layer.{inside}"), base_parameters(layer)[inside]
         module = name.removesuffix(".weight")
         if module in found:
             raise InputError(f"{module} is adapted twice, and capture follows one adapter of it; activate that alone")
-        about = Module(kind="delta", shape=shape, parameter=name, base_parameter=first.get(id(weight), name),
-                       transposed=transposed)  # fmt: skip
-        form = {name: torch.empty(weight.shape, device="meta")}
+        about = Module(kind="delta", shape=change.shape, parameter=name, base_parameter=first.get(id(weight), name),
+                       transposed=change.transposed)  # fmt: skip
+        form = {name: torch.empty(change.stored, device="meta")}
         found[module] = Part(about, form, {name: change} if inside_w else {}, merged=change)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.run.adapters import changes
 from engine.run.adapters.adapter import AGAIN, CONFIG, COPY, MERELY_SAVED, Adapter
+from engine.run.adapters.computed import METHODS, add_computed, is_computed
 from engine.run.adapters.factors import add_factors
 from engine.run.adapters.settings import Settings
 from engine.run.delta import INSIDE_W, PEFT_PREFIX
@@ -22,7 +23,7 @@ _TRAINED_COPY = re.compile(r"(?P<module>.+)\.modules_to_save(?:\.(?!weight$|bias
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
 _VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
-_READ = ("LORA", "ADALORA", "VERA", "LOHA", "LOKR", "IA3", "LN_TUNING", "TRAINABLE_TOKENS")
+READ = ("LORA", "ADALORA", "VERA", "LOHA", "LOKR", "IA3", "LN_TUNING", "TRAINABLE_TOKENS")
 _PROMPTS = (
     "PROMPT_TUNING",
     "P_TUNING",
@@ -53,8 +54,8 @@ def read_peft(folder: Path, config: dict[str, Any]) -> Adapter:
         raise InputError(
             f"{folder} is {kind}: it trains prompts before the text and changes no weight, so there is no delta-W"
         )
-    if kind not in _READ:
-        known = ", ".join(_READ)
+    if kind not in READ + METHODS:
+        known = ", ".join(READ + METHODS)
         raise InputError(
             f"{folder / CONFIG}: its peft_type is {config.get('peft_type')!r}, whose change of the weights is not "
             f"computed here; read are {known}: merge it (merge_and_unload) and compare the two checkpoints"
@@ -65,9 +66,17 @@ def read_peft(folder: Path, config: dict[str, Any]) -> Adapter:
                 f"{folder} uses {name}, whose change is not B A alone; plain, rank-stabilised and DoRA can be read"
             )
     adapter = Adapter(folder, config, Tensors(folder, "adapter_model", within=folder), kind.lower())
-    _sort(adapter)
-    _note(adapter)
+    if not is_computed(adapter):
+        _sort(adapter)
+        _note(adapter)
     return adapter
+
+
+def compute(adapter: Adapter, base: Path) -> None:
+    """Sort the tensors of one whose change PEFT has to compute, from the model in this folder. Raises InputError."""
+    for name in add_computed(adapter, base):
+        _add_other(adapter, short_name(name), name)
+    _note(adapter)
 
 
 def _sort(adapter: Adapter) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from engine.errors import InputError, understood
 from engine.reading import read_json
 from engine.run.adapters.adapter import CONFIG, HARMLESS, Adapter, find_adapter
+from engine.run.adapters.computed import is_computed
 from engine.run.adapters.fitting import UNKNOWN, fit
 from engine.run.adapters.mlx import is_mlx, read_mlx
-from engine.run.adapters.peft import read_peft
+from engine.run.adapters.peft import compute, read_peft
 from engine.run.adapters.starts import rounding
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import INSIDE_W, Factors, factored_norm
@@ -52,6 +53,13 @@ class AdapterStore(Store):
         self.state = read_state(self.path)
         self.step, known = step_of(self.path, self.state)
         tensors = open_base(self.source, must=base is not None)
+        if is_computed(self.adapter):
+            if tensors is None:
+                raise InputError(
+                    f"{self.path} is {self.adapter.method.upper()}, whose change PEFT computes from its base, and "
+                    f"{self.source!r} is neither a folder here nor downloaded; give its folder as base"
+                )
+            compute(self.adapter, base_folder(self.source))
         if tensors:
             fit(self.adapter, tensors)
             misfits = [name for name, about in modules.items() if about.fits]

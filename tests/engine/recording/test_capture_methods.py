@@ -4,6 +4,8 @@ The names are PEFT's own, so that one which is new there fails here until somebo
 """
 
 import copy
+import json
+import shutil
 from dataclasses import fields
 
 import numpy as np
@@ -12,10 +14,13 @@ import pytest
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from engine.inspect.diagnose import diagnose
+from engine.run.adapters.computed import METHODS as COMPUTED
+from engine.run.adapters.peft import READ
 from glasstune import InputError, Run, capture
 from tests.engine.run.test_adapter_methods import METHODS, Net, biased
 from tests.engine.small import small_model
@@ -263,3 +268,74 @@ def test_what_has_no_delta_is_named(kind, tmp_path):
     with pytest.raises(InputError, match=f"(?i){kind if kind not in UNMERGEABLE else 'cannot be merged'}") as refusal:
         train(model, tmp_path / "run", logits)
     assert "\n" not in str(refusal.value) and not (tmp_path / "run").exists()
+
+
+def saved(kind, folder, make=small_model, **options):
+    """A base in a folder, and an adapter of it, every weight of which has moved."""
+    base = make()
+    base.save_pretrained(folder / "base")
+    model = peft.get_peft_model(copy.deepcopy(base), config_of(kind, **options))
+    for _ in steps_of(model, logits):
+        pass
+    model.save_pretrained(folder / "adapter")
+    settings = folder / "adapter" / "adapter_config.json"
+    settings.write_text(
+        json.dumps(json.loads(settings.read_text()) | {"base_model_name_or_path": str(folder / "base")})
+    )
+    return base.state_dict(), model.merge_and_unload().state_dict(), folder / "adapter"
+
+
+def test_every_method_that_can_be_merged_is_read_or_said_not_to_be():
+    assert set(FOLLOWED) == {*COMPUTED, *READ}
+
+
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_a_saved_adapter_changes_what_merging_does(kind, tmp_path):
+    before, after, folder = saved(kind, tmp_path)
+    torch.manual_seed(5)  # nothing may be drawn again
+    run = Run.open(folder)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {about.in_base for about in run.info.modules.values()} == moved and len(moved) == 6
+    for module, about in run.info.modules.items():
+        difference = (after[about.in_base] - before[about.in_base]).numpy()
+        np.testing.assert_allclose(run.delta(module), difference, rtol=0, atol=1e-6 + 1e-5 * np.abs(difference).max())
+        np.testing.assert_array_equal(run.weight(module), before[about.in_base].numpy())
+    tensors = load_file(folder / "adapter_model.safetensors").values()  # SHiRA keeps places besides
+    trained = sum(value.numel() for value in tensors if value.is_floating_point())
+    assert run.method == kind.lower() and run.info.model.trainable == trained
+    assert {finding.level for finding in diagnose(run)} == {"fine"}, diagnose(run)
+
+
+def test_what_was_saved_whole_beside_it_is_read_too(tmp_path):
+    before, after, folder = saved("HRA", tmp_path, modules_to_save=["lm_head"])
+    run = Run.from_adapter(folder)
+    np.testing.assert_allclose(
+        run.delta("lm_head"), (after["lm_head.weight"] - before["lm_head.weight"]).numpy(), atol=1e-6
+    )
+    assert len(run.modules) == 7
+
+
+def test_a_transposed_weight_under_one_of_them(tmp_path):
+    told = {"target_modules": ["c_attn"], "fan_in_fan_out": True}
+    before, after, folder = saved("FOURIERFT", tmp_path, lambda: small_model("gpt2"), **told)
+    run = Run.from_adapter(folder)
+    for module in run.modules:
+        difference = (after[f"{module}.weight"] - before[f"{module}.weight"]).numpy().T
+        assert run.shape(module) == difference.shape == (96, 32)
+        np.testing.assert_allclose(run.delta(module), difference, atol=1e-6)
+
+
+def test_without_its_base_it_is_said_that_it_is_needed(tmp_path):
+    *_, folder = saved("OFT", tmp_path)
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(InputError, match=r"OFT, whose change PEFT computes from its base.*give its folder"):
+        Run.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["BOFT", "HRA", "IA3", "LOHA", "OFT", "ROAD"])
+def test_an_adapter_that_did_nothing_changed_nothing(kind, tmp_path):
+    model = peft.get_peft_model(small_model(), config_of(kind))
+    with capture(model, tmp_path / "run", every=1, total=1, say=False) as recorder:
+        recorder.step(loss=1.0)
+    assert not recorder.run.norms.to_numpy().any()
+    assert "fault" in {finding.level for finding in diagnose(recorder.run)}

@@ -133,10 +133,7 @@ def test_the_change_is_what_merging_does(method, tmp_path):
 
 
 @pytest.mark.parametrize("make, config, name", [
-    (small_model, peft.OFTConfig(oft_block_size=8, target_modules=["q_proj"]), "OFT"),
-    (small_model, peft.BOFTConfig(boft_block_size=4, target_modules=["q_proj"]), "BOFT"),
-    (small_model, peft.HRAConfig(r=4, target_modules=["q_proj"]), "HRA"),
-    (small_model, peft.FourierFTConfig(n_frequency=10, target_modules=["q_proj"]), "FOURIERFT"),
+    (small_model, peft.LilyConfig(r=4, target_modules=["q_proj"]), "LILY"),
     (small_model, peft.PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"), "PROMPT_TUNING"),
 ])  # fmt: skip
 def test_what_is_not_read_is_named(make, config, name, tmp_path):

@@ -166,7 +166,10 @@ def _lfs(folder):
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), "holds no adapter_model.safetensors file"),
         (lambda folder: (folder / "adapter_config.json").unlink(), r"is no adapter: it has no adapter_config\.json"),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), "cannot be read as JSON"),
-        (lambda folder: edit(folder, peft_type="OFT"), "its peft_type is 'OFT', whose change.*read are LORA, ADALORA"),
+        (
+            lambda folder: edit(folder, peft_type="LILY"),
+            "its peft_type is 'LILY', whose change.*read are LORA, ADALORA",
+        ),
         (lambda folder: edit(folder, use_qalora=True), "uses QA-LoRA"),
     ],
 )
