@@ -327,7 +327,7 @@ def try_energy(energy):
 
 
 written = exercise_code(
-    "Write energy(values, k): the share, 0 to 1, of the energy that the k largest singular values hold. `values` is an "
+    "Write energy(values, k): the share, 0 to 1, of the energy that the k largest singular values hold. values is an "
     "array, largest first; it will be tried on the values above.",
     test=try_energy,
     solution="def energy(values, k):\n    return np.sum(values[:k] ** 2) / np.sum(values**2)",

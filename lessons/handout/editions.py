@@ -29,7 +29,7 @@ _HAND_IN = """\
 from lessons.handout.handing import hand_in_here
 
 hand_in_here(NAME)"""
-_FIRST = "from lessons.handout import packed as _packed  # by a name that no lesson has\n"
+_FIRST = "from lessons.handout import packed as _packed\n"  # by a name that no lesson has
 _DOTS = "answer_{number} = ...  # {how}"
 
 
@@ -91,7 +91,8 @@ class _Composer:
         how = f"question_{number} = _packed.ask({pack(text)!r}{', below=True' if below else ''})"
         if below:  # nbgrader takes the whole answer out of what it releases, and a question may not be asked
             how += f"\nanswer_{number} = ..."
-        yield self._code(f"{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
+        asks = tr("A question: run this cell, and answer below.")  # what one sees of it while it is folded
+        yield self._code(f"# {asks}\n{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
         if not below:
             return
         how = tr("yours, in place of the dots: a number, a word, or the number of a choice")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lessons.site.forms import explore, form, reveal
 from lessons.teaching.percent import HIDDEN
 from lessons.teaching.showing import DATA
 
+WIDE = 1.3  # times as wide as high: on a telephone its words would be too small
 _BAR = re.compile(r"\d%\|.*\|")  # "lora on spanish: 100%|████|"
 
 
@@ -58,19 +60,29 @@ class Page:
             shown = self._drawn(data[DATA], data.get("text/plain", ""))
         elif "image/png" in data:
             said = one.get("metadata", {}).get("image/png", {}).get("alt", "")
-            shown = f'<img class="shown" src="{self._file(data["image/png"])}" alt="{_quoted(said)}" loading="lazy">'
+            shown = self._picture(data["image/png"], said)
         else:
             return one
         one["data"] = {"text/html": shown}
         one["metadata"] = {}
         return one
 
+    def _picture(self, png: str, said: str) -> str:
+        """A picture that opens alone by a click, and that a narrow screen does not make illegible."""
+        address, (width, height) = self._file(png), _size(png)
+        wide = " wide-picture" if _is_wide(png) else ""
+        return (
+            f'<a class="picture" href="{address}"><img class="shown{wide}" src="{address}" alt="{_quoted(said)}" '
+            f'width="{width}" height="{height}" loading="lazy"></a>'
+        )
+
     def _drawn(self, data: Any, text: str) -> str:
         if data["kind"] == "reveal":
             return reveal(data, text)
         if data["kind"] == "explore":
             self.explored += 1
-            return explore(data, [[self._file(png) for png in row] for row in data["pictures"]], self.explored)
+            files = [[self._file(png) for png in row] for row in data["pictures"]]
+            return explore(data, files, self.explored, _is_wide(data["pictures"][0][-1]))
         return form(data)
 
     def _file(self, png: str) -> str:
@@ -81,6 +93,16 @@ class Page:
         if not (self.pictures / name).exists():
             (self.pictures / name).write_bytes(held)
         return f"{self.address}/{name}"
+
+
+def _size(png: str) -> tuple[int, int]:
+    """A PNG's width and height in pixels, from its first chunk."""
+    return struct.unpack(">II", base64.b64decode(png[:32])[16:24])
+
+
+def _is_wide(png: str) -> bool:
+    width, height = _size(png)
+    return width > WIDE * height
 
 
 def _quoted(text: str) -> str:

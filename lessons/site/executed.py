@@ -1,6 +1,7 @@
 """How is a lesson run once for many buildings of the site? What it gave is kept, under a digest of all that it ran."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +30,15 @@ def executed(lesson: str, kept: Path, *, quick: bool = False, limit: int = CELL_
             with whole(place) as part:
                 part.mkdir(parents=True)
                 with _runs_in(part / "runs"):
-                    make_notebook(lesson, part, quick=quick, limit=limit, forms="data", language=language)
+                    made = make_notebook(lesson, part, quick=quick, limit=limit, forms="data", language=language)
+                _say_no_place(made, part)
     return place / name_of(file, language)
+
+
+def _say_no_place(notebook: Path, folder: Path) -> None:
+    """What a lesson said of where its runs lie names this machine's folders, and nobody who reads the page has them."""
+    text = notebook.read_text(encoding="utf-8")
+    notebook.write_text(text.replace(json.dumps(str(folder / "runs"))[1:-1], "runs"), encoding="utf-8")
 
 
 @contextmanager

@@ -47,9 +47,9 @@ def reveal(data: Mapping[str, Any], text: str) -> str:
     return f'<p class="reveal" data-number="{data["number"]}" data-about="{_packed(data)}">{said}</p>'
 
 
-def explore(data: Mapping[str, Any], pictures: list[list[str]], number: int) -> str:
+def explore(data: Mapping[str, Any], pictures: list[list[str]], number: int, wide: bool = False) -> str:
     """HTML of pictures to turn through: a slider for the step, a menu for the matrix. pictures: their addresses,
-    matrix by step."""
+    matrix by step. wide: whether a narrow screen would make them illegible."""
     steps, modules = data["steps"], data["modules"]
     menu = "".join(f'<option value="{place}">{_text(name)}</option>' for place, name in enumerate(modules))
     select = f'<label>{tr("matrix")} <select name="module">{menu}</select></label>' if len(modules) > 1 else ""
@@ -58,10 +58,12 @@ def explore(data: Mapping[str, Any], pictures: list[list[str]], number: int) -> 
         f'<label>{tr("step")} <input type="range" name="step" min="0" max="{last}" value="{last}" '
         f'aria-valuetext="{tr("step {step}", step=steps[-1])}"> <output>{steps[-1]}</output></label>'
     )
+    kept = f'id="x{number}"' + (' class="wide-picture"' if wide else "")
     about = _packed({"pictures": pictures, "steps": steps, "modules": modules})
     return (
         f'<figure class="explore" data-about="{about}"><div class="controls">{slider if last else ""}{select}</div>'
-        f'<img src="{pictures[0][-1]}" alt="{_text(_alt(steps[-1], modules))}" id="x{number}"></figure>'
+        f'<div class="picture"><img src="{pictures[0][-1]}" alt="{_text(_alt(steps[-1], modules))}" {kept}>'
+        "</div></figure>"
     )
 
 

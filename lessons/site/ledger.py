@@ -35,8 +35,8 @@ def _row(number: int, row: Any) -> str:
     finite = [end for end in ends if math.isfinite(end)]
     low, high = min(finite), max(finite)
     shown = "".join(
-        f"<li>{_picture(effects[name], low, high)} {_text(name)}: {_text(told(tried.effect, row.unit))}, "
-        f"<em>{_text(tried.answer)}</em></li>"
+        f"<li>{_picture(effects[name], low, high)} <span>{_text(name)}: {_text(told(tried.effect, row.unit))}, "
+        f"<em>{_text(tried.answer)}</em></span></li>"
         for name, tried in row.conditions.items()
     )
     measured = f"<details><summary>{_text(row.effect)}</summary><ul class='tried'>{shown}</ul></details>"

@@ -115,7 +115,7 @@ def _index(lessons: list[str], menus: list[tuple[str, list[str]]], run_page: boo
         ),
         touch if run_page else "",
         tr(
-            "To run all this yourself, on your own model and data too: `pip install glasstune`'s folder, then "
+            "To run all this yourself, on your own model and data too: `pip install .` in the project's folder, then "
             "`glasstune lesson`."
         ),
         toctree(tr("Lessons"), [f"lessons/{Path(lesson).stem}" for lesson in lessons])

@@ -274,16 +274,29 @@ def _form_in_notebook(asked: Exercise) -> None:
     except ImportError:
         show(above + tr("To answer, write .check(your answer) on what this cell returned."))
         return
-    box = (
-        ipywidgets.RadioButtons(options=list(asked.choices), value=None, layout={"width": "max-content"})
-        if asked.choices
-        else ipywidgets.Text(placeholder=tr("your answer"))
-    )
     button, said = ipywidgets.Button(description=tr("check")), ipywidgets.HTML()
+    if asked.choices:
+        box = ipywidgets.RadioButtons(options=list(asked.choices), value=None, layout={"width": "max-content"})
+        form = ipywidgets.VBox([box, button])
+    else:
+        box = ipywidgets.Text(placeholder=tr("your answer"), continuous_update=False)
+        form = ipywidgets.HBox([box, button])
+    checked = ""
 
     def check(_: Any) -> None:
-        if box.value:
+        """Once for each answer: a click on the button leaves the field, too, and must not count as a second try."""
+        nonlocal checked
+        if box.value and box.value != checked:
+            checked = box.value
             said.value = html.escape(asked.verdict(box.value))
 
+    def changed(change: Any) -> None:
+        """Enter checks what was typed; what was said to another answer goes."""
+        nonlocal checked
+        said.value, checked = "", ""
+        if not asked.choices:
+            check(change)
+
+    box.observe(changed, names="value")
     button.on_click(check)
-    show_form(ipywidgets.VBox([ipywidgets.HBox([box, button]), said]), how)
+    show_form(ipywidgets.VBox([form, said]), how)

@@ -1,6 +1,7 @@
 """How does a lesson show something? Text, tables and pictures, in a terminal or in Jupyter, by the same call."""
 
 import base64
+import html
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
+from engine.errors import printable
 from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.terminal import say
@@ -36,11 +38,21 @@ def show(*things: Any, name: str = "") -> None:
 
             if isinstance(thing, pd.DataFrame):
                 thing = thing.rename(columns=_said).rename_axis(index=_said)
-            display(thing) if not isinstance(thing, str) else say(thing)
+            display(thing) if not isinstance(thing, str) else _say_in_notebook(thing)
         elif isinstance(thing, pd.DataFrame):
             current().console.print(table(thing))
         else:
             current().console.print(str(thing))
+
+
+def _say_in_notebook(text: str) -> None:
+    """Where somebody reads it in Jupyter, lines end between words: what is printed there is broken within them."""
+    if current().forms != "live":
+        say(text)
+        return
+    said = html.escape(printable(text, keep="\n"))
+    style = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--jp-code-font-family, monospace)"
+    display_as({"text/html": f'<div style="{style}">{said}</div>'}, printable(text, keep="\n"))
 
 
 def figure_of(thing: Any) -> Figure | None:

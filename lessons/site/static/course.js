@@ -134,7 +134,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 /** What is wider than the screen can be scrolled by the keyboard, too. */
 function reachable() {
-  for (const box of document.querySelectorAll("pre, .wide, .output, .table-wrapper"))
+  for (const box of document.querySelectorAll("pre, .wide, .output, .table-wrapper, div.picture"))
     if (box.scrollWidth > box.clientWidth + 1 && !box.hasAttribute("tabindex")) box.tabIndex = 0;
 }
 reachable();

@@ -11,12 +11,13 @@ SHOWING = """
 import pandas as pd
 
 from engine.run.run import Run
-from lessons.teaching.stage import explore
+from lessons.teaching.stage import current, explore
 from visualize import plots
 
 run = Run.load({path!r})
 show(pd.DataFrame({{f"column {{n}}": [n] for n in range(30)}}))
 show(plots.plot_loss(run), name="loss")
+show(f"kept in {{current().folder}}")
 explore(plots.plot_delta, run, name="delta", modules=run.modules[:2])
 """
 

@@ -106,6 +106,20 @@ def test_questions_are_answered_in_the_page(site, browser):
         assert "as you predicted." in page.query_selector("form.question .verdict").inner_text(), "it is remembered"
 
 
+def test_a_page_names_no_folder_of_the_machine_that_made_it(site, runs):
+    text = (site / "lessons" / "small.html").read_text()
+    assert "kept in runs/small-" in text and str(runs / "kept") not in text
+
+
+def test_a_wide_picture_keeps_its_words_on_a_telephone(site, browser):
+    with opened(browser, site / "lessons" / "small.html", viewport={"width": 360, "height": 740}) as page:
+        for link in page.query_selector_all("a.picture"):
+            image = link.query_selector("img")
+            wide, high = (int(image.get_attribute(side)) for side in ("width", "height"))
+            if "wide-picture" in image.get_attribute("class"):
+                assert wide > high and image.evaluate("(one) => one.getBoundingClientRect().height") > 250
+
+
 def test_pictures_turn(site, browser, lora_run):
     with opened(browser, site / "lessons" / "small.html") as page:
         figure = page.query_selector(".explore")
