@@ -34,6 +34,8 @@ import numpy as np
 import pandas as pd
 
 from engine.data import collate, encode_all
+from engine.evaluate import last_answer
+from engine.evaluate.tokens import losses_of_model
 from engine.models import load_model, load_tokenizer
 from engine.planning.memory import training_memory
 from engine.training.finetune import finetune
@@ -61,11 +63,20 @@ def train(name, method, **settings):
 
 # %% [markdown]
 # ## How good is a batch's gradient?
-# The gradient of a batch is a mean over its examples: an estimate of the mean over all. Here is the gradient of one
-# matrix of the base, from all of the examples below, and from batches drawn out of them.
+# The gradient of a batch is a mean over its examples: an estimate of the mean over all. Here is one of them, and under
+# each token the model's loss, in nats.
 
 # %%
 network, tokenizer = load_model(model()), load_tokenizer(model())
+record = next(talk for talk in task.train if last_answer(talk))
+show(plots.plot_tokens(losses_of_model(network, tokenizer, [record])), name="record")
+
+# %% [markdown]
+# Its gradient is that of the mean over what is underlined, the answer; a batch's is that of the mean over the answers
+# of all its examples. Now the gradient of one matrix of the base, from all of the examples, and from batches drawn out
+# of them.
+
+# %%
 weight = next(p for p in network.parameters() if p.ndim == 2 and p.requires_grad)
 
 

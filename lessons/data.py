@@ -36,7 +36,7 @@ from engine.data import IGNORE, Conversations, Encoded, encode, load, with_templ
 from engine.data.noise import with_wrong_answers
 from engine.data.report import report
 from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, score_answers
-from engine.evaluate.tokens import piece, token_losses
+from engine.evaluate.tokens import losses_of_model, piece, token_losses
 from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer
 from engine.training.finetune import finetune
@@ -165,13 +165,16 @@ exercise(
 )
 
 # %% [markdown]
-# What is the loss of a whole record, then? Here are the losses of a real record's tokens under the base, and their
-# labels: the token itself where it is learned, -100 where it is not.
+# What is the loss of a whole record, then? Here are the losses of a real record's tokens under the base (in the
+# picture, what is learned is underlined), and their labels: the token itself where it is learned, -100 where it is
+# not.
 
 # %%
-graded = encode(tokenizer, next(talk for talk in task.train if last_answer(talk)))
-parts = [Encoded(graded.ids[: end + 1], [IGNORE] * end + [graded.ids[end]]) for end in range(1, len(graded.ids))]
-losses = np.array(score_answers(base, parts, tokenizer.pad_token_id)[0])
+record = next(talk for talk in task.train if last_answer(talk))
+graded = encode(tokenizer, record)
+surprise = losses_of_model(base, tokenizer, [record])
+show(plots.plot_tokens(surprise), name="record")
+losses = surprise.loss.to_numpy()[1:]
 labels = np.array(graded.labels[1:])  # the first token is predicted by nothing
 expected = losses[labels != IGNORE].mean()
 

@@ -40,6 +40,7 @@ from engine.data import collate
 from engine.evaluate import curriculum_groups, encode_last_answer
 from engine.evaluate.forgetting import curriculum_knowledge, measure_forgetting
 from engine.evaluate.probes import general
+from engine.evaluate.tokens import losses_of_model, token_losses
 from engine.evaluate.weights import models_at
 from engine.measure import forgetting
 from engine.measure.matched import learning_path, matched
@@ -97,6 +98,15 @@ def train(name, method, **settings):
 # continue, instructions, text; and before training it answers questions, with which its later answers are compared.
 
 # %%
+if OURS:
+    old = curriculum_groups(1)["capital"][0]
+    show(plots.plot_tokens(losses_of_model(load_model(model()), load_tokenizer(model()), [old])), name="before")
+
+# %% [markdown]
+# An old question and its answer (underlined), before training: under each token how surprised the model is by it, its
+# loss in nats. Of the question it was never sure; of the answer it may be.
+
+# %%
 how_much_is_left = predict(
     "how much of the old skills is left at the end, on average over all of them?",
     {
@@ -122,9 +132,12 @@ show(plots.plot_skills(plain), name="strip")
 
 # %% [markdown]
 # The strip shows scores. Here is what stands behind them: the model's own answers to the same questions, step by step.
+# Below them the old question from above, before and after.
 
 # %%
 show(plots.plot_answers(plain), name="answers")
+if OURS:
+    show(plots.plot_tokens(token_losses(plain, [old], plain.steps[:: len(plain.steps) - 1])), name="after")
 touch(plain)
 
 # %% [markdown]

@@ -45,10 +45,11 @@ import numpy as np
 import pandas as pd
 
 from engine.data import Conversations
-from engine.evaluate import encode_last_answer, score_answers
+from engine.evaluate import encode_last_answer, last_answer, score_answers
+from engine.evaluate.tokens import losses_of_model
 from engine.measure.matched import learning_path
 from engine.measure.shares import newcombe
-from engine.models import load_tokenizer, load_tuned
+from engine.models import load_model, load_tokenizer, load_tuned
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
 from lessons.teaching.stage import (
@@ -84,19 +85,28 @@ def train(name, task, method, graded=0, **settings):
 
 
 # %% [markdown]
+# What all of the trainings below have to move: here is one record under the model as it is, and under each token how
+# surprised the model is by it (its loss, nats). What is underlined is learned.
+
+# %%
+tokenizer = load_tokenizer(model())
+record = next(talk for talk in task.train if last_answer(talk))
+show(plots.plot_tokens(losses_of_model(load_model(model()), tokenizer, [record])), name="record")
+
+# %% [markdown]
 # ## The learning rate
 # How far the weights go in one step. A model of a million weights takes higher ones than one of billions. Here is the
 # rate that `finetune` takes by itself.
 
 # %%
-steps, graded = (6, 1) if QUICK else (120, 4)
+steps, graded = (6, 1) if QUICK else (100, 4)
 FACTORS = (0.1, 1, 10) if QUICK else (0.25, 1, 3, 10)
 RATES = [factor * rate("lora") for factor in FACTORS]
 usual = FACTORS.index(1)
 
 
 def at_rate(r):
-    return train(f"rate-{r:.2g}", task, LoRA(), graded, learning_rate=r, steps=steps)
+    return train(f"rate-{r:.2g}", task, LoRA(), graded, learning_rate=r, steps=steps, evaluate_at=2)
 
 
 at_usual = at_rate(RATES[usual])
@@ -202,7 +212,6 @@ held, score = dozens.skill_losses[dozens.task], dozens.skills[dozens.task]
 half = held.index[np.abs(held.index - held.index[-1] / 2).argmin()]
 change = held.iloc[-1] / held[half] - 1
 after_half_time.reveal(0 if change < -0.05 else 1 if change <= 0.05 else 2)
-tokenizer = load_tokenizer(model())
 seen = [encode_last_answer(tokenizer, conversation) for conversation in small.train]
 of_seen = float(np.mean(score_answers(load_tuned(dozens).eval(), seen, tokenizer.pad_token_id)[1]))
 if max(of_seen, score.iloc[-1]) < 0.1:

@@ -39,6 +39,7 @@ from engine.evaluate import encode_last_answer, generate_answers, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
+from engine.evaluate.tokens import losses_of_model
 from engine.measure.matched import crossing
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.training.finetune import finetune
@@ -129,8 +130,18 @@ how_often_shown = predict(
 # %%
 SHOTS = (0, 1, 2, 4) if QUICK else (0, 1, 2, 4, 8)
 in_order = measure_prompts(base, tokenizer, [told(ORDER, asked) for asked in task.heldout])
-few = {k: measure_prompts(base, tokenizer, shown(task, k)) for k in SHOTS}
 how_often_told.reveal(in_words(in_order.exact))
+pair = [[*prompt, task.heldout[0][-1]] for prompt in prompts]
+surprise = losses_of_model(base, tokenizer, pair)
+show(plots.plot_tokens(surprise, row=0), name="asked")
+show(plots.plot_tokens(surprise, row=1), name="told")
+
+# %% [markdown]
+# The pictures are one question with the answer that is wanted, without the order and with it: under each token how
+# surprised the model is by it (its loss, nats). What is underlined is the answer; there the order has to be felt.
+
+# %%
+few = {k: measure_prompts(base, tokenizer, shown(task, k)) for k in SHOTS}
 how_often_shown.reveal(in_words(few[4].exact))
 ways = {"asked": few[0], "told": in_order, **{f"shown {k}": found for k, found in few.items() if k}}
 show(

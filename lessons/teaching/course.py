@@ -22,8 +22,15 @@ def in_checkout() -> bool:
 
 def lessons() -> list[str]:
     """The lessons that there are, in the course's order: the files of this folder in the percent format."""
-    found = [path.stem for path in FOLDER.glob("*.py") if f"\n{MARK}" in path.read_text(encoding="utf-8")]
-    return sorted(found, key=lambda lesson: (about(lesson).place, lesson))
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
+    found = {lesson: _place(text) for lesson, text in texts.items() if f"\n{MARK}" in text}
+    return sorted(found, key=lambda lesson: (found[lesson], lesson))
+
+
+def _place(text: str) -> int:
+    """Where in the course a lesson's own file says that it stands; one that does not say it comes last."""
+    place = re.search(r"^begin\(.*place=(\d+)", text, re.MULTILINE)
+    return int(place[1]) if place else 99
 
 
 def file_of(lesson: str) -> Path:
@@ -70,7 +77,6 @@ def about(lesson: str) -> About:
     path = Path(lesson) if lesson.endswith(".py") else FOLDER / f"{lesson}.py"
     text = path.read_text(encoding="utf-8")
     title = re.search(r"^# # (.+)$", text, re.MULTILINE)
-    place = re.search(r"^begin\(.*place=(\d+)", text, re.MULTILINE)
     asked = [
         node.func.id
         for node in ast.walk(ast.parse(text))
@@ -79,7 +85,7 @@ def about(lesson: str) -> About:
     said = " ".join(cell.text for cell in read_cells(text) if cell.kind == "markdown")
     return About(
         title[1] if title else lesson,
-        int(place[1]) if place else 99,
+        _place(text),
         len(said.split()),
         asked.count("predict"),
         asked.count("exercise"),

@@ -6,6 +6,8 @@ place, so that tracebacks keep their true lines. A cell of the student's is aske
 """
 
 import argparse
+import gc
+import importlib
 import runpy
 import shlex
 import sys
@@ -52,6 +54,16 @@ def begin(name: str, lesson: str, place: int = 99) -> None:
         raise ImportError(f"a lesson is run, not imported: python -m lessons {lesson}")
     sleep_while_waiting()  # in a notebook nobody else has said it
     current().lesson = lesson
+    _settle()
+
+
+def _settle() -> None:
+    """Load what lessons stand on, and let it be: each training begins with a search for garbage, which would go through
+    all of it (0.3 s, and a lesson has a dozen trainings)."""
+    for name in ("engine.training.finetune", "lessons.teaching.stage", "visualize.plots"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def main(lesson: str, arguments: list[str] | None = None) -> int:
