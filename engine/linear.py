@@ -14,7 +14,7 @@ from engine.errors import InputError
 
 # Squares of such numbers, and sums of a billion of them, are neither infinite nor zero in float32.
 _LEAST, _MOST = 2.0**-48, 2.0**48
-_ROWS = 1 << 14  # of a factor that are held in float64 at a time
+_ROWS, _HELD = 1 << 14, 1 << 23  # of a factor, and numbers of it, that are held in float64 at a time
 _LARGE = 100_000_000  # bytes, from which on it is asked whether there is room
 _FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -172,10 +172,10 @@ def gram(*parts: np.ndarray) -> np.ndarray:
     In float64, where squares of float32 numbers neither overflow nor vanish; in blocks of rows, to bound the memory.
     """
     many = sum(part.shape[1] for part in parts)
-    found = np.zeros((many, many))
+    found, rows = np.zeros((many, many)), min(_ROWS, max(1, _HELD // max(1, many)))
     with np.errstate(invalid="ignore", over="ignore"):  # what is infinite gives what is no number
-        for at in range(0, len(parts[0]), _ROWS):
-            block = np.concatenate([part[at : at + _ROWS] for part in parts], axis=1, dtype=np.float64)
+        for at in range(0, len(parts[0]), rows):
+            block = np.concatenate([part[at : at + rows] for part in parts], axis=1, dtype=np.float64)
             found += block.T @ block
     return found
 
