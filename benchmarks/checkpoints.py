@@ -18,29 +18,30 @@ TITLE = "The difference of two 2 GB checkpoints, streamed"
 WIDTH, INNER, SHARDS = 2048, 5632, 4
 CHUNK = 1 << 22
 REPEATS = 3
+_TILE = 4_194_301  # random numbers, repeated: a prime, so that they begin elsewhere in each row
 
 
-def make(folder: Path, gigabytes: float, seed: int) -> Path:
+def make(folder: Path, gigabytes: float, seed: int, width: int = WIDTH, inner: int = INNER) -> Path:
     """A sharded checkpoint of Llama-shaped layers of random bfloat16 numbers, written a matrix at a time."""
     folder.mkdir(parents=True)
-    layer = {"self_attn.q_proj": (WIDTH, WIDTH), "self_attn.k_proj": (WIDTH, WIDTH), "self_attn.v_proj": (WIDTH, WIDTH),
-             "self_attn.o_proj": (WIDTH, WIDTH), "mlp.gate_proj": (INNER, WIDTH), "mlp.up_proj": (INNER, WIDTH),
-             "mlp.down_proj": (WIDTH, INNER)}  # fmt: skip
+    layer = {f"self_attn.{name}_proj": (width, width) for name in "qkvo"}
+    layer |= {"mlp.gate_proj": (inner, width), "mlp.up_proj": (inner, width), "mlp.down_proj": (width, inner)}
     each = 2 * sum(rows * columns for rows, columns in layer.values())
     layers = max(SHARDS, round(gigabytes * 1e9 / each))
     weight_map: dict[str, str] = {}
-    random = np.random.default_rng(seed)
+    values = np.random.default_rng(seed).standard_normal(_TILE, np.float32) * np.float32(0.02)
+    tile = (values.view(np.uint32) >> 16).astype(np.uint16)
     for shard in range(SHARDS):
         file = f"model-{shard + 1:05d}-of-{SHARDS:05d}.safetensors"
         shapes = {f"model.layers.{number}.{name}.weight": shape for number in range(shard, layers, SHARDS)
                   for name, shape in layer.items()}  # fmt: skip
-        _write(folder / file, shapes, random)
+        _write(folder / file, shapes, tile)
         weight_map |= dict.fromkeys(shapes, file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     return folder
 
 
-def _write(path: Path, shapes: dict[str, tuple[int, int]], random: np.random.Generator) -> None:
+def _write(path: Path, shapes: dict[str, tuple[int, int]], tile: np.ndarray) -> None:
     header, end = {}, 0
     for name, (rows, columns) in shapes.items():
         header[name] = {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [end, end + 2 * rows * columns]}
@@ -49,8 +50,7 @@ def _write(path: Path, shapes: dict[str, tuple[int, int]], random: np.random.Gen
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for rows, columns in shapes.values():
-            values = random.standard_normal((rows, columns), np.float32) * np.float32(0.02)
-            file.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+            file.write(np.resize(tile, (rows, columns)).data)
 
 
 def read(folders: list[Path]) -> None:

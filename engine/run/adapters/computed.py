@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.errors import InputError
 from engine.run.adapters.adapter import Adapter
 from engine.run.adapters.changes import Change, Weight
 from engine.run.delta import PEFT_PREFIX, Read
@@ -43,7 +44,13 @@ def add_computed(adapter: Adapter, base: Path) -> list[str]:
     from engine.models import load_model, with_adapter
     from engine.recording.names import names_of
 
-    whole = load_model(base, dtype="auto")
+    try:
+        whole = load_model(base, dtype="auto")
+    except InputError as error:
+        raise InputError(
+            f"{adapter.folder} is {adapter.method.upper()}, whose change PEFT computes from its base, loaded as a "
+            f"causal language model: {error}; of another kind of model, merge it and compare the two checkpoints"
+        ) from None
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of kernels that are not needed here
         model = with_adapter(whole, adapter.folder)
     clean, known = names_of(model), get_peft_model_state_dict(model)

@@ -22,7 +22,7 @@ from engine.inspect.diagnose import diagnose
 from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.adapters.peft import READ
 from glasstune import InputError, Run, capture
-from tests.engine.run.test_adapter_methods import METHODS, Net, biased
+from tests.engine.run.test_adapter_methods import METHODS, Net, biased, save_base
 from tests.engine.small import small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::RuntimeWarning")
@@ -339,3 +339,27 @@ def test_an_adapter_that_did_nothing_changed_nothing(kind, tmp_path):
         recorder.step(loss=1.0)
     assert not recorder.run.norms.to_numpy().any()
     assert "fault" in {finding.level for finding in diagnose(recorder.run)}
+
+
+@pytest.mark.parametrize("kind", sorted((PROMPTS | UNMERGEABLE | OF_INPUT) - {"XLORA"}))
+def test_what_is_saved_without_a_delta_is_named(kind, tmp_path):
+    peft.get_peft_model(small_model(), config_of(kind)).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(InputError, match=kind) as refusal:
+        Run.open(tmp_path / "adapter")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("make, config, says", [
+    (Layers, peft.HRAConfig(r=2, target_modules=["conv2"]), "no config.json"),  # of no library: nobody can build it
+    (lambda: small_model("bert"), peft.HRAConfig(r=2, target_modules=["query"]), "another kind of model, merge it"),  # no causal language model
+])  # fmt: skip
+def test_a_base_that_cannot_be_built_is_one_sentence(make, config, says, tmp_path):
+    base = make()
+    if isinstance(base, Net):
+        save_base(base, tmp_path / "base")
+    else:
+        base.save_pretrained(tmp_path / "base")
+    peft.get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(InputError, match=says) as refusal:
+        Run.open(tmp_path / "adapter", tmp_path / "base")
+    assert "\n" not in str(refusal.value)
