@@ -15,6 +15,7 @@ from manim import DOWN, LEFT, FadeIn, Text, VGroup
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
+from animations.studio.twofold import AskedTwice
 from engine.data import Conversations, Encoded, encode, load, of_run, read_jsonl, with_template
 from engine.errors import InputError
 from engine.evaluate import last_answer
@@ -106,6 +107,29 @@ class DataScene(FilmScene):
             if x > EDGE + WIDE - 1:
                 break
         return line
+
+
+class Asked(AskedTwice):
+    """One question, asked of two models while they learn: the one gets it right, and the other may not."""
+
+    title = "Two models, one question"
+    others = ("clean", "noisy")
+    begins = (
+        "One model, trained twice. Which one will know?",
+        "This is one model, trained twice, and asked the same again and again while it learns. Which one will know?",
+    )
+
+    def pair(self) -> tuple[Run, Run]:
+        clean, noisy = (shown_run(name) for name in self.others)
+        return clean, noisy
+
+    def ask(self, last: pd.Series) -> None:
+        steps = self.pair()[0].steps[-1]
+        found = "Only A is right" if last.right_a and not last.right_b else "So they answer"
+        self.say(
+            f"{found}, after {steps:,} steps of both. What was different?",
+            f"{found}, and both had {steps:,} steps from the same start. Only what they learned from was different.",
+        )
 
 
 class Named(TitleCard):
@@ -398,4 +422,4 @@ class End(EndCard):
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Named, Record, Tokens, Mask, Glow, Noise, Race, End)
+SCENES = (Asked, Named, Record, Tokens, Mask, Glow, Noise, Race, End)

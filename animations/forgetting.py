@@ -36,6 +36,7 @@ from visualize.mobjects.intervals import Interval, Intervals
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels
 from visualize.mobjects.plane import Path, Plane
 from visualize.mobjects.text import fitted, label, lines_of, sit
+from visualize.naming import proper
 from visualize.theme import limit_of, score_rgba
 
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
@@ -47,6 +48,14 @@ REMEDIES = {
     "early-stopping": "stopping early",
     "mixing": "old data mixed in",
     "lora-forgets-less": "LoRA instead of full",
+}
+# What those answers of the ledger mean that are neither yes nor no.
+MEANT = {
+    "undecided": "neither yes nor no is sure enough",
+    "ceiling": "both kept nearly all, so there was no room to differ",
+    "floor": "both kept nearly nothing, so there was no room to differ",
+    "censored": "one never learned as much, or its best was the edge of what was tried",
+    "missing": "it was not tried",
 }
 # How the ledger's conditions grade old skills.
 GRADED = "to the letter: exactly right; among four: the right answer's probability"
@@ -128,8 +137,8 @@ class Asked(ForgettingScene):
 
         # At every evaluation
         self.say(
-            f"Then it learns {self.run.task}, and nothing else.",
-            f"Then it is trained on {self.run.task}, and on nothing else, and asked again and again.",
+            f"Then it learns {proper(str(self.run.task))}, and nothing else.",
+            f"Then it is trained on {proper(str(self.run.task))}, and on nothing else, and asked again and again.",
         )
         shown = story.answer[0]
         rows = list(story.iloc[1:].iterrows())
@@ -225,8 +234,9 @@ class Curves(ForgettingScene):
         steps = self.corner(f"run {fitted(self.run.name, 3.0, 28).original_text}, steps {self.first} to {self.last}")
         self.add(chart.upto(self.first), key, steps)
         self.say(
-            f"Trained on {self.run.task}, asked about everything.",
-            f"Now it is trained on {self.run.task}. Every few steps it is asked new questions, and all the old ones.",
+            f"Trained on {proper(str(self.run.task))}, asked about everything.",
+            f"Now it is trained on {proper(str(self.run.task))}. Every few steps it is asked new questions, and all "
+            "the old ones.",
         )
         self.draw(chart, self.first, stop, 4.0)
         self.attend(key)
@@ -413,6 +423,7 @@ class Helps(FilmScene):
         )
 
         # One after the other: its intervals, and its answer
+        meant = dict(MEANT)
         for name, row, (new_head, new) in pages:
             called = f"{REMEDIES[name][0].upper()}{REMEDIES[name][1:]}"
             if new is not shown:
@@ -424,10 +435,13 @@ class Helps(FilmScene):
                     LaggedStart(*(FadeIn(part, shift=0.15 * RIGHT) for part in line), lag_ratio=0.3, run_time=0.7)
                 )
             self.add(shown)
-            self.attend(shown.rows)
+            self.attend(shown)
             said = f"{called}: {self.counted(row)}."
             self.say(said, f"{row.sentence} The ledger's answers: {self.counted(row)}. In one: {row.verdict}.")
             self.wait_to_read()
+            for answer in dict.fromkeys(self.answers(row)):
+                if meaning := meant.pop(answer, ""):  # said once, where it is first needed
+                    self.say(f"{answer.capitalize()}: {meaning}.")
         self.finish()
 
     def page(self, row: ledger.Claim) -> tuple[VGroup, Intervals]:
@@ -450,9 +464,12 @@ class Helps(FilmScene):
         shown.shift([-0.9, 0.75, 0])
         return head, shown
 
+    def answers(self, row: ledger.Claim) -> list[str]:
+        return [*(one.holds for one in row.tried), *row.unmeasured]
+
     def counted(self, row: ledger.Claim) -> str:
         """How often the ledger answers what: "yes in 2, undecided in 2"."""
-        answers = [*(one.holds for one in row.tried), *row.unmeasured]
+        answers = self.answers(row)
         return ", ".join(f"{answer} in {answers.count(answer)}" for answer in dict.fromkeys(answers))
 
 

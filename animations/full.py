@@ -4,6 +4,8 @@ python -m animations.render full            the whole film
 manim render animations/full.py Training    one scene, with stock Manim
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from manim import ORIGIN, RIGHT, UP, FadeIn, FadeOut, LaggedStart, Text, UpdateFromAlphaFunc, VGroup, config
@@ -20,7 +22,7 @@ from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
 from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
 from visualize.mobjects.text import label, sit
-from visualize.naming import layer_of, short
+from visualize.naming import layer_of, proper, short
 from visualize.theme import ink_on, limit_of
 
 WIDEST, HIGHEST = 1710, 800  # pixels between the row's names and the frame's edge, and between title and band
@@ -109,24 +111,39 @@ class Whole(FullScene):
         names = self.column_names()
         if len(rows) > 1:
             self.say("A row is one layer: attention, then feed-forward.")
-            for (name, text), each in self.in_turn([*zip(rows[1], names, strict=False)], 0.4):
+            for name, text in zip(rows[1], names, strict=False):
                 shown.add(name)
-                self.model.show("W", limit=limit, only={*shown, *(rows[1] if self.renderer.skip_animations else ())})
-                self.add(*(names if self.renderer.skip_animations else (text,)))
-                self.hold(each)
+                self.add(text)
+                self.write([name], limit, shown, 0.45)
             shown |= {*rows[1]}
 
         # All the others
         self.say(f"All {len(rows) - 1} layers. Orange is positive, blue is negative.")
-        for row, each in self.in_turn([*rows][1:], 0.4):
+        self.add(*self.row_names([1]))
+        for row in [*rows][2:]:
             shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
-            self.model.show("W", limit=limit, only=shown)
-            self.add(*self.row_names([*rows][1:] if self.renderer.skip_animations else [row]))
-            self.hold(each)
+            self.add(*self.row_names([row]))
+            self.write(rows[row], limit, shown, 0.9)
         self.attend(self.model)
         self.say(f"{self.how_many()}.")
         self.say("Long matrices lie on their side.")
         self.finish()
+
+    def write(self, names: list[str], limit: float, shown: set[str], seconds: float) -> None:
+        """These tiles' weights come column by column, as one reads."""
+        tiles, empty = [self.model.tiles[name] for name in names], self.model.image.pixel_array
+        left, right = min(one.left for one in tiles), max(one.left + one.columns for one in tiles)
+        full = self.model.show("W", limit=limit, only=shown).image.pixel_array
+
+        def on(_: object, share: float) -> None:
+            pixels = full.copy()
+            at = round(left + share * (right - left))
+            for one in tiles:
+                place = np.s_[one.top : one.top + one.rows, max(one.left, at) : one.left + one.columns]
+                pixels[place] = empty[place]
+            self.model.image.pixel_array = pixels
+
+        self.play(UpdateFromAlphaFunc(self.model, on), run_time=seconds, rate_func=lambda t: t)
 
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
@@ -215,7 +232,7 @@ class Training(FullScene):
         self.say(f"After step {step}: {self.moved(step)}, a little.")
 
         # All of them
-        self.say(f"All on one scale. Trained on: {self.run.task}.")
+        self.say(f"All on one scale. Trained on: {proper(str(self.run.task))}.")
         for step in self.replay(seconds=11):
             self.show_step(step)
         self.say(self.outcome())
@@ -285,14 +302,27 @@ class Same(FullScene):
                 (change, self.colours.delta, "delta", self.last, 4.6),
             )
         ]  # fmt: skip
-        self.add(self.stamp(self.last), pictures[0], self.below(pictures[0], "before"))
+        names = [self.below(pictures[0], "before"), self.below(pictures[1], "after")]
+        self.add(self.stamp(self.last), pictures[0], names[0])
         self.say(f"One matrix, {short(name)}, before training.")
         self.attend(pictures[0])
 
         # After
         self.say("And after. Do you see a difference?")
-        self.play_in(pictures[1], self.below(pictures[1], "after"))
-        self.guess(1.5)
+        self.play_in(pictures[1], names[1])
+        self.guess(0.5)
+
+        # Laid over each other, and taken off again
+        self.say("Laid over each other: on, and off again.")
+        apart, place = pictures[1].get_center(), names[1].get_center()
+        over = names[1].animate.move_to(names[0])
+        self.play(FadeOut(names[0]), over, pictures[1].animate.move_to(pictures[0]), run_time=0.9)
+        for there in (False, True, False, True):
+            gone, come = (names[0], names[1]) if there else (names[1], names[0])
+            fade = UpdateFromAlphaFunc(pictures[1], self.faded(there))
+            self.play(fade, FadeOut(gone), FadeIn(come), run_time=0.5)
+        back = names[1].animate.move_to(place)
+        self.play(FadeIn(names[0]), back, pictures[1].animate.move_to(apart), run_time=0.9)
 
         # The change, on a scale of its own
         self.say(f"The change is {relative_norm(self.run, name):.1%} of its size. On the same scale:")
@@ -304,6 +334,15 @@ class Same(FullScene):
         self.stronger(pictures[2], limit, own)
         self.attend(pictures[2])
         self.finish()
+
+    def faded(self, there: bool) -> Callable[[MatrixImage, float], None]:
+        """The picture comes, or goes, and what lies under it is seen: so astronomers find what moved between plates."""
+
+        def fade(picture: MatrixImage, share: float) -> None:
+            picture.image.set_opacity(share if there else 1 - share)
+            picture.frame.set_stroke(opacity=share if there else 1 - share)
+
+        return fade
 
     def stronger(self, picture: MatrixImage, limit: float, own: float) -> None:
         """Its colours grow from one scale to the other."""

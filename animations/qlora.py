@@ -5,11 +5,13 @@ manim render animations/qlora.py Levels     one scene, with stock Manim
 """
 
 import numpy as np
+import pandas as pd
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, UpdateFromAlphaFunc, VGroup
 
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import shown_run
 from animations.studio.fourbits import BLOCK, TOKENS, LayerScene, QloraScene
+from animations.studio.twofold import PLACES, AskedTwice
 from engine.errors import InputError
 from engine.measure.quantize import KINDS, SCALE_BLOCK, Kind, levels, quantization_error, quantize, quantize_scales
 from engine.measure.shares import newcombe
@@ -35,6 +37,32 @@ def check(run: Run) -> None:
         raise InputError(f"run {run.name} is {run.method}; the film qlora shows a QLoRA run")
     if run.answers.empty:
         raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")
+
+
+class Asked(AskedTwice):
+    """Two models learn and answer; one has four bits for a weight. Does one hear it?"""
+
+    title = "Which one has four bits?"
+    shows = "qlora"
+    others = ("lora",)
+    begins = (
+        "In one of these, four bits keep each weight. Which?",
+        "Two models learn the same. In one of them, four bits keep each weight of its base. Which one is it?",
+    )
+
+    def pair(self) -> tuple[Run, Run]:
+        return shown_run("lora"), self.run
+
+    def ask(self, last: pd.Series) -> None:
+        self.say("A or B? Decide.", "Is it A, or B? Decide.")
+        self.guess(0.5)
+        same = last.answer_a == last.answer_b
+        self.play(*(FadeIn(self.below(run, x), shift=0.2 * UP) for run, x in zip(self.pair(), PLACES, strict=True)))
+        self.say(f"B has four bits, and says {'the same' if same else 'something else'}.")
+
+    def below(self, run: Run, x: float) -> Text:
+        text = "4 bits a weight" if run.method == "qlora" else "as it was trained"
+        return sit(label(text, 40, self.colours.method(run.method)), x, -1.4, ORIGIN)
 
 
 class Named(TitleCard):
@@ -423,4 +451,4 @@ class End(EndCard):
 
 
 # The film's order; Manim itself would go by the alphabet.
-SCENES = (Named, Weights, Block, Levels, Errors, Storage, Training, Cost, Memory, End)
+SCENES = (Asked, Named, Weights, Block, Levels, Errors, Storage, Training, Cost, Memory, End)

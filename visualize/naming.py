@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from engine.language.speaking import tr
 
 _LAYER = re.compile(r"\.(\d+)\.(.+)$")
+_PROPER = re.compile(r"\b(?:spanish|french|json)\b")
 _FORWARD = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -13,6 +14,11 @@ def layer_of(module: str) -> int | None:
     """The number of the layer that a matrix belongs to: the first number in its name; None if it has none."""
     found = _LAYER.search(module)
     return int(found[1]) if found else None
+
+
+def proper(text: str) -> str:
+    """A name of ours as it is written in a sentence: "spanish, full" -> "Spanish, full"; "json" -> "JSON"."""
+    return _PROPER.sub(lambda found: "JSON" if found[0] == "json" else found[0].capitalize(), text)
 
 
 def short(module: str) -> str:

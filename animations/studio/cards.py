@@ -25,6 +25,7 @@ from engine.language.speaking import ENGLISH, spoken, tr
 from engine.measure.matched import learning_path
 from engine.run.run import Run
 from visualize.mobjects.text import label, lines_of, sit
+from visualize.naming import proper
 from visualize.theme import Theme, diverging_rgba, limit_of, rgb_of
 
 CELL = 15  # pixels a weight in the picture behind the words: 128 of them are a frame's width
@@ -130,7 +131,7 @@ class TitleCard(CardScene):
         return len(self.run.steps) > GROWN
 
     def shown_as(self) -> str:
-        return tr("What training on {task} changed in one matrix", task=self.run.task)
+        return tr("What training on {task} changed in one matrix", task=proper(str(self.run.task)))
 
     def spoken(self) -> str:
         said = {"question": self.asked(), "shown": self.shown_as()}

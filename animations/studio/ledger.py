@@ -8,6 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from engine.derived import ROOT
+from visualize.naming import proper
 
 KEPT = ROOT / "lessons" / "claims" / "claims.json"
 
@@ -54,4 +55,4 @@ def _tried(name: str, condition: dict[str, Any], unit: str) -> Tried | None:
     if any(not isinstance(end, int | float) for end in ends):
         return None
     mean, low, high = map(float, ends)
-    return Tried(name, mean, low, high, unit, str(condition["answer"]))
+    return Tried(proper(name), mean, low, high, unit, str(condition["answer"]))

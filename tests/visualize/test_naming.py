@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visualize.naming import in_forward_order, kinds_of, layer_of, short
+from visualize.naming import in_forward_order, kinds_of, layer_of, proper, short
 from visualize.theme import limit_of, rgb_of
 
 
@@ -46,3 +46,9 @@ def test_one_weight_does_not_hide_all_others_and_nothing_is_no_zero():
     few[3] = -2.0
     assert limit_of(few) == 2.0, "fewer than a thousandth moved: they are seen all the same"
     assert 0 < limit_of(np.zeros(4)) < 1e-9 and 0 < limit_of(np.full(4, np.nan)) < 1e-9
+
+
+def test_names_of_languages_and_formats_are_written_as_in_a_sentence():
+    assert proper("spanish, full, to the letter") == "Spanish, full, to the letter"
+    assert proper("noisy spanish; json; pirate") == "noisy Spanish; JSON; pirate"
+    assert proper("spanishness") == "spanishness"
