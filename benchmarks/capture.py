@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import (
+    AdaLoraConfig,
+    HRAConfig,
+    IA3Config,
+    LoHaConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftConfig,
+    VeraConfig,
+    get_peft_model,
+)
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -37,12 +47,18 @@ ADAPTED: dict[str, dict[str, Any]] = {
     "LoRA and token rows": {"trainable_token_indices": list(range(64))},
     "LoRA and a whole head": {"modules_to_save": ["lm_head"], "target_modules": ["q_proj", "v_proj"]},
 }  # fmt: skip
+OTHERS: dict[str, Callable[..., PeftConfig]] = {  # whose change PEFT computes at each capture
+    "AdaLoRA": partial(AdaLoraConfig, init_r=12, target_r=8, total_step=1000), "VeRA": VeraConfig, "LoHa": LoHaConfig,
+    "OFT": partial(OFTConfig, r=0, oft_block_size=16), "HRA": HRAConfig,
+    "IA3": partial(IA3Config, feedforward_modules=["down_proj"]),
+}  # fmt: skip
+_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Timed = Callable[[Callable[[], object]], float]
 LONG = 500  # steps of a fine-tuning of a model that size, for the share that the default dozen of captures takes
 
 
 def model_of(size: str, method: str) -> nn.Module:
-    """size: "embedded" or "135M". method: "full", or one of PEFT's in `ADAPTED`, or "QLoRA" of the embedded one."""
+    """size: "embedded" or "135M". method: "full", of PEFT in `ADAPTED` or `OTHERS`, or "QLoRA" of the embedded."""
     torch.manual_seed(0)
     if method == "QLoRA":
         return QLoRA(r=8).prepare(EMBEDDED)
@@ -50,6 +66,8 @@ def model_of(size: str, method: str) -> nn.Module:
     if method in ADAPTED:
         options = {"r": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **ADAPTED[method]}
         model = get_peft_model(model, LoraConfig(**options))
+    elif method in OTHERS:
+        model = get_peft_model(model, OTHERS[method](target_modules=_LINEAR, task_type="CAUSAL_LM"))
     return model
 
 

@@ -7,7 +7,7 @@ before training.
 
 from collections.abc import Iterator
 
-from benchmarks.capture import ADAPTED, overhead
+from benchmarks.capture import ADAPTED, OTHERS, overhead
 from benchmarks.figures import Figure, Unmeasured, cpu_seconds
 
 TITLE = "What capturing costs, by PEFT's method, in processor time"
@@ -15,5 +15,5 @@ STEPS, BATCH, REPEATS = 60, (16, 32), 3
 
 
 def measure() -> Iterator[Figure | Unmeasured]:
-    for method in [*ADAPTED, "QLoRA"]:
+    for method in [*ADAPTED, "QLoRA", *OTHERS]:
         yield from overhead("embedded", method, STEPS, BATCH, REPEATS, timed=cpu_seconds)
