@@ -4,7 +4,9 @@
 """
 
 import difflib
+import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ from engine.terminal import progress_bar
 
 Level = Literal["fault", "doubt", "fine"]
 _THREADS = 2  # reading and computing overlap; each holds one matrix
+_SMALL = 10_000_000  # weights that changed, up to which threads take longer than they spare
 _ENOUGH = 10  # logged losses, before anything is said about their course
 
 
@@ -50,8 +53,9 @@ def norms_of(run: Run, step: int | None = None, progress: bool = False) -> dict[
 def told(run: Run, step: int | None = None, progress: bool = False) -> tuple[dict[str, float], dict[str, str]]:
     """The same, and of the others why their change cannot be told."""
     found, unknown, names = {}, {}, list(run.info.modules)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        norms = pool.map(lambda name: _norm(run, name, step), names)
+    small = sum(math.prod(run.module(name).shape) for name in names) < _SMALL
+    with nullcontext() if small else ThreadPoolExecutor(_THREADS) as pool:
+        norms = (pool.map if pool else map)(lambda name: _norm(run, name, step), names)
         each = zip(names, norms, strict=True)
         for name, norm in progress_bar(each, "delta-W", total=len(names), delay=1, disable=not progress):
             if isinstance(norm, str):
