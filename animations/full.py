@@ -233,7 +233,7 @@ class Training(FullScene):
 
         # All of them
         self.say(f"All on one scale. Trained on: {proper(str(self.run.task))}.")
-        for step in self.replay(seconds=11):
+        for step in self.replay(seconds=6):  # about five captures a second: slower, it stands still between them
             self.show_step(step)
         self.say(self.outcome())
         self.finish()

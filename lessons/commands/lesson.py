@@ -8,7 +8,7 @@ from engine.commands import Command
 from engine.errors import InputError
 from engine.terminal import Terminal, say
 from lessons.teaching import progress, walk
-from lessons.teaching.course import about, class_minutes, lessons, seconds, standing
+from lessons.teaching.course import FOLDER, about, class_minutes, file_of, lessons, seconds, standing
 
 
 def options(parser: ArgumentParser) -> None:
@@ -26,9 +26,15 @@ def run(chosen: Namespace) -> int:
     if len(chosen.lesson) > 1:
         raise InputError(f"one lesson at a time, not {len(chosen.lesson)}")
     if chosen.lesson:
-        return walk.give(chosen.lesson[0], chosen, f"glasstune lesson {shlex.quote(chosen.lesson[0])}")
+        return walk.give(chosen.lesson[0], chosen, f"glasstune lesson {shlex.quote(_called(chosen.lesson[0]))}")
     show_course()
     return 0
+
+
+def _called(given: str) -> str:
+    """A lesson of the course by its name, however it was begun: what is to be typed again should be short."""
+    file = file_of(given)
+    return file.stem if file.resolve().parent == FOLDER.resolve() and file.stem in lessons() else given
 
 
 def _reset(named: list[str]) -> int:

@@ -127,7 +127,11 @@ def words(figure: Figure) -> Text:
             said.append(f"{title}\n", "bold")
         if not ax.axison:
             continue
-        said.append(f"  {tr('across: {x}; up: {y}', x=_along(ax, 'x'), y=_along(ax, 'y'))}\n", "dim")
+        across, up = _along(ax, "x"), _along(ax, "y")
+        if across and up:
+            said.append(f"  {tr('across: {x}; up: {y}', x=across, y=up)}\n", "dim")
+        elif up:
+            said.append(f"  {tr('up: {y}', y=up)}\n", "dim")
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             said.append("  \N{BLACK SQUARE} ", Style(color=_colour(handle))).append(f"{label}\n")
     return said
@@ -140,7 +144,7 @@ def _along(ax: Axes, which: str) -> str:
     low, high = np.sort(getattr(ax.dataLim, f"interval{which}"))
     reach = tr("{low} to {high}", low=f"{low + half:.4g}", high=f"{high - half:.4g}")
     if isinstance(axis.get_major_locator(), FixedLocator):
-        named = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_text()]
+        named = list(dict.fromkeys(tick.get_text() for tick in axis.get_ticklabels() if tick.get_text()))
         reach = ", ".join(named if len(named) <= _NAMED else [*named[:2], "...", named[-1]])
     return f"{axis.get_label_text()} ({reach})" if axis.get_label_text() and reach else axis.get_label_text() or reach
 

@@ -135,7 +135,7 @@ def table(frame: pd.DataFrame) -> Table:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     for column in [*([str(frame.index.name or "")] if named else []), *frame.columns]:
-        shown.add_column(str(_said(column)))
+        shown.add_column(str(_said(column)), overflow="fold")
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         values = [*([index] if named else []), *row]
         shown.add_row(*(plain(value) for value in values))

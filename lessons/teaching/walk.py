@@ -196,13 +196,13 @@ class Walk:
             self.session.interactive, self.console.quiet = interactive, False
 
     def _show(self, cell: Cell) -> None:
-        from rich.markdown import Markdown
         from rich.syntax import Syntax
 
         from lessons.teaching.coding import ask_in_terminal, shown
+        from lessons.teaching.prose import Prose
 
         if cell.kind == "markdown":
-            self._print_by_the_screen(Markdown(cell.text, code_theme=self.code_theme))
+            self._print_by_the_screen(Prose(cell.text, code_theme=self.code_theme))
             return
         if HIDDEN in cell.tags:
             with self.console.status(tr("loading ...")):

@@ -147,3 +147,11 @@ def test_the_words_of_a_picture_stand_beside_its_blocks(lora_run):
         plt.close("all")
     assert "across: step" in said and "nats a token" in said and "held out" in said
     assert "colours: exactly right" in skills and "task: " in skills
+
+
+def test_an_axis_without_names_is_not_spoken_of():
+    figure, ax = plt.subplots()
+    ax.set(xticks=[], yticks=[0, 1], yticklabels=["step 0", "step 0"])
+    said = str(pictures.words(figure))
+    plt.close(figure)
+    assert said.strip() == "up: step 0"

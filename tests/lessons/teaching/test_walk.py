@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from glasstune import InputError
+from lessons.commands import lesson
 from lessons.teaching import progress, stage, walk
 from lessons.teaching.course import FOLDER, file_of
 from lessons.teaching.percent import Cell
@@ -97,6 +98,11 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_place(tmp_path, capsys, monkeypa
     assert progress.load("mine")["stopped"] == 2
     progress.finish("mine")
     assert "stopped" not in progress.load("mine")
+
+
+def test_a_lesson_of_the_course_is_called_by_its_name_however_it_was_begun(tiny):
+    assert lesson._called(str(FOLDER / "lora.py")) == lesson._called("lora") == "lora"
+    assert lesson._called(str(tiny)) == str(tiny)
 
 
 def test_a_model_of_ones_own_is_named_again(tmp_path, capsys, monkeypatch):
