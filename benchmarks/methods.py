@@ -11,7 +11,7 @@ from benchmarks.capture import ADAPTED, OTHERS, overhead
 from benchmarks.figures import Figure, Unmeasured, cpu_seconds
 
 TITLE = "What capturing costs, by PEFT's method, in processor time"
-STEPS, BATCH, REPEATS = 60, (16, 32), 3
+STEPS, BATCH, REPEATS = 24, (16, 32), 3
 
 
 def measure() -> Iterator[Figure | Unmeasured]:

@@ -1,81 +1,25 @@
 """Every method that the installed PEFT offers: its captured change put into the base answers as the adapter does.
 
-The names are PEFT's own, so that one which is new there fails here until somebody looks at it.
+See `tests.engine.peft_methods` for the methods.
 """
 
 import copy
-import json
-import shutil
-from dataclasses import fields
 
 import numpy as np
 import peft
 import pytest
 import torch
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from engine.inspect.diagnose import diagnose
-from engine.run.adapters.computed import METHODS as COMPUTED
-from engine.run.adapters.peft import READ
 from glasstune import InputError, Run, capture
-from tests.engine.run.test_adapter_methods import METHODS, Net, biased, save_base
+from tests.engine.peft_methods import FOLLOWED, OF_INPUT, PROMPTS, ROWS, UNMERGEABLE, config_of, logits, steps_of
+from tests.engine.run.test_adapter_methods import METHODS, Net, biased
 from tests.engine.small import small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::RuntimeWarning")
-
-KINDS = {str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-ROWS = "TRAINABLE_TOKENS"
-PROMPTS = {
-    "PROMPT_TUNING",
-    "MULTITASK_PROMPT_TUNING",
-    "P_TUNING",
-    "PREFIX_TUNING",
-    "CPT",
-    "CARTRIDGE",
-    "ADAPTION_PROMPT",
-}
-UNMERGEABLE = {"LILY", "BEFT"}  # the second: of layers without a bias
-OF_INPUT = {"XLORA", "SHADOW", "POLY"}
-FOLLOWED = sorted(KINDS.keys() - PROMPTS - UNMERGEABLE - OF_INPUT)
-OPTIONS = {
-    "ADALORA": {"init_r": 6, "target_r": 4, "total_step": 10}, "TRAINABLE_TOKENS": {"token_indices": [41, 73]},
-    "IA3": {"feedforward_modules": ["down_proj"]}, "BOFT": {"boft_block_size": 4}, "C3A": {"block_size": 8},
-    "VBLORA": {"num_vectors": 8, "vector_length": 8}, "FOURIERFT": {"n_frequency": 10}, "WAVEFT": {"n_frequency": 10},
-    "ROAD": {"group_size": 8}, "OFT": {"r": 0, "oft_block_size": 8}, "CPT": {"cpt_token_ids": [1, 2], "cpt_mask": [1, 1],
-    "cpt_tokens_type_mask": [1, 1]}, "ADAPTION_PROMPT": {"adapter_len": 3, "adapter_layers": 1}, "FROD": {"progressbar": False},
-    "POLY": {"n_tasks": 2, "n_skills": 2, "n_splits": 2}, "LORA": {"init_lora_weights": "gaussian"},
-}  # fmt: skip
-TARGETS = {
-    "TRAINABLE_TOKENS": ["embed_tokens"],
-    "LN_TUNING": ["input_layernorm"],
-    "SHADOW": None,
-    "ADAPTION_PROMPT": None,
-}
-TOKENS = torch.randint(3, 96, (4, 10), generator=torch.Generator().manual_seed(1))
-TOKENS[0, :7] = torch.tensor([41, 73, 7, 3, 9, 2, 5])  # rows that are trained below
-
-
-def config_of(kind, **options):
-    known = {field.name for field in fields(KINDS[kind])} - ({"r"} if kind in ("ADALORA", "TINYLORA") else set())
-    told = {"r": 4, "num_virtual_tokens": 3, "target_modules": TARGETS.get(kind, ["q_proj", "k_proj", "down_proj"])}
-    told = {name: value for name, value in told.items() if name in known}
-    return KINDS[kind](**{"task_type": "CAUSAL_LM", **told, **OPTIONS.get(kind, {}), **options})
-
-
-def steps_of(model, answer, count=3):
-    """Real steps on what `answer(model)` gives; yields the loss after each."""
-    torch.manual_seed(2)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    for _ in range(count):
-        loss = answer(model).square().mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        yield loss
 
 
 def train(model, out, answer, **options):
@@ -126,10 +70,6 @@ def check(make, config, out, answer):
     for module in run.modules:
         assert run.norms.loc[3, module] == pytest.approx(np.linalg.norm(run.delta(module)), rel=1e-4)
     return run
-
-
-def logits(model):
-    return model(input_ids=TOKENS).logits
 
 
 @pytest.mark.parametrize("kind", FOLLOWED)
@@ -270,68 +210,6 @@ def test_what_has_no_delta_is_named(kind, tmp_path):
     assert "\n" not in str(refusal.value) and not (tmp_path / "run").exists()
 
 
-def saved(kind, folder, make=small_model, **options):
-    """A base in a folder, and an adapter of it, every weight of which has moved."""
-    base = make()
-    base.save_pretrained(folder / "base")
-    model = peft.get_peft_model(copy.deepcopy(base), config_of(kind, **options))
-    for _ in steps_of(model, logits):
-        pass
-    model.save_pretrained(folder / "adapter")
-    settings = folder / "adapter" / "adapter_config.json"
-    settings.write_text(
-        json.dumps(json.loads(settings.read_text()) | {"base_model_name_or_path": str(folder / "base")})
-    )
-    return base.state_dict(), model.merge_and_unload().state_dict(), folder / "adapter"
-
-
-def test_every_method_that_can_be_merged_is_read_or_said_not_to_be():
-    assert set(FOLLOWED) == {*COMPUTED, *READ}
-
-
-@pytest.mark.parametrize("kind", COMPUTED)
-def test_a_saved_adapter_changes_what_merging_does(kind, tmp_path):
-    before, after, folder = saved(kind, tmp_path)
-    torch.manual_seed(5)  # nothing may be drawn again
-    run = Run.open(folder)
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert {about.in_base for about in run.info.modules.values()} == moved and len(moved) == 6
-    for module, about in run.info.modules.items():
-        difference = (after[about.in_base] - before[about.in_base]).numpy()
-        np.testing.assert_allclose(run.delta(module), difference, rtol=0, atol=1e-6 + 1e-5 * np.abs(difference).max())
-        np.testing.assert_array_equal(run.weight(module), before[about.in_base].numpy())
-    tensors = load_file(folder / "adapter_model.safetensors").values()  # SHiRA keeps places besides
-    trained = sum(value.numel() for value in tensors if value.is_floating_point())
-    assert run.method == kind.lower() and run.info.model.trainable == trained
-    assert {finding.level for finding in diagnose(run)} == {"fine"}, diagnose(run)
-
-
-def test_what_was_saved_whole_beside_it_is_read_too(tmp_path):
-    before, after, folder = saved("HRA", tmp_path, modules_to_save=["lm_head"])
-    run = Run.from_adapter(folder)
-    np.testing.assert_allclose(
-        run.delta("lm_head"), (after["lm_head.weight"] - before["lm_head.weight"]).numpy(), atol=1e-6
-    )
-    assert len(run.modules) == 7
-
-
-def test_a_transposed_weight_under_one_of_them(tmp_path):
-    told = {"target_modules": ["c_attn"], "fan_in_fan_out": True}
-    before, after, folder = saved("FOURIERFT", tmp_path, lambda: small_model("gpt2"), **told)
-    run = Run.from_adapter(folder)
-    for module in run.modules:
-        difference = (after[f"{module}.weight"] - before[f"{module}.weight"]).numpy().T
-        assert run.shape(module) == difference.shape == (96, 32)
-        np.testing.assert_allclose(run.delta(module), difference, atol=1e-6)
-
-
-def test_without_its_base_it_is_said_that_it_is_needed(tmp_path):
-    *_, folder = saved("OFT", tmp_path)
-    shutil.rmtree(tmp_path / "base")
-    with pytest.raises(InputError, match=r"OFT, whose change PEFT computes from its base.*give its folder"):
-        Run.open(folder)
-
-
 @pytest.mark.parametrize("kind", ["BOFT", "HRA", "IA3", "LOHA", "OFT", "ROAD"])
 def test_an_adapter_that_did_nothing_changed_nothing(kind, tmp_path):
     model = peft.get_peft_model(small_model(), config_of(kind))
@@ -339,27 +217,3 @@ def test_an_adapter_that_did_nothing_changed_nothing(kind, tmp_path):
         recorder.step(loss=1.0)
     assert not recorder.run.norms.to_numpy().any()
     assert "fault" in {finding.level for finding in diagnose(recorder.run)}
-
-
-@pytest.mark.parametrize("kind", sorted((PROMPTS | UNMERGEABLE | OF_INPUT) - {"XLORA"}))
-def test_what_is_saved_without_a_delta_is_named(kind, tmp_path):
-    peft.get_peft_model(small_model(), config_of(kind)).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(InputError, match=kind) as refusal:
-        Run.open(tmp_path / "adapter")
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("make, config, says", [
-    (Layers, peft.HRAConfig(r=2, target_modules=["conv2"]), "no config.json"),  # of no library: nobody can build it
-    (lambda: small_model("bert"), peft.HRAConfig(r=2, target_modules=["query"]), "another kind of model, merge it"),  # no causal language model
-])  # fmt: skip
-def test_a_base_that_cannot_be_built_is_one_sentence(make, config, says, tmp_path):
-    base = make()
-    if isinstance(base, Net):
-        save_base(base, tmp_path / "base")
-    else:
-        base.save_pretrained(tmp_path / "base")
-    peft.get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(InputError, match=says) as refusal:
-        Run.open(tmp_path / "adapter", tmp_path / "base")
-    assert "\n" not in str(refusal.value)
