@@ -1,6 +1,7 @@
 """How fast is a film made? Beside stock Manim, beside encoding its frames alone, and frame by frame.
 
-Two scenes stand for the film, one that changes all the time and one of animations; GLASSTUNE_BENCH_SCENES names others.
+The whole film, and what its parts cost in two scenes, one that changes all the time and one of animations;
+GLASSTUNE_BENCH_SCENES names others for both.
 """
 
 import importlib
@@ -18,6 +19,7 @@ from manim import Camera, Mobject, Scene, tempconfig
 from animations.studio.camera import RegionCamera
 from animations.studio.encode import CODECS, QUALITIES, Encoder
 from animations.studio.film import quiet
+from animations.studio.films import scene_names
 from animations.studio.render import render_film
 from animations.studio.runs import film_run
 from animations.studio.scenes import Job, Look, render_scene, runs_of
@@ -32,7 +34,9 @@ TITLE = "Films: the renderer beside stock Manim, and what a frame costs"
 
 FILM = "lora"
 QUALITY = os.environ.get("GLASSTUNE_BENCH_QUALITY", "1080p30")
-SCENES = os.environ.get("GLASSTUNE_BENCH_SCENES", "Training,Layers").split(",")
+NAMED = [name for name in os.environ.get("GLASSTUNE_BENCH_SCENES", "").split(",") if name]
+SCENES = NAMED or scene_names(FILM)
+PARTS = NAMED or ["Training", "Layers"]
 REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "2"))
 
 
@@ -61,7 +65,7 @@ def _whole_film(folder: Path) -> list[Figure]:
         processor.append(cpu_seconds(lambda: [_stock_scene(name, folder) for name in SCENES]))
 
     times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0)
-    cores, what = os.cpu_count(), f"scenes {' and '.join(SCENES)} of {FILM}, {QUALITY}"
+    cores, what = os.cpu_count(), f"{len(SCENES)} scenes of {FILM}, {QUALITY}"
     return [
         Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"]),
         Figure(f"{what}: ours, {cores} cores", "s", times["ours"]),
@@ -90,7 +94,7 @@ def _stock_scene(name: str, folder: Path) -> Scene:
 
 def _beside_encoding(folder: Path) -> list[Figure]:
     """One process, one thread: the scenes drawn and encoded, the encoder's part in that, and encoding them alone."""
-    names = SCENES
+    names = PARTS
     shown = runs_of(FILM, None, None, names)
     paths = {name: str(run.path.resolve()) for name, run in shown.items()}
     whole: list[float] = []
