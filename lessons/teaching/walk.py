@@ -59,7 +59,9 @@ def begin(name: str, lesson: str, place: int = 99) -> None:
 
 def _settle() -> None:
     """Load what lessons stand on, and let it be: each training begins with a search for garbage, which would go through
-    all of it (0.3 s, and a lesson has a dozen trainings)."""
+    all of it (0.3 s, and a lesson has a dozen trainings). Once, since of what is left out no garbage is ever found."""
+    if gc.get_freeze_count():
+        return
     for name in ("engine.training.finetune", "lessons.teaching.stage", "visualize.plots"):
         importlib.import_module(name)
     gc.collect()
