@@ -13,7 +13,10 @@ from typing import Any
 
 # A server that has imported everything and forks: a hundred starts then cost seconds, and a kill falls into the work.
 FORKS = multiprocessing.get_context("forkserver")
-PRELOADED = ("engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets")
+PRELOADED = (
+    "engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets", "lessons.teaching.stage",
+    "lessons.claims.ledger", "visualize.plots",
+)  # fmt: skip
 FORKS.set_forkserver_preload([*PRELOADED])
 SECONDS = 30  # a case may take: some hundred times what it does
 MOST_WRONG = 30

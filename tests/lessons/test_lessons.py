@@ -18,16 +18,14 @@ from lessons.handout.notebooks import make_notebook
 from lessons.teaching import stage
 from lessons.teaching.course import FOLDER, lessons
 from lessons.teaching.percent import read_cells
+from tests.programs import run_module
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize("lesson", lessons())
 def test_it_walks_through(lesson, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", f"lessons.{lesson}", "--auto", "--quick", "--no-film", "--out", str(tmp_path)],
-        capture_output=True, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
+    done = run_module(f"lessons.{lesson}", "--auto", "--quick", "--no-film", "--out", tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert "Warning" not in done.stderr
     pictures = sorted((tmp_path / f"{lesson}-1" / "pictures").glob("*.png"))
