@@ -91,7 +91,9 @@ def build_site(
             run_page = run_page or _write_run_page(notebook, static / "run.html")
         write_pages(source, list(lessons), run_page)
         with whole(out) as part:
-            _sphinx(source, static, part, Path(scratch) / "trees")
+            built = Path(scratch) / "built" / "html"  # myst-nb writes a folder of its own beside it
+            _sphinx(source, static, built, Path(scratch) / "trees")
+            shutil.move(built, part)
             (part / _MARK).write_text("made by glasstune site\n")
     return out / "index.html"
 

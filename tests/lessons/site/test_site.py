@@ -161,6 +161,10 @@ def test_what_was_run_is_not_run_again(site, runs):
     assert executed(str(runs / "small.py"), runs / "kept") == kept[0].absolute() and len(kept) == 1
 
 
+def test_nothing_is_left_beside_it(site):
+    assert not [path.name for path in site.parent.iterdir() if path.name.startswith(("jupyter", "site.", ".site"))]
+
+
 def test_nothing_but_a_site_is_replaced(tmp_path, small):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
