@@ -188,7 +188,7 @@ COUNT = 16 if QUICK else 48
 small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
 epochs = 2 if QUICK else 40
 after_half_time = predict(
-    f"{epochs} epochs on {COUNT} examples: in the second half, what does the loss on *held-out* examples do?",
+    f"{epochs} epochs on {COUNT} examples: in the second half, what does the loss on held-out examples do?",
     {
         "it falls further, by more than 5 %": "what is still to be learned from these examples is of use for others, "
         "too.",

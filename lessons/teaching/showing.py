@@ -37,8 +37,10 @@ def show(*things: Any, name: str = "") -> None:
             from IPython.display import display
 
             if isinstance(thing, pd.DataFrame):
-                thing = thing.rename(columns=_said).rename_axis(index=_said)
-            display(thing) if not isinstance(thing, str) else _say_in_notebook(thing)
+                with pd.option_context("display.float_format", plain):  # as in a terminal
+                    display(thing.rename(columns=_said).rename_axis(index=_said))
+            else:
+                display(thing) if not isinstance(thing, str) else _say_in_notebook(thing)
         elif isinstance(thing, pd.DataFrame):
             current().console.print(table(thing))
         else:
