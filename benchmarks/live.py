@@ -1,7 +1,8 @@
 """What does it cost to watch a training? With the address there, and with its page open in a browser, in turn.
 
-The browser runs before training begins, as a reader's does, and opens the page as a tab. It is headless and on the same
-machine, without a graphics card: what it draws, the processor draws, while training wants the same cores.
+The browser runs before training begins, as a reader's does, and opens the page as a tab after the first step. It is
+headless and on the same machine, without a graphics card: what it draws, the processor draws, while training wants the
+same cores. Opening the page costs once; what watching costs is seen in the second half of the training.
 """
 
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,7 +22,7 @@ from transformers import TrainerCallback
 
 from benchmarks.browser import FLAGS
 from benchmarks.capture import model_of, train
-from benchmarks.figures import Figure, Unmeasured, in_turn, own_seconds, seconds, slower_by
+from benchmarks.figures import Figure, Unmeasured, in_turn, own_seconds, slower_by
 from glasstune import CaptureCallback
 from visualize.page import live
 
@@ -53,36 +55,57 @@ class Reader(TrainerCallback):
         self.browser.wait()
 
 
-def watched(method: str, shown: bool, browser: str | None = None) -> float:
-    """Seconds of one training, whose model is made before the clock starts."""
+class Halves(TrainerCallback):
+    """The seconds of each half of a training."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.at = [time.perf_counter()]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in (STEPS // 2, STEPS):
+            self.at.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> list[float]:
+        return [end - begin for begin, end in pairwise(self.at)]
+
+
+def watched(firsts: list[float], method: str, shown: bool, browser: str | None = None) -> float:
+    """Seconds of a training's second half; those of its first are added to `firsts`."""
     said: list[str] = []
-    model = model_of("embedded", method)
+    model, halves = model_of("embedded", method), Halves()
     with tempfile.TemporaryDirectory() as folder, patch.object(live.terminal, "note", said.append):
-        callbacks: list[TrainerCallback] = [CaptureCallback(Path(folder) / "run", say=False, live=shown)]
+        callbacks: list[TrainerCallback] = [CaptureCallback(Path(folder) / "run", say=False, live=shown), halves]
         if browser:
             callbacks.insert(0, reader := Reader(said, browser, Path(folder) / "browser"))
         try:
-            return seconds(lambda: train(model, STEPS, BATCH, callbacks))
+            train(model, STEPS, BATCH, callbacks)
         finally:
             if browser:
                 reader.close()
+    first, second = halves.seconds
+    firsts.append(first)
+    return second
 
 
 def measure() -> Iterator[Figure | Unmeasured]:
     browser = shutil.which("chromium")
+    cases: dict[str, tuple[Any, ...]] = {"captured": (False,), "nobody looks": (True,)}
+    if browser:
+        cases["its page is open"] = (True, browser)
     for method in ("lora", "full"):
+        watched([], method, False)  # the first training of a process is slower than all others
+        firsts: dict[str, list[float]] = {name: [] for name in cases}
         tasks: dict[str, Callable[[], float]] = {
-            "captured": partial(watched, method, False),
-            "nobody looks": partial(watched, method, True),
+            name: partial(watched, firsts[name], method, *how) for name, how in cases.items()
         }
-        if browser:
-            tasks["its page is open"] = partial(watched, method, True, browser)
-        tasks["captured"]()  # the first training of a process is slower than all others
         times = in_turn(tasks, REPEATS, warm_up=0, clock=own_seconds)
-        plain = times.pop("captured")
-        what = f"embedded, {method}, {STEPS} steps"
-        yield Figure(f"{what}: one step, captured", "s", [one / STEPS for one in plain])
+        plain, what = times.pop("captured"), f"embedded, {method}, {STEPS} steps"
+        yield Figure(f"{what}: one step, captured", "s", [one / (STEPS - STEPS // 2) for one in plain])
         for name, values in times.items():
             yield Figure(f"{what}: live, {name}, slower by", "%", slower_by(values, plain), "at most 3 %")
+        if browser:
+            lost = [a - b for a, b in zip(firsts["its page is open"], firsts["captured"], strict=True)]
+            yield Figure(f"{what}: live, seconds that opening the page took from training", "s", lost)
     if not browser:
         yield Unmeasured("a training whose page is open", "there is no Chromium on this machine")

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
 from transformers import (
     AutoConfig,
@@ -176,6 +178,13 @@ def _reaching(folder: str) -> Iterator[str]:
     here = Path(folder).exists()
     if not here and is_offline():
         folder = str(base_folder(folder))
+    elif not here and not _answers(folder):
+        try:
+            folder = str(base_folder(folder))
+        except InputError:
+            raise InputError(
+                f"{folder!r} is neither a folder here nor downloaded, and the Hub does not answer; is there a network?"
+            ) from None
     if Path(folder).is_dir():
         check_files(Path(folder))
     elif here:
@@ -183,6 +192,17 @@ def _reaching(folder: str) -> Iterator[str]:
             pass
     with offline() if here else nullcontext():
         yield folder
+
+
+def _answers(name: str) -> bool:
+    """Whether the Hub can be asked: where there is no network, transformers would try again for most of a minute."""
+    try:
+        HfApi().model_info(name, timeout=10)
+    except (HfHubHTTPError, ValueError):
+        return True  # it answers, or no Hub has such a name; transformers says which
+    except Exception:
+        return False
+    return True
 
 
 def _look(folder: str) -> None:

@@ -62,7 +62,7 @@ def with_config(folder, name="config.json", **changed):
 
 
 def test_the_guard_sees_what_is_remote(alone):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="nor downloaded, and the Hub does not answer"):
         load_tokenizer("owner/not-there")
     assert alone, "what the user names is asked for"
     alone.clear()

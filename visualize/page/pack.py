@@ -27,8 +27,9 @@ WHOLE = 4_000_000  # weights: beyond it a matrix is shown as a picture, and the 
 _BESIDE = 60_000  # bytes for what tells the pieces apart, and torch's numbers
 
 
-def pack(runs: Sequence[Run], budget: int) -> Pieces:
-    """Everything of these runs that fits into `budget` bytes of text; piece 0 is the manifest, in JSON.
+def pack(runs: Sequence[Run], budget: int, page: int = 0) -> Pieces:
+    """Everything of these runs that fits into `budget` bytes of text, of which the page itself takes `page`; piece 0 is
+    the manifest, in JSON.
 
     Raises InputError for runs of different base models, which cannot share a page, and for a budget too small.
     """
@@ -36,7 +37,7 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
     if len(sources) > 1:
         raise InputError(f"the runs have different base models ({', '.join(map(str, sources))}); write a page for each")
     pieces = Pieces([""])  # the manifest's place
-    base = base_of(pieces, sources[0], runs, budget)
+    base = base_of(pieces, sources[0], runs, budget - page)
     live = base is not None and base["live"]
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "base": base,
@@ -46,11 +47,11 @@ def pack(runs: Sequence[Run], budget: int) -> Pieces:
     told = [told_of(run) | judged(run) for run in runs]
     texts = Pieces()
     texts.add_json([manifest, told])
-    room = budget - pieces.size - texts.size - _BESIDE
+    room = budget - page - pieces.size - texts.size - _BESIDE
     if room < 0:
         raise InputError(
-            f"a page of {budget / 1e6:.1f} MB has no room for these runs: without any weights they take "
-            f"{(budget - room) / 1e6:.1f} MB; give a larger budget"
+            f"a page of {budget / 1e6:.2f} MB has no room for these runs: without any weights it takes "
+            f"{(budget - room) / 1e6:.2f} MB; give a larger budget"
         )
     for run, one in zip(runs, told, strict=True):
         packed = _weights(pieces, run, room // len(runs), whole=base is not None or size_of(run) <= WHOLE)

@@ -29,5 +29,5 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
 def page_of(runs: Sequence[Any], budget: int = BUDGET, door: str = "") -> str:
     """The page as text; door: see `page_html`. Raises InputError as `write_page`."""
     title = f"{' and '.join(run.what for run in runs)} – Glasstune"
-    pieces = pack(runs, budget - len(page_html(title, []).encode("utf-8")))
+    pieces = pack(runs, budget, len(page_html(title, []).encode("utf-8")))
     return page_html(title, pieces.texts, door)

@@ -303,7 +303,7 @@ def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
 
 
 def test_a_full_run_has_no_factors_to_show(full_run, tmp_path):
-    with pytest.raises(InputError, match="full fine-tuning; the film lora shows the factors"):
+    with pytest.raises(InputError, match="run full is full, without factors; the film lora shows those of LoRA"):
         render.render_film("lora", full_run, tmp_path / "x.mp4")
 
 
