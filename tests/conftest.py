@@ -14,6 +14,7 @@ from glasstune import Full, LoRA, QLoRA, Run, finetune
 torch.set_num_threads(1)  # two workers share two cores; more threads would wait for each other
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """What is made once stays in one process, with the tests that share it: the walked scenes of films, which take
     minutes, and what a test file makes for several of its tests (a training, a wheel, two processes that train)."""

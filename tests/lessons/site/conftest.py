@@ -31,6 +31,7 @@ def site(lora_run, runs):
     return build_site(runs / "site", [str(lesson)], kept=runs / "kept", films=runs / "films").parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """The site is built once: its tests stay in one process."""
     for item in items:

@@ -15,6 +15,7 @@ def both_page(lora_run, full_run, runs):
     return write_page([lora_run, full_run], runs / "both.html")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """The tests that share a browser stay in one process."""
     for item in items:
