@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
