@@ -27,6 +27,7 @@ def _children() -> float:
 
 def measure() -> Iterator[Figure | Unmeasured]:
     gigabytes = float(os.environ.get("GLASSTUNE_PAIR_GB", "14"))
+    each = f"{gigabytes:g} GB each"
     with tempfile.TemporaryDirectory() as place:
         free = shutil.disk_usage(place).free / 1e9
         if free < 2.5 * gigabytes:
@@ -42,10 +43,10 @@ def measure() -> Iterator[Figure | Unmeasured]:
         began, before = time.perf_counter(), _children()
         peak = peak_of(_INSPECT, *pair)
         took, spent = time.perf_counter() - began, _children() - before
-    yield Figure("14 GB each: both together", "GB", [size])
-    yield Figure("14 GB each: reading both, from the disk", "s", [alone])
-    yield Figure("14 GB each: glasstune inspect of both, from the disk", "s", [took])
-    yield Figure("14 GB each: time beside reading", "times", [took / alone], "at most 2")
-    yield Figure("14 GB each: reading both, processor time", "s", [reading])
-    yield Figure("14 GB each: glasstune inspect of both, processor time", "s", [spent])
-    yield Figure("14 GB each: peak memory of glasstune inspect", "MB", [peak / 1e6], "below 1000")
+    yield Figure(f"{each}: both together", "GB", [size])
+    yield Figure(f"{each}: reading both, from the disk", "s", [alone])
+    yield Figure(f"{each}: glasstune inspect of both, from the disk", "s", [took])
+    yield Figure(f"{each}: time beside reading", "times", [took / alone], "at most 2")
+    yield Figure(f"{each}: reading both, processor time", "s", [reading])
+    yield Figure(f"{each}: glasstune inspect of both, processor time", "s", [spent])
+    yield Figure(f"{each}: peak memory of glasstune inspect", "MB", [peak / 1e6], "below 1000")

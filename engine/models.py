@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
 from transformers import (
     AutoConfig,
@@ -32,7 +30,7 @@ from transformers.utils import logging
 
 from engine.errors import InputError, first_line, printable
 from engine.gguf import find_gguf, load_gguf, load_gguf_config, load_gguf_tokenizer
-from engine.offline import is_offline, offline
+from engine.offline import hub_answers, is_offline, offline
 from engine.reading import check_files, check_name, inside, opened, read_json
 from engine.run.base import EMBEDDED, EMBEDDED_FOLDER, base_folder
 from engine.run.tensors import Tensors
@@ -178,7 +176,7 @@ def _reaching(folder: str) -> Iterator[str]:
     here = Path(folder).exists()
     if not here and is_offline():
         folder = str(base_folder(folder))
-    elif not here and not _answers(folder):
+    elif not here and not hub_answers(folder):
         try:
             folder = str(base_folder(folder))
         except InputError:
@@ -190,19 +188,8 @@ def _reaching(folder: str) -> Iterator[str]:
     elif here:
         with opened(Path(folder)):  # a file, and no pipe
             pass
-    with offline() if here else nullcontext():
+    with offline() if Path(folder).exists() else nullcontext():
         yield folder
-
-
-def _answers(name: str) -> bool:
-    """Whether the Hub can be asked: where there is no network, transformers would try again for most of a minute."""
-    try:
-        HfApi().model_info(name, timeout=10)
-    except (HfHubHTTPError, ValueError):
-        return True  # it answers, or no Hub has such a name; transformers says which
-    except Exception:
-        return False
-    return True
 
 
 def _look(folder: str) -> None:

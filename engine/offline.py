@@ -14,6 +14,21 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
+def hub_answers(name: str, kind: str = "model") -> bool:
+    """Whether the Hub can be asked for what the user named; kind: "model" or "dataset". Where there is no network,
+    transformers and datasets would try again for most of a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().repo_info(name, repo_type=kind, timeout=10)
+    except (HfHubHTTPError, ValueError):
+        return True  # it answers, or no Hub has such a name; who loads it says which
+    except Exception:
+        return False
+    return True
+
+
 @contextmanager
 def offline() -> Iterator[None]:
     """Inside, huggingface_hub, transformers, peft and datasets take what is on this machine, and fetch nothing."""

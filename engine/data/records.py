@@ -24,7 +24,7 @@ from engine.data.forms import to_messages
 from engine.data.tables import SUFFIXES, Found, numbered, read_file
 from engine.errors import InputError, first_line
 from engine.messages import Message
-from engine.offline import offline
+from engine.offline import hub_answers, offline
 from engine.reading import check_name, read_json
 from engine.school.tasks import TASKS, task_file
 
@@ -164,7 +164,7 @@ def _through_datasets(
     datasets.disable_progress_bars()
     local = Path(source).exists()
     try:
-        apart = offline() if local else nullcontext()
+        apart = offline() if local or not hub_answers(str(source), "dataset") else nullcontext()
         with apart, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             reader = datasets.load_dataset_builder(builder, config, **({"cache_dir": scratch} if local else {}))
             _check_reader(reader, Path(source) if local else None)

@@ -7,7 +7,6 @@ place, so that tracebacks keep their true lines. A cell of the student's is aske
 
 import argparse
 import gc
-import importlib
 import runpy
 import shlex
 import sys
@@ -62,8 +61,10 @@ def _settle() -> None:
     all of it (0.3 s, and a lesson has a dozen trainings). Once, since of what is left out no garbage is ever found."""
     if gc.get_freeze_count():
         return
-    for name in ("engine.training.finetune", "lessons.teaching.stage", "visualize.plots"):
-        importlib.import_module(name)
+    import engine.training.finetune  # noqa: F401
+    import lessons.teaching.stage  # noqa: F401
+    import visualize.plots  # noqa: F401
+
     gc.collect()
     gc.freeze()
 

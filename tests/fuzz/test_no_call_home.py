@@ -70,6 +70,15 @@ def test_the_guard_sees_what_is_remote(alone):
         load_model("owner/not-there")
 
 
+@pytest.mark.parametrize("load_it", [load_tokenizer, load_model, load])
+def test_a_hub_that_does_not_answer_is_asked_once(load_it, alone):
+    """Its libraries would try again for most of a minute."""
+    with pytest.raises(InputError, match="owner/not-there"):
+        load_it("owner/not-there")
+    assert len(alone) == 1, alone
+    alone.clear()
+
+
 def test_a_model_of_pickles_is_refused_before_it_is_opened(model, tmp_path):
     weights = model / "model.safetensors"
     shutil.move(weights, model / "pytorch_model.bin")
