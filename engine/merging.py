@@ -33,6 +33,10 @@ class Merged:
         """delta-W as the weight is stored, float32, on the layer's device."""
         return merged(self.layer)[self.inside]
 
+    def base(self) -> torch.Tensor:
+        """W as it is stored, float32, on the layer's device."""
+        return base_parameters(self.layer)[self.inside].detach().float()
+
     @cached_property
     def transposed(self) -> bool:
         """Whether the weight is stored as (in, out), as GPT-2 does."""

@@ -107,26 +107,32 @@ def load_config(source: str | Path) -> PretrainedConfig:
 
 def load_model(source: str | Path = EMBEDDED, **kwargs: Any) -> PreTrainedModel:
     """A causal language model in float32 (or as `kwargs` say), on the CPU until a trainer moves it."""
+    model, lacking, foreign = load_as(AutoModelForCausalLM, source, **kwargs)
+    if lacking:  # transformers would draw these at random, and only report it
+        more = f" and {len(lacking) - 1} more" * (len(lacking) > 1)
+        raise InputError(f"{source} lacks weights of its model: {lacking[0]}{more}; copy or download it again")
+    if foreign:
+        more = f" and {len(foreign) - 1} more" * (len(foreign) > 1)
+        note(f"{source} holds tensors that its model has no place for: {foreign[0]}{more}")
+    return model
+
+
+def load_as(kind: Any, source: str | Path, **kwargs: Any) -> tuple[PreTrainedModel, list[str], list[str]]:
+    """The same of any class of transformers; which weights the files lack, drawn at random; what they hold besides."""
     try:
         with without_bars(), _reaching(resolve(source)) as folder:
             if file := find_gguf(Path(folder)):
-                return load_gguf(file, **{"dtype": torch.float32, **kwargs})
+                return load_gguf(file, **{"dtype": torch.float32, **kwargs}), [], []
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
             _look(folder)
             safely = {"use_safetensors": True, "trust_remote_code": False}
             options = {"dtype": torch.float32, **kwargs, **safely, "output_loading_info": True}
-            model, about = AutoModelForCausalLM.from_pretrained(folder, **options)
+            model, about = kind.from_pretrained(folder, **options)
+            return model, sorted(about["missing_keys"]), sorted(about["unexpected_keys"])
     except InputError:
         raise
     except Exception as error:  # whatever transformers makes of a broken folder
         raise InputError(f"no model could be loaded from {source!r}: {first_line(error)}") from error
-    if lacking := sorted(about["missing_keys"]):  # transformers would draw these at random, and only report it
-        more = f" and {len(lacking) - 1} more" * (len(lacking) > 1)
-        raise InputError(f"{source} lacks weights of its model: {lacking[0]}{more}; copy or download it again")
-    if foreign := sorted(about["unexpected_keys"]):
-        more = f" and {len(foreign) - 1} more" * (len(foreign) > 1)
-        note(f"{source} holds tensors that its model has no place for: {foreign[0]}{more}")
-    return model
 
 
 def load_tuned(run: "Run") -> PreTrainedModel:

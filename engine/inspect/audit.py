@@ -16,6 +16,7 @@ from engine.inspect.diagnose import Finding
 from engine.measure.storage import STORED, stored_as, survival
 from engine.messages import Message
 from engine.reading import read_json
+from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.pairing import find_name, is_embedding, is_head, tied_to
 from engine.run.run import Run
 from engine.run.stores.checkpoints import CheckpointStore, open_checkpoint
@@ -76,7 +77,8 @@ def audit(
     chosen = [name for name in frame.index if run.module(name).is_matrix and frame.loc[name, "norm"] > 0]
     chosen = chosen if everything else chosen[:: max(1, -(-len(chosen) // _SURVEYED))]
     found = Audit(frame, _survey(run, chosen, progress), _others(base, merged, touched), unaudited)
-    found.findings = [*_verdict(found), *_ties(run, base, tensors), *_kept(found)]
+    other = f"{_BASE}; {_OF_W}" if run.method.upper() in COMPUTED else _BASE
+    found.findings = [*_verdict(found, other), *_ties(run, base, tensors), *_kept(found)]
     if prompts:
         from engine.inspect import answered  # loads torch and transformers
 
@@ -133,7 +135,8 @@ def _others(base: str | Path, merged: str | Path, touched: set[str]) -> list[str
 # --- the verdict ---------------------------------------------------------------------------------------
 
 
-def _verdict(found: Audit) -> list[Finding]:
+def _verdict(found: Audit, other: str) -> list[Finding]:
+    """other: what to do about a change that is another."""
     frame, count = found.modules, len(found.modules)
     times = frame["times"]
     findings = []
@@ -150,7 +153,7 @@ def _verdict(found: Audit) -> list[Finding]:
     alone = unclear["left"] <= _SCALED * np.maximum(1, unclear["scale"].abs())
     for name, of in (("scaled", unclear[alone]), ("other", unclear[~alone])):
         if len(of):
-            findings.append(_unclear(name, of, count))
+            findings.append(_unclear(name, of, count, other))
     if found.unaudited:
         why = next(iter(found.unaudited.values()))
         findings.append(Finding("doubt", f"not audited: {_some(list(found.unaudited))}: {why}"))
@@ -162,13 +165,13 @@ def _of_all(times: int, count: int) -> Finding:
     return Finding("fine", said) if times == 1 else Finding("fault", said, _AGAIN)
 
 
-def _unclear(kind: str, of: pd.DataFrame, count: int) -> Finding:
+def _unclear(kind: str, of: pd.DataFrame, count: int, other: str) -> Finding:
     names = _some(list(of.index), count)
     if kind == "scaled":
         said = f"the adapter is in with another strength, {of['scale'].median():.3g} times, in {names}"
         return Finding("fault", said, "merge again with its own scaling, or keep in mind that it was scaled")
     said = f"what changed in {names} is not this adapter: it explains {100 * _explained(of):.0f} % of it"
-    return Finding("fault", said, _BASE)
+    return Finding("fault", said, other)
 
 
 def _explained(of: pd.DataFrame) -> float:
@@ -222,6 +225,7 @@ def _kept(found: Audit) -> list[Finding]:
 _HOW_OFTEN = {0: "not in at all", 1: "in once", 2: "in twice", 3: "in three times"}
 _AGAIN = "merge it again, once, into the base that it was trained on: PeftModel.from_pretrained(...).merge_and_unload()"
 _BASE = "give the base that was merged into; its name stands in adapter_config.json, but it may have changed since"
+_OF_W = "or it was merged twice: where the method makes its change of W, the second is not the first"
 
 
 def _some(names: list[str], of: int | None = None) -> str:

@@ -19,20 +19,22 @@ from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure.subspaces import moving_directions
 from engine.run.adapters.adapter import CONFIG
+from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.run import Run
 from engine.terminal import progress_bar
 
 MODULES = 12  # matrices by which adapters are compared, evenly spread over those that most of them share
 _LARGEST = 4_000_000  # weights of a change that is no product of factors: its directions cost too much beyond
 _BLOCK = 2048  # columns of one matrix product: bounds the memory
+_last: list[Run] = []
 
 
 @dataclass(frozen=True)
 class Many:
     """table: one row an adapter (the index: its path in the folder): method, rank, alpha, targets, base, modules, norm
     (of all its change), verdict ("fault", "doubt" or "fine"), says, nearest, overlap and chance (of the nearest).
-    overlap, chance: adapter x adapter, means over the matrices that both changed; NaN where there is none. modules:
-    those matrices. unread: path -> why."""
+    overlap, chance: adapter x adapter, means over the matrices that both changed; NaN where there is none, or one of
+    the two writes in all directions, which overlap with anything. modules: those matrices. unread: path -> why."""
 
     table: pd.DataFrame
     overlap: np.ndarray
@@ -58,6 +60,13 @@ def read_many(
     jobs: processes, or what joblib's own backends make of it, as within `joblib.parallel_config(...)`. base: the model
     of all, where their settings do not say. Raises InputError if there is none, none can be read, or for no processes.
     """
+    try:
+        return _read_many(folder, base, modules, jobs, progress)
+    finally:
+        _last.clear()
+
+
+def _read_many(folder: str | Path, base: str | Path | None, modules: int, jobs: int, progress: bool) -> Many:
     if jobs == 0:
         raise InputError("0 processes read nothing; give --jobs 1 or more, or -1 for one a core")
     places = find_adapters(folder)
@@ -81,10 +90,18 @@ def read_many(
     return Many(_with_nearest(table, overlap, chance), overlap, chance, chosen, unread)
 
 
+def _open(place: Path, base: str | Path | None) -> Run:
+    """Of those whose base had to be loaded a process keeps the last: the next adapter of that base finds it there."""
+    run = Run.from_adapter(place, base)
+    if run.method.upper() in COMPUTED:
+        _last[:] = [run]
+    return run
+
+
 def _row(place: Path, base: str | Path | None) -> dict | str:
     """One adapter's row, and the shapes of its matrices; or why it cannot be read."""
     try:
-        run = Run.from_adapter(place, base)
+        run = _open(place, base)
         norms = norms_of(run)
         findings = diagnose(run)
     except InputError as error:
@@ -115,7 +132,7 @@ def _shared(shapes: list[dict[str, int]], most: int) -> list[str]:
 
 def _directions(place: Path, base: str | Path | None, modules: list[str]) -> dict[str, np.ndarray]:
     """module -> the directions that an adapter writes, (out, n), orthonormal; without those that did not move."""
-    run, found = Run.from_adapter(place, base), {}
+    run, found = _open(place, base), {}
     for name in modules:
         if name in run.modules and (run.kind(name) == "lora" or np.prod(run.shape(name)) <= _LARGEST):
             with contextlib.suppress(InputError):
@@ -132,9 +149,11 @@ def _compare(bases: list[dict[str, np.ndarray]], modules: list[str]) -> tuple[np
             have = [at for at, one in enumerate(bases) if name in one and one[name].shape[0] == out]
             phi, ranks = _overlaps([bases[at][name] for at in have])
             pairs = np.ix_(have, have)
-            total[pairs] += phi
-            chance[pairs] += np.maximum.outer(ranks, ranks) / out
-            shared[pairs] += 1
+            larger = np.maximum.outer(ranks, ranks)
+            told = larger < out
+            total[pairs] += np.where(told, phi, 0)
+            chance[pairs] += np.where(told, larger / out, 0)
+            shared[pairs] += told
     with np.errstate(invalid="ignore"):
         return total / shared, chance / shared
 

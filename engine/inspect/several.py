@@ -27,7 +27,9 @@ def show(many: Many, console: Console, top: int = 30) -> None:
     many_by = len(many.modules)
     if many_by:
         console.print(
-            f"overlap: of what they write, mean over {many_by} matrices (such as {many.modules[0]})", style="dim"
+            f"overlap: of what they write, mean over {many_by} matrices (such as {many.modules[0]}); none where an "
+            "adapter writes in all directions, or shares no matrix",
+            style="dim",
         )
     else:
         console.print("no matrix is changed by two of them, so nothing is compared", style="dim")

@@ -113,6 +113,9 @@ def _nearest(name: str, shape: tuple[int, ...] | None, places: Places, among: Te
             best.append((common, other))
     longest = max(common for common, _ in best)
     nearest = [other for common, other in best if common == longest]
+    if len(nearest) > 1:  # `model.language_model.layers...` is `language_model.model.layers...`, and no vision tower's
+        shared = [len({*plain(other).split(".")[:-longest]} & {*parts[:-longest]}) for other in nearest]
+        nearest = [other for other, count in zip(nearest, shared, strict=True) if count == max(shared)]
     return nearest[0] or None if len(nearest) == 1 else None
 
 

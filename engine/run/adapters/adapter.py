@@ -1,9 +1,11 @@
 """What is in the folder of an adapter? `Adapter`: each module's change, and what is left out, with the reason."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.errors import InputError
 from engine.reading import check_name
@@ -25,7 +27,8 @@ class Adapter:
     """One adapter. method: "lora", "loha", ... modules: as run.json describes them; changes: what each is made of.
 
     left_out: tensor -> why its change is not shown. foreign: tensors whose names PEFT would not find when it loads the
-    adapter. about_rows: modules that are new to the base, or larger than there, are told by the store.
+    adapter. begun: how, as PEFT's settings say or "at random", where it changes W before it is trained. beside: the
+    base, loaded, of one whose change PEFT computes: the next adapter of it finds it there; loaded: each module's W.
     """
 
     folder: Path
@@ -38,6 +41,9 @@ class Adapter:
     left_out: dict[str, str] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    begun: Any = True
+    beside: Any = None
+    loaded: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def rank(self, module: str) -> tuple[int, float]:
         """(rank, alpha) of a module."""

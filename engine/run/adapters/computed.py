@@ -37,30 +37,32 @@ def add_computed(adapter: Adapter, base: Path) -> list[str]:
     Returns the names of the tensors that are no part of that: weights that were saved whole. Raises InputError if the
     model or the adapter in it cannot be loaded, or not merged.
     """
+    from engine.adapted import adapted, begins
+
+    # isort: split
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import get_peft_model_state_dict
 
     from engine.merging import find_merged
-    from engine.models import load_model, with_adapter
     from engine.recording.names import names_of
 
-    try:
-        whole = load_model(base, dtype="auto")
-    except InputError as error:
-        raise InputError(
-            f"{adapter.folder} is {adapter.method.upper()}, whose change PEFT computes from its base, loaded as a "
-            f"causal language model: {error}; of another kind of model, merge it and compare the two checkpoints"
-        ) from None
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of kernels that are not needed here
-        model = with_adapter(whole, adapter.folder)
+        try:
+            model, adapter.beside = adapted(adapter, base)
+        except InputError as error:
+            raise InputError(
+                f"{adapter.folder} is {adapter.method.upper()}, whose change PEFT computes from its base: {error}; "
+                "where that cannot be mended, merge it and compare the two checkpoints"
+            ) from None
+        layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
+        begun = begins(adapter, layers.values()) if layers else False
+    adapter.begun = True if begun is False else "at random" if begun else "unknown"
     clean, known = names_of(model), get_peft_model_state_dict(model)
     names = list(adapter.tensors.entries)
     adapter.foreign += [name for name in names if name not in known]
     rest = [name for name in names if name.startswith(PEFT_PREFIX)]
     shared = [name for name in names if not name.startswith(PEFT_PREFIX)]  # of all its layers
-    for path, layer in model.named_modules():
-        if not isinstance(layer, BaseTunerLayer):
-            continue
+    for path, layer in layers.items():
         at = f"{PEFT_PREFIX}{clean(path)}."
         own = [name for name in rest if name.startswith(at) and ".base_layer." not in name]
         rest = [name for name in rest if name not in own]
@@ -71,10 +73,17 @@ def add_computed(adapter: Adapter, base: Path) -> list[str]:
             parts = tuple(name for name in (*own, *shared) if "F" in adapter.tensors.entries[name].dtype)  # no places
             made = Change(parts, None, partial(_delta, change), partial=True)
             adapter.add(name.removesuffix(".weight"), about, made)
+            adapter.loaded[name.removesuffix(".weight")] = partial(_weight, change)
     adapter.notes.append(f"PEFT computed the change of {adapter.method}, merged minus base, from {base}")
     return rest
 
 
 def _delta(change: "Merged", read: Read, weight: Weight) -> np.ndarray:
-    found = change().cpu().numpy()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        found = change().cpu().numpy()
+    return found.T if change.transposed else found
+
+
+def _weight(change: "Merged") -> np.ndarray:
+    found: np.ndarray = change.base().cpu().numpy()
     return found.T if change.transposed else found

@@ -29,6 +29,8 @@ def fit(adapter: Adapter, base: Tensors) -> None:
 
 def _in_base(name: str, about: Module, adapter: Adapter, base: Tensors) -> Module:
     parameter = _fused(about.in_base, base) or find_name(about.in_base, base)
+    if parameter is None and name in adapter.loaded:
+        return replace(about, fits="")  # a library gives its tensors other names than its files do
     if parameter is None:
         return replace(about, lacks=_lacking(about, adapter, base))
     about = replace(about, base_parameter=parameter)

@@ -66,10 +66,18 @@ def read_peft(folder: Path, config: dict[str, Any]) -> Adapter:
                 f"{folder} uses {name}, whose change is not B A alone; plain, rank-stabilised and DoRA can be read"
             )
     adapter = Adapter(folder, config, Tensors(folder, "adapter_model", within=folder), kind.lower())
+    adapter.begun = _begun(config, kind)
     if not is_computed(adapter):
         _sort(adapter)
         _note(adapter)
     return adapter
+
+
+def _begun(config: dict[str, Any], kind: str) -> Any:
+    """Of a method that usually begins with no change at all, PEFT's word for one that does not is False."""
+    if kind in ("LORA", "ADALORA"):
+        return config.get("init_lora_weights", True)
+    return "at random" if config.get("init_ia3_weights", config.get("init_weights", True)) is False else True
 
 
 def compute(adapter: Adapter, base: Path) -> None:

@@ -85,7 +85,7 @@ class AdapterStore(Store):
                 kind="adapter",
                 path=str(self.path),
                 foreign=tuple(self.adapter.foreign),
-                init=config.get("init_lora_weights", True),
+                init=self.adapter.begun,
             ),
         )
 
@@ -149,6 +149,8 @@ class AdapterStore(Store):
         about = self.adapter.modules[module]
         if about.lacks:
             raise InputError(f"{about.in_base} is {about.lacks}")
+        if module in self.adapter.loaded:
+            return self.adapter.loaded[module]()
         weight = weight_of(self._base, about.in_base)
         return np.ascontiguousarray(np.swapaxes(weight, -1, -2)) if about.transposed else weight
 
