@@ -1,17 +1,19 @@
 // Who else sets what is looked at, and brings what is new? The frame around the page, which is a notebook's, or the
 // address that it came from, while a training goes on. Both say the same things, one after the other.
 
+import { newestOnly } from "./lab.js";
 import { checked } from "./page.js";
+import { tensorsOf, unpack } from "./source.js";
 import { toAddress } from "./state.js";
 import { timeDrawn } from "./views/follow.js";
 
 /** @typedef {import("./page.js").Page} Page */
-/** @typedef {import("./source.js").PageSource} Source */
 
 /**
- * set: values of the state. told: facts of the run that is trained. step, tensors, text: the weights of one of its steps,
- * what lists them, and the piece that holds them. again: the page is to be opened anew.
- * @typedef {{set?: Record<string, any>, told?: any, step?: number, tensors?: import("./source.js").Listing, text?: string, again?: boolean}} Message
+ * set: values of the state. told: facts of the run that is trained, in this version. step, tensors, text: its newest
+ * weights, what lists them, and the piece that holds them. again: the page is to be opened anew. cost: milliseconds of a
+ * processor that the message took.
+ * @typedef {{set?: Record<string, any>, version?: number, told?: any, step?: number, tensors?: import("./source.js").Listing, text?: string, again?: boolean, cost?: number}} Message
  */
 
 /** What a notebook's widget and the page have in common. */
@@ -20,22 +22,35 @@ const SHARED = ["step", "module", "strength"];
 const SHARE = 0.02; // of the machine that showing a training takes from it, about
 const DRAWN = 300; // milliseconds after which all of a message is drawn, what is out of sight, too
 const LONGEST = 15_000; // milliseconds that nothing new is shown
+const DEAF = 3000; // milliseconds until an address that did not answer is asked again
 
 /** What the page was written for: "" (to lie on a disk), "frame" or "training". */
 export function doorOf() {
   return document.querySelector('meta[name="glasstune-door"]')?.getAttribute("content") ?? "";
 }
 
-/** @param {Page} page @param {Source} source */
-export function openDoor(page, source) {
+/** @param {Page} page */
+export function openDoor(page) {
   const door = doorOf();
-  if (door === "frame") listenToFrame(page, source);
-  if (door === "training") listenToTraining(page, source);
+  if (door === "frame") listenToFrame(page);
+  if (door === "training") void askTheTraining(page);
 }
 
-/** @param {Page} page @param {Source} source */
-function listenToFrame(page, source) {
-  const take = inOrder((/** @type {Message} */ message) => receive(page, source, [message]));
+/** @param {Page} page */
+function listenToFrame(page) {
+  /** @type {Message} what has come while the page rested */
+  let come = {};
+  const show = newestOnly(() => {
+    const message = come;
+    come = {};
+    return atEase(() => receive(page, message));
+  });
+  const take = (/** @type {Message} */ message) => {
+    if (message.set) page.state.set(checked(page, message.set));
+    if (!message.told) return;
+    come = { ...come, ...message };
+    show(undefined);
+  };
   const say = (/** @type {any} */ glasstune) => parent.postMessage({ glasstune }, "*");
   addEventListener("message", (event) => {
     if (event.source === parent && event.data?.glasstune) take(event.data.glasstune);
@@ -45,44 +60,38 @@ function listenToFrame(page, source) {
   say({ ready: told() });
 }
 
-/** Events of this page's own address. The browser asks again by itself, and says what it had last.
- * @param {Page} page @param {Source} source */
-function listenToTraining(page, source) {
-  const events = new EventSource(`events?after=${page.manifest.training.after}`);
-  const take = atEase((/** @type {Message[]} */ messages) => receive(page, source, messages));
-  events.addEventListener("message", (event) => {
-    page.state.set({ heard: true });
-    const message = JSON.parse(event.data);
-    if (!message.again) return take(message);
-    events.close();
-    openAgain(page);
-  });
-  events.addEventListener("error", () => page.state.set({ heard: false }));
-}
-
-/** Some at once, so that what all of them change is drawn once.
- * @param {Page} page @param {Source} source @param {Message[]} messages */
-async function receive(page, source, messages) {
-  const opened = [];
-  for (const { tensors, text, ...message } of messages) {
-    if (tensors) source.give(tensors.piece, text ?? "");
-    opened.push({ ...message, tensors: tensors && (await source.tensors(tensors)) });
-  }
-  for (const { set, told, step, tensors, again } of opened) {
-    if (set) page.state.set(checked(page, set));
-    if (again) openAgain(page);
-    else if (step !== undefined && tensors) receiveStep(page, step, tensors, told);
-    else if (told) page.receive(0, { told });
+/** What is new is asked of this page's own address: when there is time for it, and nothing but the end while nobody sees
+ * the page. @param {Page} page */
+async function askTheTraining(page) {
+  let { version } = page.manifest.training;
+  while (page.training) {
+    const hidden = document.visibilityState === "hidden";
+    const asked = { version, step: page.runs[0].steps.at(-1) ?? 0, hidden: Number(hidden) };
+    try {
+      const answer = await fetch(`news?${new URLSearchParams(/** @type {any} */ (asked))}`);
+      /** @type {Message} */
+      const message = await answer.json();
+      page.state.set({ heard: true });
+      if (message.again) return openAgain(page);
+      version = message.version ?? version;
+      if (message.told) await atEase(() => receive(page, message), message.cost);
+    } catch (error) {
+      page.state.set({ heard: false });
+      console.warn(error);
+      await pause(DEAF);
+    }
   }
 }
 
-/** @param {Page} page @param {number} step @param {Awaited<ReturnType<Source["tensors"]>>} tensors @param {any} told */
-function receiveStep(page, step, tensors, told) {
+/** @param {Page} page @param {Message} message */
+async function receive(page, { told, step, tensors, text }) {
+  if (step === undefined || !tensors) return page.receive(0, { told });
   const { state, run } = page;
+  const weights = tensorsOf(await unpack(text ?? ""), tensors.tensors);
   page.runs[0].told.steps.push(step);
   // Who looks at the newest step goes on looking at the newest; who went back stays there.
   const follows = run === page.runs[0] && state.get("step") >= (run.steps.at(-1) ?? 0);
-  page.receive(0, { step, tensors, told });
+  page.receive(0, { step, tensors: weights, told });
   if (follows && !state.get("playing")) state.set({ step });
 }
 
@@ -93,38 +102,17 @@ function openAgain(page) {
   location.reload();
 }
 
-/** @template T @param {(given: T) => any} act @returns {(given: T) => void} */
-function inOrder(act) {
-  let last = Promise.resolve();
-  return (given) => {
-    last = last.then(() => act(given)).catch((error) => console.error(error));
-  };
-}
+const pause = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
 
 /**
- * Training wants the same processor. So the page rests after each drawing, the longer the more that took and the fewer
- * cores there are, and then takes what has come meanwhile together.
- * @template T @param {(given: T[]) => Promise<void>} act @returns {(given: T) => void}
+ * Training wants the same processor. So the page rests after it has shown something, the longer the more that took and the
+ * fewer cores there are. @param {() => Promise<void>} act @param {number} [cost] milliseconds that it has taken elsewhere
  */
-function atEase(act) {
-  /** @type {T[]} */
-  const waiting = [];
-  let going = false;
-  const pause = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
-  const go = async () => {
-    while (waiting.length) {
-      const [began, drawn] = [performance.now(), timeDrawn()];
-      await act(waiting.splice(0)).catch((error) => console.error(error));
-      const taken = performance.now() - began;
-      await pause(DRAWN);
-      const cost = taken + timeDrawn() - drawn;
-      await pause(Math.min(LONGEST, cost / (SHARE * (navigator.hardwareConcurrency || 2))) - DRAWN);
-    }
-    going = false;
-  };
-  return (given) => {
-    waiting.push(given);
-    if (!going) void go();
-    going = true;
-  };
+async function atEase(act, cost = 0) {
+  const [began, drawn] = [performance.now(), timeDrawn()];
+  await act();
+  const taken = performance.now() - began;
+  await pause(DRAWN);
+  const all = cost + taken + timeDrawn() - drawn;
+  await pause(Math.min(LONGEST, all / (SHARE * (navigator.hardwareConcurrency || 2))) - DRAWN);
 }

@@ -1,15 +1,18 @@
 """What is new in a run that is being written? One page of all there is, then messages, as `door.js` takes them.
 
 The run's folder is all that is looked at: whoever trains need not know, and a training can be followed from another
-process. Nothing is read but by `look`.
+process. Nothing is read but by `look`, and no weights but those that are told: of several new steps the newest, since
+the others come with the run's own page, when training has ended.
 """
 
+from contextlib import suppress
 from pathlib import Path
-from threading import Condition
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from engine.errors import InputError
 from engine.recording.lock import is_held
 from engine.run.run import Run
 from visualize.page.bundle import page_html
@@ -20,32 +23,31 @@ from visualize.page.weights import picture_of
 from visualize.page.write import BUDGET, page_of
 from visualize.theme import PALETTES
 
-MOST = 40_000_000  # bytes of text; when there are more, every second step goes
+MOST = 40_000_000  # bytes of text of a page; of more steps than that holds, some are left out
 _SIDE = 64  # of the picture of a matrix that is not whole in the page
+_LEVEL = 1  # of gzip: it goes no further than this machine
 _RECORDS = ("run.json", "metrics.jsonl", "answers.jsonl", "norms.jsonl")
 
 
 class Following:
-    """A run that grows. Raises InputError if there is none in the folder.
+    """A run that grows. Raises InputError if there is none in the folder. Several threads may ask.
 
-    told: what is known of it now, `version` times told anew. steps: (number of the message, step, what lists its
-    tensors). changed: notified after each `look` that found something.
+    told: what is known of it now, `version` times told anew.
     """
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self.folder, self.most = folder, most
-        self.changed = Condition()
+        self._lock = RLock()
         run = Run.load(folder)
         self.title = run.what
-        self.pieces = Pieces([""], level=1)  # it goes no further than this machine
-        self.base = base_of(self.pieces, run.info.model.source, [run], most)
+        self._base = Pieces([""], _LEVEL)
+        self.base = base_of(self._base, run.info.model.source, [run], most)
         self.told: dict[str, Any] = {}
-        self.version = self.sent = 0
-        self.steps: list[tuple[int, int, dict[str, Any]]] = []
+        self.version = 0
         self.modules = list(run.info.modules)
         self._shape(run)
         self._seen: Any = None
-        self._last, self._asked, self._stride = -1, 0, 1
+        self._newest: tuple[int, dict[str, Any]] = (-1, {})
         self.look()
 
     def _shape(self, run: Run) -> None:
@@ -66,21 +68,14 @@ class Following:
 
         Raises InputError where the run cannot be read (any more).
         """
-        seen = [self._mark(name) for name in _RECORDS], sorted(self.folder.glob("captures/*.safetensors"))
-        if seen == self._seen:
-            return False
-        run = Run.load(self.folder)
-        told = told_of(run)
-        made = [(step, self._tensors(run, step)) for step in run.steps if step > self._last and self._wanted()]
-        with self.changed:
-            self._last = max([self._last, *run.steps])
-            for step, tensors in made:
-                self.sent += 1
-                self.steps.append((self.sent, step, self.pieces.add_tensors(tensors)))
-            self._thin()
-            self.told, self.version, self._seen = told, self.version + 1, seen
-            self.changed.notify_all()
-        return True
+        with self._lock:
+            seen = [self._mark(name) for name in _RECORDS], sorted(self.folder.glob("captures/*.safetensors"))
+            if seen == self._seen:
+                return False
+            run = Run.load(self.folder)
+            self.told = told_of(run)
+            self._run, self._seen, self.version = run, seen, self.version + 1
+            return True
 
     @property
     def grown(self) -> bool:
@@ -89,9 +84,10 @@ class Following:
 
     def close(self) -> None:
         """A last look, when nobody writes any more."""
-        self.look()
-        if self.told["status"] == "running":
-            with self.changed:
+        with self._lock:
+            with suppress(InputError):  # its folder may be gone
+                self.look()
+            if self.told["status"] == "running":
                 self.told, self.version = {**self.told, "status": "stopped"}, self.version + 1
 
     def final(self, door: str = "", budget: int = BUDGET) -> str:
@@ -104,17 +100,6 @@ class Following:
         except OSError:
             return 0, 0
         return about.st_mtime_ns, about.st_size
-
-    def _wanted(self) -> bool:
-        self._asked += 1
-        return (self._asked - 1) % self._stride == 0
-
-    def _thin(self) -> None:
-        while self.pieces.size > self.most and len(self.steps) > 2:
-            for _, _, listed in self.steps[1::2]:
-                self.pieces.texts[listed["piece"]] = ""
-            self.steps = self.steps[::2]
-            self._stride *= 2
 
     def _tensors(self, run: Run, step: int) -> dict[str, np.ndarray]:
         found = {}
@@ -131,6 +116,27 @@ class Following:
                     )
         return found
 
+    def _piece(self, step: int) -> dict[str, Any]:
+        """The weights of a step: the text of their piece, and what lists them."""
+        pieces = Pieces([""], _LEVEL)
+        listed = pieces.add_tensors(self._tensors(self._run, step))
+        return {"tensors": listed, "text": pieces.texts[-1]}
+
+    def _last(self) -> dict[str, Any]:
+        """The same of the newest step, whose weights several may ask for; nothing where none was captured."""
+        step = max(self.told["captured"], default=-1)
+        if self._newest[0] != step:
+            self._newest = step, {"step": step, **self._piece(step)}
+        return self._newest[1]
+
+    def _with_room(self) -> list[int]:
+        """Of all steps as many as the page holds, evenly, the newest among them: its changes take most."""
+        *others, newest = self.told["captured"] or [-1]
+        if newest < 0:
+            return []
+        room = (self.most - self._base.size) // max(1, len(self._last()["text"]))
+        return [*others[:: max(1, -(-len(others) // max(1, room - 1)))], newest]
+
     @property
     def goes_on(self) -> bool:
         """Whether it is still being written: it says so, and its process lives."""
@@ -138,29 +144,33 @@ class Following:
 
     def page(self, door: str = "training") -> str:
         """The page of all there is until now, which takes messages from then on."""
-        with self.changed:
+        with self._lock:
+            steps = self._with_room()
+            found = [self._last() if step == steps[-1] else self._piece(step) for step in steps]
+            texts = [*self._base.texts[1:], *(one["text"] for one in found)]
+            first = len(texts) + 1 - len(found)
             told = {
                 **self.told, "form": self.form, "scales": {}, "left_out": self.left_out,
-                "findings": [], "bytes": 0, "steps": [step for _, step, _ in self.steps],
-                "pieces": [listed for _, _, listed in self.steps],
+                "findings": [], "bytes": 0, "steps": steps,
+                "pieces": [{**one["tensors"], "piece": first + at} for at, one in enumerate(found)],
             }  # fmt: skip
             manifest = {
                 "format": FORMAT, "version": VERSION, "base": self.base, "runs": [told],
                 "themes": {name: vars(one) for name, one in PALETTES.items()},
-                "skills": {}, "tasks": {}, "replay": [], "probes": [], "training": {"after": self.sent},
+                "skills": {}, "tasks": {}, "replay": [], "probes": [], "training": {"version": self.version},
             }  # fmt: skip
-            texts = [as_text(manifest), *self.pieces.texts[1:]]
-        return page_html(f"{self.title}, in training – Glasstune", texts, door)
+        return page_html(f"{self.title}, in training – Glasstune", [as_text(manifest), *texts], door)
 
-    def since(self, sent: int, version: int) -> tuple[list[tuple[int, dict[str, Any]]], int, int]:
-        """What is new to somebody who has had so much: numbered messages, and what they have had then."""
-        with self.changed:
-            found = [
-                (number, {"step": step, "tensors": listed, "text": self.pieces.texts[listed["piece"]]})
-                for number, step, listed in self.steps
-                if number > sent
-            ]
-            if version < self.version:
-                told = {key: value for key, value in self.told.items() if key not in ("modules", "cut")}
-                found.append((self.sent, {"again": True} if self.grown else {"told": told}))
-            return found, self.sent, self.version
+    def since(self, version: int, step: int) -> dict[str, Any] | None:
+        """What is new to somebody who has been told this version, and whose newest weights are of this step."""
+        with self._lock:
+            if version == self.version:
+                return None
+            if self.grown:
+                return {"version": self.version, "again": True}
+            told = {key: value for key, value in self.told.items() if key not in ("modules", "cut")}
+            return {
+                "version": self.version,
+                "told": told,
+                **(self._last() if self.told["captured"][-1:] > [step] else {}),
+            }

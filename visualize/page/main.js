@@ -8,7 +8,5 @@ import { serve } from "./worker.js";
 if (typeof document === "undefined") serve(self);
 else {
   const source = new PageSource();
-  open(/** @type {HTMLElement} */ (document.getElementById("glasstune")), source).then((page) =>
-    openDoor(page, source),
-  );
+  open(/** @type {HTMLElement} */ (document.getElementById("glasstune")), source).then(openDoor);
 }

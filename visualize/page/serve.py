@@ -1,35 +1,34 @@
 """How is a training watched in a browser? At a local address that only its link opens.
 
-It is a process of its own, which yields to others and does nothing until somebody looks. Only this machine reaches it
+It is a process of its own, which yields to others and does nothing until somebody asks. Only this machine reaches it
 (127.0.0.1); a request must name the token of the link, and this machine as its host, so that no page of another origin,
 and no name that somebody pointed here, gets an answer. When the training has ended, the address brings the run's page.
 """
 
 import os
+import re
 import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from visualize.page.pieces import as_json
 
-if TYPE_CHECKING:
-    pass
-
 HOST = "127.0.0.1"
 _NAMES = {HOST, "localhost"}
-_OFTEN, _SHARE = 0.5, 0.05  # seconds between two looks at the run at least; the share of a core that they take at most
-_AFTER = 60.0  # seconds that the address stays when training has ended and nobody looks
+_NUMBER = re.compile("[0-9]{1,12}")
+_OFTEN, _LONGEST = 0.5, 10.0  # seconds between two looks at a run's files, and until a question is answered "no news"
+_AFTER = 90.0  # seconds that the address stays when training has ended and nobody looks
 
 
 def address(port: int, token: str) -> str:
@@ -44,43 +43,61 @@ class Training:
 
         self.following: Following = Following(folder)
         self.final: str | None = None  # the finished run's page
-        self.lookers, self.last_asked = 0, time.monotonic()
         self.ended = False
-        self.somebody = Event()
+        self.lookers, self.last_asked = 0, time.monotonic()
         self.lock = Lock()
 
-    def look_on(self) -> None:
-        """Look at the run, as long as it is written and somebody wants to know; then make its page."""
+    def page(self) -> str:
+        self._end_with_the_run()
+        return self.final or self.following.page()
+
+    def news(self, version: int, step: int, hidden: bool) -> dict[str, Any]:
+        """What is new since, as soon as there is something; hidden: only that the page is to be opened anew.
+
+        `cost`: the milliseconds of a processor that the answer took, since who asks is to rest in proportion.
+        """
         from engine.errors import InputError
 
-        while not self.ended:
-            self.somebody.wait()
-            began = time.thread_time()
+        began, until = time.thread_time(), time.monotonic() + _LONGEST
+        found: dict[str, Any] | None = None
+        while not found:
             with suppress(InputError):  # e.g. a file that is just being replaced
-                self.following.look()
-            self.ended = not self.following.goes_on
-            time.sleep(max(_OFTEN, (time.thread_time() - began) / _SHARE) if not self.ended else 0)
-        with suppress(InputError):
-            self.following.close()
-            self.final = self.following.final()
-        with self.following.changed:
-            self.following.changed.notify_all()
+                if not (hidden or self.ended):
+                    self.following.look()
+            self._end_with_the_run()
+            found = {"again": True} if self.final else None if hidden else self.following.since(version, step)
+            if time.monotonic() > until:
+                break
+            if not found:
+                time.sleep(_OFTEN)
+        return {**(found or {}), "cost": 1000 * (time.thread_time() - began)}
 
-    def count(self, by: int) -> None:
+    def _end_with_the_run(self) -> None:
+        """When nobody writes any more, the address brings the run's own page."""
+        from engine.errors import InputError
+
         with self.lock:
-            self.lookers, self.last_asked = self.lookers + by, time.monotonic()
-            if self.lookers:
-                self.somebody.set()
-            else:
-                self.somebody.clear()
+            if self.ended or self.following.goes_on:
+                return
+            self.ended = True
+            with suppress(InputError):
+                self.following.close()
+                self.final = self.following.final()
 
-    def page(self) -> str:
-        self.last_asked = time.monotonic()
-        return self.final or self.following.page()
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Somebody looks, as long as they wait for an answer."""
+        with self.lock:
+            self.lookers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.lookers, self.last_asked = self.lookers - 1, time.monotonic()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET of the page and of its events; whatever else is asked gets nothing."""
+    """GET of the page and of what is new; whatever else is asked gets nothing."""
 
     server_version, sys_version = "Glasstune", ""
 
@@ -93,9 +110,13 @@ class Handler(BaseHTTPRequestHandler):
         what = self._allowed(found.path)
         with suppress(BrokenPipeError, ConnectionResetError):
             if what == "":
-                self._say("text/html; charset=utf-8", self.training().page().encode("utf-8", "replace"))
-            elif what == "events":
-                self._tell(found.query)
+                with self.training().asked():
+                    self._say("text/html; charset=utf-8", self.training().page())
+            elif what == "news":
+                had = {key: int(value) for key, value in parse_qsl(found.query) if _NUMBER.fullmatch(value)}
+                version, step, hidden = (had.get(key, 0) for key in ("version", "step", "hidden"))
+                with self.training().asked():
+                    self._say("application/json", as_json(self.training().news(version, step, bool(hidden))))
             else:
                 self.send_error(404)
 
@@ -110,44 +131,18 @@ class Handler(BaseHTTPRequestHandler):
         token, _, what = rest.partition("/")
         return what if compare_digest(token.encode(), self.token.encode()) and path.count("/") == 2 else None
 
-    def _say(self, kind: str, body: bytes | None) -> None:
+    def _say(self, kind: str, text: str) -> None:
+        body = text.encode("utf-8", "replace")
         self.send_response(200)
         for name, value in {
-            "Content-Type": kind, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
-            "Cross-Origin-Opener-Policy": "same-origin", "Content-Security-Policy": "frame-ancestors 'none'",
+            "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+            "Content-Security-Policy": "frame-ancestors 'none'",
         }.items():  # fmt: skip
             self.send_header(name, value)
-        if body is not None:
-            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if body is not None:
-            self.wfile.write(body)
-
-    def _tell(self, query: str) -> None:
-        """Server-sent events, until the reader goes or the page is to be opened anew."""
-        training = self.training()
-        following = training.following
-        had = self.headers.get("Last-Event-ID") or next(iter(parse_qs(query).get("after", [])), "0")
-        sent, version = int(had) if had.isdecimal() else 0, 0
-        self._say("text/event-stream", None)
-        training.count(1)
-        try:
-            while training.final is None:
-                messages, sent, version = following.since(sent, version)
-                for number, message in messages:
-                    self._event(number, message)
-                if not messages:
-                    self.wfile.write(b": still here\n\n")
-                with following.changed:
-                    if training.final is None and version == following.version:
-                        following.changed.wait(5)
-            self._event(sent, {"again": True})
-        finally:
-            training.count(-1)
-
-    def _event(self, number: int, message: dict[str, Any]) -> None:
-        self.wfile.write(f"id: {number}\ndata: {as_json(message)}\n\n".encode("utf-8", "replace"))
+        self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         """A terminal in which a model is trained has other things to show."""
@@ -172,7 +167,6 @@ def serve(folder: Path, listening: socket.socket, token: str, left: Event, stays
         with making:
             if not made:
                 made.append(Training(folder))
-                Thread(target=made[0].look_on, daemon=True).start()
             return made[0]
 
     server = Server(listening.getsockname(), partial(Handler, token=token, training=training), bind_and_activate=False)

@@ -14,24 +14,13 @@ export async function unpack(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The pieces of the page that this script is in, and those that come later. */
+/** The pieces of the page that this script is in. */
 export class PageSource {
-  constructor() {
-    /** @type {Map<number, string>} */
-    this.given = new Map();
-  }
-
   /** @param {number} number @returns {Promise<Uint8Array>} */
   async piece(number) {
-    const text = this.given.get(number) ?? document.getElementById(`piece-${number}`)?.textContent;
+    const text = document.getElementById(`piece-${number}`)?.textContent;
     if (text === undefined) throw new Error(`the page lacks its piece ${number}; it was not saved whole`);
-    this.given.delete(number);
     return unpack(text ?? "");
-  }
-
-  /** A piece that came after the page. @param {number} number @param {string} text */
-  give(number, text) {
-    this.given.set(number, text);
   }
 
   async manifest() {

@@ -8,6 +8,7 @@ import base64
 import html as markup
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Thread
@@ -25,7 +26,7 @@ from visualize.plots.of_run.layers import plot_layers
 
 BUDGET = 12_000_000  # a notebook holds the page, and is sent whole
 _HEIGHT = 780
-_OFTEN, _SHARE = 0.5, 0.05  # as in `visualize.page.serve`
+_OFTEN, _SHARE = 0.5, 0.02  # seconds between two messages at least; the share of a core that they take at most
 
 
 class PageWidget(anywidget.AnyWidget):
@@ -130,22 +131,21 @@ def follow_in_notebook(folder: Path) -> Callable[[], None]:
     """Display the page of a run that is trained in this kernel; gives what to call when that has ended."""
     following, ended = Following(folder), Event()
     page = following.page("frame").encode("utf-8", "replace")
-    widget = _Growing([Run.load(folder)], html=page, step=following.told["captured"][-1])
+    newest = following.told["captured"][-1]
+    widget = _Growing([Run.load(folder)], html=page, step=newest)
     display(widget)
 
     def tell() -> None:
-        sent, version, took = following.sent, following.version, 0.0
+        version, step, took = following.version, newest, 0.0
         while not ended.wait(max(_OFTEN, took / _SHARE)):
             began = time.thread_time()
-            try:
+            with suppress(InputError):  # e.g. a file that is just being replaced
                 following.look()
-            except InputError:  # e.g. a file that is just being replaced
-                continue
-            messages, sent, version = following.since(sent, version)
-            for _, message in messages:
+                message = following.since(version, step) or {}
+                version, step = message.get("version", version), message.get("step", step)
                 if "again" in message:
                     widget.html = following.page("frame").encode("utf-8", "replace")
-                else:
+                elif message:
                     widget.send(message)
             took = time.thread_time() - began
 

@@ -4,6 +4,7 @@ import base64
 import gzip
 import http.client
 import json
+import re
 import shutil
 import socket
 from argparse import Namespace
@@ -78,20 +79,20 @@ def tensors_of(message):
 
 def test_what_is_new_is_told_once_and_as_it_was_written(growing, lora_run):
     following = Following(growing.folder)
-    assert not following.look()
-    sent, version = following.sent, following.version
-    first, second = lora_run.steps[1:3]
+    assert not following.look() and following.since(following.version, 0) is None
+    version, second = following.version, lora_run.steps[2]
     growing.until(second)
     assert following.look()
-    messages, sent, version = following.since(sent, version)
-    assert [message.get("step") for _, message in messages] == [first, second, None]
+    message = following.since(version, 0)
+    assert message["step"] == second  # the one before comes with the run's page, when training has ended
     module = lora_run.modules[3]
-    factors, found = lora_run.factors(module, second), tensors_of(messages[1][1])
+    factors, found = lora_run.factors(module, second), tensors_of(message)
     assert np.array_equal(found[f"{module}#A"], factors.A.astype(np.float16))
     assert np.allclose(found[f"{module}#B"], factors.B * factors.scaling, atol=1e-3)
-    told = messages[-1][1]["told"]
+    told = message["told"]
     assert told["captured"][-1] == second and told["norms"]["steps"][-1] == second
-    assert following.since(sent, version)[0] == []
+    assert following.since(message["version"], second) is None
+    assert "step" not in following.since(version, second), "its weights are there already"
     assert following.goes_on
     growing.finish()
     following.look()
@@ -107,14 +108,28 @@ def test_a_training_that_was_killed_does_not_go_on(growing):
     assert following.told["status"] == "stopped"
 
 
-def test_of_more_steps_than_there_is_room_for_every_second_goes(growing, lora_run):
+def test_of_more_steps_than_there_is_room_for_some_are_left_out_evenly(growing, lora_run):
     following = Following(growing.folder)
-    following.most = following.pieces.size + 3 * len(following.pieces.texts[following.steps[0][2]["piece"]])
     growing.finish()
     following.look()
-    kept = [step for _, step, _ in following.steps]
-    assert kept[0] == lora_run.steps[0] and 2 <= len(kept) < len(lora_run.steps)
-    assert following.pieces.size <= following.most
+    everything = following.page()
+    following.most = following._base.size + 3 * len(following._last()["text"])
+    manifest, pieces = pieces_of(following.page())
+    (told,) = manifest["runs"]
+    kept = told["steps"]
+    assert kept[0] == lora_run.steps[0] and kept[-1] == lora_run.steps[-1]
+    assert 2 <= len(kept) < len(lora_run.steps) == len(pieces_of(everything)[0]["runs"][0]["steps"])
+    assert sum(map(len, pieces)) <= following.most
+    for step, listed in zip(kept, told["pieces"], strict=True):
+        module = lora_run.modules[0]
+        found = tensors_of({"text": pieces[listed["piece"]], "tensors": listed})
+        assert np.array_equal(found[f"{module}#A"], lora_run.factors(module, step).A.astype(np.float16))
+
+
+def pieces_of(page):
+    """The manifest of a page, and the texts of all its pieces."""
+    texts = re.findall(r'id="piece-\d+">([^<]*)<', page)
+    return json.loads(gzip.decompress(base64.b64decode(texts[0]))), texts
 
 
 def test_weights_that_are_all_trained_come_as_they_changed(full_run, tmp_path):
@@ -122,7 +137,7 @@ def test_weights_that_are_all_trained_come_as_they_changed(full_run, tmp_path):
     following = Following(growing.folder)
     growing.until(full_run.steps[1])
     following.look()
-    message = following.since(0, 0)[0][1][1]
+    message = following.since(0, 0)
     name = full_run.modules[0]
     delta = full_run.delta(name, full_run.steps[1])
     assert np.allclose(tensors_of(message)[name], delta, rtol=1e-3, atol=1e-7)
@@ -145,7 +160,7 @@ def get(port, path, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path, headers={"Host": f"127.0.0.1:{port}", **headers})
     answer = connection.getresponse()
-    text = answer.read().decode() if answer.getheader("Content-Type", "") != "text/event-stream" else ""
+    text = answer.read().decode()
     connection.close()
     return answer, text
 
@@ -162,10 +177,38 @@ def test_only_its_link_opens_it(served):
         {"Host": "evil.example"}, {"Host": f"evil.example:{served}"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
         {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
     ):  # fmt: skip
-        for path in ("/the-token/", "/the-token/events"):
+        for path in ("/the-token/", "/the-token/news"):
             assert get(served, path, **headers)[0].status == 404
     own = {"Origin": f"http://127.0.0.1:{served}", "Sec-Fetch-Site": "same-origin"}
-    assert get(served, "/the-token/events", **own)[0].status == 200
+    assert get(served, "/the-token/news", **own)[0].status == 200
+
+
+def test_news_are_told_as_soon_as_there_are_some_and_the_end_to_whoever_does_not_look(growing, served, lora_run):
+    news = json.loads(get(served, "/the-token/news?version=0&step=0")[1])
+    assert news["told"]["status"] == "running" and "step" not in news and news["cost"] >= 0
+    found = {}
+
+    def ask(name, hidden):
+        found[name] = json.loads(get(served, f"/the-token/news?version={news['version']}&step=0&hidden={hidden}")[1])
+
+    asking = [Thread(target=ask, args=("seen", 0)), Thread(target=ask, args=("hidden", 1))]
+    for thread in asking:
+        thread.start()
+    growing.until(lora_run.steps[2])
+    asking[0].join()
+    assert found["seen"]["step"] == lora_run.steps[2] and "hidden" not in found
+    growing.finish()
+    asking[1].join()
+    assert found["hidden"].get("again")
+    assert json.loads(get(served, "/the-token/news?version=" + "9" * 5000 + "&step=-1&hidden=%C2%B2")[1])["again"]
+
+
+def test_a_training_whose_folder_is_taken_away_is_called_stopped_and_asked_no_more(growing, served):
+    assert get(served, "/the-token/")[0].status == 200
+    growing.held.release()
+    shutil.rmtree(growing.folder)
+    news = json.loads(get(served, "/the-token/news?version=1&step=0")[1])
+    assert news["told"]["status"] == "stopped" and "again" not in news
 
 
 def test_the_address_answers_to_this_machine_alone(served):
@@ -185,9 +228,9 @@ def test_the_page_follows_and_becomes_the_runs_page(browser, growing, served, lo
     page.goto(f"http://127.0.0.1:{served}/the-token/", timeout=SLOW)
     page.wait_for_selector("[data-whole]", timeout=SLOW)
     assert page.locator("button[role=tab]").all_inner_texts() == ["Touch it", "Overview"]
-    step = lora_run.steps[2]
-    growing.until(step)
-    until(page, f"document.querySelector('.when').textContent === 'step {step}'")
+    for step in lora_run.steps[1:3]:
+        growing.until(step)
+        until(page, f"document.querySelector('.when').textContent === 'step {step}'")
     assert f"step {step} of" in page.locator(".going").inner_text()
     page.locator("#scrub").focus()
     page.keyboard.press("ArrowLeft")  # who goes back stays there
