@@ -125,11 +125,16 @@ class Asked(AskedTwice):
 
     def ask(self, last: pd.Series) -> None:
         steps = self.pair()[0].steps[-1]
-        found = "Only A is right" if last.right_a and not last.right_b else "So they answer"
         self.say(
-            f"{found}, after {steps:,} steps of both. What was different?",
-            f"{found}, and both had {steps:,} steps from the same start. Only what they learned from was different.",
+            f"{self.found(last)}, after {steps:,} steps. What was different?",
+            f"{self.found(last)} on this question, the first of their test. Both had {steps:,} steps from the same "
+            "start. Only what they learned from was different.",
         )
+
+    def found(self, last: pd.Series) -> str:
+        if last.right_a and last.right_b:
+            return "Both are right"
+        return "Only A is right" if last.right_a else "Only B is right" if last.right_b else "Both are wrong"
 
 
 class Named(TitleCard):

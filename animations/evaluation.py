@@ -190,10 +190,9 @@ class Two(PairScene):
         self.finish()
 
     def asked(self) -> list[str]:
-        """The first questions of the task that both were watched with, and answered differently."""
+        """The first questions of the task that both were watched with, whatever they said."""
         a, b = (self.answers(moment) for moment in self.pair)
-        both = [prompt for prompt in a if prompt in b]
-        return [*[prompt for prompt in both if a[prompt] != b[prompt]], *both][:SHOWN]
+        return [prompt for prompt in a if prompt in b][:SHOWN]
 
     def answers(self, moment: Moment) -> dict[str, str]:
         rows = moment.run.answers
@@ -243,6 +242,8 @@ class Parted(PairScene):
         self.attend(dots[1])
         self.say(self.verdict(), self.verdict())
         self.say(self.named())
+        if self.widest():
+            self.say(f"An example: of {len(self.every)} clearly different pairs, the one that parts most.")
         self.finish()
 
     def right(self) -> tuple[int, int]:

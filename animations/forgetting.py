@@ -4,6 +4,8 @@ python -m animations.render forgetting       the whole film
 manim render animations/forgetting.py Asked  one scene, with stock Manim
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from manim import (
@@ -12,11 +14,15 @@ from manim import (
     ORIGIN,
     RIGHT,
     UP,
+    Arrow,
     Dot,
     FadeIn,
     FadeOut,
+    GrowFromCenter,
+    GrowFromPoint,
     LaggedStart,
     Line,
+    Mobject,
     Rectangle,
     Text,
     UpdateFromAlphaFunc,
@@ -99,19 +105,19 @@ class ForgettingScene(FilmScene):
         self.path = learning_path(self.run)
         self.first, self.last = int(self.path.index[0]), int(self.path.index[-1])
 
-    def story(self) -> pd.DataFrame:
-        """The old question whose answer changed most often, of those that began right: step, answer, correct. One whose
-        right answer is a word, which a hall takes in at a glance, comes before others."""
+    def story(self) -> tuple[pd.DataFrame, str]:
+        """An old question that began right, with what was said at each step (step, answer, correct); and of which it
+        is the one whose answer changed most often. A right answer of one word, which a hall takes in at a glance, comes
+        first."""
         old = self.run.answers[self.run.answers.skill != self.run.task]
         began = set(old[(old.step == old.step.min()) & old.correct.astype(bool)].prompt) or set(old.prompt)
-        old = old[old.prompt.isin(began)]
-        told = {}
-        for prompt, rows in old.groupby("prompt", sort=False):
-            count = rows.answer.nunique()
-            word = count > 1 and str(rows.expected.iloc[0]).strip().isalpha()
-            told[prompt] = (word, count, bool(rows.correct.iloc[-1]), -len(prompt))
-        best = max(told, key=lambda prompt: told[prompt])
-        return old[old.prompt == best].sort_values("step", kind="stable").reset_index(drop=True)
+        asked = {prompt: rows for prompt, rows in old.groupby("prompt", sort=False) if prompt in began}
+        words = {one: rows for one, rows in asked.items() if str(rows.expected.iloc[0]).strip().isalpha()}
+        changed = any(rows.answer.nunique() > 1 for rows in words.values())
+        among, what = (words, " of one word") if changed else (asked, "")
+        best = max(among, key=lambda one: (among[one].answer.nunique(), bool(among[one].correct.iloc[-1]), -len(one)))
+        story = among[best].sort_values("step", kind="stable").reset_index(drop=True)
+        return story, f"{len(among)} right answers{what}"
 
 
 class Asked(ForgettingScene):
@@ -123,7 +129,7 @@ class Asked(ForgettingScene):
 
     def construct(self) -> None:
         # Before training
-        story = self.story()
+        story, among = self.story()
         wide = config.frame_width - 1.4
         question = VGroup(
             sit(label(line, 60, self.colours.foreground, bold=True), 0, 2.2 - 0.8 * number, ORIGIN)
@@ -133,7 +139,10 @@ class Asked(ForgettingScene):
         self.marker = Dot(self.line.get_start(), radius=0.14, color=self.colours.foreground)
         stamp, said = self.stamp(int(story.step[0])), self.answer(story.iloc[0])
         self.add(question, self.line, self.marker, stamp, said)
-        self.say("Asked before training.", f"Before training, the model is asked: {story.prompt[0]}")
+        self.say(
+            f"Of {among}, the one that will change most.",
+            f"Before training, the model is asked: {story.prompt[0]} Of {among}, this one will change most often.",
+        )
 
         # At every evaluation
         self.say(
@@ -229,25 +238,36 @@ class Curves(ForgettingScene):
 
     def construct(self) -> None:
         # The first steps
-        chart, key = self.curves(), self.key()
+        self.chart, self.key = self.curves(), self.keys()
         stop = self.lowest()
         steps = self.corner(f"run {fitted(self.run.name, 3.0, 28).original_text}, steps {self.first} to {self.last}")
-        self.add(chart.upto(self.first), key, steps)
+        self.cursor = Line(self.chart.place(self.first, 0), self.chart.place(self.first, 1), stroke_width=3)
+        self.cursor.set_color(self.colours.muted)
+        self.add(self.chart.upto(self.first), self.cursor, self.key.show(self.worth(self.first)), steps)
         self.say(
             f"Trained on {proper(str(self.run.task))}, asked about everything.",
-            f"Now it is trained on {proper(str(self.run.task))}. Every few steps it is asked new questions, and all "
-            "the old ones.",
+            f"Now it is trained on {proper(str(self.run.task))}. Every few steps, where a dot comes to, it is asked "
+            "new questions, and all the old ones.",
         )
-        self.draw(chart, self.first, stop, 4.0)
-        self.attend(key)
+        self.draw(self.first, stop, 5.0)
 
         # What next?
+        ring = self.chart.mark(stop, self.path.kept[stop], self.colours.foreground)
         self.say(f"Step {stop}: {percent(self.path.kept[stop])} of the old skills. What comes next?")
-        self.wait_to_read()
+        ways = self.ways(ring)
+        self.play(GrowFromCenter(ring, run_time=0.5))
+        self.play(LaggedStart(*(GrowFromPoint(way, ring.get_center()) for way in ways), lag_ratio=0.5, run_time=1.8))
         self.guess(2.0)
-        self.draw(chart, stop, self.last, 4.0)
+        self.say(
+            "A, B or C? It goes on.", "Back up, as it is, or further down? The training goes on, on the same words."
+        )
+        self.play(FadeOut(ways), FadeOut(ring), run_time=0.4)
+        self.draw(stop, self.last, 6.0)
+
+        # What came, point by point
         self.say(self.outcome(stop), self.spoken(stop))
-        self.attend(key)
+        for at in self.turns(stop):
+            self.play_in(self.named(at), run_time=0.9)
         self.finish()
 
     def lowest(self) -> int:
@@ -256,16 +276,53 @@ class Curves(ForgettingScene):
         came = self.path.kept[later - self.path.kept > RETURNED].drop(self.first, errors="ignore")
         return int(came.idxmin()) if len(came) else int(self.path.index[len(self.path) // 2])
 
-    def draw(self, chart: Chart, start: int, end: int, seconds: float) -> None:
-        def on(one: Chart, share: float) -> None:
-            one.upto(self.between(start + share * (end - start)))
+    def draw(self, start: int, end: int, seconds: float) -> None:
+        """A pen goes along both curves; what they are worth changes where something was measured."""
 
-        self.play(UpdateFromAlphaFunc(chart, on), run_time=seconds, rate_func=lambda t: t)
+        def along(show: Callable[[float], object]) -> Callable[[Mobject, float], None]:
+            def move(_: Mobject, share: float) -> None:
+                show(start + share * (end - start))
 
-    def between(self, step: float) -> float:
-        """Lines are drawn between evaluations as far as the pen has come."""
-        self.pen = step
-        return step
+            return move
+
+        def stand(step: float) -> None:
+            self.cursor.move_to([self.chart.place(step, 0)[0], self.cursor.get_center()[1], 0])
+
+        self.play(
+            UpdateFromAlphaFunc(self.chart, along(lambda step: self.chart.upto(step, pen=True))),
+            UpdateFromAlphaFunc(self.cursor, along(stand)),
+            UpdateFromAlphaFunc(self.key, along(lambda step: self.key.show(self.worth(step)))),
+            run_time=seconds, rate_func=lambda t: t,
+        )  # fmt: skip
+
+    def worth(self, step: float) -> list[str]:
+        """What stands beside the curves' names: the values last measured."""
+        last = self.path.loc[: step + 1e-6].iloc[-1]
+        return [percent(last.learned), percent(last.kept)]
+
+    def ways(self, ring: Mobject) -> VGroup:
+        """Three ways on, each with a letter that a hall can call out."""
+        ways = VGroup()
+        for letter, angle in zip("ABC", (0.6, 0.0, -0.6), strict=True):
+            way = np.array([np.cos(angle), np.sin(angle), 0.0])
+            start = ring.get_center() + 0.3 * way
+            arrow = Arrow(start, start + 1.3 * way, buff=0, stroke_width=5, color=self.colours.foreground)
+            name = label(letter, 40, self.colours.foreground, bold=True).move_to(start + 1.6 * way)
+            ways.add(VGroup(arrow, name))
+        return ways
+
+    def turns(self, stop: int) -> list[int]:
+        """The steps that the outcome speaks of: the lowest, the best after it, the last."""
+        return sorted({stop, int(self.path.kept.loc[stop:].idxmax()), self.last})
+
+    def named(self, step: int) -> VGroup:
+        """A ring around a measured value of the old skills, and the number."""
+        kept = self.path.kept[step]
+        ring = self.chart.mark(step, kept, self.colours.foreground)
+        x, y, _ = ring.get_center()
+        below = self.path.kept.loc[:step].iloc[-2:].iloc[0] > kept
+        number = sit(label(percent(kept), 36, self.colours.foreground, bold=True), x, y + 0.5 - below, ORIGIN)
+        return VGroup(ring, number)
 
     def curves(self) -> Chart:
         x = self.path.index.to_numpy(float)
@@ -275,14 +332,14 @@ class Curves(ForgettingScene):
         ]
         y = Axis("answered right", 0, 1, {0: "0 %", 0.5: "50 %", 1: "100 %"})
         axis = Axis("step", self.first, self.last, {self.first: f"{self.first}", self.last: f"{self.last}"})
-        return Chart(series, 8.6, 4.2, axis, y, self.colours).move_to(LEFT * 1.6 + DOWN * 0.2)
+        return Chart(series, 8.2, 4.2, axis, y, self.colours).move_to(LEFT * 1.8 + DOWN * 0.2)
 
-    def key(self) -> Key:
+    def keys(self) -> Key:
         looks: list[tuple[str, str, Dash]] = [
             ("new task", self.colours.method(self.run.method), "solid"),
             ("old skills", self.colours.W, "dashed"),
         ]
-        return Key(looks, 3.6, 1.6, 3.0, self.colours)
+        return Key(looks, 2.75, 1.6, 4.0, self.colours)
 
     def outcome(self, stop: int) -> str:
         low, end = self.path.kept[stop], self.path.kept.iloc[-1]

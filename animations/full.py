@@ -4,11 +4,27 @@ python -m animations.render full            the whole film
 manim render animations/full.py Training    one scene, with stock Manim
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from manim import ORIGIN, RIGHT, UP, FadeIn, FadeOut, LaggedStart, Text, UpdateFromAlphaFunc, VGroup, config
+from manim import (
+    DOWN,
+    ORIGIN,
+    RIGHT,
+    UP,
+    FadeIn,
+    FadeOut,
+    LaggedStart,
+    Mobject,
+    Text,
+    UpdateFromAlphaFunc,
+    VGroup,
+    config,
+    linear,
+    smooth,
+)
 
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, watched_module
@@ -16,11 +32,11 @@ from animations.studio.zoom import Zoom
 from engine.errors import InputError
 from engine.measure import relative_norm
 from engine.run.run import Run
-from visualize.mobjects.answers import AnswerLine, answers_at
+from visualize.mobjects.answers import AnswerLine, answers_at, questions
 from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
-from visualize.mobjects.model import GlowScale, Tile, WholeModel, lay_out
+from visualize.mobjects.model import GlowScale, Tile, What, WholeModel, lay_out
 from visualize.mobjects.text import label, sit
 from visualize.naming import layer_of, proper, short
 from visualize.theme import ink_on, limit_of
@@ -57,6 +73,31 @@ class FullScene(FilmScene):
         self.first, self.last = self.run.steps[0], self.run.steps[-1]
         self.model = WholeModel(self.run, self.theme)
         self.model.move_to([-7.11 + units(190), 4 - units(112), 0], aligned_edge=UP - RIGHT).settle()
+
+    def sweep(self, before: np.ndarray, after: np.ndarray, names: Iterable[str], seconds: float) -> None:
+        """One picture of the model becomes another in these tiles, column by column."""
+        tiles = [self.model.tiles[name] for name in names]
+        edges = np.array([-1, 1]) * config.frame_width / 2 - self.model.image.get_left()[0]
+        seen = edges * self.model.pixels[1] / self.model.image.width  # the frame's edges, in the picture's columns
+        left = max(min(one.left for one in tiles), int(seen[0]))
+        right = min(max(one.left + one.columns for one in tiles), int(seen[1]))
+
+        def on(_: object, share: float) -> None:
+            pixels = after.copy()
+            at = round(left + share * (right - left))
+            for one in tiles:
+                place = np.s_[one.top : one.top + one.rows, max(one.left, at) : one.left + one.columns]
+                pixels[place] = before[place]
+            self.model.image.pixel_array = pixels
+
+        self.play(UpdateFromAlphaFunc(self.model, on), run_time=seconds, rate_func=linear)
+        self.model.image.pixel_array = after
+
+    def uncover(self, what: What, step: int, limit: float, seconds: float) -> None:
+        """The whole model, from what it shows now to this."""
+        before = self.model.image.pixel_array.copy()
+        after = self.model.show(what, step, limit).image.pixel_array.copy()
+        self.sweep(before, after, self.model.tiles, seconds)
 
     def row_names(self, only: list[int] | None = None) -> VGroup:
         """The layers' names, at the left of their rows."""
@@ -131,19 +172,9 @@ class Whole(FullScene):
 
     def write(self, names: list[str], limit: float, shown: set[str], seconds: float) -> None:
         """These tiles' weights come column by column, as one reads."""
-        tiles, empty = [self.model.tiles[name] for name in names], self.model.image.pixel_array
-        left, right = min(one.left for one in tiles), max(one.left + one.columns for one in tiles)
-        full = self.model.show("W", limit=limit, only=shown).image.pixel_array
-
-        def on(_: object, share: float) -> None:
-            pixels = full.copy()
-            at = round(left + share * (right - left))
-            for one in tiles:
-                place = np.s_[one.top : one.top + one.rows, max(one.left, at) : one.left + one.columns]
-                pixels[place] = empty[place]
-            self.model.image.pixel_array = pixels
-
-        self.play(UpdateFromAlphaFunc(self.model, on), run_time=seconds, rate_func=lambda t: t)
+        before = self.model.image.pixel_array
+        after = self.model.show("W", limit=limit, only=shown).image.pixel_array
+        self.sweep(before, after, names, seconds)
 
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
@@ -208,35 +239,93 @@ class Training(FullScene):
     """Training moves every weight a little; the loss falls, and an answer changes."""
 
     title = "Watch the weights move"
+    headed = False
 
     def construct(self) -> None:
-        # Before: nothing has moved
+        # Nearer: single weights can be told apart
+        self.prepare()
+        names, scale = self.row_names(), self.scale()
+        self.model.show("W")
+        self.add(self.model, self.bands(), self.header(), names, *self.told())
+        self.say(f"Nearer: {short(watched_module(self.run))}, among its neighbours.")
+        self.play(FadeOut(names), self.flight(0.9, smooth), run_time=2.4)
+
+        # Where each weight began is taken away: nothing has moved
+        none = self.moved(self.first)
+        self.say(f"Take away where each weight began: {none} moved, so far.", self.spoken(none))
+        self.uncover("change", self.first, self.limit, 2.6)
+
+        # The first steps
+        early, late = self.parts()
+        self.say(f"After step {early[0]}: {self.moved(early[0])} moved, a little.")
+        self.follow([*early, late[0]], 1.0, 4.0)
+
+        # All of them, back to the whole
+        self.say(f"All on one scale. Trained on: {proper(str(self.run.task))}.")
+        self.follow(late, 0.0, 8.0)
+        self.play(FadeIn(names), FadeIn(scale), run_time=0.5)
+        self.attend(self.answered)
+        self.say(self.outcome())
+        self.finish()
+
+    def prepare(self) -> None:
+        """What is shown beside the model, the one scale for all steps, and where the camera goes."""
         self.limit = self.model.show("change", self.last).limit
-        self.model.show("change", self.first, self.limit)
         loss = self.run.metrics["loss"]
         self.curve = LossCurve(
             loss.index.to_numpy(), loss.to_numpy(), 3.3, 0.34, self.colours, self.colours.full, bare=True
         ).upto(0)
         self.curve.move_to([self.model.get_right()[0] - 1.65, BAND - 0.05, 0])
-        self.asked = self.most_changed()
-        self.stamped, self.told, self.number = self.stamp(self.first), self.answer(self.first), self.loss(self.first)
-        self.add(self.row_names(), self.curve, self.stamped, self.told, self.number, self.model, self.scale())
-        self.say(f"Now a pixel is how far its weight has moved: {self.moved(self.first)}, so far.")
+        self.asked, self.left = self.first_asked(), self.model.get_left()[0]
+        self.stamped, self.answered, self.number = (
+            self.stamp(self.first),
+            self.answer(self.first),
+            self.loss(self.first),
+        )
+        module = watched_module(self.run)
+        self.whole, self.home = self.model.image.points.copy(), self.model.box(module).get_center()
+        self.nearest, self.share = max(2.0, 2 * (350 // self.model.tiles[module].rows)), 0.0
 
-        # One step
-        step = self.run.steps[1]
-        self._replaying = True
-        self.show_step(step)
-        self._replaying = False
-        self.attend(self.model)
-        self.say(f"After step {step}: {self.moved(step)}, a little.")
+    def told(self) -> tuple[Mobject, ...]:
+        return self.stamped, self.curve, self.answered, self.number
 
-        # All of them
-        self.say(f"All on one scale. Trained on: {proper(str(self.run.task))}.")
-        for step in self.replay(seconds=6):  # about five captures a second: slower, it stands still between them
+    def bands(self) -> VGroup:
+        """The ground behind all that is written, for when the model is larger than its place."""
+        shown = self.strips()
+        shown[1].stretch_to_fit_height(1.32).to_edge(DOWN, buff=0)
+        return shown.set_fill(opacity=1)
+
+    def spoken(self, none: str) -> str:
+        return f"Take away the number at which each weight began. What is left is how far it moved: {none}, so far."
+
+    def parts(self) -> tuple[list[int], list[int]]:
+        """The captured steps that are seen from near, a quarter of the training, and the others; each has one."""
+        steps = self.run.steps[1:]
+        early = [step for step in steps[:-1] if step <= self.last / 4] or steps[:1]
+        return early, steps[len(early) :] or steps[-1:]
+
+    def near(self, share: float) -> None:
+        """The camera's place: 0 sees the whole model, 1 one matrix, with its neighbours."""
+        self.share, middle = share, np.array([0.0, 0.1, 0.0])
+        grown = (self.whole - self.home) * self.nearest**share
+        self.model.image.points = grown + self.home + share * (middle - self.home)
+
+    def flight(self, share: float, rate: Callable[[float], float] = linear) -> UpdateFromAlphaFunc:
+        """From where it is to there."""
+        began = self.share
+        return UpdateFromAlphaFunc(self.model, lambda _, t: self.near(began + t * (share - began)), rate_func=rate)
+
+    def follow(self, steps: list[int], share: float, seconds: float) -> None:
+        """These captures in turn, each for its part of the time, while the camera goes there."""
+        if self.renderer.skip_animations:  # a walk draws ends of beats only
+            steps = steps[-1:]
+        began, span = self.share, max(1, steps[-1] - steps[0])
+        for step, following in pairwise([*steps, steps[-1]]):
             self.show_step(step)
-        self.say(self.outcome())
-        self.finish()
+            if following > step:
+                there = began + (following - steps[0]) / span * (share - began)
+                self.play(self.flight(there), run_time=seconds * (following - step) / span)
+        self.near(share)
 
     def moved(self, step: int) -> str:
         """How many of the weights are no longer what they were?"""
@@ -245,22 +334,22 @@ class Training(FullScene):
             return "every one has" if count else "none has"
         return f"{count / self.model.weights:.1%} of them have"
 
-    def most_changed(self) -> list[str]:
-        """The question of the task whose answer changed most often."""
-        said = self.run.answers[self.run.answers.skill == self.run.task]
-        counts = (said if len(said) else self.run.answers).groupby("prompt", sort=False).answer.nunique()
-        return [counts.idxmax()] if len(counts) else []
+    def first_asked(self) -> list[str]:
+        """The first question of the task that it was asked while it learned, whatever it said."""
+        return questions(self.run.answers, self.run.task, 1, 0) or questions(self.run.answers, None, 0, 1)
 
     def show_step(self, step: int) -> None:
+        self._replaying = True
         self.model.show("change", step, self.limit)
         self.curve.upto(step)
         self.stamped = self.swap(self.stamped, self.stamp(step))
-        self.told = self.swap(self.told, self.answer(step))
+        self.answered = self.swap(self.answered, self.answer(step))
         self.number = self.swap(self.number, self.loss(step))
+        self._replaying = False
 
     def answer(self, step: int) -> AnswerLine:
         known = answers_at(self.run.answers, step, self.asked)
-        return AnswerLine(known, 4.4, 2.7, self.colours).at(self.model.get_left()[0], BAND)
+        return AnswerLine(known, 4.4, 2.7, self.colours).at(self.left, BAND)
 
     def loss(self, step: int) -> Text:
         known = self.run.metrics["loss"].loc[: max(step, self.run.metrics.index[0])]

@@ -133,8 +133,11 @@ class Turn(DialScene):
         self.table = self.answers(*self.place)
         self.shown = VGroup(self.hand, self.table)
         self.add(self.shown, self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"))
+        count = len(self.known.settings[0].said)
         self.say(
-            "One model, one dial.", "Here is a language model that answers two questions. Watch what one dial does."
+            f"One dial, and of {count} questions two that turn.",
+            f"Here is a language model, and one dial. It was asked {count} questions, and these are two whose answers "
+            "turn. Watch.",
         )
         self.sweep([1.0], 3.0)
 

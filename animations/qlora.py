@@ -58,7 +58,8 @@ class Asked(AskedTwice):
         self.guess(0.5)
         same = last.answer_a == last.answer_b
         self.play(*(FadeIn(self.below(run, x), shift=0.2 * UP) for run, x in zip(self.pair(), PLACES, strict=True)))
-        self.say(f"B has four bits, and says {'the same' if same else 'something else'}.")
+        said = f"B has four bits, and says {'the same' if same else 'something else'}."
+        self.say(said, f"{said} That was one question, the first of the test; what four bits cost in all comes later.")
 
     def below(self, run: Run, x: float) -> Text:
         text = "4 bits a weight" if run.method == "qlora" else "as it was trained"

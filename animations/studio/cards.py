@@ -134,7 +134,8 @@ class TitleCard(CardScene):
         return tr("What training on {task} changed in one matrix", task=proper(str(self.run.task)))
 
     def spoken(self) -> str:
-        said = {"question": self.asked(), "shown": self.shown_as()}
+        asked = self.asked()
+        said = {"question": asked if asked.endswith("?") else f"{asked}.", "shown": self.shown_as()}
         if self.grows():
             return tr("{question} {shown}, weight by weight, from the first step to the last.", **said)
         return tr("{question} {shown}, weight by weight.", **said)

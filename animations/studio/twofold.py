@@ -63,9 +63,9 @@ class AskedTwice(FilmScene):
         self.finish()
 
     def heard(self) -> pd.DataFrame:
-        """A question of the task, as both answered it: step, prompt, answer_a, right_a, answer_b, right_b.
+        """The first question of the task that both were asked while they learned, whatever they said: step, prompt,
+        answer_a, right_a, answer_b, right_b.
 
-        It is one that only A got right in the end, if there is any; or else one that both did.
         Raises InputError where they were not asked the same.
         """
         a, b = (
@@ -77,11 +77,7 @@ class AskedTwice(FilmScene):
         both = a.merge(b, on=["step", "prompt"], how="inner", sort=False)
         if both.empty:
             raise InputError(f"{self.names()} were not asked the same question at any step")
-        end = both[both.step == both.step.max()].astype({"right_a": bool, "right_b": bool})
-        order = end.assign(parted=end.right_a & ~end.right_b).sort_values(
-            ["parted", "right_a", "right_b"], ascending=False, kind="stable"
-        )
-        return both[both.prompt == order.prompt.iloc[0]].sort_values("step", kind="stable").reset_index(drop=True)
+        return both[both.prompt == both.prompt.iloc[0]].sort_values("step", kind="stable").reset_index(drop=True)
 
     def said(self, row: pd.Series, side: int) -> Text:
         letter = "ab"[side]

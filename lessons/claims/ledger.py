@@ -23,6 +23,7 @@ from lessons.claims.intervals import SHARE, Effect
 from lessons.claims.store import Store, plain
 from lessons.claims.trials import Trial
 from lessons.claims.verdict import Answer, answers, verdict
+from visualize.naming import proper
 
 KEPT = Path(__file__).with_name("claims.json")
 # As a course goes through them.
@@ -250,8 +251,8 @@ def table(*ids: str, path: Path = KEPT) -> pd.DataFrame:
     """What lessons show: one line a condition, from the kept rows; an empty cell repeats the one above."""
     lines = []
     for row in kept_rows(*ids, path=path):
-        shown = [(name, told(one.effect, row.unit), str(one.answer)) for name, one in row.conditions.items()]
-        shown += [(name, "not yet tried", "") for name in row.missing]
+        shown = [(proper(name), told(one.effect, row.unit), str(one.answer)) for name, one in row.conditions.items()]
+        shown += [(proper(name), "not yet tried", "") for name in row.missing]
         for number, (name, effect, said) in enumerate(shown):
             lines.append(
                 {

@@ -12,6 +12,7 @@ from lessons.claims.ledger import CLAIMS, TITLES, Row, read_rows, told
 from lessons.claims.llm import KEPT as LLM_KEPT
 from lessons.claims.together import markdown as together
 from lessons.claims.verdict import LEVEL, UNTRIED, VERDICTS
+from visualize.naming import proper
 
 _HEAD = f"""# Every sentence tried
 
@@ -100,9 +101,9 @@ def card(claim: Claim, row: Row | None, pictures: str) -> str:
             )
             if one.effect.tries:
                 many = f"{one.effect.tries} tries"
-            lines.append(f"| {name} | {told(one.effect, row.unit)} | {many} | {one.answer} |")
-        lines += [f"| {name} | not yet tried | | |" for name in row.missing]
-        lines += [f"\n{row.on[0].upper()}{row.on[1:]}."] if row.on else []
+            lines.append(f"| {proper(name)} | {told(one.effect, row.unit)} | {many} | {one.answer} |")
+        lines += [f"| {proper(name)} | not yet tried | | |" for name in row.missing]
+        lines += [f"\n{row.on[0].upper()}{proper(row.on[1:])}."] if row.on else []
         if pictures:
             lines.append(f"\n![{claim.sentence}]({pictures}/{claim.id}.png)")
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lessons.claims.ledger import CLAIMS, KEPT, Row, kept_rows
+from visualize.naming import proper
 from visualize.plots.axes import themed
 from visualize.theme import palette, theme
 
@@ -66,7 +67,7 @@ def draw(ax: Axes, row: Row) -> None:
         if effect.low < effect.high and np.isfinite([effect.low, effect.high]).all():
             ax.plot([effect.low, effect.high], [line, line], color=ink, linewidth=5, solid_capstyle="butt", alpha=0.55)
         ax.plot(effect.mean, line, _MARKS.get(condition.answer, "D"), color=ink, markersize=11, zorder=3)
-    labels = [f"{name} ({condition.answer})" for name, condition in row.conditions.items()]
+    labels = [f"{proper(name)} ({condition.answer})" for name, condition in row.conditions.items()]
     ax.set_yticks(range(len(labels)), ["\n".join(wrap(label, 42)) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlabel("\n".join(wrap(f"{row.effect}{f' ({row.unit})' if row.unit else ''}", 74)))

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from lessons.claims.ledger import Row, told
 from lessons.claims.verdict import DEPENDS, EXACT, FAILS, HOLDS
+from visualize.naming import proper
 
 COLOURS = {HOLDS: "green", EXACT: "green", FAILS: "red", DEPENDS: "yellow"}  # others: dim
 
@@ -18,7 +19,7 @@ def show(console: Console, row: Row) -> None:
     console.print(f"  {row.effect}{f' ({row.unit})' if row.unit else ''}", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2))
     for name, condition in row.conditions.items():
-        table.add_row(name, told(condition.effect), condition.answer)
+        table.add_row(proper(name), told(condition.effect), condition.answer)
     for name in row.missing:
-        table.add_row(name, "not yet tried", "")
+        table.add_row(proper(name), "not yet tried", "")
     console.print(table, "")

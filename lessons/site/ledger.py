@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from lessons.claims.ledger import kept_rows, told
+from visualize.naming import proper
 
 _WIDTH, _HIGH = 150, 14
 
@@ -35,7 +36,7 @@ def _row(number: int, row: Any) -> str:
     finite = [end for end in ends if math.isfinite(end)]
     low, high = min(finite), max(finite)
     shown = "".join(
-        f"<li>{_picture(effects[name], low, high)} <span>{_text(name)}: {_text(told(tried.effect, row.unit))}, "
+        f"<li>{_picture(effects[name], low, high)} <span>{_text(proper(name))}: {_text(told(tried.effect, row.unit))}, "
         f"<em>{_text(tried.answer)}</em></span></li>"
         for name, tried in row.conditions.items()
     )

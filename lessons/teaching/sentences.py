@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from engine.language.speaking import tr
 from lessons.teaching.language import of_ledger
+from visualize.naming import proper
 
 
 class Sentence(NamedTuple):
@@ -54,10 +55,10 @@ def ledger(*claims: str) -> Sentences:
     for row in (kept[name] for name in claims if name in kept):
         unit = of_ledger(row.unit)
         lines = [
-            f"{of_ledger(name)}: {told(tried.effect, unit)}: {of_ledger(tried.answer)}"
+            f"{proper(of_ledger(name))}: {told(tried.effect, unit)}: {of_ledger(tried.answer)}"
             for name, tried in row.conditions.items()
         ]
-        lines += [f"{of_ledger(name)}: {of_ledger('not yet tried')}" for name in row.missing]
+        lines += [f"{proper(of_ledger(name))}: {of_ledger('not yet tried')}" for name in row.missing]
         what = of_ledger(row.effect) + (tr(", in {unit}", unit=unit) if unit else "")
         verdict = of_ledger(row.verdict)
         if not row.here:

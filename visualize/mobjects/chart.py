@@ -115,16 +115,30 @@ class Chart(VGroup):
         shown = (series.x <= x) & np.isfinite(series.y)
         return np.stack([series.x[shown], series.y[shown]], axis=1)
 
-    def upto(self, x: float) -> "Chart":
-        """Draw every curve as far as x, with a dot at its head (or at every value, for few that were measured)."""
+    def upto(self, x: float, pen: bool = False) -> "Chart":
+        """Draw every curve as far as x, with a dot at its head (or at every value, for few that were measured).
+
+        pen: the line to the next value is drawn, too, as far as x; dots stay where something was measured.
+        """
         self.remove(self.lines, self.heads)
         self.lines, self.heads = VGroup(), VGroup()
         for series in self.series:
             points = np.array([self.place(*pair) for pair in self.drawn(series, x)]).reshape(-1, 3)
-            self.lines.add(polyline(points, series.dash, series.color))
+            line = np.concatenate([points, self._under_way(series, x)]) if pen else points
+            self.lines.add(polyline(line, series.dash, series.color))
             for point in points if self.dots else points[-1:]:
                 self.heads.add(Dot(point, radius=0.09, color=series.color))
         return self.add(self.lines, self.heads)
+
+    def _under_way(self, series: Series, x: float) -> np.ndarray:
+        """The point at x of the line between two values, (1, 3); none before the first, at one, or after the last."""
+        known = np.isfinite(series.y)
+        at, y = series.x[known], series.y[known]
+        if not len(at) or not at[0] < x < at[-1] or x in at:
+            return np.empty((0, 3))
+        before, after = (self.place(at[i], y[i]) for i in (np.searchsorted(at, x) - 1, np.searchsorted(at, x)))
+        share = (self.place(x, y[0])[0] - before[0]) / (after[0] - before[0])
+        return (before + share * (after - before))[None]
 
     def mark(self, x: float, y: float, color: str) -> Circle:
         """A ring around one measured value."""

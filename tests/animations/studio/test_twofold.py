@@ -22,21 +22,16 @@ def scene_of(a, b):
     return scene
 
 
-def test_the_question_is_one_that_only_the_first_got_right_in_the_end():
+def test_the_question_is_the_first_that_both_were_asked_whatever_they_said():
     a = run(
-        "a", [(0, "fox?", "x", False), (0, "dog?", "y", False), (9, "fox?", "zorro", True), (9, "dog?", "perro", True)]
+        "a", [(9, "fox?", "x", False), (0, "cat?", "y", False), (0, "dog?", "y", False), (9, "dog?", "perro", True)]
     )
     b = run(
-        "b", [(0, "fox?", "x", False), (0, "dog?", "y", False), (9, "fox?", "zorro", True), (9, "dog?", "gato", False)]
+        "b", [(0, "dog?", "y", False), (0, "cat?", "z", False), (9, "dog?", "gato", False), (9, "cat?", "gato", True)]
     )
     heard = scene_of(a, b).heard()
-    assert heard.prompt.unique().tolist() == ["dog?"] and heard.step.tolist() == [0, 9]
-    assert heard.answer_a.tolist() == ["y", "perro"] and heard.answer_b.tolist() == ["y", "gato"]
-
-
-def test_or_else_one_that_both_got_right():
-    rows = [(0, "fox?", "x", False), (9, "fox?", "y", False), (0, "dog?", "y", False), (9, "dog?", "perro", True)]
-    assert scene_of(run("a", rows), run("b", rows)).heard().prompt.unique().tolist() == ["dog?"]
+    assert heard.prompt.unique().tolist() == ["cat?"] and heard.step.tolist() == [0]
+    assert heard.answer_a.tolist() == ["y"] and heard.answer_b.tolist() == ["z"]
 
 
 def test_two_that_were_not_asked_the_same_are_refused():

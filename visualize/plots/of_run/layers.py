@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from engine.language.speaking import tr
 from engine.measure import norm, relative_norm
 from engine.run.run import Run, as_run
-from visualize.naming import in_forward_order, kinds_of, layer_of, short
+from visualize.naming import in_forward_order, kinds_of, layer_of, proper, short
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.plots.given import OneRun, drawn_together, last_step
 from visualize.theme import current_theme, ink_on, palette, score_map
@@ -74,7 +74,7 @@ def plot_layers(
     scale.set_label(unit)
     scale.outline.set_visible(False)
     when = run.when(last_step(run, step))
-    ax.set_title(tr("{what}: how far each matrix has moved, {when}", what=run.what, when=when))
+    ax.set_title(tr("{what}: how far each matrix has moved, {when}", what=proper(run.what), when=when))
     if outside:
         named = ", ".join(f"{short(name)} {far[name]:.3g}{' %' if relative else ''}" for name in outside[:3])
         ax.set_xlabel(tr("outside the layers: {named}", named=named))

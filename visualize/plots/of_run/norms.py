@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from engine.errors import InputError
 from engine.run.run import as_run
-from visualize.naming import layer_of, short
+from visualize.naming import layer_of, proper, short
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import OneRun, drawn_together
 from visualize.theme import palette
@@ -46,9 +46,8 @@ def plot_norms(run: OneRun, *, module: str | None = None, step: int | None = Non
     (_side_by_side if len(moved) == 1 else _over_steps)(ax, by_layer, others, own)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("norm of delta-W (% of W's)")
-    ax.set_title(
-        f"{run.what}: how far each layer has moved" + (f", {run.when(moved.index[0])}" if len(moved) == 1 else "")
-    )
+    when = f", {run.when(moved.index[0])}" if len(moved) == 1 else ""
+    ax.set_title(f"{proper(run.what)}: how far each layer has moved{when}")
     ax.grid(axis="y")
     if ax.get_legend_handles_labels()[1]:
         ax.legend()

@@ -10,6 +10,7 @@ from engine.language.speaking import tr
 from engine.measure import forgetting
 from engine.run.run import as_run
 from engine.school.curriculum import SKILLS
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.plots.given import OneRun
 from visualize.theme import current_theme, diverging_map, ink_on, palette, score_map
@@ -52,18 +53,16 @@ def plot_skills(
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
             ax.text(column, row, text, ha="center", va="center", fontsize=12, color=ink_on(fills[row, column]))
-    titles = [
-        tr("task: {name}", name=name) if name == run.task else tr(SKILLS[name].title) if name in SKILLS else name
-        for name in names
-    ]
+    called = {name: tr(SKILLS[name].title) if name in SKILLS else proper(name) for name in names}
+    titles = [tr("task: {name}", name=proper(name)) if name == run.task else called[name] for name in names]
     ax.set_yticks(range(len(names)), titles)
     ax.set_xticks(range(len(frame)), [str(s) for s in frame.index])
     ax.tick_params(length=0)
     if run.task in frame:
         ax.axhline(0.5, color=palette().background, linewidth=6)
     ax.set_xlabel(tr("step (as evaluated)"))
-    none = tr("{what}: no answer exactly right, so the loss, step by step", what=run.what)
-    ax.set_title(none if none_right else tr("{what}: what it can do, step by step", what=run.what))
+    none = tr("{what}: no answer exactly right, so the loss, step by step", what=proper(run.what))
+    ax.set_title(none if none_right else tr("{what}: what it can do, step by step", what=proper(run.what)))
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.measure.shares import wilson
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs
 from visualize.plots.points import UNSAID, Point, point_of, whiskers
@@ -52,7 +53,7 @@ def plot_crossing(
     ax.set_ylim(-3, 105)
     ax.set_xlabel("examples")
     ax.set_ylabel("held out: exactly right (%)")
-    ax.set_title(f"{named[0].task}: told, shown, or fine-tuned")
+    ax.set_title(f"{proper(str(named[0].task))}: told, shown, or fine-tuned")
     ax.grid(axis="y")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax

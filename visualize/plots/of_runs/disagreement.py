@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from engine.measure.disagreement import disagreements, evaluations
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs
 from visualize.theme import palette
@@ -61,7 +62,7 @@ def plot_disagreement(
             ax.annotate(f"step {at}", (x, y), xytext=(9, 9), textcoords="offset points", fontsize=12)
     ax.set_xlabel("loss (nats a token; further right is better)")
     ax.set_ylabel("exactly right (%, higher is better)")
-    ax.set_title(f"{next(iter(named.values())).what}: loss and answers on {table.skill.iloc[0]}")
+    ax.set_title(f"{proper(next(iter(named.values())).what)}: loss and answers on {proper(table.skill.iloc[0])}")
     ax.grid()
     ax.legend(loc="best")
     return ax

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from engine.measure.kept import MEASURES, kept
+from visualize.naming import proper
 from visualize.plots.axes import themed
 from visualize.plots.given import Runs, as_runs, looks
 from visualize.theme import palette
@@ -57,5 +58,5 @@ def plot_forgetting(
     if len(named) > 1:
         figure.legend(list(drawn.values()), list(drawn), loc="outside upper left", ncols=3)
     else:
-        figure.suptitle(f"{next(iter(named.values())).what}: what is forgotten", fontsize=14)
+        figure.suptitle(f"{proper(next(iter(named.values())).what)}: what is forgotten", fontsize=14)
     return figure

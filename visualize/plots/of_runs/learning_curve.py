@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import OneRun, as_runs
 from visualize.plots.points import UNSAID, point_of, whiskers
@@ -49,7 +50,7 @@ def plot_learning_curve(
     ax.set_ylim(-4, 104)
     ax.set_xlabel("training examples" + (f" ({UNSAID})" if unsaid else ""))
     ax.set_ylabel("held out, exactly right (%, higher is better)")
-    ax.set_title(f"{next(iter(kinds.values()))[0].what}: how many examples are enough?")
+    ax.set_title(f"{proper(next(iter(kinds.values()))[0].what)}: how many examples are enough?")
     ax.grid(axis="y")
     if len(kinds) > 1:
         ax.legend()

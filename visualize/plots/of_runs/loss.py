@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from engine.errors import InputError
 from engine.language.speaking import tr
 from engine.run.format import HELD_OUT
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs, looks
 from visualize.theme import palette
@@ -45,7 +46,7 @@ def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) ->
     ax.set_ylim(bottom=0)
     ax.set_xlabel(tr("step"))
     ax.set_ylabel(tr("loss (nats a token, lower is better)"))
-    ax.set_title(", ".join(dict.fromkeys(one.what for one in named.values())))
+    ax.set_title(", ".join(dict.fromkeys(proper(one.what) for one in named.values())))
     ax.grid(axis="y")
     ax.legend()
     return ax
