@@ -15,7 +15,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.run.adapters.fitting import UNKNOWN
 from engine.run.base import base_folder
-from engine.run.delta import PEFT_PREFIX
+from engine.run.delta import PEFT_PREFIX, PROMPT
 from engine.run.pairing import ABSENT, COMPUTED, EMPTY
 from engine.run.run import Run
 from engine.run.tensors import Tensors
@@ -137,6 +137,8 @@ def _not_compared(run: Run) -> list[Finding]:
 
 def _nothing_moved(run: Run) -> Finding:
     loras = [module for module in run.modules if run.kind(module) == "lora"]
+    if any(module == PROMPT or module.endswith(".adaption_prompt") for module in run.info.modules):
+        return Finding("fault", "the prompt is as it began: none of its vectors moved", _UNTRAINED)
     if not loras:
         said = f"every weight is the base's own: nothing changed in all {len(run.info.modules)} tensors"
         return Finding("fault", said, _UNTRAINED)

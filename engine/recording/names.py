@@ -7,6 +7,8 @@ module's part of a path is left out: a name like `module` or `_orig_mod` that is
 from collections.abc import Callable
 
 from peft import PeftMixedModel, PeftModel
+from peft.tuners.adaption_prompt import AdaptionPromptModel
+from peft.tuners.adaption_prompt.layer import AdaptedAttention, AdaptedAttentionGPT
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
 from torch import nn
@@ -34,7 +36,7 @@ def _between(module: nn.Module) -> list[str]:
         return [inside]
     if isinstance(module, PeftModel | PeftMixedModel):
         return ["base_model"]
-    if isinstance(module, BaseTuner):
+    if isinstance(module, BaseTuner | AdaptionPromptModel | AdaptedAttention | AdaptedAttentionGPT):
         return ["model"]
     if isinstance(module, BaseTunerLayer):
         return ["base_layer"]

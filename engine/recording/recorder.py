@@ -38,6 +38,7 @@ from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions
 from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS, check_ours, holds_run, only_begun, remove_run
+from engine.recording.prompts import prompt_parameters
 from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
     allot,
@@ -267,6 +268,7 @@ class Recorder(CaptureOptions):
         total = trainable = 0
         layers = (layer for layer in self.model.modules() if isinstance(layer, BaseTunerLayer))
         adapters = {id(parameter) for layer in layers for parameter in own_parameters(layer)}
+        adapters |= {id(parameter) for parameter in prompt_parameters(self.model)}
         for name, parameter in self.model.named_parameters():
             # bitsandbytes packs parameters: count what a weight matrix holds, not what it is stored in.
             state = getattr(parameter, "quant_state", None)
@@ -289,7 +291,8 @@ class Recorder(CaptureOptions):
 
     def _method(self) -> str:
         """What this training is by itself, whoever set it up; `info` may say more."""
-        if any(part.about.kind != "delta" or part.merged for part in self.trained.values()):
+        adapted = any(part.about.kind != "delta" or part.merged for part in self.trained.values())
+        if adapted or any(True for _ in prompt_parameters(self.model)):
             kinds = {
                 str(config.peft_type.value).lower() for configs in _configs(self.model) for config in configs.values()
             }

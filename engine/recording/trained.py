@@ -28,7 +28,8 @@ from transformers.pytorch_utils import Conv1D
 from engine.errors import InputError
 from engine.merging import Merged, base_parameters, find_merged, own_parameters
 from engine.recording.names import names_of
-from engine.run.delta import INSIDE_W, factor_names, magnitude_name
+from engine.recording.prompts import Prompt, find_prompt
+from engine.run.delta import INSIDE_W, PROMPT, factor_names, magnitude_name
 from engine.run.info import Adapter, Module
 
 # Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
@@ -45,14 +46,15 @@ class Part:
     about: its entry in run.json; "kind" is "lora" (factors), "dora" (factors and magnitude) or "delta" (whole).
     live: tensor of a capture -> the live tensor that it comes from. start: tensor -> how to get its value before
     training. scale: a whole one's delta is this many times the live tensor (lora_bias), where it has no start.
-    merged: computes the change, of a method that has no factors; `live` then says its form alone, without values.
+    merged: computes the change, of a method that has no factors, or a prompt's vectors; `live` then says its form
+    alone, without values.
     """
 
     about: Module
     live: dict[str, torch.Tensor]
     start: dict[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     scale: float = 1.0
-    merged: Merged | None = None
+    merged: Merged | Prompt | None = None
 
     @cached_property
     def start_like(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -88,6 +90,10 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
     first = {id(parameter): clean(path) for path, parameter in model.named_parameters()}
     paths = dict(model.named_parameters(remove_duplicate=False))
     layers = dict(model.named_modules())
+    if (prompt := find_prompt(model)) is not None:
+        if PROMPT in also or any(p.requires_grad for p in prompt.own):
+            _add_prompt(found, prompt)
+        owned |= {id(p) for p in prompt.own}
     for path, layer in layers.items():
         if id(layer) in inner:
             continue
@@ -119,6 +125,13 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
             _add_whole(found, path, name, parameter, layers, paths)
     _check_tensors(found)
     return found
+
+
+def _add_prompt(found: dict[str, Part], prompt: Prompt) -> None:
+    """Its vectors, whose change is how far they moved from where they began."""
+    about = Module(kind="delta", shape=prompt.shape, parameter=PROMPT, base_parameter=PROMPT)
+    form = {PROMPT: torch.empty(prompt.stored, device="meta")}
+    found[PROMPT] = Part(about, form, {PROMPT: prompt}, merged=prompt)
 
 
 def _is_computed(layer: BaseTunerLayer) -> bool:
@@ -286,11 +299,6 @@ def _initialisations(model: nn.Module) -> dict[str, str]:
         if type(module).__name__ == "FullyShardedDataParallel":
             raise InputError("the model is wrapped by FSDP 1, which flattens its weights; set fsdp_version to 2")
         for adapter, config in getattr(module, "peft_config", {}).items():
-            if getattr(config, "is_prompt_learning", False) or getattr(config, "is_adaption_prompt", False):
-                raise InputError(
-                    f"adapter {adapter!r} is {config.peft_type}, which trains prompts and changes no weight, so there "
-                    "is no delta-W to capture"
-                )
             if config.peft_type in _OF_INPUT:
                 raise InputError(
                     f"adapter {adapter!r} is {config.peft_type}, whose effect depends on the text, so there is no one "

@@ -22,6 +22,7 @@ from engine.files import writing
 from engine.linear import norm
 from engine.merging import Merged
 from engine.recording.pieces import Layout, StartFile
+from engine.recording.prompts import Prompt
 from engine.recording.schedule import HEADER, Size
 from engine.recording.trained import Part
 from engine.run import delta
@@ -91,7 +92,7 @@ class Snapshot:
     computed: those that have to be made first, one at a time.
     """
 
-    def __init__(self, tensors: dict[str, torch.Tensor], computed: dict[str, Merged]) -> None:
+    def __init__(self, tensors: dict[str, torch.Tensor], computed: dict[str, Merged | Prompt]) -> None:
         self.live, self.computed = tensors, computed
         self.cuda = any(tensor.is_cuda for tensor in tensors.values())
         starts, end = [], 0

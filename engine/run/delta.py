@@ -17,6 +17,7 @@ from engine.run.info import Module
 # Initialisations that subtract s B0 A0 from W (or leave that much of it unquantised), so that nothing changes at first.
 INSIDE_W = ("pissa", "olora", "corda", "loftq", "lora_ga")
 PEFT_PREFIX = "base_model.model."
+PROMPT = "prompt"  # the vectors of a prompt method, as a module of a Run: no model has one of that name
 Read = Callable[[str], np.ndarray]
 
 

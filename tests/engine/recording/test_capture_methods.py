@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from engine.inspect.diagnose import diagnose
 from glasstune import InputError, Run, capture
-from tests.engine.peft_methods import FOLLOWED, OF_INPUT, PROMPTS, ROWS, UNMERGEABLE, config_of, logits, steps_of
+from tests.engine.peft_methods import FOLLOWED, OF_INPUT, ROWS, UNMERGEABLE, config_of, logits, steps_of
 from tests.engine.run.test_adapter_methods import METHODS, Net, biased
 from tests.engine.small import small_model
 
@@ -194,7 +194,7 @@ def test_over_a_quantised_weight_it_is_refused(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("kind", sorted(PROMPTS | UNMERGEABLE | OF_INPUT))
+@pytest.mark.parametrize("kind", sorted(UNMERGEABLE | OF_INPUT))
 def test_what_has_no_delta_is_named(kind, tmp_path):
     if kind == "XLORA":  # a gate over adapters that are there
         peft.get_peft_model(small_model(), config_of("LORA")).save_pretrained(tmp_path / "one")
