@@ -18,18 +18,37 @@ def options(parser: ArgumentParser) -> None:
 
 def run(chosen: Namespace) -> int:
     from engine.inspect.report import matrix_by_matrix, open_two, show, show_comparison
+    from engine.run.adapters.prompts import HasPrompts
     from engine.run.run import Run
 
     console = Terminal()
-    if chosen.second is None:
-        first, other = Run.open(chosen.path, chosen.base), None
-    else:
-        first, other = open_two(chosen.path, chosen.second)
+    try:
+        if chosen.second is None:
+            first, other = Run.open(chosen.path, chosen.base), None
+        else:
+            first, other = open_two(chosen.path, chosen.second)
+    except HasPrompts:
+        return _show_prompts(chosen, console)
     # First, for what it reads and decomposes is kept for the tables.
     compared = None if other is None else matrix_by_matrix(first, other, progress=True)
     faults = [show(run, console, chosen.top, chosen.all) for run in (first, other) if run is not None]
     if other is not None and compared is not None:
         show_comparison(first, other, compared, console, chosen.top)
+    return int(any(faults))
+
+
+def _show_prompts(chosen: Namespace, console: Terminal) -> int:
+    """Of a method that trains vectors before the text: these, beside the base's tokens or another's."""
+    from engine.inspect import prompted, prompts
+    from engine.run.stores.find import is_checkpoint
+
+    paths, base = [path for path in (chosen.path, chosen.second) if path is not None], chosen.base
+    if len(paths) == 2 and (whole := [path for path in paths if is_checkpoint(path)]):
+        paths, base = [path for path in paths if path not in whole], whole[0]
+    found = [prompts.look(path, base) for path in paths]
+    faults = [prompted.show(one, console, chosen.top) for one in found]
+    if len(found) == 2:
+        prompted.show_distances(found[0], found[1], console, chosen.top)
     return int(any(faults))
 
 

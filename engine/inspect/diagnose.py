@@ -40,7 +40,7 @@ def diagnose(run: Run) -> list[Finding]:
 
     Needs no base; where it is at hand, what the adapter aims at is looked up in it. Every matrix is read once.
     """
-    findings = [*_weights(run), *_places(run), *_log(run)]
+    findings = [*_weights(run), *_places(run), *of_log(run.metrics)]
     order = {"fault": 0, "doubt": 1, "fine": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
@@ -260,8 +260,8 @@ _OTHER = "load it onto the model that it was trained on, named in adapter_config
 # --- the log -----------------------------------------------------------------------------------------
 
 
-def _log(run: Run) -> list[Finding]:
-    metrics = run.metrics
+def of_log(metrics: pd.DataFrame) -> list[Finding]:
+    """What the logged steps say: learning_rate, grad_norm, loss."""
     if metrics.empty:
         return []
     findings = []

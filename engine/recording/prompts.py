@@ -71,8 +71,8 @@ def find_prompt(model: nn.Module) -> Prompt | None:
         encoder = encoders[active]
         if any(hasattr(p, "ds_id") or type(p).__name__ == "DTensor" for p in encoder.parameters()):
             raise InputError("the prompt's vectors are sharded over processes, where capture does not follow them")
-        config: Any = module.peft_config[active]
-        tokens = module.prompt_tokens[active]
+        held: Any = module
+        config, tokens = held.peft_config[active], held.prompt_tokens[active]
         if str(getattr(config.peft_type, "value", config.peft_type)) in ("PREFIX_TUNING", "CARTRIDGE"):
             tokens = tokens[: config.num_virtual_tokens]
         return Prompt(encoder, tokens)

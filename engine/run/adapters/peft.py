@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.run.adapters import changes
+from engine.run.adapters import changes, prompts
 from engine.run.adapters.adapter import AGAIN, CONFIG, COPY, MERELY_SAVED, Adapter
 from engine.run.adapters.computed import METHODS, add_computed, is_computed
 from engine.run.adapters.factors import add_factors
@@ -24,15 +24,6 @@ _TRAINED_COPY = re.compile(r"(?P<module>.+)\.modules_to_save(?:\.(?!weight$|bias
 _VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
 READ = ("LORA", "ADALORA", "VERA", "LOHA", "LOKR", "IA3", "LN_TUNING", "TRAINABLE_TOKENS")
-_PROMPTS = (
-    "PROMPT_TUNING",
-    "P_TUNING",
-    "PREFIX_TUNING",
-    "MULTITASK_PROMPT_TUNING",
-    "ADAPTION_PROMPT",
-    "CPT",
-    "CARTRIDGE",
-)
 _AROUND = tuple(name for name in WRAPPERS if name.startswith("_"))
 _FRONT = re.compile(r"^(?:module\.(?=base_model\.)|base_model\.model\.(?=base_model\.)|base_model\.model\.)+")
 _PART = re.compile(
@@ -50,10 +41,7 @@ _NORM = re.compile(
 def read_peft(folder: Path, config: dict[str, Any]) -> Adapter:
     """Sort an adapter's tensors by module. Raises InputError, naming the method, for one that is not read."""
     kind = str(config.get("peft_type"))
-    if kind in _PROMPTS:
-        raise InputError(
-            f"{folder} is {kind}: it trains prompts before the text and changes no weight, so there is no delta-W"
-        )
+    prompts.refuse(folder, kind)
     if kind not in READ + METHODS:
         known = ", ".join(READ + METHODS)
         raise InputError(

@@ -1,0 +1,251 @@
+"""What do a prompt's vectors look like? How long they are, how alike, which of the base's tokens each is nearest to.
+
+They change no weight, so there is no delta-W. What was learned is not in the files where the vectors began at random;
+where they began as tokens that are known, it is how far they moved from these. Nothing else is said.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import InputError
+from engine.inspect.diagnose import Finding, of_log
+from engine.linear import norm
+from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
+from engine.run.base import base_folder
+from engine.run.pairing import is_embedding
+from engine.run.stores.state import checkpoint_number, read_state, records_of
+from engine.run.tensors import Tensors
+
+_ROWS = 1 << 22  # numbers of an embedding that are read at once
+_SAME = 1e-6  # of a vector's length: how near to a token's it is the token's
+_ALIKE = 0.99  # cosine
+
+
+@dataclass
+class Prompts:
+    """table: one row a vector (the index: its label): norm, relative (to the median length of a token's), token (the
+    nearest by cosine, its number), text (of it), cosine, distance (to the nearest by distance), moved (from where it
+    began); missing where it is not known. alike: mean cosine of two of the vectors. course: step -> norm of what moved
+    since the checkpoint before."""
+
+    vectors: Vectors
+    base: str | None
+    table: pd.DataFrame
+    alike: float
+    course: dict[int, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def look(path: str | Path, base: str | Path | None = None) -> Prompts:
+    """Raises InputError for what holds no prompt, and for a base, if one is given, that is not there."""
+    places = _checkpoints(path)
+    vectors = read_vectors(path if not places or (Path(path) / "adapter_config.json").is_file() else places[-1][1])
+    source = str(base or vectors.config.get("base_model_name_or_path") or "")
+    try:
+        tensors = Tensors(base_folder(source)) if source else None
+    except InputError:
+        if base is not None:
+            raise
+        tensors = None
+    table = pd.DataFrame({"norm": [norm(row) for row in vectors.rows]}, index=vectors.labels)
+    found = Prompts(vectors, source if tensors else None, table, _alike(vectors.rows))
+    if np.isfinite(vectors.rows).all():
+        name = None if tensors is None or vectors.method not in TOKEN_LIKE else _embedding(tensors, found)
+        if tensors is not None and name is not None:
+            _beside_tokens(found, tensors, name)
+    found.course = _course(places)
+    found.findings = sorted(
+        [*_verdict(found), *of_log(_logged(path, places))], key=lambda one: ("fault", "doubt", "fine").index(one.level)
+    )
+    return found
+
+
+def _alike(rows: np.ndarray) -> float:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        turned = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        count = len(rows)
+        return float((np.square(turned.sum(0)).sum() - count) / (count * (count - 1))) if count > 1 else np.nan
+
+
+def _embedding(tensors: Tensors, found: Prompts) -> str | None:
+    """The base's token embedding; a fault if no embedding of it has these vectors' width."""
+    named = [name for name, one in tensors.entries.items() if len(one.shape) == 2 and is_embedding(name)]
+    width = found.vectors.rows.shape[1]
+    fitting = [name for name in named if tensors.shape(name)[1] == width]
+    if named and not fitting:
+        said = f"its vectors have {width} numbers, and a token of {found.base} has {tensors.shape(named[0])[1]}"
+        found.findings.append(Finding("fault", f"the base is not the one it was trained on: {said}", _OTHER))
+    return fitting[0] if fitting else None
+
+
+def _beside_tokens(found: Prompts, tensors: Tensors, name: str) -> None:
+    """Each vector beside all tokens' embeddings, some thousand of these at a time."""
+    rows, (tokens, width) = found.vectors.rows.astype(np.float64), tensors.shape(name)
+    lengths = np.linalg.norm(rows, axis=1)
+    norms, best, nearest = np.zeros(tokens), np.full(len(rows), -np.inf), np.zeros(len(rows), int)
+    apart = np.full(len(rows), np.inf)
+    starts = _begun_as(found)  # token numbers
+    began = np.full((len(rows), width), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for at, piece in tensors.pieces(name, max(1, _ROWS // width) * width):
+            each, first = piece.reshape(-1, width).astype(np.float64), at // width
+            long = norms[first : first + len(each)] = np.linalg.norm(each, axis=1)
+            cosines = np.nan_to_num(rows @ each.T / np.outer(lengths, long), nan=-1.0)
+            at_most, higher = cosines.argmax(axis=1), cosines.max(axis=1) > best
+            best[higher], nearest[higher] = cosines.max(axis=1)[higher], first + at_most[higher]
+            for place, row in enumerate(rows):
+                apart[place] = min(apart[place], float(np.linalg.norm(each - row, axis=1).min()))
+                if starts is not None and first <= starts[place] < first + len(each):
+                    began[place] = each[starts[place] - first]
+    told = {"relative": lengths / np.median(norms), "token": nearest, "cosine": best, "distance": apart}
+    found.table = found.table.assign(**told, text=_texts(str(found.base), nearest))
+    if starts is not None:
+        found.table["moved"] = np.linalg.norm(rows - began, axis=1)
+
+
+def _begun_as(found: Prompts) -> list[int] | None:
+    """The tokens that the vectors began as, where the settings say so and the tokenizer is at hand."""
+    config, count = found.vectors.config, len(found.vectors.rows)
+    ids: Any = config.get("cpt_token_ids") if found.vectors.method == "CPT" else None
+    text = config.get("prompt_tuning_init_text")
+    if found.vectors.method == "PROMPT_TUNING" and config.get("prompt_tuning_init") == "TEXT" and text:
+        if not _same_place(config.get("tokenizer_name_or_path"), str(found.base)):
+            return None
+        tokenizer = _tokenizer(str(found.base))
+        ids = tokenizer(str(text))["input_ids"] if tokenizer else None
+        ids = (ids * (count // len(ids) + 1))[:count] if ids else None  # PEFT repeats and cuts it
+    return ids if isinstance(ids, list) and len(ids) == count else None
+
+
+def _same_place(name: Any, base: str) -> bool:
+    try:
+        return name is None or base_folder(str(name)).resolve() == base_folder(base).resolve()
+    except InputError:
+        return False
+
+
+def _tokenizer(base: str) -> Any:
+    from engine.models import load_tokenizer  # loads torch and transformers
+
+    try:
+        return load_tokenizer(base_folder(base))
+    except InputError:
+        return None
+
+
+def _texts(base: str, tokens: np.ndarray) -> list[str]:
+    tokenizer = _tokenizer(base)
+    return [tokenizer.decode([int(token)]) if tokenizer else "" for token in tokens]
+
+
+def _checkpoints(path: str | Path) -> list[tuple[int, Path]]:
+    """checkpoint-N with an adapter in it, in order."""
+    place = Path(path).expanduser()
+    found = place.glob("checkpoint-*") if place.is_dir() else ()
+    numbered = ((checkpoint_number(one), one) for one in found if (one / "adapter_config.json").is_file())
+    return sorted((number, one) for number, one in numbered if number is not None)
+
+
+def _logged(path: str | Path, places: list[tuple[int, Path]]) -> pd.DataFrame:
+    """What a Trainer logged: of the whole training, or up to its last checkpoint."""
+    states = (read_state(place) for place in (Path(path).expanduser(), *(place for _, place in reversed(places))))
+    rows = [row for row in records_of(next(filter(None, states), None)) if row.get("event") == "train"]
+    return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
+
+
+def _course(places: list[tuple[int, Path]]) -> dict[int, float]:
+    """How far the vectors moved from one checkpoint to the next."""
+    found: dict[int, float] = {}
+    before = None
+    for step, place in places:
+        rows = read_vectors(place).rows
+        if before is not None and before.shape == rows.shape:
+            found[step] = norm(rows - before)
+        before = rows
+    return found
+
+
+# --- the verdict ---------------------------------------------------------------------------------------
+
+
+def _verdict(found: Prompts) -> list[Finding]:
+    vectors, table, findings = found.vectors, found.table, found.findings
+    count = len(table)
+    broken = list(table.index[~np.isfinite(table["norm"])])
+    if broken:
+        return [*findings, Finding("fault", f"NaN or infinity in {len(broken)} of {count} vectors", _DIVERGED)]
+    stated = vectors.config.get("num_virtual_tokens")
+    if isinstance(stated, int) and vectors.method not in ("ADAPTION_PROMPT",) and count % max(stated, 1):
+        findings.append(Finding("fault", f"{count} vectors, and its settings say {stated} virtual tokens", _SAVE))
+    if not table["norm"].any():
+        return [*findings, Finding("fault", f"all {count} vectors are zero", _UNTRAINED)]
+    if vectors.gates and not any(vectors.gates.values()):
+        return [*findings, Finding("fault", "every gate is zero, as it begins: the prompts are not let in", _UNTRAINED)]
+    learned = _learned(found)
+    findings.append(learned)
+    if learned.level != "fault" and count > 1 and found.alike > _ALIKE:
+        findings.append(Finding("doubt", f"the vectors are nearly one (mean cosine {found.alike:.3f})", _ONE))
+    if vectors.beside:
+        more = f"{len(vectors.beside)} other tensors ({vectors.beside[0]}, ...)"
+        findings.append(Finding("doubt", f"trained beside the prompt, and not shown: {more}", _BESIDE))
+    return findings
+
+
+def _learned(found: Prompts) -> Finding:
+    table, vectors = found.table, found.vectors
+    count = len(table)
+    if "moved" in table:
+        if (table["moved"] <= _SAME * table["norm"]).all():
+            return Finding("fault", f"all {count} vectors are as they began: the tokens of its settings", _UNTRAINED)
+        furthest = str(table["moved"].idxmax())
+        moved = f"{int((table['moved'] > _SAME * table['norm']).sum())} of {count} vectors moved from where they began"
+        return Finding("fine", f"{moved}, vector {furthest} furthest ({table['moved'].max():.3g})")
+    if "distance" in table and (table["distance"] <= _SAME * table["norm"]).all():
+        said = f"all {count} vectors are tokens' own embeddings, to the bit, as they begin: nothing was learned"
+        return Finding("fault", said, _UNTRAINED)
+    if vectors.gates:
+        widest = max(vectors.gates, key=lambda one: abs(vectors.gates[one]))
+        return Finding("fine", f"gates begin at zero: {widest} lets its prompts in by {vectors.gates[widest]:.3g}")
+    if found.course:
+        most = max(found.course.values())
+        if most == 0:
+            return Finding("fault", "the vectors are the same in all checkpoints", _UNTRAINED)
+        return Finding("fine", f"the vectors moved from checkpoint to checkpoint, by {most:.3g} at most")
+    said = f"where its {count} vectors began is not in its files: how far they moved, if they did, is not known"
+    return Finding("doubt", said, _CAPTURE)
+
+
+_OTHER = "give the base that it was trained on; its name stands in adapter_config.json"
+_DIVERGED = "train again with a lower learning rate and gradient clipping (max_grad_norm=1.0), in bf16 instead of fp16"
+_SAVE = "save it again with model.save_pretrained"
+_UNTRAINED = (
+    "it was saved before training, or training never reached it: make the optimizer after get_peft_model, and see that "
+    "the learning rate is not too low (Lester et al. 2021 tuned prompts at 0.3)"
+)
+_ONE = "fewer virtual tokens would do as much; begin them as different tokens (prompt_tuning_init='TEXT')"
+_BESIDE = "compare it with the base's own, or capture the training, where all that is trained is followed"
+_CAPTURE = "keep checkpoints (save_strategy='steps') or capture the training: CaptureCallback follows them step by step"
+
+
+def distances(one: Prompts, other: Prompts) -> pd.DataFrame:
+    """Two prompts of one width, vector by vector of the first: cosine and distance to the one in the same place, and
+    the nearest of all (by cosine) with its cosine. Raises InputError if their widths differ."""
+    first, second = one.vectors.rows.astype(np.float64), other.vectors.rows.astype(np.float64)
+    if first.shape[1] != second.shape[1]:
+        raise InputError(
+            f"{one.vectors.folder} and {other.vectors.folder} have vectors of {first.shape[1]} and {second.shape[1]} "
+            "numbers, which do not compare"
+        )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = first @ second.T / np.outer(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
+    nearest = np.nan_to_num(cosines, nan=-1).argmax(axis=1)
+    shared = min(len(first), len(second))
+    table = pd.DataFrame(index=one.vectors.labels, columns=["cosine", "distance"], dtype=float)
+    table.iloc[:shared, 0] = np.diag(cosines)[:shared]
+    table.iloc[:shared, 1] = np.linalg.norm(first[:shared] - second[:shared], axis=1)
+    at = [other.vectors.labels[place] for place in nearest]
+    return table.assign(nearest=at, its_cosine=cosines[np.arange(len(first)), nearest])
