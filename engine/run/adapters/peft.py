@@ -44,6 +44,11 @@ def read_peft(folder: Path, config: dict[str, Any]) -> Adapter:
     prompts.refuse(folder, kind)
     if kind not in READ + METHODS:
         known = ", ".join(READ + METHODS)
+        if "peft_type" not in config:
+            raise InputError(
+                f"{folder / CONFIG} does not say which method it is (no peft_type): save it again with PEFT's "
+                'save_pretrained, or add it, such as "peft_type": "LORA"'
+            )
         raise InputError(
             f"{folder / CONFIG}: its peft_type is {config.get('peft_type')!r}, whose change of the weights is not "
             f"computed here; read are {known}: merge it (merge_and_unload) and compare the two checkpoints"

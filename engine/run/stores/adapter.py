@@ -17,6 +17,7 @@ from engine.run.adapters.fitting import UNKNOWN, fit
 from engine.run.adapters.mlx import is_mlx, read_mlx
 from engine.run.adapters.peft import compute, read_peft
 from engine.run.adapters.starts import rounding
+from engine.run.adapters.torchtune import check_whole, is_torchtune, read_torchtune
 from engine.run.base import base_folder, weight_of
 from engine.run.delta import INSIDE_W, Factors, factored_norm
 from engine.run.info import Found, Model, RunInfo, read_method
@@ -29,19 +30,24 @@ _KEPT = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "rank_pa
 _EPS = {"F64": 1e-5, "F32": 1e-5, "F16": 2.0**-11, "BF16": 2.0**-8}  # of float32 a few roundings: PEFT's own SVD too
 
 
-def read_adapter(path: str | Path) -> Adapter:
+def read_adapter(path: str | Path, base: str | Path | None = None) -> Adapter:
     """Sort an adapter's tensors by module. Raises InputError for one that is not read, or not whole."""
+    check_whole(path)
     folder = find_adapter(path)
     config = read_json(folder / CONFIG, within=folder)
     with understood(folder / CONFIG):
-        return read_mlx(folder, config) if is_mlx(folder, config) else read_peft(folder, config)
+        if is_mlx(folder, config):
+            return read_mlx(folder, config)
+        if is_torchtune(folder, config):
+            return read_torchtune(folder, config, str(base or config.get("base_model_name_or_path") or ""))
+        return read_peft(folder, config)
 
 
 class AdapterStore(Store):
     """An adapter's folder. Raises InputError for a `base`, if it was given, that the adapter contradicts."""
 
     def __init__(self, path: str | Path, base: str | Path | None = None) -> None:
-        self.adapter = read_adapter(path)
+        self.adapter = read_adapter(path, base)
         self.path = self.adapter.folder
         self._rounding: dict[str, float] = {}
         with understood(self.path / CONFIG):

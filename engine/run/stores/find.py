@@ -5,6 +5,7 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.reading import check_name
 from engine.run.adapters.adapter import CONFIG
+from engine.run.adapters.torchtune import find_file
 from engine.run.base import EMBEDDED
 from engine.run.store import Store
 from engine.run.stores.adapter import AdapterStore
@@ -43,7 +44,7 @@ def find_store(path: str | Path, base: str | Path | None = None) -> Store:
 
 def is_adapter(path: str | Path) -> bool:
     place = Path(path).expanduser()
-    return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors"
+    return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors" or find_file(place) is not None
 
 
 def is_checkpoint(path: str | Path) -> bool:
