@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.errors import InputError
 from engine.run.adapters.starts import Start
 from engine.run.delta import Factors, Read, dora
 
@@ -96,24 +97,65 @@ def mlx(a: str, b: str, scaling: float) -> Change:
 # --- whole matrices --------------------------------------------------------------------------------------
 
 
-def loha(parts: tuple[str, str, str, str], scaling: float) -> Change:
-    """(W1a W1b) * (W2a W2b), element by element (Hyeon-Woo et al. 2022)."""
+def qalora(a: str, b: str, scaling: float, group: int) -> Change:
+    """s B A of inputs that are averaged in groups and multiplied by how many there are (Xu et al. 2024): the columns
+    of A, each for a whole group. Over a weight that is not quantised PEFT trains plain LoRA: W tells which it is."""
+
+    def factors(read: Read, weight: Weight) -> Factors:
+        left, right, into = read(b), read(a), weight().shape[1]
+        groups = right.shape[1]
+        if groups == into:
+            return Factors(left, right, scaling)
+        if groups * group != into:
+            raise InputError(f"{a} has {groups} columns, for groups of {group}, and W has {into}: they do not fit")
+        return Factors(left, np.repeat(right, group, axis=1) * np.float32(groups / group), scaling)
+
+    return Change((a, b), factors, partial=True)
+
+
+def loha(parts: tuple[str, ...], scaling: float) -> Change:
+    """(W1a W1b) * (W2a W2b), element by element (Hyeon-Woo et al. 2022). Six parts: each half a convolution's, with a
+    core in between, W1a T1 W1b. Of a convolution's four the product is (out, all else)."""
+    halves = [parts[: len(parts) // 2], parts[len(parts) // 2 :]]
 
     def delta(read: Read, _: Weight) -> np.ndarray:
-        a, b, c, d = map(read, parts)
-        return np.float32(scaling) * (a @ b) * (c @ d)
+        one, two = (_tucker(read, half[2], half[0], half[1]) if len(half) == 3 else read(half[0]) @ read(half[1])
+                    for half in halves)  # fmt: skip
+        return np.float32(scaling) * one * two
 
     return Change(parts, None, delta)
 
 
+def _tucker(read: Read, core: str, out: str, into: str) -> np.ndarray:
+    """(out, in, ...) of a core (r, r, ...) and its two sides, (r, out) and (r, in)."""
+    turned = np.tensordot(read(out).T, read(core), axes=1)  # (out, r, ...)
+    return np.moveaxis(np.tensordot(read(into).T, turned, axes=(1, 1)), 0, 1)
+
+
 def lokr(first: tuple[str, ...], second: tuple[str, ...], scaling: float) -> Change:
-    """A Kronecker product of two matrices, each whole or of two factors (Yeh et al. 2024)."""
+    """A Kronecker product of two matrices, each whole or of two factors (Yeh et al. 2024); the second may be a
+    convolution's, whole or of three."""
+
+    def of(read: Read, names: tuple[str, ...]) -> np.ndarray:
+        if len(names) == 3:
+            return _tucker(read, names[2], names[0], names[1])
+        return read(names[0]) if len(names) == 1 else read(names[0]) @ read(names[1])
 
     def delta(read: Read, _: Weight) -> np.ndarray:
-        one, two = (read(names[0]) if len(names) == 1 else read(names[0]) @ read(names[1]) for names in (first, second))
-        return np.float32(scaling) * np.kron(one, two)
+        one, two = of(read, first), of(read, second)
+        return np.float32(scaling) * np.kron(one.reshape(*one.shape, *(1,) * (two.ndim - 2)), two)
 
     return Change((*first, *second), None, delta)
+
+
+def shaped(change: Change, shape: tuple[int, ...]) -> Change:
+    """The same, of a convolution whose change is made as a matrix."""
+    return change._replace(delta=lambda read, weight: change.whole(read, weight).reshape(shape))
+
+
+def added(name: str) -> Change:
+    """A vector that is added to a layer's bias, or is its bias where it had none (BEFT)."""
+    return Change((name,), None, lambda read, _: read(name).reshape(-1))
 
 
 def ia3(scale: str) -> Change:

@@ -1,6 +1,5 @@
 """What do one module's factors make? Each method's pieces, checked against each other, as a change of its weight."""
 
-import math
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,6 +23,8 @@ def add_factors(adapter: Adapter, module: str, parts: Parts, nth: int) -> None:
         _add_vera(adapter, module, parts)
     elif adapter.method == "ia3" and "ia3_l" in parts:
         _add_ia3(adapter, module, parts)
+    elif adapter.method == "beft":
+        _add_bias(adapter, module, parts["beft_bias"])
     elif adapter.method == "loha":
         _add_hadamard(adapter, module, parts)
     elif adapter.method == "lokr":
@@ -56,6 +57,12 @@ def _add_lora(adapter: Adapter, module: str, parts: Parts) -> None:
         return
     # An embedding's delta is (B A)' (vocabulary, width): A' then has the part of B, and is zero at the start as B is.
     shape = (of_a[1], of_b[0]) if embedding else (of_b[0], *of_a[1:])
+    if config.get("use_qalora") and not embedding and len(shape) == 2:
+        group = int(config.get("qalora_group_size", 16))
+        about = Module(kind="lora", shape=(shape[0], 1), r=rank, scaling=adapter.scaling(module),
+                       parameter=f"{module}.weight", base_parameter=f"{module}.weight")  # fmt: skip
+        adapter.add(module, about, changes.qalora(a, b, adapter.scaling(module), group))
+        return
     begun = str(config.get("init_lora_weights", True)).lower()
     start = Start(begun) if begun.startswith(INSIDE_W) and not embedding else None
     convolution = shape if len(shape) > 2 else None
@@ -138,24 +145,44 @@ def _add_ia3(adapter: Adapter, module: str, parts: Parts) -> None:
 
 
 def _add_hadamard(adapter: Adapter, module: str, parts: Parts) -> None:
-    wanted = tuple(f"hada_w{nth}_{side}" for nth in (1, 2) for side in "ab")
-    if "hada_t1" in parts or any(part not in parts for part in wanted):
-        adapter.leave_out(parts.values(), "a convolution's LoHa in Tucker's form, or not all of its factors")
+    sides = ("a", "b", "t") if "hada_t1" in parts else ("a", "b")
+    wanted = [f"hada_{'t' if side == 't' else 'w'}{nth}{'' if side == 't' else f'_{side}'}" for nth in (1, 2)
+              for side in sides]  # fmt: skip
+    if any(part not in parts for part in wanted):
+        adapter.leave_out(parts.values(), "not all of its factors are there")
         return
-    a, b, c, d = (parts[part] for part in wanted)
-    shape = (adapter.tensors.shape(a)[0], adapter.tensors.shape(b)[1])
-    adapter.add(module, _delta(module, shape, adapter.config), changes.loha((a, b, c, d), adapter.scaling(module)))
+    names = tuple(parts[part] for part in wanted)
+    a, b = (adapter.tensors.shape(name) for name in names[:2])
+    core = adapter.tensors.shape(names[2]) if "t" in sides else None
+    shape = (a[0], b[1]) if core is None else (a[1], b[1], *core[2:])
+    adapter.add(module, _delta(module, shape, adapter.config), changes.loha(names, adapter.scaling(module)))
 
 
 def _add_kronecker(adapter: Adapter, module: str, parts: Parts) -> None:
     both = []
     for nth in (1, 2):
-        whole, halves = f"lokr_w{nth}", (f"lokr_w{nth}_a", f"lokr_w{nth}_b")
-        both.append((parts[whole],) if whole in parts else tuple(parts[half] for half in halves if half in parts))
-    shapes = [[adapter.tensors.shape(name) for name in names] for names in both]
-    if "lokr_t2" in parts or not all(both) or any(len(shape) != 2 for sizes in shapes for shape in sizes):
-        adapter.leave_out(parts.values(), "a convolution's LoKr, or not all of its factors")
+        whole, made = f"lokr_w{nth}", (f"lokr_w{nth}_a", f"lokr_w{nth}_b", *(["lokr_t2"] if nth == 2 else []))
+        both.append((parts[whole],) if whole in parts else tuple(parts[half] for half in made if half in parts))
+    sizes = [_size([adapter.tensors.shape(name) for name in names]) for names in both]
+    if sizes[0] is None or sizes[1] is None:
+        adapter.leave_out(parts.values(), "not all of its factors are there")
         return
-    shape = (math.prod(sizes[0][0] for sizes in shapes), math.prod(sizes[-1][1] for sizes in shapes))
-    about = _delta(module, shape, adapter.config)
+    (out, into, *_), (outer, inner, *rest) = sizes[0], sizes[1]
+    about = _delta(module, (out * outer, into * inner, *rest), adapter.config)
     adapter.add(module, about, changes.lokr(both[0], both[1], adapter.scaling(module)))
+
+
+def _size(shapes: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """Of what one, two or three factors make; None of none."""
+    if len(shapes) == 3:  # a convolution's: (r, out), (r, in) and the core
+        return shapes[0][1], shapes[1][1], *shapes[2][2:]
+    if len(shapes) == 2:
+        return shapes[0][0], shapes[1][1]
+    return shapes[0] if shapes and len(shapes[0]) > 1 else None
+
+
+def _add_bias(adapter: Adapter, module: str, name: str) -> None:
+    parameter = f"{module}.bias"
+    about = Module(kind="delta", shape=(adapter.tensors.shape(name)[-1],), parameter=parameter,
+                   base_parameter=parameter)  # fmt: skip
+    adapter.add(parameter, about, changes.added(name))

@@ -3,6 +3,8 @@
 What a base merely lacks has reasons: a head is new, the vocabulary was resized, a head is tied, the weights are packed.
 """
 
+import math
+
 from msgspec.structs import replace
 
 from engine.run.adapters import changes
@@ -47,6 +49,9 @@ def _in_base(name: str, about: Module, adapter: Adapter, base: Tensors) -> Modul
         return _completed(about, shape)
     if shape == stored:
         return replace(about, fits="")
+    if adapter.method in ("loha", "lokr") and len(shape) > 2 and (shape[0], math.prod(shape[1:])) == stored:
+        adapter.changes[name] = changes.shaped(change, shape)  # made as a matrix, as PEFT makes it
+        return replace(about, shape=shape, fits="")
     if (is_embedding(parameter) or is_head(parameter)) and len(shape) == len(stored) == 2 and shape[1] == stored[1]:
         return replace(about, lacks=f"resized: the base has {shape[0]:,} rows of it, and the adapter {stored[0]:,}")
     return replace(about, fits=f"{parameter} is {shape} in the base and {stored} in the adapter")

@@ -21,15 +21,15 @@ from engine.run.tensors import Tensors
 
 _TRAINED_COPY = re.compile(r"(?P<module>.+)\.modules_to_save(?:\.(?!weight$|bias$)[^.]+)?\.(?P<leaf>weight|bias)$")
 # What PEFT's LoRA can be besides B A: a sentence is better than a wrong matrix.
-_VARIANTS = {"use_qalora": "QA-LoRA", "use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
+_VARIANTS = {"use_bdlora": "BD-LoRA", "kasa_config": "KaSA", "monteclora_config": "MonteCLoRA",
              "arrow_config": "Arrow"}  # fmt: skip
-READ = ("LORA", "ADALORA", "VERA", "LOHA", "LOKR", "IA3", "LN_TUNING", "TRAINABLE_TOKENS")
+READ = ("LORA", "ADALORA", "VERA", "LOHA", "LOKR", "IA3", "LN_TUNING", "TRAINABLE_TOKENS", "BEFT")
 _AROUND = tuple(name for name in WRAPPERS if name.startswith("_"))
 _FRONT = re.compile(r"^(?:module\.(?=base_model\.)|base_model\.model\.(?=base_model\.)|base_model\.model\.)+")
 _PART = re.compile(
     r"(?P<module>.+?)(?P<inner>(?:\.base_layer)*)\."
     r"(?P<part>lora_(?:A|B|E|embedding_A|embedding_B|magnitude_vector)|vera_lambda_[bd]|hada_(?:w[12]_[ab]|t[12])|"
-    r"lokr_(?:w[12](?:_[ab])?|t2)|ia3_l)"
+    r"lokr_(?:w[12](?:_[ab])?|t2)|ia3_l|beft_bias)"
     r"(?:\.(?P<adapter>(?!weight$|bias$)[^.]+))?(?:\.weight)?$"
 )
 _ROWS = re.compile(r"(?P<module>.+?)(?:\.token_adapter)?\.trainable_tokens_delta(?:\.(?P<adapter>[^.]+))?$")

@@ -129,8 +129,8 @@ def _add(adapter: Adapter, module: str, parts: dict[str, str], base: dict[str, A
     scaling = float(adapter.config["lora_alpha"]) / rank
     change = changes.lora(a, b, scaling, magnitude=magnitude)
     turned = {name for name in (b, magnitude) if name} if heads else set()
-    about = Module(kind="lora" if magnitude is None else "dora", shape=(out, into), r=rank, scaling=scaling, parameter=f"{hf}.weight",
-                   base_parameter=f"{hf}.weight")  # fmt: skip
+    about = Module(kind="lora" if magnitude is None else "dora", shape=(out, into), r=rank, scaling=scaling,
+                   parameter=f"{hf}.weight", base_parameter=f"{hf}.weight")  # fmt: skip
     adapter.add(hf, about, _in_halves(change, turned, heads))
 
 

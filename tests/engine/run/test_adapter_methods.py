@@ -6,6 +6,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+from peft.tuners.lora.variants import QALoraLinearVariant
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, GptOssConfig, Qwen3MoeConfig
@@ -76,6 +77,14 @@ METHODS = {
     "one parameter of the experts": (moe, peft.LoraConfig(r=2, target_parameters=["mlp.experts.down_proj"])),
     "transposed experts": (oss, peft.LoraConfig(r=2, use_rslora=True,
                                                 target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
+    "LoHa on convolutions": (Net, peft.LoHaConfig(r=2, target_modules=["conv1", "conv2", "point", "linear"])),
+    "LoHa in Tucker's form": (Net, peft.LoHaConfig(r=2, target_modules=["conv2"], use_effective_conv2d=True)),
+    "LoKr on convolutions": (Net, peft.LoKrConfig(r=1, target_modules=["conv1", "conv2", "point", "linear"])),
+    "LoKr on convolutions, both in factors": (Net, peft.LoKrConfig(r=1, decompose_both=True, target_modules=["conv2"])),
+    "LoKr in Tucker's form": (Net, peft.LoKrConfig(r=1, target_modules=["conv2"], use_effective_conv2d=True)),
+    "biases of BEFT": (lambda: biased("bert"), peft.BeftConfig(target_modules=["query", "value"])),
+    "QA-LoRA over plain weights": (small_model, peft.LoraConfig(r=4, target_modules=["q_proj"], use_qalora=True,
+                                                                qalora_group_size=8)),
     "a plain weight as parameter": (small_model, peft.LoraConfig(r=2, target_modules=[], target_parameters=["q_proj.weight"])),
 }  # fmt: skip
 
@@ -140,6 +149,45 @@ def test_what_is_not_read_is_named(make, config, name, tmp_path):
     trained(make(), config, tmp_path / "adapter", "nowhere")
     with pytest.raises(InputError, match=rf"{name}.*(merge it|changes no weight)"):
         Run.from_adapter(tmp_path / "adapter")
+
+
+def test_qa_lora_is_what_its_layer_does_to_each_input(tmp_path):
+    """PEFT has it over GPTQ weights only, and merges it nowhere: its own forward, on every unit vector, is delta-W."""
+    torch.manual_seed(0)
+    base, into, group = small_model(), 48, 6
+    save_base(base, tmp_path / "base")
+    config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["down_proj"], use_qalora=True, qalora_group_size=group)
+    model = peft.get_peft_model(base, config)
+    wanted = {}
+    for name, layer in model.named_modules():
+        if name.endswith("down_proj"):
+            QALoraLinearVariant.init(layer, "default", config)
+            nn.init.normal_(layer.lora_A["default"].weight)
+            nn.init.normal_(layer.lora_B["default"].weight)
+            with torch.no_grad():
+                answers = QALoraLinearVariant.forward(layer, "default", torch.eye(into), torch.zeros(into, 32))
+            wanted[name.removeprefix("base_model.model.")] = answers.T.numpy()
+    model.save_pretrained(tmp_path / "adapter")
+    run = Run.from_adapter(tmp_path / "adapter", tmp_path / "base")
+    assert set(run.modules) == set(wanted)
+    for module, change in wanted.items():
+        np.testing.assert_allclose(run.delta(module), change, rtol=1e-4, atol=1e-5)
+        assert run.shape(module) == change.shape and run.norm(module) == pytest.approx(np.linalg.norm(change), rel=1e-4)
+    alone = diagnose(Run.from_adapter(tmp_path / "adapter"))
+    assert alone[0].level == "doubt" and "can only be told beside the base" in alone[0].what
+
+
+def test_a_bias_where_the_base_has_none_is_all_change(tmp_path):
+    model = small_model()
+    save_base(model, tmp_path / "base")
+    model = trained(model, peft.BeftConfig(target_modules=["q_proj"]), tmp_path / "adapter", tmp_path / "base")
+    before = {name: value for name, value in model.state_dict().items() if "beft_bias" in name}
+    run = Run.from_adapter(tmp_path / "adapter")
+    assert len(run.info.modules) == len(before) == 2
+    for module in run.info.modules:
+        value = next(value for name, value in before.items() if module.removesuffix(".bias") in name)
+        np.testing.assert_allclose(run.delta(module), value[0].numpy(), atol=1e-7)
+    assert {finding.level for finding in diagnose(run)} == {"fine"}
 
 
 def test_vera_without_its_projection_and_a_convolution_in_groups_are_doubts(tmp_path):

@@ -170,7 +170,7 @@ def _lfs(folder):
             lambda folder: edit(folder, peft_type="LILY"),
             "its peft_type is 'LILY', whose change.*read are LORA, ADALORA",
         ),
-        (lambda folder: edit(folder, use_qalora=True), "uses QA-LoRA"),
+        (lambda folder: edit(folder, use_bdlora=True), "uses BD-LoRA"),
     ],
 )
 def test_bad_input_is_one_sentence(adapter, spoil, said):
