@@ -221,7 +221,7 @@ class Tiles(ForgettingScene):
         box = Rectangle(width=wide - 0.12, height=high - 0.12, stroke_width=4)
         box.set_stroke("#{:02x}{:02x}{:02x}".format(*rgb)).set_fill(self.colours.grid, 0.6)
         words = VGroup(
-            fitted(name, wide - 0.4, 32, self.colours.foreground),
+            fitted(proper(name), wide - 0.4, 32, self.colours.foreground),
             label(percent(score), 36, self.colours.foreground, bold=True),
         ).arrange(DOWN, buff=0.12)
         place = [-6.6 + wide * (at % columns + 0.5), 2.5 - high * (at // columns + 0.5), 0]

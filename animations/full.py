@@ -318,7 +318,9 @@ class Training(FullScene):
     def follow(self, steps: list[int], share: float, seconds: float) -> None:
         """These captures in turn, each for its part of the time, while the camera goes there."""
         if self.renderer.skip_animations:  # a walk draws ends of beats only
-            steps = steps[-1:]
+            self.show_step(steps[-1])
+            self.play(self.flight(share), run_time=seconds)
+            return
         began, span = self.share, max(1, steps[-1] - steps[0])
         for step, following in pairwise([*steps, steps[-1]]):
             self.show_step(step)

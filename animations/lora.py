@@ -26,6 +26,7 @@ from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.dial import Dial
 from visualize.mobjects.matrix import MatrixImage, units
 from visualize.mobjects.text import fitted, label, signed, sit
+from visualize.naming import proper
 from visualize.theme import limit_of
 
 LEARNED = 0.5  # of the new questions: what answers fewer has not learned its task
@@ -562,8 +563,8 @@ class Onto(LoraScene):
         )
         both, asked = Sheets([w, other], place, stack.sizes), questions(second.answers, second.task, 2, 0)
         self.say(
-            f"Another adapter: {second.task}.",
-            f"Another one takes its place, trained on {second.task}, and answers its own question.",
+            f"Another adapter: {proper(str(second.task))}.",
+            f"Another one takes its place, trained on {proper(str(second.task))}, and answers its own question.",
         )
         stamp = self.swap(stamp, self.stamp(second.steps[-1], second))
         self.play(FadeOut(own), run_time=0.2)

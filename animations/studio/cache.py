@@ -73,7 +73,7 @@ def look_up(digest: str, suffix: str) -> Rendered | None:
     captions = [Caption(*one) for one in known["captions"]]
     if not all(Path(one.sound).is_file() for one in captions if one.sound):
         return None
-    return Rendered(video, known["title"], known["frames"], known["rate"], captions, known["poster"])
+    return Rendered(video, known["title"], known["frames"], known["rate"], captions, known["poster"], known["took"])
 
 
 def keep(digest: str, scene: Rendered) -> Rendered:
@@ -98,7 +98,8 @@ def _read(note: Path) -> dict[str, Any] | None:
         known = read_json(note)
         captions = [Caption(*one) for one in known["captions"]]
         poster = 0.0 if known["poster"] is None else known["poster"]
-        numbers = [known["frames"], known["rate"], poster, *(t for one in captions for t in one[1:3])]
+        times = [poster, known["took"], *(t for one in captions for t in one[1:3])]
+        numbers = [known["frames"], known["rate"], *times]
         words = [known["title"], known["digest"], *(word for one in captions for word in (one.text, *one[3:]))]
         whole = all(isinstance(n, int | float) and n >= 0 for n in numbers) and all(isinstance(w, str) for w in words)
         return known if whole and known["rate"] > 0 and isinstance(known["captions"], list) else None
@@ -111,12 +112,12 @@ def _digest(video: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def lengths() -> dict[str, float]:
-    """How long scenes were when last rendered, whatever has changed since: seconds by title."""
+def usual() -> dict[str, tuple[float, float]]:
+    """What scenes were when last rendered, whatever has changed since, by title: how long, and what they took."""
     found = {}
     for note in sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime):
         if known := _read(note):
-            found[known["title"]] = known["frames"] / known["rate"]
+            found[known["title"]] = (known["frames"] / known["rate"], known["took"])
     return found
 
 

@@ -52,7 +52,10 @@ def _warp(image_mobject: AbstractImageMobject, corners: np.ndarray, pixel_array:
     height, width = pixel_array.shape[:2]
     left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int)
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int)
-    image = Image.fromarray(image_mobject.get_pixel_array())
+    pixels = image_mobject.get_pixel_array()
+    if not pixels[..., 3].any():  # a picture that has not come yet
+        return
+    image = _premultiplied(pixels)
     source = np.array([[0, 0], [image.width, 0], [0, image.height], [image.width, image.height]], float)
     equations, known = [], []
     for (x, y), (u, v) in zip(corners - (left, top), source, strict=True):
@@ -66,7 +69,30 @@ def _warp(image_mobject: AbstractImageMobject, corners: np.ndarray, pixel_array:
         (int(right - left), int(bottom - top)), Image.Transform.PERSPECTIVE, tuple(np.linalg.solve(equations, known)),
         resample=Image.Resampling.BILINEAR,
     )  # fmt: skip
-    seen = np.asarray(shown)
-    alpha = seen[..., 3:].astype(np.uint16)
-    region = pixel_array[top:bottom, left:right]
-    region[..., :3] = (seen[..., :3] * alpha + region[..., :3] * (255 - alpha) + 127) // 255
+    _lay_over(pixel_array[top:bottom, left:right], np.asarray(shown))
+
+
+def _premultiplied(pixels: np.ndarray) -> Image.Image:
+    """RGBA as Pillow wants it between pixels: colours times their opacity. What is opaque is that already."""
+    if (pixels[..., 3] == 255).all():
+        height, width = pixels.shape[:2]
+        return Image.frombuffer("RGBa", (width, height), np.ascontiguousarray(pixels), "raw", "RGBa", 0, 1)
+    return Image.fromarray(pixels).convert("RGBa")
+
+
+def _lay_over(region: np.ndarray, seen: np.ndarray) -> None:
+    """Premultiplied `seen` over `region` of the frame; nearly all of it covers, or is not there, and needs no sum."""
+    alpha = seen[..., 3]
+    covers = alpha == 255
+    np.copyto(region.view(np.uint32)[..., 0], seen.view(np.uint32)[..., 0], where=covers)
+    mixed = (alpha > 0) & ~covers
+    if not mixed.any():
+        return
+    where = ... if mixed.mean() > 0.25 else mixed
+    below, above = region[where][..., :3].astype(np.uint16), seen[where]
+    rest = 255 - above[..., 3:].astype(np.uint16)
+    blend = np.minimum(above[..., :3] + (below * rest + 127) // 255, 255).astype(np.uint8)
+    if where is ...:
+        np.copyto(region[..., :3], blend, where=mixed[..., None])
+    else:
+        region[mixed, :3] = blend

@@ -6,6 +6,8 @@ a player can jump anywhere. Of a frame that changes, only the rows that do are b
 are no B-frames: scenes can then be joined packet by packet.
 """
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -49,6 +51,7 @@ CODECS: dict[str, tuple[str, dict[str, str]]] = {".mp4": ("libx264", X264), ".we
 BT709 = 1  # the number that H.264 gives this colour space, its primaries and its transfer curve
 LIMITED = 1  # and the range of 16 to 235
 TILE = 8  # rows; every quality has a multiple of them
+AHEAD = 4  # frames that may wait for the encoder, 8 MB each at 1080p
 
 
 class Yuv:
@@ -140,28 +143,43 @@ class Encoder:
 
 
 class SceneWriter(SceneFileWriter):
-    """Manim's file writer, with one `Encoder` for the whole scene in place of one for every animation."""
+    """Manim's file writer, with one `Encoder` for the whole scene in place of one for every animation.
+
+    It encodes in a thread of its own while the next frames are drawn: the last scenes of a film, when other processes
+    have nothing left to do, then still have two cores. `frames` counts what was given.
+    """
 
     def __init__(self, settings: Any, *, path: Path, quality: Quality, threads: int, report: Any = None) -> None:
         super().__init__(settings)
-        self.path, self.report = path, report
+        self.path, self.report, self.frames = path, report, 0
         self.encoder = Encoder(path, quality, threads)
+        self._thread, self._waiting = ThreadPoolExecutor(1), deque[Future[None]]()
 
     def begin_animation(self, allow_write: bool = False, **_: Any) -> None:
         """Nothing begins: the encoder is open."""
 
     def end_animation(self, allow_write: bool = False) -> None:
         if self.report:
-            self.report(self.encoder.frames / self.encoder.quality.rate)
+            self.report(self.frames / self.encoder.quality.rate)
 
     def write_frame(self, pixels: np.ndarray, *, repeat: int = 1) -> None:
-        self.encoder.add(pixels, repeat)
+        self.frames += repeat
+        self._encoded(AHEAD - 1)
+        self._waiting.append(self._thread.submit(self.encoder.add, pixels, repeat))
+
+    def _encoded(self, left: int) -> None:
+        """Wait until no more than `left` frames are still to be encoded. Raises what encoding raised."""
+        while len(self._waiting) > left:
+            self._waiting.popleft().result()
 
     def finish(self) -> None:
+        self._encoded(0)
+        self._thread.shutdown()
         self.encoder.close()
 
     def abort_encode_jobs(self, reraise_encoder_failures: bool = False) -> None:
         """The scene raised: no half a video stays."""
+        self._thread.shutdown(cancel_futures=True)
         self.encoder._container.close()
         self.path.unlink(missing_ok=True)
 

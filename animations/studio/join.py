@@ -37,7 +37,8 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 class Rendered:
     """A scene's video, its title, its frames at `rate` a second, and its captions, timed by the scene.
 
-    poster: the second whose frame was chosen to stand for the film, if one was.
+    poster: the second whose frame was chosen to stand for the film, if one was. took: the processor's seconds that it
+    was drawn and encoded in; nought where nobody measured.
     """
 
     video: Path
@@ -46,6 +47,7 @@ class Rendered:
     rate: int
     captions: list[Caption]
     poster: float | None = None
+    took: float = 0.0
 
     @property
     def seconds(self) -> float:

@@ -6,7 +6,9 @@ leaves out what does not change.
 
 import importlib
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -177,6 +179,7 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
     from animations.studio.join import Rendered
 
     quiet()
+    began = time.process_time()
     quality = get_quality(job.look.quality, job.look.shape)
     settings = frame_settings(quality) | {
         "media_dir": str(job.video.with_suffix("")), "disable_caching": True, "write_to_movie": True,
@@ -187,8 +190,9 @@ def render_scene(job: Job, report: Callable[[float], None]) -> Any:
         writer = partial(SceneWriter, path=job.video, quality=quality, threads=job.threads, report=report)
         scene = scene_class(renderer=CairoRenderer(file_writer_class=writer, camera_class=RegionCamera))
         scene.render()
-        frames = scene.renderer.file_writer.encoder.frames
-    return Rendered(job.video, scene.title, frames, quality.rate, scene.captions, scene.poster)
+        frames = scene.renderer.file_writer.frames
+    took = time.process_time() - began
+    return Rendered(job.video, scene.title, frames, quality.rate, scene.captions, scene.poster, took)
 
 
 def render_scenes(
@@ -246,8 +250,13 @@ def _render_all(todo: list[Job], shown: dict[str, Run], jobs: int, progress: boo
             done[job.scene] = known
     missing = [job for job in todo if job.scene not in done]
     reached = {job.scene: done[job.scene].seconds if job.scene in done else 0.0 for job in todo}
-    usual = cache.lengths()
-    guess = {job.scene: usual.get(getattr(get_film(job.film), job.scene).title, SECONDS_GUESSED) for job in missing}
+    before = cache.usual()
+    titles = {job.scene: getattr(get_film(job.film), job.scene).title for job in missing}
+    usual = {scene: before.get(title, (SECONDS_GUESSED, 0.0)) for scene, title in titles.items()}
+    guess = {job.scene: usual[job.scene][0] for job in missing}
+    # What takes longest comes first, lest one process be left with it while the others have nothing to do. A scene that
+    # was never rendered may be that one.
+    missing.sort(key=lambda job: usual[job.scene][1] or math.inf, reverse=True)
     with progress_bar(
         total=round(sum(reached.values()) + sum(guess.values())), initial=round(sum(reached.values())),
         title=f"film {todo[0].film}", unit="s", bar_format=BAR, disable=not progress,

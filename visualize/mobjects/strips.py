@@ -10,6 +10,7 @@ from engine.run.run import Run
 from engine.school.curriculum import SKILLS
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import fitted, label, sit
+from visualize.naming import proper
 from visualize.theme import PALETTES, Theme, rgb_of, score_rgba
 
 LINE = 2  # pixels between cells
@@ -48,7 +49,7 @@ class Strips(Group):
 
     def _name(self, index: int, width: float) -> object:
         name = str(self.scores.columns[index])
-        text = SKILLS[name].title if name in SKILLS else name
+        text = SKILLS[name].title if name in SKILLS else proper(name)
         color = self.colours.foreground if name == self.run.task else self.colours.muted
         return sit(fitted(text, width, 32, color), self.image.get_left()[0] - 0.12, self._y(index), RIGHT)
 

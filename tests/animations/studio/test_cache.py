@@ -22,13 +22,13 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def scene(tmp_path):
     (tmp_path / "scene.mp4").write_bytes(b"frames" * 100)
-    return Rendered(tmp_path / "scene.mp4", "A title", 30, 15, [Caption("Words", 0.0, 1.5)])
+    return Rendered(tmp_path / "scene.mp4", "A title", 30, 15, [Caption("Words", 0.0, 1.5)], None, 7.5)
 
 
 def test_what_was_kept_is_found_as_it_was(scene, folder):
     kept = cache.keep(DIGEST, scene)
     assert cache.look_up(DIGEST, ".mp4") == kept and kept.video.parent == folder and not scene.video.exists()
-    assert cache.lengths() == {"A title": 2.0} and cache.look_up("f" * 24, ".mp4") is None
+    assert cache.usual() == {"A title": (2.0, 7.5)} and cache.look_up("f" * 24, ".mp4") is None
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_was_kept_is_found_as_it_was(scene, folder):
 def test_a_damaged_note_is_none(note, scene, folder):
     cache.keep(DIGEST, scene)
     (folder / f"{DIGEST}.json").write_text(note)
-    assert cache.look_up(DIGEST, ".mp4") is None and cache.lengths() == {}
+    assert cache.look_up(DIGEST, ".mp4") is None and cache.usual() == {}
     cache.prune()
 
 
@@ -49,7 +49,7 @@ def test_every_field_of_a_note_may_be_gone_or_wrong(scene, folder):
             (folder / f"{DIGEST}.json").write_text(json.dumps({**whole, name: wrong}))
             if (name, wrong) not in (("title", "x"), ("captions", []), ("poster", None)):
                 assert cache.look_up(DIGEST, ".mp4") is None, (name, wrong)
-            cache.lengths()
+            cache.usual()
 
 
 def test_a_cut_or_altered_video_is_rendered_again(scene, folder):
