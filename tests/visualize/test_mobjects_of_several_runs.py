@@ -29,6 +29,21 @@ def test_a_chart_draws_as_far_as_x_and_where_the_values_lie():
     np.testing.assert_allclose(chart.upto(2).heads[0].get_center() - corner, [4.0, 2.0, 0.0], atol=1e-9)
 
 
+def test_a_pen_goes_along_the_line_and_dots_stay_where_something_was_measured():
+    series = Series("s", np.array([0.0, 1.0, 3.0]), np.array([0.0, 4.0, 2.0]), "#fff")
+    chart = Chart([series], 3.0, 4.0, Axis("x", 0, 3), Axis("y", 0, 4), COLOURS)
+    corner = chart.across.get_start()
+    for x, end, head in (
+        (0.5, [0.5, 2.0], [0, 0]),
+        (1.0, [1, 4], [1, 4]),
+        (2.0, [2, 3], [1, 4]),
+        (3.0, [3, 2], [3, 2]),
+    ):
+        chart.upto(x, pen=True)
+        np.testing.assert_allclose((chart.lines[0].points[-1] - corner)[:2], end, atol=1e-9)
+        np.testing.assert_allclose((chart.heads[0].get_center() - corner)[:2], head, atol=1e-9)
+
+
 def test_a_broken_line_begins_and_ends_where_a_whole_one_does():
     points = np.array([[0.0, 0, 0], [1, 1, 0], [3, 1, 0]])
     whole = polyline(points, "solid", "#ffffff")

@@ -3,7 +3,10 @@
 import shutil
 import subprocess
 import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ import av
 
 from animations.render import main
 from animations.studio import cache, films, render, workers
-from animations.studio.encode import QUALITIES, TILE, Encoder, Yuv
+from animations.studio.encode import QUALITIES, TILE, Encoder, SceneWriter, Yuv
 from animations.studio.join import join, to_gif
 from animations.studio.preview import contact_sheet
 from animations.studio.scenes import get_film
@@ -235,6 +238,49 @@ def test_an_encoder_is_done_with_a_frame_before_the_next(suffix, tmp_path):
         encoder.close()
     with av.open(str(tmp_path / f"shared{suffix}")) as one, av.open(str(tmp_path / f"copied{suffix}")) as other:
         assert [bytes(p) for p in one.demux(video=0)] == [bytes(p) for p in other.demux(video=0)]
+
+
+def test_what_took_longest_is_rendered_first(film_runs, tmp_path, monkeypatch):
+    titles = {name: getattr(get_film("lora"), name).title for name in ("Turn", "Beside", "Onto", "Price")}
+    took = {"Turn": 2.0, "Beside": 9.0, "Price": 30.0}
+    monkeypatch.setattr(cache, "usual", lambda: {titles[name]: (1.0, seconds) for name, seconds in took.items()})
+    order = []
+
+    def run_all(task, jobs, *_):
+        order.extend(job.scene for job in jobs)
+        raise workers.Failed(jobs[0], "enough", "")
+
+    monkeypatch.setattr(workers, "run_all", run_all)
+    with pytest.raises(InputError, match="enough"):
+        render.render_film(
+            "lora", film_runs["lora"], tmp_path / "a.mp4", others=film_runs, scenes=[*titles], progress=False
+        )
+    assert order == ["Onto", "Price", "Beside", "Turn"], "one that was never rendered may be the longest"
+
+
+def test_a_failure_to_encode_is_met_while_drawing_or_at_the_end():
+    def writer(fails):
+        made = SceneWriter.__new__(SceneWriter)
+        made.frames, made._waiting, made._thread = 0, deque(), ThreadPoolExecutor(1)
+        made.encoder = SimpleNamespace(add=fails, close=lambda: None)
+        return made
+
+    def full(pixels, repeat):
+        raise OSError("no space left")
+
+    one = writer(full)
+    one.write_frame(picture())
+    with pytest.raises(OSError, match="no space left"):
+        one.finish()
+    with pytest.raises(OSError, match="no space left"):
+        for _ in range(9):
+            one.write_frame(picture())
+    seen = []
+    good = writer(lambda pixels, repeat: seen.append(repeat))
+    for repeat in range(1, 9):
+        good.write_frame(picture(), repeat=repeat)
+    good.finish()
+    assert seen == [*range(1, 9)] and good.frames == 36
 
 
 def copied(frame):

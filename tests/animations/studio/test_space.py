@@ -7,7 +7,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from manim import config, tempconfig
 
-from animations.studio.camera import RegionCamera
+from animations.studio.camera import RegionCamera, _lay_over, _premultiplied
 from animations.studio.film import quiet, watched_module
 from animations.studio.space import Sheets, View
 from animations.studio.zoom import NEAR, Zoom
@@ -70,6 +70,27 @@ def test_the_camera_draws_a_tilted_picture_between_its_corners():
     assert frame[row, column, :3].any()
     outside = frame[: int((0.5 - one.image.points[:, 1].max() / 8) * 1080) - 2]
     assert (outside[..., :3] == outside[0, 0, :3]).all(), "nothing beyond its corners"
+
+
+def test_a_tilted_picture_lies_over_the_frame_by_its_opacity():
+    below, over = RANDOM.integers(0, 256, (40, 30, 4), np.uint8), RANDOM.integers(0, 256, (40, 30, 4), np.uint8)
+    below[..., 3] = 255
+    for opacity in (RANDOM.choice([0, 255], (40, 30)), RANDOM.choice([0, 90, 255], (40, 30), p=[0.5, 0.1, 0.4]), 90):
+        over[..., 3] = opacity
+        seen, frame = np.asarray(_premultiplied(over)), below.copy()
+        _lay_over(frame, seen)
+        share = over[..., 3:] / 255
+        np.testing.assert_allclose(frame[..., :3], over[..., :3] * share + below[..., :3] * (1 - share), atol=1.5)
+        assert (frame[..., 3] == 255).all()
+
+
+def test_a_tilted_picture_that_has_not_come_draws_nothing():
+    one = sheet()
+    Sheets([one], [0, 0, 0]).see(View(turn=0.6, tilt=0.3), 0.0, [0.0])
+    camera = RegionCamera(pixel_width=1920, pixel_height=1080)
+    before = camera.pixel_array.copy()
+    camera.capture_mobjects([one.image])
+    np.testing.assert_array_equal(camera.pixel_array, before)
 
 
 def test_the_zoom_begins_at_one_weight_and_ends_at_the_model(full_run):
