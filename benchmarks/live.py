@@ -2,7 +2,8 @@
 
 The browser runs before training begins, as a reader's does, and opens the page as a tab after the first step. It is
 headless and on the same machine, without a graphics card: what it draws, the processor draws, while training wants the
-same cores. Opening the page costs once; what watching costs is seen in the second half of the training.
+same cores. Opening the page costs once; what watching costs is seen in the second half of the training: by the clock,
+which other things move too, and as the processor's time that browser and server took of what there was.
 """
 
 import shutil
@@ -18,6 +19,7 @@ from unittest.mock import patch
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
+import psutil
 from transformers import TrainerCallback
 
 from benchmarks.browser import FLAGS
@@ -39,9 +41,9 @@ class Reader(TrainerCallback):
         quiet: Any = subprocess.DEVNULL
         self.browser = subprocess.Popen([browser, *options, "about:blank"], stdout=quiet, stderr=quiet)
         said_port = folder / "DevToolsActivePort"
-        while not said_port.exists() or "\n" not in (said := said_port.read_text()):
+        while not said_port.exists() or "\n" not in (text := said_port.read_text()):
             time.sleep(0.1)
-        self.door = f"http://127.0.0.1:{said.split()[0]}/json/new?"
+        self.door = f"http://127.0.0.1:{text.split()[0]}/json/new?"
         time.sleep(2)  # until it rests
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -56,7 +58,11 @@ class Reader(TrainerCallback):
 
 
 class Halves(TrainerCallback):
-    """The seconds of each half of a training."""
+    """The seconds of each half of a training, and what these processes and theirs had used at its marks."""
+
+    def __init__(self, beside: Callable[[], list[int]]) -> None:
+        self.beside = beside
+        self.used: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.at = [time.perf_counter()]
@@ -64,16 +70,31 @@ class Halves(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in (STEPS // 2, STEPS):
             self.at.append(time.perf_counter())
+            self.used.append(sum(map(processor_seconds, self.beside())))
 
     @property
     def seconds(self) -> list[float]:
         return [end - begin for begin, end in pairwise(self.at)]
 
+    @property
+    def share(self) -> float:
+        """Of all the time that all processors had in the second half, in %."""
+        return 100 * (self.used[1] - self.used[0]) / self.seconds[1] / (psutil.cpu_count() or 1)
 
-def watched(firsts: list[float], method: str, shown: bool, browser: str | None = None) -> float:
-    """Seconds of a training's second half; those of its first are added to `firsts`."""
+
+def processor_seconds(number: int) -> float:
+    """Of a process and all that it started."""
+    process = psutil.Process(number)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def watched(seen: list[Halves], method: str, shown: bool, browser: str | None = None) -> float:
+    """Seconds of a training's second half; all that is known of its halves is added to `seen`."""
     said: list[str] = []
-    model, halves = model_of("embedded", method), Halves()
+    reader: Reader | None = None
+    model = model_of("embedded", method)
+    halves = Halves(lambda: [reader.browser.pid, live._beside[-1].pid] if reader else [])
     with tempfile.TemporaryDirectory() as folder, patch.object(live.terminal, "note", said.append):
         callbacks: list[TrainerCallback] = [CaptureCallback(Path(folder) / "run", say=False, live=shown), halves]
         if browser:
@@ -81,11 +102,10 @@ def watched(firsts: list[float], method: str, shown: bool, browser: str | None =
         try:
             train(model, STEPS, BATCH, callbacks)
         finally:
-            if browser:
+            if reader:
                 reader.close()
-    first, second = halves.seconds
-    firsts.append(first)
-    return second
+    seen.append(halves)
+    return halves.seconds[1]
 
 
 def measure() -> Iterator[Figure | Unmeasured]:
@@ -95,9 +115,9 @@ def measure() -> Iterator[Figure | Unmeasured]:
         cases["its page is open"] = (True, browser)
     for method in ("lora", "full"):
         watched([], method, False)  # the first training of a process is slower than all others
-        firsts: dict[str, list[float]] = {name: [] for name in cases}
+        seen: dict[str, list[Halves]] = {name: [] for name in cases}
         tasks: dict[str, Callable[[], float]] = {
-            name: partial(watched, firsts[name], method, *how) for name, how in cases.items()
+            name: partial(watched, seen[name], method, *how) for name, how in cases.items()
         }
         times = in_turn(tasks, REPEATS, warm_up=0, clock=own_seconds)
         plain, what = times.pop("captured"), f"embedded, {method}, {STEPS} steps"
@@ -105,7 +125,10 @@ def measure() -> Iterator[Figure | Unmeasured]:
         for name, values in times.items():
             yield Figure(f"{what}: live, {name}, slower by", "%", slower_by(values, plain), "at most 3 %")
         if browser:
-            lost = [a - b for a, b in zip(firsts["its page is open"], firsts["captured"], strict=True)]
+            opened = seen["its page is open"]
+            share = [one.share for one in opened]
+            yield Figure(f"{what}: live, browser and server, of the processors' time", "%", share, "at most 3 %")
+            lost = [a.seconds[0] - b.seconds[0] for a, b in zip(opened, seen["captured"], strict=True)]
             yield Figure(f"{what}: live, seconds that opening the page took from training", "s", lost)
     if not browser:
         yield Unmeasured("a training whose page is open", "there is no Chromium on this machine")
