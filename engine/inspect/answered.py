@@ -13,7 +13,7 @@ import pandas as pd
 from engine.data import Source, load
 from engine.errors import InputError
 from engine.evaluate import curriculum_probes, generate_answers, last_answer
-from engine.inspect.diagnose import Finding
+from engine.inspect.finding import Finding
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer, with_adapter
 from engine.run.adapters.adapter import find_adapter

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.inspect.diagnose import Finding
+from engine.inspect.finding import Finding
 from engine.measure.storage import STORED, stored_as, survival
 from engine.messages import Message
 from engine.reading import read_json

@@ -7,12 +7,14 @@ import difflib
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Literal, NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.inspect.finding import Finding, Level, some
+from engine.inspect.promised import promised
 from engine.run.adapters.fitting import UNKNOWN
 from engine.run.base import base_folder
 from engine.run.delta import PEFT_PREFIX, PROMPT
@@ -21,18 +23,9 @@ from engine.run.run import Run
 from engine.run.tensors import Tensors
 from engine.terminal import progress_bar
 
-Level = Literal["fault", "doubt", "fine"]
 _THREADS = 2  # reading and computing overlap; each holds one matrix
 _SMALL = 10_000_000  # weights that changed, up to which threads take longer than they spare
 _ENOUGH = 10  # logged losses, before anything is said about their course
-
-
-class Finding(NamedTuple):
-    """level: "fault" (it cannot work so), "doubt" (it may be meant), or "fine". what: seen. remedy: what to do."""
-
-    level: Level
-    what: str
-    remedy: str = ""
 
 
 def diagnose(run: Run) -> list[Finding]:
@@ -84,18 +77,18 @@ def _weights(run: Run) -> list[Finding]:
     norms, unknown = told(run)
     if unknown:
         why = next(iter(unknown.values()))
-        said = f"nothing can be told of the change of {_some(list(unknown), len(run.info.modules))}: {why}"
+        said = f"nothing can be told of the change of {some(list(unknown), len(run.info.modules))}: {why}"
         findings.append(Finding("doubt", said, _BASE))
     if not norms:
         return findings
     broken = [module for module, value in norms.items() if not np.isfinite(value)]
     still = [module for module, value in norms.items() if value <= run.rounding(module)]
     if broken:
-        findings.append(Finding("fault", f"NaN or infinity in {_some(broken, len(norms))}", _DIVERGED))
+        findings.append(Finding("fault", f"NaN or infinity in {some(broken, len(norms))}", _DIVERGED))
     if len(still) == len(norms):
         findings.append(_unexplained(run, norms) if findings else _nothing_moved(run))
     elif still:
-        findings.append(Finding("doubt", f"no change at all in {_some(still, len(norms))}", _SOME_STILL))
+        findings.append(Finding("doubt", f"no change at all in {some(still, len(norms))}", _SOME_STILL))
     if len(still) < len(norms) and (begun := _AT_RANDOM.get(_begun(run))):
         findings.append(Finding("doubt", begun.format(method=run.method), _RANDOM))
     elif not broken and len(still) < len(norms):
@@ -122,9 +115,9 @@ def _not_compared(run: Run) -> list[Finding]:
     """Of two checkpoints: what has no counterpart, and so was not looked at."""
     findings = []
     for reason, names in run.info.differences.items():
-        said, level = f"{_some(names)}: {reason}", "doubt"
+        said, level = f"{some(names)}: {reason}", "doubt"
         if reason == ABSENT:
-            level, said = "fault", f"{_some(names)} named in the index, but no file holds it"
+            level, said = "fault", f"{some(names)} named in the index, but no file holds it"
         elif reason == EMPTY:
             level = "fault"
         if run.info.found and run.info.found.kind == "adapter":
@@ -140,7 +133,9 @@ def _nothing_moved(run: Run) -> Finding:
     if any(module == PROMPT or module.endswith(".adaption_prompt") for module in run.info.modules):
         return Finding("fault", "the prompt is as it began: none of its vectors moved", _UNTRAINED)
     if not loras:
-        said = f"every weight is the base's own: nothing changed in all {len(run.info.modules)} tensors"
+        rounded = any(run.norm(module) for module in run.info.modules)
+        own = "the base's own, rounded to the type that it is stored in" if rounded else "the base's own"
+        said = f"every weight is {own}: nothing changed in all {len(run.info.modules)} tensors"
         return Finding("fault", said, _UNTRAINED)
     if all(run.module(module).scaling == 0 for module in loras):
         return Finding("fault", "the scaling is zero (lora_alpha 0): B A is multiplied by nothing", _ALPHA)
@@ -187,11 +182,11 @@ _ALPHA = "set lora_alpha, often r or 2 r, and train again"
 def _places(run: Run) -> list[Finding]:
     findings = []
     if run.info.found and (foreign := run.info.found.foreign):
-        said = f"PEFT would not load {_some(list(foreign))}: it looks for names like {PEFT_PREFIX}..."
+        said = f"PEFT would not load {some(list(foreign))}: it looks for names like {PEFT_PREFIX}..."
         findings.append(Finding("fault", said, _FOREIGN))
     modules = run.info.modules.values()
     if misfits := [module.fits for module in modules if module.fits]:
-        said = f"the base {run.info.model.source} is not the one it was trained on: {_some(misfits)}"
+        said = f"the base {run.info.model.source} is not the one it was trained on: {some(misfits)}"
         findings.append(Finding("fault", said, _OTHER))
     lacking = _lacking(run)
     if lacking.get(UNKNOWN) and len(lacking[UNKNOWN]) == len(run.info.modules):
@@ -199,11 +194,11 @@ def _places(run: Run) -> list[Finding]:
         findings.append(Finding("doubt", said, _NAMES))
     else:
         for why, names in lacking.items():
-            said = f"{_some(names, len(run.info.modules))}: {why}"
+            said = f"{some(names, len(run.info.modules))}: {why}"
             findings.append(Finding("doubt" if why == UNKNOWN else "fine", said, _NAMES if why == UNKNOWN else ""))
     if not misfits and not lacking and any(module.fits == "" for module in modules):
         findings.append(Finding("fine", f"every module has its place in its base, {run.info.model.name}"))
-    return findings + _targets(run)
+    return findings + _targets(run) + promised(run)
 
 
 def _lacking(run: Run) -> dict[str, list[str]]:
@@ -308,8 +303,3 @@ _GRADIENT = (
 )
 _MASKED = "look at the labels: all are -100; check the response template and the longest length of an example"
 _FLAT = "try a learning rate 3 to 10 times higher, more steps, or a higher rank; see that the labels are right"
-
-
-def _some(names: list[str], of: int | None = None) -> str:
-    """ "3 of 8 (model.layers.0.self_attn.q_proj, ...)", for a list of any length."""
-    return f"{len(names)}{f' of {of}' if of else ''} ({names[0]}{', ...' if len(names) > 1 else ''})"

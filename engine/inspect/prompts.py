@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.inspect.diagnose import Finding, of_log
+from engine.inspect.diagnose import of_log
+from engine.inspect.finding import Finding
 from engine.linear import norm
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
 from engine.run.base import base_folder

@@ -15,7 +15,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from engine.errors import InputError
-from engine.inspect.diagnose import Finding, diagnose, norms_of
+from engine.inspect.diagnose import diagnose, norms_of
+from engine.inspect.finding import Finding
 from engine.measure import effective_rank, relative_norm, singular_values
 from engine.measure.subspaces import alike
 from engine.run.run import Run

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from engine.data.report import marked_example
 from engine.errors import InputError, first_line, printable
-from engine.inspect.diagnose import Finding
+from engine.inspect.finding import Finding
 from engine.preflight.rows import Row, about_rows, rows_of
 from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
 from engine.terminal import Terminal

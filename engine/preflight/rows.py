@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.data import IGNORE, Encoded
 from engine.errors import printable
-from engine.inspect.diagnose import Finding
+from engine.inspect.finding import Finding
 
 _ENDLESS = 1_000_000  # tokenizers say 1e30 where they know no length
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from engine.inspect.diagnose import Finding
+from engine.inspect.finding import Finding
 from engine.models import kept_trainable
 from engine.preflight.rows import Row
 from engine.recording.schedule import readable

@@ -51,6 +51,10 @@ def _add_lora(adapter: Adapter, module: str, parts: Parts) -> None:
     if len(of_a) != len(of_b) or len(of_a) < 2 or of_a[0] != rank or of_b[1] != rank:
         grouped = len(of_a) > 2 and of_a[0] == rank and rank % of_b[1] == 0
         why = f"A is {of_a} and B is {of_b}, which is not the rank {rank} that {CONFIG} says"
+        if len(of_a) == 1 or len(of_b) == 1:
+            why = "flattened to one row of numbers, as FSDP leaves what was not gathered"
+        elif config.get("enable_lora"):
+            why = "in an old form of PEFT (enable_lora), which joins several matrices in one"
         adapter.leave_out(
             parts.values(), "of a convolution in groups, whose product is no plain B A" if grouped else why
         )

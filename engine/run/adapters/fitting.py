@@ -25,8 +25,16 @@ def fit(adapter: Adapter, base: Tensors) -> None:
         _add_scaled_biases(adapter, base)
     for name, about in adapter.modules.items():
         parameter = about.parameter or ""
-        if about.fits == "" and parameter.removeprefix("module.") == about.in_base != parameter:  # DDP's, not its own
+        strayed = about.fits == "" and parameter != about.in_base
+        if strayed and _twice(parameter, about.in_base):  # DDP's, not its own, or one wrapper's too many
             adapter.foreign += [part for part in adapter.changes[name].parts if part not in adapter.foreign]
+
+
+def _twice(parameter: str, in_base: str) -> bool:
+    """Whether a name is the base's own with `module.` or its own first part once more before it, where PEFT does not
+    find it; other prefixes may be a class's that the model was loaded as."""
+    before = parameter.removesuffix(f".{in_base}").split(".")
+    return parameter.endswith(f".{in_base}") and (before == ["module"] or before[-1] == in_base.split(".")[0])
 
 
 def _in_base(name: str, about: Module, adapter: Adapter, base: Tensors) -> Module:
@@ -36,6 +44,10 @@ def _in_base(name: str, about: Module, adapter: Adapter, base: Tensors) -> Modul
     if parameter is None:
         return replace(about, lacks=_lacking(about, adapter, base))
     about = replace(about, base_parameter=parameter)
+    if about.kind != "delta" and not about.embedding and not about.is_stack and len(about.shape) == 2:
+        about = replace(
+            about, transposed=is_conv1d(parameter, base)
+        )  # PEFT goes by the layer, whatever its settings say
     shape, change = base.shape(parameter), adapter.changes[name]
     if about.kind == "delta" and len(change.parts) == 1 and not change.partial and is_conv1d(parameter, base):
         about = replace(about, transposed=True, shape=about.shape[::-1])

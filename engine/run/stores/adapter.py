@@ -26,7 +26,8 @@ from engine.run.stores.state import read_state, records_of, step_of
 from engine.run.tensors import Tensors
 
 _KEPT = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern",
-         "target_parameters", "trainable_token_indices")  # fmt: skip
+         "target_parameters", "trainable_token_indices", "modules_to_save", "layers_to_transform", "layers_pattern",
+         "exclude_modules", "layer_replication")  # fmt: skip
 _EPS = {"F64": 1e-5, "F32": 1e-5, "F16": 2.0**-11, "BF16": 2.0**-8}  # of float32 a few roundings: PEFT's own SVD too
 
 

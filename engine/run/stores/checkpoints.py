@@ -18,6 +18,18 @@ from engine.run.stores.state import read_state, records_of, step_of
 from engine.run.tensors import Tensors, is_conv1d
 from engine.terminal import progress_bar
 
+
+def _to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Rounded to nearest, ties to even; float32 still."""
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def _to_float16(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float16).astype(np.float32)
+
+
+_ROUND = {"BF16": _to_bfloat16, "F16": _to_float16}
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
@@ -63,6 +75,9 @@ class CheckpointStore(Store):
             found=Found(kind="checkpoints", path=str(self.path)),
         )
         self._moved: dict[str, Movement] = {}
+        self._rounded: set[str] = (
+            set()
+        )  # those whose tuned numbers are the base's, rounded to the type they are kept in
 
     def _about(self, name: str) -> Module:
         transposed = is_conv1d(name, self.tuned) or is_conv1d(name, self.base)
@@ -90,6 +105,10 @@ class CheckpointStore(Store):
             self._moved[key] = self._measure(key)
         return self._moved[key]
 
+    def rounding(self, step: int, module: str) -> float:
+        moved = self.moved(step, module)
+        return moved.norm if (self.modules[module].parameter or "") in self._rounded else 0.0
+
     def weight(self, module: str) -> np.ndarray:
         about = self.modules[module]
         weight = self.base.read(about.in_base)
@@ -100,12 +119,17 @@ class CheckpointStore(Store):
         norm = base_norm = 0.0
         difference = np.empty(0, np.float32)
         names = self.names[key]
+        kinds = self.base.entries[names.base], self.tuned.entries[names.tuned]
+        rounds = _ROUND.get(kinds[1].dtype) if kinds[0].dtype != kinds[1].dtype and not kinds[1].packed else None
         pieces = zip(self.base.pieces(names.base), self.tuned.pieces(names.tuned), strict=True)
         for (_, before), (_, after) in pieces:
             difference = difference if len(difference) >= len(before) else np.empty(len(before), np.float32)
             delta = np.subtract(after, before, out=difference[: len(before)])
             norm += float(np.dot(delta, delta))
             base_norm += float(np.dot(before, before))
+            rounds = rounds if rounds and np.array_equal(rounds(before), after) else None
+        if rounds:
+            self._rounded.add(key)
         return Movement(
             math.sqrt(norm) if norm >= 0 else math.nan, math.sqrt(base_norm) if base_norm >= 0 else math.nan
         )

@@ -38,6 +38,12 @@ class TrainerStore(Store):
         self.state, others = one_training(self.path, own, states)
         folders = {step: place for place, step in places.items() if place not in others and _holds_weights(place)}
         notes = [f"{place.name} is of another training, whose log differs, and is left out" for place in sorted(others)]
+        if not folders and (named := [place for place in (self.path, *places) if _named_adapters(place)]):
+            inside_it = _named_adapters(named[-1])
+            raise InputError(
+                f"{self.path} holds its adapters by their names, in folders of their own ({', '.join(inside_it)}): "
+                f"give one of them, such as {named[-1] / inside_it[0]}"
+            )
         result = self._add_result(folders, notes)
         self.folders, self._stores = dict(sorted(folders.items())), dict[int, AdapterStore | CheckpointStore]()
         self.result = result if result is not None else max(self.folders, default=None)
@@ -135,6 +141,12 @@ def _checkpoints(folder: Path) -> Iterator[tuple[Path, int]]:
 
 def _holds_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, "model.safetensors", "model.safetensors.index.json"))
+
+
+def _named_adapters(folder: Path) -> list[str]:
+    """Where PEFT puts adapters that are not called "default"."""
+    return [] if _holds_weights(folder) else sorted(config.parent.name for config in folder.glob(f"*/{CONFIG}")
+                                                    if checkpoint_number(config.parent) is None)  # fmt: skip
 
 
 def _named(base: str | Path | None) -> Model:

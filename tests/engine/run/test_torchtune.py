@@ -30,7 +30,7 @@ def write(folder, name="adapter_0.safetensors", rank=4, dora=False, config=None,
             tensors[f"layers.1.{module}.magnitude"] = 1 + torch.rand(out)
     tensors |= {name: torch.ones(2, 2) for name in more}
     save_file(tensors, folder / name)
-    settings = {"r": rank, "lora_alpha": 8, "target_modules": ["q_proj"]} if config is None else config
+    settings = {"r": rank, "lora_alpha": 8} if config is None else config
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     return {key: value.numpy() for key, value in tensors.items()}
 

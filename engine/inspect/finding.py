@@ -1,0 +1,18 @@
+"""What is a verdict made of? Findings: what was seen, how bad it is, and what to do about it."""
+
+from typing import Literal, NamedTuple
+
+Level = Literal["fault", "doubt", "fine"]
+
+
+class Finding(NamedTuple):
+    """level: "fault" (it cannot work so), "doubt" (it may be meant), or "fine". what: seen. remedy: what to do."""
+
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+def some(names: list[str], of: int | None = None) -> str:
+    """ "3 of 8 (model.layers.0.self_attn.q_proj, ...)", for a list of any length."""
+    return f"{len(names)}{f' of {of}' if of else ''} ({names[0]}{', ...' if len(names) > 1 else ''})"
