@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "pictures" / "films"
 # The scene that says best what its film is about, and from which second to which.
 PARTS = {
     "when": ("Asked", 0, 20),
-    "full": ("Training", 0, 16),
+    "full": ("Training", 18.8, 21),
     "lora": ("Turn", 0, 16),
     "qlora": ("Levels", 0, 16),
     "data": ("Glow", 0, 16),
