@@ -7,7 +7,20 @@ manim render animations/lora.py Layers      one scene, with stock Manim
 from pathlib import Path
 
 import numpy as np
-from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Brace, FadeIn, FadeOut, LaggedStart, Text, UpdateFromAlphaFunc, VGroup
+from manim import (
+    DOWN,
+    LEFT,
+    ORIGIN,
+    RIGHT,
+    UP,
+    FadeIn,
+    FadeOut,
+    LaggedStart,
+    Text,
+    UpdateFromAlphaFunc,
+    VGroup,
+    VMobject,
+)
 
 from animations.studio import dial
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
@@ -297,8 +310,12 @@ class Beside(LoraScene):
         self.play(FadeIn(target), *(FadeOut(one) for one in flying), run_time=0.4)
 
     def braced(self, matrix: MatrixImage, side: np.ndarray, text: str) -> VGroup:
-        brace = Brace(matrix, side, buff=0.08, color=self.colours.foreground)
-        return VGroup(brace, label(text, 34, self.colours.foreground).next_to(brace, side, 0.1))
+        """How many there are along a side: a bracket, which is as clear when short, as a curly brace is not."""
+        across = np.array([side[1], side[0], 0.0])
+        ends = [matrix.get_corner(side + end * across) + 0.08 * side for end in (-1, 1)]
+        bracket = VMobject(color=self.colours.foreground, stroke_width=4)
+        bracket.set_points_as_corners([ends[0], ends[0] + 0.12 * side, ends[1] + 0.12 * side, ends[1]])
+        return VGroup(bracket, label(text, 34, self.colours.foreground).next_to(bracket, side, 0.1))
 
     def count(self, text: str) -> Text:
         return sit(label(text, 60, self.colours.foreground, bold=True), -3.9, 2.35, ORIGIN)
