@@ -48,6 +48,8 @@ def _epoch(file: Path) -> int:
 def is_torchtune(folder: Path, config: dict[str, Any]) -> bool:
     """Whether nothing there is PEFT's: by its tensors' names, or, where PEFT's are not there, by the file's."""
     if (folder / "adapter_model.safetensors").is_file():
+        if "peft_type" in config:
+            return False
         return any(_PART.match(name) for name in Tensors(folder, "adapter_model", within=folder).entries)
     if "peft_type" in config and (folder / "adapter_model.bin").is_file():  # PEFT's form, pickled
         return False
