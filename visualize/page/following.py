@@ -15,6 +15,7 @@ import numpy as np
 from engine.errors import InputError
 from engine.recording.lock import is_held
 from engine.run.run import Run
+from visualize.naming import proper
 from visualize.page.bundle import page_html
 from visualize.page.pack import FORMAT, VERSION, WHOLE, base_of, readable, size_of
 from visualize.page.pieces import Pieces, as_text
@@ -39,7 +40,7 @@ class Following:
         self.folder, self.most = folder, most
         self._lock = RLock()
         run = Run.load(folder)
-        self.title = run.what
+        self.title = proper(run.what)
         self._base = Pieces([""], _LEVEL)
         self.base = base_of(self._base, run.info.model.source, [run], most)
         self.told: dict[str, Any] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.files import check_out, write_text
+from visualize.naming import proper
 from visualize.page.bundle import page_html
 from visualize.page.pack import pack
 
@@ -28,6 +29,6 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
 
 def page_of(runs: Sequence[Any], budget: int = BUDGET, door: str = "") -> str:
     """The page as text; door: see `page_html`. Raises InputError as `write_page`."""
-    title = f"{' and '.join(run.what for run in runs)} – Glasstune"
+    title = f"{' and '.join(proper(run.what) for run in runs)} – Glasstune"
     pieces = pack(runs, budget, len(page_html(title, []).encode("utf-8")))
     return page_html(title, pieces.texts, door)

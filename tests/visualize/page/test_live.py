@@ -268,7 +268,7 @@ def test_watching_changes_nothing_and_ends_when_nobody_looks(tmp_path, monkeypat
     (link,) = [text.removeprefix("watch it: ") for text in said]
     port, token = int(link.split(":")[2].split("/")[0]), link.split("/")[3]
     answer, text = get(port, f"/{token}/")
-    assert answer.status == 200 and "lora on spanish" in text
+    assert answer.status == 200 and "lora on Spanish" in text
     server = live._beside[-1]
     shutil.rmtree(watched.path)  # nothing is left to look at
     assert server.wait(timeout=60) == 0

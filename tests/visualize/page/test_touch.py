@@ -20,8 +20,8 @@ def test_the_browser_computes_what_torch_computes(browser, lora_page):
     assert found["the base"]["furthest"] < 1e-4
     assert found["the base"]["same"] == found["the base"]["count"] == 4
     # factors are in half precision
-    assert found["lora on spanish"]["furthest"] < 0.05
-    assert found["lora on spanish"]["same"] == 4
+    assert found["lora on Spanish"]["furthest"] < 0.05
+    assert found["lora on Spanish"]["same"] == 4
 
 
 def test_everything_follows_the_scrubber(browser, lora_page, lora_run):
@@ -171,7 +171,7 @@ def test_the_overview_of_two_runs_stands_side_by_side(browser, both_page):
     with opened(browser, both_page, "#room=overview") as page:
         reports = page.locator("article.report")
         assert reports.count() == 2
-        assert "lora on spanish" in reports.nth(0).inner_text()
+        assert "lora on Spanish" in reports.nth(0).inner_text()
         assert "rounded" in reports.nth(1).inner_text()
         page.get_by_role("tab", name="Touch it").click()
         prompt = page.locator("#prompt").input_value()

@@ -101,5 +101,5 @@ export function expectedOf(page, prompt) {
 
 /** A skill's name for people. @param {import("../page.js").Page} page @param {string} skill */
 export function titleOf(page, skill) {
-  return page.manifest.skills[skill]?.title ?? skill;
+  return page.run.told.titles?.[skill] ?? page.manifest.skills[skill]?.title ?? skill;
 }
