@@ -45,6 +45,15 @@ def browser():
         yield one
 
 
+@pytest.fixture
+def quick_kernel(monkeypatch):
+    """Notebooks are run by a kernel that has imported everything."""
+    pytest.importorskip("jupyter_client", reason="notebooks need the extra 'notebook'")
+    from tests.programs import ForkedKernel
+
+    monkeypatch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", ForkedKernel)
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Makes the session's runs: a folder for all of them."""

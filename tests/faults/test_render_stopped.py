@@ -39,7 +39,7 @@ def descendants(pid: int) -> set[int]:
 def test_a_stopped_render_leaves_nothing_behind(how, lora_run, tmp_path):
     environment = {**os.environ, "GLASSTUNE_FILM_CACHE": str(tmp_path / "cache")}
     out = tmp_path / "film.mp4"
-    command = [*RENDER, "--run", str(lora_run.path), "--scenes", "Training,Layers", "-o", str(out)]
+    command = [*RENDER, "--run", str(lora_run.path), "--scenes", "Beside,Training", "-o", str(out)]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=as_from_a_terminal,

@@ -35,7 +35,7 @@ def test_it_walks_through(lesson, tmp_path):
 
 
 @pytest.mark.parametrize("lesson", lessons())
-def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path, monkeypatch, own):
+def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path, monkeypatch, own, quick_kernel):
     model, data = own
     monkeypatch.setenv("LESSON_MODEL", str(model[lessons().index(lesson) % 2]))
     monkeypatch.setenv("LESSON_DATA", str(data))

@@ -93,7 +93,7 @@ def test_what_asks_brings_no_name_that_the_lesson_has(lesson):
     assert brought and not brought & own - {"current"}
 
 
-def test_a_teachers_notebook_answers_below_its_questions(small, tmp_path):
+def test_a_teachers_notebook_answers_below_its_questions(small, tmp_path, quick_kernel):
     cells = nbformat.read(make_notebook(str(small), tmp_path, edition="teacher"), 4).cells
     said = {cell.id: "".join(one.get("text", "") for one in cell.outputs) for cell in cells if cell.cell_type == "code"}
     assert said["question-2"] == "Exercise: What is it, measured?\n" and said["check-2"] == "Right. WHY-NUMBER\n"
@@ -105,7 +105,7 @@ def test_a_teachers_notebook_answers_below_its_questions(small, tmp_path):
     assert not errors and not red
 
 
-def test_the_courses_notebook_says_run_this_cell_where_a_form_would_be(small, tmp_path):
+def test_the_courses_notebook_says_run_this_cell_where_a_form_would_be(small, tmp_path, quick_kernel):
     cells = {cell.id: cell for cell in nbformat.read(make_notebook(str(small), tmp_path), 4).cells}
     for name in ("question-1", "question-2", "question-3"):
         assert "run this cell" in cells[name].outputs[-1].data["text/plain"]
