@@ -1,11 +1,12 @@
 """How fast is a film made? Beside stock Manim, beside encoding its frames alone, and frame by frame.
 
-The whole film, and what its parts cost in two scenes, one that changes all the time and one of animations;
-GLASSTUNE_BENCH_SCENES names others for both.
+Of the whole film what stock Manim can draw, and what its parts cost in two scenes, one that changes all the time and
+one of animations; GLASSTUNE_BENCH_SCENES names others for both.
 """
 
 import importlib
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
-from manim import Camera, Mobject, Scene, tempconfig
+from manim import Camera, Mobject, tempconfig
 
 from animations.studio.camera import RegionCamera
 from animations.studio.encode import CODECS, QUALITIES, Encoder
@@ -25,7 +26,7 @@ from animations.studio.render import render_film
 from animations.studio.runs import film_run
 from animations.studio.scenes import Job, Look, render_scene, runs_of
 from animations.studio.workers import run_all
-from benchmarks.figures import Figure, cpu_seconds, in_turn, peak_bytes, ratios
+from benchmarks.figures import Figure, Unmeasured, cpu_seconds, in_turn, own_seconds, peak_bytes, ratios
 from visualize.mobjects import text
 from visualize.mobjects.matrix import MatrixImage
 from visualize.mobjects.model import WholeModel
@@ -38,10 +39,11 @@ QUALITY = os.environ.get("GLASSTUNE_BENCH_QUALITY", "1080p30")
 NAMED = [name for name in os.environ.get("GLASSTUNE_BENCH_SCENES", "").split(",") if name]
 SCENES = NAMED or scene_names(FILM)
 PARTS = NAMED or ["Training", "Layers"]
+_MOST = 8_000_000_000  # bytes that a process of stock Manim may take
 REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "2"))
 
 
-def measure() -> Iterator[Figure]:
+def measure() -> Iterator[Figure | Unmeasured]:
     quiet()
     with tempfile.TemporaryDirectory() as folder, tempconfig({"media_dir": folder}):
         yield from _whole_film(Path(folder))
@@ -51,28 +53,39 @@ def measure() -> Iterator[Figure]:
         yield from _memory(folder)
 
 
-def _whole_film(folder: Path) -> list[Figure]:
-    """Everything, processes and joining included, with an empty cache each time."""
-    number = iter(range(1000))
-
-    def ours() -> None:
-        os.environ["GLASSTUNE_FILM_CACHE"] = str(folder / f"cache-{next(number)}")
-        render_film(FILM, out=folder / "ours.mp4", quality=QUALITY, scenes=SCENES, progress=False)
-
+def _whole_film(folder: Path) -> Iterator[Figure | Unmeasured]:
+    """Everything that stock Manim can draw at all; ours with processes and joining, and an empty cache each time."""
+    number, scenes = iter(range(1000)), list(SCENES)
     processor: list[float] = []
 
-    def stock() -> None:
-        _forget_texts()
-        processor.append(cpu_seconds(lambda: [_stock_scene(name, folder) for name in SCENES]))
+    def stock() -> float:
+        took: dict[str, tuple[float, float] | None] = {}
+        for name in list(scenes):
+            run_all(_stock_scene, [(name, str(folder))], 1, 3600, lambda job, _, result: took.update({job[0]: result}))
+            if took[name] is None:
+                scenes.remove(name)
+        done = [one for one in took.values() if one]
+        processor.append(sum(cpu for _, cpu in done))
+        return sum(seconds for seconds, _ in done)
 
-    times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0)
-    cores, what = os.cpu_count(), f"{len(SCENES)} scenes of {FILM}, {QUALITY}"
-    return [
-        Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"]),
-        Figure(f"{what}: ours, {cores} cores", "s", times["ours"]),
-        Figure("stock Manim's time beside ours", "times", ratios(times["stock"], times["ours"]), "at least 3"),
-        Figure(f"{what}: stock Manim, processor time", "s", processor),
-    ]
+    def ours() -> float:
+        os.environ["GLASSTUNE_FILM_CACHE"] = str(folder / f"cache-{next(number)}")
+        began = time.perf_counter()
+        render_film(FILM, out=folder / "ours.mp4", quality=QUALITY, scenes=scenes, progress=False)
+        return time.perf_counter() - began
+
+    times = in_turn({"stock": stock, "ours": ours}, REPEATS, warm_up=0, clock=own_seconds)
+    cores, what = os.cpu_count(), f"{len(scenes)} scenes of {FILM}, {QUALITY}"
+    for name in SCENES:
+        if name not in scenes:
+            yield Unmeasured(
+                f"{FILM}, {name}: stock Manim",
+                f"it asks for more than {_MOST // 10**9} GB: it draws pictures that reach beyond the frame whole",
+            )
+    yield Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"])
+    yield Figure(f"{what}: ours, {cores} cores", "s", times["ours"])
+    yield Figure("stock Manim's time beside ours", "times", ratios(times["stock"], times["ours"]), "at least 3")
+    yield Figure(f"{what}: stock Manim, processor time", "s", processor)
 
 
 def _forget_texts() -> None:
@@ -81,16 +94,23 @@ def _forget_texts() -> None:
     text._outline.cache_clear()
 
 
-def _stock_scene(name: str, folder: Path) -> Scene:
-    quality = QUALITIES[QUALITY]
+def _stock_scene(job: tuple[str, str], _: Callable[[float], None]) -> tuple[float, float] | None:
+    """Seconds, and processor seconds, of a scene in a process that has loaded all; None if it asks for too much."""
+    (name, folder), quality = job, QUALITIES[QUALITY]
+    quiet()
     settings = {
         "pixel_width": quality.width, "pixel_height": quality.height, "frame_rate": quality.rate,
-        "media_dir": str(folder), "disable_caching": True, "write_to_movie": True, "output_file": name,
+        "media_dir": folder, "disable_caching": True, "write_to_movie": True, "output_file": name,
     }  # fmt: skip
-    with tempconfig(settings):
-        scene = getattr(importlib.import_module(f"animations.{FILM}"), name)(camera_class=Camera)
-        scene.render()
-    return scene
+    scene_class = getattr(importlib.import_module(f"animations.{FILM}"), name)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST, _MOST))
+    began, before = time.perf_counter(), time.process_time()
+    try:
+        with tempconfig(settings):
+            scene_class(camera_class=Camera).render()
+    except MemoryError:
+        return None
+    return time.perf_counter() - began, time.process_time() - before
 
 
 def _beside_encoding(folder: Path) -> list[Figure]:
