@@ -21,7 +21,7 @@ import psutil
 import torch
 from transformers import TrainerCallback
 
-from engine.recording.recorder import check_free
+from engine.recording.folder import check_free
 from engine.recording.schedule import (
     allot,
     capture_schedule,

@@ -32,9 +32,10 @@ from engine import terminal
 from engine.errors import InputError, first_line, shown
 from engine.evaluate import Evaluator
 from engine.evaluate.probes import EACH, Prober
+from engine.recording.model import process_number
 from engine.recording.options import CaptureOptions
 from engine.recording.ours import clear, holds_run
-from engine.recording.recorder import Recorder, process_number
+from engine.recording.recorder import Recorder
 from engine.run.format import evaluated_losses
 from engine.run.run import Run
 

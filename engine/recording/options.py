@@ -1,9 +1,12 @@
 """What can capturing be told? One list, which `CaptureCallback`, `capture()` and the `Recorder` behind both take."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import InputError, shown
 from engine.recording.schedule import DEFAULT_BUDGET, EVALUATIONS, EvaluateAt, Every
 
 if TYPE_CHECKING:
@@ -41,3 +44,20 @@ class CaptureOptions:
     def options(self) -> dict[str, Any]:
         """These, to hand on."""
         return {about.name: getattr(self, about.name) for about in fields(CaptureOptions)}
+
+
+# What a recorder says itself of a Run; the rest may be told, or added to.
+_OWN = {"format", "version", "id", "created", "versions", "host", "command", "modules", "capture", "seconds", "status",
+        "why", "steps", "resumed", "began_at", "notes", "found", "differences", "step_known", "raw"}  # fmt: skip
+
+
+def check_told(info: Any) -> None:
+    """Raises InputError for an `info` that would make a run.json which cannot be read, or say what is not so."""
+    if not isinstance(info, Mapping) or not all(isinstance(name, str) for name in info):
+        raise InputError(f"info is {shown(info)}; give a dictionary of what run.json shall say besides")
+    if own := sorted(_OWN & info.keys()):
+        raise InputError(f"info says {own[0]!r}, which the capture itself says in run.json; call it something else")
+    try:
+        json.dumps(info)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"info cannot be written as JSON ({error}); give plain values") from None

@@ -21,23 +21,22 @@ from typing import Any, TextIO
 
 import torch
 from msgspec.structs import replace
-from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from engine import terminal
-from engine.errors import InputError, first_line, shown
-from engine.files import remove, write_json
+from engine.errors import InputError, first_line
+from engine.files import write_json
 from engine.merging import own_parameters
 from engine.models import canonical
-from engine.reading import check_name
+from engine.recording.folder import absolute, claim_folder
 from engine.recording.live import begin_showing, find_show
 from engine.recording.lock import lock, unlock
-from engine.recording.names import wrapped
-from engine.recording.options import CaptureOptions
+from engine.recording.model import adapter_settings, agreed, configs_of, is_quantised, process_number, unwrapped
+from engine.recording.options import CaptureOptions, check_told
 from engine.recording.origin import provenance
-from engine.recording.ours import RECORDS, check_ours, holds_run, only_begun, remove_run
+from engine.recording.ours import RECORDS, holds_run
 from engine.recording.prompts import prompt_parameters
 from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
@@ -58,96 +57,6 @@ from engine.run.run import Run
 from engine.run.sketch import LEVELS, Level
 
 
-def check_free(out: str | Path, overwrite: bool = False) -> Path:
-    """The folder `out`, not there yet or empty, or a Run that may be overwritten. Raises InputError if it holds
-    anything else or cannot be written."""
-    check_name(out)
-    out = Path(out)
-    if overwrite and holds_run(out):
-        check_ours(out)
-    elif only_begun(out):
-        unlock(out, lock(out))  # another process may be at it
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if holds_run(out):
-            raise InputError(f"{out} already holds another run; give another folder, or overwrite=True to delete that")
-        raise InputError(f"{out} already holds other files; give another folder, or delete it first")
-    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"{out} cannot be written: {there} is not a folder that you may write to; give another folder")
-    return out
-
-
-def claim_folder(out: str | Path, overwrite: bool = False) -> Path:
-    """Make the folder of a run. Raises InputError as `check_free` does."""
-    out = check_free(out, overwrite)
-    if overwrite and holds_run(out):
-        remove_run(out)
-    elif only_begun(out):
-        remove(out)
-    try:
-        (out / "captures").mkdir(parents=True)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"{out} cannot be written ({why}); give another folder") from None
-    return out
-
-
-def process_number() -> int:
-    """This process's number among those that train together; the first writes."""
-    shared = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if shared else 0
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
-    inside: Any = model
-    while True:
-        if name := wrapped(inside):
-            inside = getattr(inside, name)
-        elif hasattr(inside, "get_base_model"):
-            inside = inside.get_base_model()
-        else:
-            return inside
-
-
-def is_quantised(model: nn.Module) -> bool:
-    """Whether the base is kept in few bits: by bitsandbytes, or as transformers says of one that it has loaded so."""
-    packed = any(type(parameter).__name__ in ("Params4bit", "Int8Params") for parameter in model.parameters())
-    return packed or bool(getattr(unwrapped(model), "is_quantized", False))
-
-
-def _configs(model: nn.Module) -> list[dict[str, Any]]:
-    """PEFT's settings, by adapter, wherever a model holds them."""
-    found = (getattr(module, "peft_config", None) for module in model.modules())
-    return [configs for configs in found if configs and isinstance(configs, dict)]
-
-
-def adapter_settings(model: nn.Module) -> dict[str, Any]:
-    """What a LoRA adapter was told, in the words of `engine.training.methods.LoRA`; {} of several, or of none."""
-    every = _configs(model)
-    config: Any = next(iter(every[0].values())) if every and len(every[0]) == 1 else None
-    if type(config) is not LoraConfig:  # nor one of a method that is called otherwise
-        return {}
-    wanted = config.target_modules
-    told = {
-        "r": config.r,
-        "alpha": config.lora_alpha,
-        "target_modules": wanted if wanted is None or isinstance(wanted, str) else sorted(wanted),
-        "dropout": config.lora_dropout,
-        "rslora": config.use_rslora,
-        "use_dora": config.use_dora,
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def agreed(value: Any, sharded: bool) -> Any:
-    """The first process's value, where the others take part in every capture: they must not decide otherwise."""
-    box = [value]
-    if sharded:
-        torch.distributed.broadcast_object_list(box, src=0)
-    return box[0]
-
-
 @dataclass(eq=False, repr=False)
 class Recorder(CaptureOptions):
     """Writes one Run. `start`, then `step` after every optimizer step, then `finish`. See also `CaptureOptions`.
@@ -164,8 +73,8 @@ class Recorder(CaptureOptions):
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
-        _check_told(self.info or {})
-        self.folder, total, resumed = _absolute(self.out), self.total, self.resumed
+        check_told(self.info or {})
+        self.folder, total, resumed = absolute(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
         self._started = self._closing = False
         self._show = find_show() if self.live and process_number() == 0 else None
@@ -294,7 +203,7 @@ class Recorder(CaptureOptions):
         adapted = any(part.about.kind != "delta" or part.merged for part in self.trained.values())
         if adapted or any(True for _ in prompt_parameters(self.model)):
             kinds = {
-                str(config.peft_type.value).lower() for configs in _configs(self.model) for config in configs.values()
+                str(config.peft_type.value).lower() for configs in configs_of(self.model) for config in configs.values()
             }
             if kinds and "lora" not in kinds:
                 return min(kinds)
@@ -613,31 +522,6 @@ def _close_at_exit(this: "weakref.ref[Recorder]", process: int) -> None:
     if recorder is not None and os.getpid() == process:
         with suppress(Exception):
             recorder.finish(recorder._at, "stopped")
-
-
-# What a recorder says itself of a Run; the rest may be told, or added to.
-_OWN = {"format", "version", "id", "created", "versions", "host", "command", "modules", "capture", "seconds", "status",
-        "why", "steps", "resumed", "began_at", "notes", "found", "differences", "step_known", "raw"}  # fmt: skip
-
-
-def _check_told(info: Any) -> None:
-    """Raises InputError for an `info` that would make a run.json which cannot be read, or say what is not so."""
-    if not isinstance(info, Mapping) or not all(isinstance(name, str) for name in info):
-        raise InputError(f"info is {shown(info)}; give a dictionary of what run.json shall say besides")
-    if own := sorted(_OWN & info.keys()):
-        raise InputError(f"info says {own[0]!r}, which the capture itself says in run.json; call it something else")
-    try:
-        json.dumps(info)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"info cannot be written as JSON ({error}); give plain values") from None
-
-
-def _absolute(out: str | Path) -> Path:
-    """The folder where it lies now: training may change the working directory."""
-    try:
-        return Path(out).absolute()
-    except TypeError:
-        raise InputError(f"out is {shown(out)}; give a folder") from None
 
 
 def _said(error: Exception) -> str:

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from engine.language.speaking import tr
 from engine.models import without_bars
 from engine.recording.callback import CaptureCallback
-from engine.recording.recorder import check_free
+from engine.recording.folder import check_free
 from engine.run.run import Run
 from engine.terminal import note
 from engine.threads import on_threads, suitable
