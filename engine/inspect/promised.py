@@ -3,6 +3,9 @@
 PEFT only warns of what it does not find, and leaves it as it was drawn, or as the base has it.
 """
 
+import re
+import sys
+
 from engine.errors import InputError
 from engine.inspect.finding import Finding, some
 from engine.run.base import base_folder
@@ -10,6 +13,7 @@ from engine.run.pairing import is_embedding, is_head, tied_to
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 
+_LAYER = re.compile(r"(?P<before>.*?)\.(?P<layer>\d{1,6})\.(?P<inside>.+)$")
 _ONLY_SOME = ("layers_to_transform", "layers_pattern", "exclude_modules", "layer_replication", "target_parameters")
 
 
@@ -65,11 +69,40 @@ def _layers(run: Run, base: Tensors) -> list[Finding]:
     aside = _held(run)
     meant = [name.removesuffix(".weight") for name in base.entries if name.endswith(".weight")]
     meant = [name for name in meant if any(_named(str(target), name) for target in wanted)]
+    meant = _built(meant, held, base)
     missing = [name for name in meant if name not in held and not any(f".{name}." in f".{part}." for part in aside)]
     if not missing or len(missing) == len(meant):
         return []
     said = f"target_modules means {some(missing, len(meant))} in the base too, of which the file has nothing"
     return [Finding("doubt", said, _SAVE)]
+
+
+def _built(names: list[str], held: set[str], base: Tensors) -> list[str]:
+    """Those that the trained class surely builds: in its layers, beside one that is held. Files may hold more: the head
+    of another task, layers that predict further tokens, experts one by one that the class stacks."""
+    text = base.config.get("text_config")
+    config = text if isinstance(text, dict) else base.config
+    stated, sharing = config.get("num_hidden_layers"), config.get("num_kv_shared_layers")
+    layers = stated if isinstance(stated, int) else sys.maxsize
+    own_keys = (
+        layers - sharing if isinstance(sharing, int) else layers
+    )  # the last ones take an earlier one's (Gemma 3n)
+    matches = [match for name in held if (match := _LAYER.match(name))]
+    stacks, inside = {match["before"] for match in matches}, {_unnumbered(match["inside"]) for match in matches}
+
+    def built(name: str) -> bool:
+        match = _LAYER.match(name)
+        if match is None or match["before"] not in stacks:
+            return name in held
+        own = _unnumbered(match["inside"])
+        until = own_keys if own.endswith(("k_proj", "v_proj")) else layers
+        return int(match["layer"]) < until and (own in inside or own == match["inside"])
+
+    return [name for name in names if built(name)]
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\.\d+(?=\.)", ".N", name)
 
 
 def _tied(run: Run, base: Tensors) -> list[Finding]:

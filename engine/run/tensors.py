@@ -142,13 +142,18 @@ class Tensors:
     @cached_property
     def model_type(self) -> str:
         """What config.json beside it says the model is; "" if nothing does."""
-        said = self._config("config.json").get("model_type")
+        said = self.config.get("model_type")
         return said if isinstance(said, str) else ""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What config.json beside it says; {} if there is none."""
+        return self._config("config.json")
 
     @cached_property
     def quantization(self) -> dict[str, Any]:
         """How it is packed, as config.json says, or GPTQ's older quantize_config.json; {} if nothing does."""
-        said = self._config("config.json").get("quantization_config") or self._config("quantize_config.json")
+        said = self.config.get("quantization_config") or self._config("quantize_config.json")
         return said if isinstance(said, dict) else {}
 
     def _config(self, name: str) -> dict[str, Any]:

@@ -57,6 +57,43 @@ def test_layers_of_which_nothing_was_saved(base, tmp_path):
     assert not said(Run.open(folder, base), "doubt")
 
 
+def test_a_kind_of_module_of_which_nothing_was_saved(base, tmp_path):
+    _, folder = save_adapter(tmp_path / "adapter", base, target_modules=["q_proj", "v_proj"])
+    edit(folder, lambda tensors: {name: value for name, value in tensors.items() if "v_proj" not in name})
+    assert "target_modules means 2 of 4 (model.layers.0.self_attn.v_proj, ...)" in said(Run.open(folder, base), "doubt")
+
+
+@pytest.mark.parametrize("wrote, kind, targets", [
+    ("bert", "bert", ["query", "key", "dense"]), ("llama", "llama", ["q_proj", "gate_proj"]),
+])  # fmt: skip
+def test_what_the_trained_class_never_builds_is_not_missing(wrote, kind, targets, tmp_path):
+    base = save_base(tmp_path / "base", wrote)
+    tensors = load_file(base / "model.safetensors")
+    if wrote == "bert":  # what a masked language model has
+        tensors |= {"cls.predictions.transform.dense.weight": torch.ones(32, 32)}
+        tensors |= {"lm_head.dense.weight": torch.ones(32, 32)}
+    else:  # layers that predict further tokens, past the last (DeepSeek-V3) or apart (Qwen3-Next); experts one by one
+        inside = {"self_attn.q_proj": (32, 32), "mlp.gate_proj": (48, 32)}
+        for at in ("model.layers.2", "mtp.layers.0"):
+            tensors |= {f"{at}.{name}.weight": torch.ones(shape) for name, shape in inside.items()}
+        tensors |= {f"model.layers.1.mlp.experts.{each}.gate_proj.weight": torch.ones(8, 32) for each in range(2)}
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    task = {"task_type": "SEQ_CLS"} if kind == "bert" else {}
+    _, folder = save_adapter(tmp_path / "adapter", base, kind, target_modules=targets, **task)
+    run = Run.open(folder, base)
+    assert not said(run, "doubt"), said(run, "doubt")
+
+
+def test_keys_that_a_layer_shares_with_an_earlier_one_are_not_missing(base, tmp_path):
+    _, folder = save_adapter(tmp_path / "adapter", base, target_modules=["q_proj", "k_proj"])
+    edit(folder, lambda tensors: {name: value for name, value in tensors.items() if "1.self_attn.k_proj" not in name})
+    assert "target_modules means 1 of 4 (model.layers.1.self_attn.k_proj)" in said(Run.open(folder, base), "doubt")
+    shutil.copytree(base, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text()) | {"num_kv_shared_layers": 1}  # Gemma 3n
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+    assert not said(Run.open(folder, tmp_path / "base"), "doubt")
+
+
 @pytest.mark.parametrize("prefix", ["model.", "module."])
 def test_a_name_with_a_wrapper_too_many_has_no_place(prefix, base, tmp_path):
     _, folder = save_adapter(tmp_path / "adapter", base, target_modules=["q_proj"])
