@@ -80,7 +80,7 @@ def _whole_film(folder: Path) -> Iterator[Figure | Unmeasured]:
         if name not in scenes:
             yield Unmeasured(
                 f"{FILM}, {name}: stock Manim",
-                f"it asks for more than {_MOST // 10**9} GB: it draws pictures that reach beyond the frame whole",
+                f"it asks for more than {_MOST // 10**9} GB",
             )
     yield Figure(f"{what}: stock Manim's camera and encoder", "s", times["stock"])
     yield Figure(f"{what}: ours, {cores} cores", "s", times["ours"])

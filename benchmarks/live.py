@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +64,7 @@ class Halves(TrainerCallback):
     def __init__(self, beside: Callable[[], list[int]]) -> None:
         self.beside = beside
         self.used: list[float] = []
+        self.known: dict[int, float] = {}  # what each process had used when it was last seen
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.at = [time.perf_counter()]
@@ -70,7 +72,9 @@ class Halves(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in (STEPS // 2, STEPS):
             self.at.append(time.perf_counter())
-            self.used.append(sum(map(processor_seconds, self.beside())))
+            for number in self.beside():
+                self.known |= processor_seconds(number)
+            self.used.append(sum(self.known.values()))
 
     @property
     def seconds(self) -> list[float]:
@@ -82,11 +86,15 @@ class Halves(TrainerCallback):
         return 100 * (self.used[1] - self.used[0]) / self.seconds[1] / (psutil.cpu_count() or 1)
 
 
-def processor_seconds(number: int) -> float:
-    """Of a process and all that it started."""
+def processor_seconds(number: int) -> dict[int, float]:
+    """Of a process and of each that it started, by its number."""
+    found = {}
     process = psutil.Process(number)
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            times = one.cpu_times()
+            found[one.pid] = times.user + times.system
+    return found
 
 
 def watched(seen: list[Halves], method: str, shown: bool, browser: str | None = None) -> float:

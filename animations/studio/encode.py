@@ -173,12 +173,16 @@ class SceneWriter(SceneFileWriter):
             self._waiting.popleft().result()
 
     def finish(self) -> None:
-        self._encoded(0)
-        self._thread.shutdown()
-        self.encoder.close()
+        try:
+            self._encoded(0)
+            self._thread.shutdown()
+            self.encoder.close()
+        except BaseException:
+            self.abort_encode_jobs()
+            raise
 
     def abort_encode_jobs(self, reraise_encoder_failures: bool = False) -> None:
-        """The scene raised: no half a video stays."""
+        """The scene or its encoding raised: no half a video stays."""
         self._thread.shutdown(cancel_futures=True)
         self.encoder._container.close()
         self.path.unlink(missing_ok=True)

@@ -67,19 +67,20 @@ async function askTheTraining(page) {
   while (page.training) {
     const hidden = document.visibilityState === "hidden";
     const asked = { version, step: page.runs[0].steps.at(-1) ?? 0, hidden: Number(hidden) };
+    /** @type {Message} */
+    let message;
     try {
       const answer = await fetch(`news?${new URLSearchParams(/** @type {any} */ (asked))}`);
-      /** @type {Message} */
-      const message = await answer.json();
-      page.state.set({ heard: true });
-      if (message.again) return openAgain(page);
-      version = message.version ?? version;
-      if (message.told) await atEase(() => receive(page, message), message.cost);
-    } catch (error) {
+      message = await answer.json();
+    } catch {
       page.state.set({ heard: false });
-      console.warn(error);
       await pause(DEAF);
+      continue;
     }
+    page.state.set({ heard: true });
+    if (message.again) return openAgain(page);
+    if (message.told) await atEase(() => receive(page, message), message.cost);
+    version = message.version ?? version;
   }
 }
 

@@ -44,11 +44,11 @@ class Following:
         self._base = Pieces([""], _LEVEL)
         self.base = base_of(self._base, run.info.model.source, [run], most)
         self.told: dict[str, Any] = {}
-        self.version = 0
-        self.modules = list(run.info.modules)
-        self._shape(run)
+        self.version = self._grown = 0
+        self.modules: list[str] = []
         self._seen: Any = None
-        self._newest: tuple[int, dict[str, Any]] = (-1, {})
+        self._pieces: dict[int, dict[str, Any]] = {}  # of the last page's steps, and of the newest
+        self._paged: set[int] = set()
         self.look()
 
     def _shape(self, run: Run) -> None:
@@ -76,12 +76,12 @@ class Following:
             run = Run.load(self.folder)
             self.told = told_of(run)
             self._run, self._seen, self.version = run, seen, self.version + 1
+            if self.modules != list(run.info.modules):
+                if self.version > 1:  # more is trained than before: only another page can show it
+                    self._grown = self.version
+                self.modules, self._pieces = list(run.info.modules), {}
+                self._shape(run)
             return True
-
-    @property
-    def grown(self) -> bool:
-        """Whether more is trained than there was at first: only another page could show it."""
-        return self.modules != [about["name"] for about in self.told["modules"]]
 
     def close(self) -> None:
         """A last look, when nobody writes any more."""
@@ -119,23 +119,18 @@ class Following:
 
     def _piece(self, step: int) -> dict[str, Any]:
         """The weights of a step: the text of their piece, and what lists them."""
-        pieces = Pieces([""], _LEVEL)
-        listed = pieces.add_tensors(self._tensors(self._run, step))
-        return {"tensors": listed, "text": pieces.texts[-1]}
-
-    def _last(self) -> dict[str, Any]:
-        """The same of the newest step, whose weights several may ask for; nothing where none was captured."""
-        step = max(self.told["captured"], default=-1)
-        if self._newest[0] != step:
-            self._newest = step, {"step": step, **self._piece(step)}
-        return self._newest[1]
+        if step not in self._pieces:
+            pieces = Pieces([""], _LEVEL)
+            listed = pieces.add_tensors(self._tensors(self._run, step))
+            self._pieces[step] = {"step": step, "tensors": listed, "text": pieces.texts[-1]}
+        return self._pieces[step]
 
     def _with_room(self) -> list[int]:
         """Of all steps as many as the page holds, evenly, the newest among them: its changes take most."""
         *others, newest = self.told["captured"] or [-1]
         if newest < 0:
             return []
-        room = (self.most - self._base.size) // max(1, len(self._last()["text"]))
+        room = (self.most - self._base.size) // max(1, len(self._piece(newest)["text"]))
         return [*others[:: max(1, -(-len(others) // max(1, room - 1)))], newest]
 
     @property
@@ -147,7 +142,8 @@ class Following:
         """The page of all there is until now, which takes messages from then on."""
         with self._lock:
             steps = self._with_room()
-            found = [self._last() if step == steps[-1] else self._piece(step) for step in steps]
+            found = [self._piece(step) for step in steps]
+            self._pieces, self._paged = dict(zip(steps, found, strict=True)), {*steps}
             texts = [*self._base.texts[1:], *(one["text"] for one in found)]
             first = len(texts) + 1 - len(found)
             told = {
@@ -167,11 +163,14 @@ class Following:
         with self._lock:
             if version == self.version:
                 return None
-            if self.grown:
+            if version < self._grown:
                 return {"version": self.version, "again": True}
             told = {key: value for key, value in self.told.items() if key not in ("modules", "cut")}
-            return {
-                "version": self.version,
-                "told": told,
-                **(self._last() if self.told["captured"][-1:] > [step] else {}),
-            }
+            message = {"version": self.version, "told": told}
+            newest = max(self.told["captured"], default=-1)
+            if newest > step:
+                with suppress(InputError):  # its weights are being replaced, or gone
+                    message |= self._piece(newest)
+            kept = self._paged | {newest}  # of those that were only told about, the last is enough
+            self._pieces = {one: piece for one, piece in self._pieces.items() if one in kept}
+            return message

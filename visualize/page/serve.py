@@ -22,6 +22,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from engine.recording.lock import is_held
 from visualize.page.pieces import as_json
 
 HOST = "127.0.0.1"
@@ -48,6 +49,10 @@ class Training:
         self.lock = Lock()
 
     def page(self) -> str:
+        with self.lock:
+            if self.ended and is_held(self.following.folder):  # somebody resumed it
+                self.following = type(self.following)(self.following.folder)
+                self.ended, self.final = False, None
         self._end_with_the_run()
         return self.final or self.following.page()
 

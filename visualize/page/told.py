@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
+from engine.recording.lock import is_held
 from engine.run.run import Run
 from engine.school.curriculum import SKILLS
 from visualize.naming import proper
@@ -25,13 +26,18 @@ def told_of(run: Run) -> dict[str, Any]:
             "capture", "differences", "evaluated")  # fmt: skip
     skills, losses = run.skills, run.skill_losses
     return {
-        "name": run.name, "what": proper(run.what), "method": run.method, "task": run.task, "status": run.status,
+        "name": run.name, "what": proper(run.what), "method": run.method, "task": run.task, "status": _status(run),
         "info": {key: info[key] for key in kept if key in info}, "modules": modules,
         "captured": list(run.steps), "metrics": table(run.metrics, cut), "skills": table(skills, cut),
         "titles": {name: SKILLS[name].title if name in SKILLS else proper(name) for name in map(str, skills)},
         "losses": table(losses, cut), "answers": _answers(run, cut), "norms": _norms(run),
         "place": str(run.path), "cut": cut, "unknown_steps": not run.info.step_known,
     }  # fmt: skip
+
+
+def _status(run: Run) -> str:
+    """A run that says "running", and that no process writes, was killed."""
+    return "stopped" if run.status == "running" and not is_held(run.path) else run.status
 
 
 def judged(run: Run) -> dict[str, Any]:

@@ -11,12 +11,15 @@ function render({ model, el }) {
   frame.style.cssText = "width: 100%; border: 0; display: block";
   let ready = false;
   let hearing = false;
+  /** @type {any} what is new of a training, until the page is there to hear it */
+  let waiting = {};
 
   const tell = (/** @type {any} */ glasstune) => ready && frame.contentWindow?.postMessage({ glasstune }, "*");
   const own = () =>
     Object.fromEntries(SHARED.map((name) => [name, model.get(name)]).filter(([, value]) => value !== ""));
   function open() {
     ready = false;
+    waiting = {};
     const { buffer, byteOffset, byteLength } = model.get("html");
     frame.srcdoc = new TextDecoder().decode(new Uint8Array(buffer, byteOffset, byteLength));
   }
@@ -29,7 +32,7 @@ function render({ model, el }) {
     if (event.source !== frame.contentWindow || !said) return;
     if (said.ready) {
       ready = true;
-      tell({ set: { ...theme(), ...own() } });
+      tell({ ...waiting, set: { ...theme(), ...own() } });
     }
     if (said.state) {
       // What the page has said is not said back to it: by then it may be at another step.
@@ -40,7 +43,10 @@ function render({ model, el }) {
     }
   }
   const set = () => hearing || tell({ set: own() });
-  const pass = (/** @type {any} */ message) => tell(message);
+  const pass = (/** @type {any} */ message) => {
+    if (!ready) waiting = { ...waiting, ...message };
+    tell(message);
+  };
   addEventListener("message", hear);
   model.on("change:html", open);
   model.on("change:height", size);

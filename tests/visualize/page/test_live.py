@@ -113,7 +113,7 @@ def test_of_more_steps_than_there_is_room_for_some_are_left_out_evenly(growing, 
     growing.finish()
     following.look()
     everything = following.page()
-    following.most = following._base.size + 3 * len(following._last()["text"])
+    following.most = following._base.size + 3 * len(following._piece(lora_run.steps[-1])["text"])
     manifest, pieces = pieces_of(following.page())
     (told,) = manifest["runs"]
     kept = told["steps"]
@@ -124,6 +124,37 @@ def test_of_more_steps_than_there_is_room_for_some_are_left_out_evenly(growing, 
         module = lora_run.modules[0]
         found = tensors_of({"text": pieces[listed["piece"]], "tensors": listed})
         assert np.array_equal(found[f"{module}#A"], lora_run.factors(module, step).A.astype(np.float16))
+
+
+def test_when_more_is_trained_the_page_is_opened_anew_once_and_holds_it(growing, lora_run):
+    whole = growing.info
+    name = lora_run.modules[0]
+    growing.info = {**whole, "modules": {one: about for one, about in whole["modules"].items() if one != name}}
+    growing.say("running")
+    following = Following(growing.folder)
+    version = following.version
+    growing.info = whole  # it is unfrozen
+    growing.say("running")
+    growing.until(lora_run.steps[1])
+    following.look()
+    assert following.since(version, 0)["again"]
+    manifest, pieces = pieces_of(following.page())
+    listed = manifest["runs"][0]["pieces"][-1]
+    assert f"{name}#A" in tensors_of({"text": pieces[listed["piece"]], "tensors": listed})
+    version = manifest["training"]["version"]
+    growing.until(lora_run.steps[2])
+    following.look()
+    assert following.since(version, lora_run.steps[1])["step"] == lora_run.steps[2]
+
+
+def test_weights_that_cannot_be_read_are_not_told_and_the_rest_is(growing, lora_run):
+    following = Following(growing.folder)
+    version = following.version
+    growing.until(lora_run.steps[1])
+    following.look()
+    capture_path(growing.folder, lora_run.steps[1]).write_bytes(b"half")
+    message = following.since(version, 0)
+    assert message["told"]["captured"][-1] == lora_run.steps[1] and "step" not in message
 
 
 def pieces_of(page):
@@ -201,6 +232,18 @@ def test_news_are_told_as_soon_as_there_are_some_and_the_end_to_whoever_does_not
     asking[1].join()
     assert found["hidden"].get("again")
     assert json.loads(get(served, "/the-token/news?version=" + "9" * 5000 + "&step=-1&hidden=%C2%B2")[1])["again"]
+
+
+def test_a_killed_training_is_called_stopped_and_one_that_is_resumed_goes_on(growing, served, lora_run):
+    growing.held.release()  # as the system does
+    assert json.loads(get(served, "/the-token/news?version=1&step=0")[1])["again"]
+    (told,) = pieces_of(get(served, "/the-token/")[1])[0]["runs"]
+    assert told["status"] == "stopped"
+    growing.held = lock(growing.folder)
+    growing.until(lora_run.steps[1])
+    manifest, _ = pieces_of(get(served, "/the-token/")[1])
+    assert manifest["training"] and manifest["runs"][0]["status"] == "running"
+    assert manifest["runs"][0]["steps"][-1] == lora_run.steps[1]
 
 
 def test_a_training_whose_folder_is_taken_away_is_called_stopped_and_asked_no_more(growing, served):
