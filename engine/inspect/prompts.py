@@ -18,6 +18,7 @@ from engine.linear import norm
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
 from engine.run.base import base_folder
 from engine.run.pairing import is_embedding
+from engine.run.stores.checkpoints import ROUND
 from engine.run.stores.state import checkpoint_number, read_state, records_of
 from engine.run.tensors import Tensors
 
@@ -28,10 +29,10 @@ _ALIKE = 0.99  # cosine
 
 @dataclass
 class Prompts:
-    """table: one row a vector (the index: its label): norm, relative (to the median length of a token's), token (the
-    nearest by cosine, its number), text (of it), cosine, distance (to the nearest by distance), moved (from where it
-    began); missing where it is not known. alike: mean cosine of two of the vectors. course: step -> norm of what moved
-    since the checkpoint before."""
+    """table: one row a vector (the index: its label): norm, relative (to the median length of a token's, as the model
+    takes it in), token (the nearest by cosine, its number), text (of it), cosine, distance (to the nearest by
+    distance), moved (from where it began); missing where it is not known. alike: mean cosine of two of the vectors.
+    course: step -> norm of what moved since the checkpoint before."""
 
     vectors: Vectors
     base: str | None
@@ -84,28 +85,65 @@ def _embedding(tensors: Tensors, found: Prompts) -> str | None:
 
 
 def _beside_tokens(found: Prompts, tensors: Tensors, name: str) -> None:
-    """Each vector beside all tokens' embeddings, some thousand of these at a time."""
+    """Each vector beside all tokens' embeddings, some thousand of these at a time: as the model takes them in, and,
+    for how near they are, as they are stored too."""
     rows, (tokens, width) = found.vectors.rows.astype(np.float64), tensors.shape(name)
-    lengths = np.linalg.norm(rows, axis=1)
+    lengths, scale = np.linalg.norm(rows, axis=1), _scale(tensors.config, width)
+    scales = sorted({1.0, scale})
     norms, best, nearest = np.zeros(tokens), np.full(len(rows), -np.inf), np.zeros(len(rows), int)
-    apart = np.full(len(rows), np.inf)
+    closest = {scale: (np.full(len(rows), np.inf), np.full((len(rows), width), np.nan)) for scale in scales}
     starts = _begun_as(found)  # token numbers
     began = np.full((len(rows), width), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         for at, piece in tensors.pieces(name, max(1, _ROWS // width) * width):
             each, first = piece.reshape(-1, width).astype(np.float64), at // width
             long = norms[first : first + len(each)] = np.linalg.norm(each, axis=1)
-            cosines = np.nan_to_num(rows @ each.T / np.outer(lengths, long), nan=-1.0)
+            products = rows @ each.T
+            cosines = np.nan_to_num(products / np.outer(lengths, long), nan=-1.0)
             at_most, higher = cosines.argmax(axis=1), cosines.max(axis=1) > best
             best[higher], nearest[higher] = cosines.max(axis=1)[higher], first + at_most[higher]
-            for place, row in enumerate(rows):
-                apart[place] = min(apart[place], float(np.linalg.norm(each - row, axis=1).min()))
-                if starts is not None and first <= starts[place] < first + len(each):
-                    began[place] = each[starts[place] - first]
-    told = {"relative": lengths / np.median(norms), "token": nearest, "cosine": best, "distance": apart}
+            for by, (least, token) in closest.items():
+                squares = np.nan_to_num(by**2 * long**2 - 2 * by * products, nan=np.inf)  # less the vector's own
+                at_least, lower = squares.argmin(axis=1), squares.min(axis=1) < least
+                least[lower], token[lower] = squares.min(axis=1)[lower], each[at_least[lower]]
+            for place, start in enumerate(starts or []):
+                if first <= start < first + len(each):
+                    began[place] = each[start - first]
+    apart = np.min([_apart(rows, token, [by]) for by, (_, token) in closest.items()], axis=0)
+    told = {"relative": lengths / (scale * np.median(norms)), "token": nearest, "cosine": best, "distance": apart}
     found.table = found.table.assign(**told, text=_texts(str(found.base), nearest))
-    if starts is not None:
-        found.table["moved"] = np.linalg.norm(rows - began, axis=1)
+    if starts is not None and np.isfinite(began).all():
+        found.table["moved"] = _apart(rows, began, scales)
+    elif starts is not None:
+        said = f"its settings begin it as tokens {min(starts)} to {max(starts)}, and {found.base} has {tokens}"
+        found.findings.append(Finding("doubt", f"the base may not be the one it was trained on: {said}", _OTHER))
+
+
+def _scale(config: dict[str, Any], width: int) -> float:
+    """By what the model multiplies a token's embedding, as its config says."""
+    text = config.get("text_config")
+    config = config | (text if isinstance(text, dict) else {})
+    by = config.get("scale_emb")  # MiniCPM's
+    if isinstance(by, int | float) and np.isfinite(by) and by > 0:
+        return float(by)
+    return float(np.sqrt(width)) if "gemma" in str(config.get("model_type")) or config.get("scale_embedding") else 1.0
+
+
+def _apart(rows: np.ndarray, tokens: np.ndarray, scales: list[float]) -> np.ndarray:
+    """How far each vector is from its token, at the nearest of these scales. Zero if it is what the module that embeds
+    gives for it, of which PEFT's vectors begin: scaled (not by every version of transformers), and rounded to the type
+    that the base was loaded in."""
+    apart = np.min([np.linalg.norm(rows - scale * tokens, axis=1) for scale in scales], axis=0)
+    for kind in ("F32", *ROUND):
+        to = ROUND.get(kind, _as_it_is)
+        for scale in scales:
+            given = to(to(tokens.astype(np.float32)) * to(np.array([scale], np.float32)))
+            apart[np.linalg.norm(rows - given, axis=1) <= _SAME * np.linalg.norm(rows, axis=1)] = 0
+    return apart
+
+
+def _as_it_is(values: np.ndarray) -> np.ndarray:
+    return values
 
 
 def _begun_as(found: Prompts) -> list[int] | None:
@@ -119,7 +157,8 @@ def _begun_as(found: Prompts) -> list[int] | None:
         tokenizer = _tokenizer(str(found.base))
         ids = tokenizer(str(text))["input_ids"] if tokenizer else None
         ids = (ids * (count // len(ids) + 1))[:count] if ids else None  # PEFT repeats and cuts it
-    return ids if isinstance(ids, list) and len(ids) == count else None
+    numbered = isinstance(ids, list) and len(ids) == count and all(isinstance(one, int) for one in ids)
+    return ids if numbered else None
 
 
 def _same_place(name: Any, base: str) -> bool:
@@ -206,7 +245,7 @@ def _learned(found: Prompts) -> Finding:
         moved = f"{int((table['moved'] > _SAME * table['norm']).sum())} of {count} vectors moved from where they began"
         return Finding("fine", f"{moved}, vector {furthest} furthest ({table['moved'].max():.3g})")
     if "distance" in table and (table["distance"] <= _SAME * table["norm"]).all():
-        said = f"all {count} vectors are tokens' own embeddings, to the bit, as they begin: nothing was learned"
+        said = f"all {count} vectors are tokens' own embeddings, as they begin: nothing was learned"
         return Finding("fault", said, _UNTRAINED)
     if vectors.gates:
         widest = max(vectors.gates, key=lambda one: abs(vectors.gates[one]))
@@ -216,7 +255,7 @@ def _learned(found: Prompts) -> Finding:
         if most == 0:
             return Finding("fault", "the vectors are the same in all checkpoints", _UNTRAINED)
         return Finding("fine", f"the vectors moved from checkpoint to checkpoint, by {most:.3g} at most")
-    said = f"where its {count} vectors began is not in its files: how far they moved, if they did, is not known"
+    said = f"where its {count} vectors began, and how far they moved from there, if they did, is not known"
     return Finding("doubt", said, _CAPTURE)
 
 

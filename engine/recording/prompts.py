@@ -35,8 +35,6 @@ class Prompt:
         found: torch.Tensor = encoder(tokens)[0].float()
         return found
 
-    transposed = False
-
     @cached_property
     def stored(self) -> tuple[int, ...]:
         return tuple(self().shape)

@@ -29,7 +29,7 @@ def _to_float16(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-_ROUND = {"BF16": _to_bfloat16, "F16": _to_float16}
+ROUND = {"BF16": _to_bfloat16, "F16": _to_float16}
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
@@ -75,9 +75,7 @@ class CheckpointStore(Store):
             found=Found(kind="checkpoints", path=str(self.path)),
         )
         self._moved: dict[str, Movement] = {}
-        self._rounded: set[str] = (
-            set()
-        )  # those whose tuned numbers are the base's, rounded to the type they are kept in
+        self._rounded: set[str] = set()  # those whose tuned numbers are the base's, rounded to the type they are in
 
     def _about(self, name: str) -> Module:
         transposed = is_conv1d(name, self.tuned) or is_conv1d(name, self.base)
@@ -120,7 +118,7 @@ class CheckpointStore(Store):
         difference = np.empty(0, np.float32)
         names = self.names[key]
         kinds = self.base.entries[names.base], self.tuned.entries[names.tuned]
-        rounds = _ROUND.get(kinds[1].dtype) if kinds[0].dtype != kinds[1].dtype and not kinds[1].packed else None
+        rounds = ROUND.get(kinds[1].dtype) if kinds[0].dtype != kinds[1].dtype and not kinds[1].packed else None
         pieces = zip(self.base.pieces(names.base), self.tuned.pieces(names.tuned), strict=True)
         for (_, before), (_, after) in pieces:
             difference = difference if len(difference) >= len(before) else np.empty(len(before), np.float32)

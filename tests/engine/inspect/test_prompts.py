@@ -7,7 +7,7 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, Trainer, TrainingArguments
 
 from engine.commands.inspect import COMMAND
 from engine.inspect.prompts import distances, look
@@ -102,8 +102,47 @@ def test_vectors_that_are_still_tokens_learned_nothing(tmp_path):
     base.save_pretrained(tmp_path / "base")
     model = peft.get_peft_model(base, config_of("PROMPT_TUNING", prompt_tuning_init="SAMPLE_VOCAB"))
     found = look(keep(model, tmp_path / "adapter"), tmp_path / "base")
-    assert "tokens' own embeddings, to the bit" in said(found, "fault")
+    assert "tokens' own embeddings, as they begin" in said(found, "fault")
     assert main([str(tmp_path / "base"), str(tmp_path / "adapter")]) == 1
+
+
+def scaled(folder):
+    """Gemma 3 in small: its embedding's module gives sqrt(32) times what is stored."""
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2,
+                              num_key_value_heads=1, head_dim=16, vocab_size=96, pad_token_id=0)  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("make", [scaled, lambda folder: small_model().save_pretrained(folder) or folder])
+@pytest.mark.parametrize("kind, options", [("PROMPT_TUNING", {"prompt_tuning_init": "SAMPLE_VOCAB"}), ("CPT", {})])
+def test_vectors_begin_as_what_the_module_gives_in_the_type_it_was_loaded_in(kind, options, make, dtype, tmp_path):
+    base = make(tmp_path / "base")
+    model = peft.get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype)), config_of(kind, **options)
+    )
+    untrained = look(keep(model, tmp_path / "untrained"), base)
+    assert "as they beg" in said(untrained, "fault") and not untrained.table["distance"].any()
+    moves = 0.1 * torch.randn(model.prompt_encoder["default"].embedding.weight.shape)
+    with torch.no_grad():
+        model.prompt_encoder["default"].embedding.weight += moves
+    found = look(keep(model, tmp_path / "trained"), base)
+    assert not said(found, "fault")
+    if kind == "CPT":
+        np.testing.assert_allclose(found.table["moved"], moves.norm(dim=1), rtol=1e-5 if dtype == "float32" else 0.02)
+    tokens = AutoModelForCausalLM.from_pretrained(base).get_input_embeddings()(torch.arange(96)).detach()
+    np.testing.assert_allclose(found.table["relative"], found.table["norm"] / np.median(tokens.norm(dim=1)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("ids", [[1, 96], [96, 97], [-1, 1]])
+def test_a_start_that_is_no_token_of_the_base_is_not_known(ids, tmp_path):
+    small_model().save_pretrained(tmp_path / "base")
+    found = look(keep(trained("CPT"), tmp_path / "adapter", cpt_token_ids=ids), tmp_path / "base")
+    assert "moved" not in found.table and not said(found, "fine")
+    assert f"begin it as tokens {ids[0]} to {ids[1]}, and " in said(found, "doubt")
+    assert "is not known" in said(found, "doubt")
 
 
 def test_adaption_prompts_are_let_in_by_their_gates(tmp_path):
