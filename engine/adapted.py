@@ -51,6 +51,7 @@ _loaded: WeakValueDictionary[tuple[Any, ...], Loaded] = WeakValueDictionary()
 
 def adapted(adapter: Adapter, base: Path) -> tuple[PeftModel, Loaded]:
     """The base with the adapter in it, and the base itself, whose weights it shares: who keeps it, keeps it loaded.
+    What the adapter's file brings is the adapter's own.
 
     Raises InputError if the base is no model that can be loaded, lacks a weight that is adapted, or does not take it.
     """
@@ -61,9 +62,15 @@ def adapted(adapter: Adapter, base: Path) -> tuple[PeftModel, Loaded]:
     factors = [short for name in adapter.tensors.entries if (short := _plain(name)) not in whole]
     if lacking := sorted(loaded.lacking & {f"{_place(name, modules)}.weight" for name in factors}):
         raise InputError(f"{base} holds no {lacking[0]}, which is adapted: it would be drawn at random")
-    tensors = (*loaded.model.parameters(), *loaded.model.buffers())
-    shared = copy.deepcopy(loaded.model, {id(tensor): tensor for tensor in tensors})
-    return with_adapter(shared, adapter.folder), loaded
+    return with_adapter(_sharing(loaded.model, adapter), adapter.folder), loaded
+
+
+def _sharing(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    """A copy with the same tensors, but those that the adapter's file brings: PEFT writes into these."""
+    brought = {_plain(name).replace(".base_layer", "") for name in adapter.tensors.entries}
+    every = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    own = {id(tensor) for name, tensor in every if name in brought}
+    return copy.deepcopy(model, {id(tensor): tensor for _, tensor in every if id(tensor) not in own})
 
 
 def _load(base: Path, kind: Any, config: PretrainedConfig) -> Loaded:

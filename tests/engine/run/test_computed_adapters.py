@@ -169,6 +169,35 @@ def test_many_of_one_base_load_it_once_and_leave_it_as_it_is(tmp_path, monkeypat
     assert many.table.loc["OFT", "nearest"] == "" and many.table.loc["PSOFT", "nearest"] == "TINYLORA"
 
 
+@pytest.mark.parametrize("kind, target, options", [
+    ("llama", "lm_head", {}),  # PEFT saves the head's own weight too
+    ("bert", "query", {"bias": "all"}),
+])  # fmt: skip
+def test_what_an_adapters_file_brings_stays_its_own(kind, target, options, tmp_path):
+    small_model(kind).save_pretrained(tmp_path / "base")
+    wanted = {}
+    for name, seed, more in (("first", 7, options), ("second", 0, {})):
+        start = small_model(kind, seed=seed)
+        before = {key: value.clone() for key, value in start.state_dict().items()}
+        task = "SEQ_CLS" if kind == "bert" else "CAUSAL_LM"
+        model = peft.get_peft_model(start, config_of("HRA", target_modules=[target], task_type=task, **more))
+        with torch.no_grad():
+            for _, value in filter(lambda one: one[1].requires_grad, model.named_parameters()):
+                value += torch.randn(value.shape)
+        model.save_pretrained(tmp_path / name, save_embedding_layers="auto" if name == "first" else False)
+        after = model.merge_and_unload().state_dict()
+        wanted[name] = {key: after[key] - value for key, value in before.items()}
+    brought = load_file(tmp_path / "first" / "adapter_model.safetensors")
+    assert any(".base_layer." in name for name in brought)
+    first, second = (Run.open(tmp_path / name, tmp_path / "base") for name in wanted)
+    for key, value in next(iter(adapted._loaded.values())).model.state_dict().items():
+        assert torch.equal(value, small_model(kind).state_dict()[key]), key
+    adapts = [module for module in second.modules if module.endswith(target)]
+    for module in adapts:
+        np.testing.assert_allclose(second.delta(module), wanted["second"][f"{module}.weight"].numpy(), atol=1e-5)
+    assert adapts and set(adapts) <= set(first.modules)
+
+
 def test_a_base_that_changed_is_loaded_anew_and_one_that_nobody_needs_is_forgotten(tmp_path):
     *_, folder = saved("HRA", tmp_path)
     first = Run.open(folder)
