@@ -89,8 +89,8 @@ def _weights(run: Run) -> list[Finding]:
         findings.append(_unexplained(run, norms) if findings else _nothing_moved(run))
     elif still:
         findings.append(Finding("doubt", f"no change at all in {some(still, len(norms))}", _SOME_STILL))
-    if len(still) < len(norms) and (begun := _AT_RANDOM.get(_begun(run))):
-        findings.append(Finding("doubt", begun.format(method=run.method), _RANDOM))
+    if len(still) < len(norms) and (begun := _NOT_LEARNED.get(_begun(run))):
+        findings.append(Finding("doubt", begun.format(method=run.method), _BEFORE))
     elif not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
         said = f"{_share(run, norms, still)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
@@ -167,10 +167,10 @@ _UNTRAINED = (
     "model.enable_input_require_grads()"
 )
 _SOME_STILL = "if that is not meant, see that these layers are used in the forward pass and were not frozen"
-_RANDOM = "compare it with the adapter as it was before training"
-_AT_RANDOM = {
+_BEFORE = "compare it with the adapter as it was before training"
+_NOT_LEARNED = {
     "False": "B began at random (init_lora_weights=False): delta-W says nothing yet",
-    "at random": "with these settings {method} changes W at random before it is trained: delta-W holds that too",
+    "before": "with these settings {method} changes W before it is trained: delta-W holds that too",
     "unknown": "whether {method} changes W before it is trained is not known: delta-W may hold more than was learned",
 }
 _ALPHA = "set lora_alpha, often r or 2 r, and train again"

@@ -27,7 +27,7 @@ class Adapter:
     """One adapter. method: "lora", "loha", ... modules: as run.json describes them; changes: what each is made of.
 
     left_out: tensor -> why its change is not shown. foreign: tensors whose names PEFT would not find when it loads the
-    adapter. begun: how, as PEFT's settings say or "at random", where it changes W before it is trained. beside: the
+    adapter. begun: how, as PEFT's settings say or "before", where it changes W before it is trained. beside: the
     base, loaded, of one whose change PEFT computes: the next adapter of it finds it there; loaded: each module's W.
     """
 

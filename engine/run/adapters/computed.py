@@ -56,7 +56,7 @@ def add_computed(adapter: Adapter, base: Path) -> list[str]:
             ) from None
         layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
         begun = begins(adapter, layers.values()) if layers else False
-    adapter.begun = True if begun is False else "at random" if begun else "unknown"
+    adapter.begun = True if begun is False else "before" if begun else "unknown"
     clean, known = names_of(model), get_peft_model_state_dict(model)
     names = list(adapter.tensors.entries)
     adapter.foreign += [name for name in names if name not in known]

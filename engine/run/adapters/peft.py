@@ -70,7 +70,7 @@ def _begun(config: dict[str, Any], kind: str) -> Any:
     """Of a method that usually begins with no change at all, PEFT's word for one that does not is False."""
     if kind in ("LORA", "ADALORA"):
         return config.get("init_lora_weights", True)
-    return "at random" if config.get("init_ia3_weights", config.get("init_weights", True)) is False else True
+    return "before" if config.get("init_ia3_weights", config.get("init_weights", True)) is False else True
 
 
 def compute(adapter: Adapter, base: Path) -> None:

@@ -31,7 +31,7 @@ _LAYER = re.compile(r"layers\.(?P<layer>\d+)\.(?P<inside>.+)$")
 _FILE = re.compile(r"adapter_(?P<epoch>\d+)\.(?:safetensors|pt)$")
 _TURNED = ("llama", "mistral", "gemma", "gemma2")  # whose q_proj and k_proj torchtune keeps in its own order
 _KEPT = ("qwen2", "qwen3", "phi3")  # and whose it does not
-_UNKNOWN = "torchtune keeps the rows of q_proj and k_proj in an order that the base's config tells: give the base"
+_ORDER = "torchtune keeps the rows of q_proj and k_proj in an order that the base's config tells"
 
 
 def find_file(place: Path) -> Path | None:
@@ -125,7 +125,7 @@ def _add(adapter: Adapter, module: str, parts: dict[str, str], base: dict[str, A
         return
     heads = _heads(module, out, base)
     if heads is None:
-        adapter.leave_out(parts.values(), _UNKNOWN)
+        adapter.leave_out(parts.values(), f"{_ORDER}: give the base" if base is None else f"{_ORDER}: {_unlike(base)}")
         return
     magnitude = parts.get("magnitude")
     scaling = float(adapter.config["lora_alpha"]) / rank
@@ -156,6 +156,14 @@ def _heads(module: str, out: int, base: dict[str, Any] | None) -> int | None:
     if kind not in _TURNED or not isinstance(many, int) or many < 1 or out % (2 * many):
         return None
     return many
+
+
+def _unlike(base: dict[str, Any]) -> str:
+    """Why the config that was given does not tell it."""
+    kind = base.get("model_type")
+    if kind not in _TURNED:
+        return f"of {kind if isinstance(kind, str) else 'a model that it does not name'} that order is not known here"
+    return "its number of heads does not divide these rows; is it the base that this was trained on?"
 
 
 def _in_halves(change: Change, names: set[str], heads: int) -> Change:

@@ -105,7 +105,25 @@ def test_without_the_base_the_order_is_not_known_and_the_rest_is_read(tmp_path):
         run.delta("model.layers.1.mlp.up_proj"), expected(tensors, "mlp.w3"), rtol=1e-4, atol=1e-5
     )
     doubts = " ".join(finding.what for finding in diagnose(run) if finding.level == "doubt")
-    assert "in an order that the base's config tells" in doubts and "neither one of LoRA's factors" in doubts
+    assert (
+        "in an order that the base's config tells: give the base" in doubts
+        and "neither one of LoRA's factors" in doubts
+    )
+
+
+@pytest.mark.parametrize("says, why", [
+    ({"model_type": "mllama"}, "of mllama that order is not known here"),
+    ({"model_type": None}, "of a model that it does not name that order is not known here"),
+    ({"num_attention_heads": 5, "num_key_value_heads": 3}, "its number of heads does not divide these rows"),
+])  # fmt: skip
+def test_a_base_that_does_not_tell_the_order_is_not_asked_for_again(says, why, tmp_path):
+    write(tmp_path / "adapter")
+    base = save_base(tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | says))
+    run = Run.open(tmp_path / "adapter", base)
+    doubts = " ".join(finding.what for finding in diagnose(run) if finding.level == "doubt")
+    assert len(run.modules) == 4 and why in doubts and "give the base" not in doubts
 
 
 def test_dora_rescales_the_rows_that_it_was_trained_on(tmp_path):
