@@ -51,9 +51,15 @@ SEEN = View(turn=-0.75, tilt=0.32, zoom=0.95)  # from where layers are looked at
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run whose matrices have no factors to show, or that was never asked anything."""
+    """Raises InputError for a run whose matrices have no factors to show whose product is the change, or that was never
+    asked anything."""
     if run.method == "full" or not any(run.kind(name) == "lora" for name in run.modules):
         raise InputError(f"run {run.name} is {run.method}, without factors; the film lora shows those of LoRA")
+    if any(about.from_start for about in run.info.modules.values()):
+        raise InputError(
+            f"run {run.name} began with a part of W in its factors (PiSSA, OLoRA and their like); the film lora shows "
+            "those whose product is the change"
+        )
     if run.task is None or run.answers.empty:
         raise InputError(f"run {run.name} holds no answers; the film lora turns its adapter on and listens")
 

@@ -1,5 +1,6 @@
 """The renderer: what is written is whole, is the film that was walked, and nothing half is ever left."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -351,6 +352,16 @@ def test_a_mistake_gets_one_sentence(arguments, said, capsys, film_runs):
 def test_a_full_run_has_no_factors_to_show(full_run, tmp_path):
     with pytest.raises(InputError, match="run full is full, without factors; the film lora shows those of LoRA"):
         render.render_film("lora", full_run, tmp_path / "x.mp4")
+
+
+def test_factors_that_began_as_a_part_of_w_are_not_shown_as_loras(lora_run, tmp_path):
+    shutil.copytree(lora_run.path, tmp_path / "pissa")
+    about = tmp_path / "pissa" / "run.json"
+    run = json.loads(about.read_text())
+    run["modules"] = {name: {**module, "from_start": True} for name, module in run["modules"].items()}
+    about.write_text(json.dumps(run))
+    with pytest.raises(InputError, match=r"run pissa began with a part of W in its factors \(PiSSA, OLoRA"):
+        render.render_film("lora", Run.load(tmp_path / "pissa"), tmp_path / "x.mp4")
 
 
 def test_what_is_read_of_films_is_what_they_show():

@@ -24,7 +24,7 @@ from tests.engine.small import small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::RuntimeWarning")
 
-AT_RANDOM = ("C3A", "FOURIERFT", "UNILORA", "VBLORA")  # an untrained one changes W, by PEFT's own settings
+CHANGES_W = ("C3A", "FOURIERFT", "UNILORA", "VBLORA")  # an untrained one changes W, by PEFT's own settings
 
 
 def saved(kind, folder, make=small_model, **options):
@@ -61,7 +61,7 @@ def test_a_saved_adapter_changes_what_merging_does(kind, tmp_path):
     trained = sum(value.numel() for value in tensors if value.is_floating_point())
     assert run.method == kind.lower() and run.info.model.trainable == trained
     said = {finding.level for finding in diagnose(run)}
-    assert said == ({"fine", "doubt"} if kind in AT_RANDOM else {"fine"}), diagnose(run)
+    assert said == ({"fine", "doubt"} if kind in CHANGES_W else {"fine"}), diagnose(run)
 
 
 @pytest.mark.parametrize("kind", COMPUTED)
@@ -73,7 +73,9 @@ def test_an_untrained_one_is_never_said_to_have_learned(kind, tmp_path):
     run = Run.open(tmp_path / "adapter", tmp_path / "base")
     learned = [finding for finding in diagnose(run) if finding.level == "fine" and "changed" in finding.what]
     assert not learned, learned
-    assert diagnose(run)[0].level == ("doubt" if kind in AT_RANDOM else "fault")
+    assert diagnose(run)[0].level == ("doubt" if kind in CHANGES_W else "fault")
+    before = [finding for finding in diagnose(run) if "changes W before it is trained: delta-W holds" in finding.what]
+    assert bool(before) is (kind in CHANGES_W)
 
 
 def test_what_was_saved_whole_beside_it_is_read_too(tmp_path):
