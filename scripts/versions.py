@@ -14,7 +14,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTING = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")  # not TRL, which wants newer than our oldest
+# Not TRL, which wants newer than our oldest.
+TESTING = ("hypothesis", "playwright", "pytest", "pytest-timeout", "pytest-xdist")
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -37,6 +38,12 @@ def constraints(end: str, keep: list[str]) -> list[str]:
     return [pin for pin in pins if pin.split("==")[0] not in kept] + keep
 
 
+def testing() -> list[str]:
+    """What the suite itself needs, as the project asks for it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [one for one in project["optional-dependencies"]["dev"] if re.split(r"[^A-Za-z0-9_.-]", one)[0] in TESTING]
+
+
 def is_here(python: str) -> bool:
     """Whether it starts: of a version manager, only the name may be on the path."""
     name = shutil.which(f"python{python}")
@@ -54,7 +61,7 @@ def try_one(python: str, end: str, keep: list[str], tests: list[str]) -> bool:
         lenient = ["-W", "default"] if end == "oldest" else []  # what old packages warn of was mended in newer ones
         steps = [
             [f"python{python}", "-m", "venv", venv],
-            [python_in, "-m", "pip", "install", "-q", "-c", held, "-e", f"{ROOT}[film,notebook]", *TESTING],
+            [python_in, "-m", "pip", "install", "-q", "-c", held, "-e", f"{ROOT}[film,notebook,site]", *testing()],
             [python_in, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", *lenient, *tests],
         ]
         return all(subprocess.run(step, cwd=ROOT).returncode == 0 for step in steps)
