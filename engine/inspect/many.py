@@ -7,12 +7,16 @@ Of a LoRA adapter that is B's: B begins at zero, so nothing but training is in i
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 
 from engine import linear
 from engine.errors import InputError
@@ -26,7 +30,9 @@ from engine.terminal import progress_bar
 MODULES = 12  # matrices by which adapters are compared, evenly spread over those that most of them share
 _LARGEST = 4_000_000  # weights of a change that is no product of factors: its directions cost too much beyond
 _BLOCK = 2048  # columns of one matrix product: bounds the memory
+_SHARE = 16  # adapters that a process reads before it forgets their base
 _last: list[Run] = []
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def _read_many(folder: str | Path, base: str | Path | None, modules: int, jobs: 
     places = find_adapters(folder)
     names = [os.path.relpath(place, Path(folder).expanduser()) for place in places]
     bar = progress_bar(places, "adapters", disable=not progress)
-    read = Parallel(n_jobs=jobs)(delayed(_row)(place, base) for place in bar)
+    read = _each(partial(_row, base=base), bar, len(places), jobs)
     unread = {name: one for name, one in zip(names, read, strict=True) if isinstance(one, str)}
     kept = [
         (name, place, one) for name, place, one in zip(names, places, read, strict=True) if not isinstance(one, str)
@@ -80,14 +86,35 @@ def _read_many(folder: str | Path, base: str | Path | None, modules: int, jobs: 
     if not kept:
         raise InputError(f"of the {len(places)} adapters in {folder} none can be read: {next(iter(unread.values()))}")
     chosen = _shared([one["shapes"] for _, _, one in kept], modules)
-    bases = Parallel(n_jobs=jobs)(
-        delayed(_directions)(place, base, chosen)
-        for _, place, _ in progress_bar(kept, "directions", disable=not progress)
-    )
+    bar = progress_bar([place for _, place, _ in kept], "directions", disable=not progress)
+    bases = _each(partial(_directions, base=base, modules=chosen), bar, len(kept), jobs)
     overlap, chance = _compare(bases, chosen)
     table = pd.DataFrame([{k: v for k, v in one.items() if k != "shapes"} for _, _, one in kept],
                          index=[name for name, _, _ in kept])  # fmt: skip
     return Many(_with_nearest(table, overlap, chance), overlap, chance, chosen, unread)
+
+
+def _each(work: Callable[[Path], T], places: Iterable[Path], count: int, jobs: int) -> list[T]:
+    """What the work makes of each, in order. Processes take them in shares: who works for joblib stays when all is
+    done, and must not keep a base in memory."""
+    processes = effective_n_jobs(jobs)
+    if processes == 1:
+        return [work(place) for place in places]
+    shares = _shares(places, min(_SHARE, -(-count // processes)))
+    return [one for share in Parallel(n_jobs=jobs)(delayed(_share)(work, share) for share in shares) for one in share]
+
+
+def _shares(places: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    rest = iter(places)
+    while share := list(islice(rest, size)):
+        yield share
+
+
+def _share(work: Callable[[Path], T], places: list[Path]) -> list[T]:
+    try:
+        return [work(place) for place in places]
+    finally:
+        _last.clear()
 
 
 def _open(place: Path, base: str | Path | None) -> Run:

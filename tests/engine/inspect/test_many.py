@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from joblib import parallel_config
 from safetensors.numpy import save_file
 
 from engine.inspect.many import distances, find_adapters, placed, read_many
@@ -65,6 +67,17 @@ def test_overlaps_are_those_of_each_pair_beside_chance(folder):
             assert many.chance[i, j] == pytest.approx(np.mean([one.chance for one in each]))
     assert many.table.loc["a1", "nearest"] == "a2" and many.table.loc["none", "nearest"] == ""
     assert many.table.loc["a1", "overlap"] > 0.8
+
+
+def test_shares_of_several_at_once_are_put_together_in_order(folder):
+    for number in range(5):
+        write(folder / f"more{number}", 10 + number)
+    alone = read_many(folder, progress=False)
+    with parallel_config("threading"):
+        several = read_many(folder, jobs=3, progress=False)
+    pd.testing.assert_frame_equal(several.table, alone.table)
+    np.testing.assert_array_equal(several.overlap, alone.overlap)
+    assert several.unread == alone.unread and several.modules == alone.modules
 
 
 def test_strangers_overlap_as_chance_has_it(tmp_path):

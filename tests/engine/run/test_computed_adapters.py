@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from engine import adapted
+from engine.inspect import many
 from engine.inspect.audit import audit
 from engine.inspect.diagnose import diagnose
-from engine.inspect.many import read_many
 from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.adapters.peft import READ
 from glasstune import InputError, Run
@@ -159,16 +159,31 @@ def test_many_of_one_base_load_it_once_and_leave_it_as_it_is(tmp_path, monkeypat
         next(steps_of(model, logits))
         model.save_pretrained(tmp_path / "all" / kind)
         deltas[kind] = model.merge_and_unload().state_dict()
-    many = read_many(tmp_path / "all", base=tmp_path / "base", progress=False)
-    assert not many.unread and len(many.table) == len(COMPUTED) and len(loaded) == 1
+    found = many.read_many(tmp_path / "all", base=tmp_path / "base", progress=False)
+    assert not found.unread and len(found.table) == len(COMPUTED) and len(loaded) == 1
     for name, value in base.state_dict().items():  # merged copies, never the base itself
         assert torch.equal(loaded[0][0].state_dict()[name], value), name
     names = [name for name in base.state_dict() if not torch.equal(deltas["HRA"][name], base.state_dict()[name])]
     for kind, after in deltas.items():
         norm = sum((after[name] - base.state_dict()[name]).double().square().sum().item() for name in names) ** 0.5
-        assert many.table.loc[kind, "norm"] == pytest.approx(norm, rel=1e-4)
-    assert np.isnan(many.overlap[list(many.table.index).index("OFT")]).all()  # it turns every direction of W
-    assert many.table.loc["OFT", "nearest"] == "" and many.table.loc["PSOFT", "nearest"] == "TINYLORA"
+        assert found.table.loc[kind, "norm"] == pytest.approx(norm, rel=1e-4)
+    assert np.isnan(found.overlap[list(found.table.index).index("OFT")]).all()  # it turns every direction of W
+    assert found.table.loc["OFT", "nearest"] == "" and found.table.loc["PSOFT", "nearest"] == "TINYLORA"
+
+
+def test_a_share_of_many_leaves_no_base_in_its_process(tmp_path):
+    *_, folder = saved("HRA", tmp_path)
+    held = []
+
+    def work(place):
+        row = many._row(place, None)
+        held.append(len(adapted._loaded))
+        return row
+
+    first, second = many._share(work, [folder, folder])
+    gc.collect()
+    assert held == [1, 1] and not many._last and not adapted._loaded
+    assert first["norm"] == second["norm"] > 0
 
 
 @pytest.mark.parametrize("kind, target, options", [
