@@ -6,6 +6,7 @@ same cores. Opening the page costs once; what watching costs is seen in the seco
 which other things move too, and as the processor's time that browser and server took of what there was.
 """
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +31,8 @@ from glasstune import CaptureCallback
 from visualize.page import live
 
 TITLE = "What it costs to watch a training"
-STEPS, BATCH, REPEATS = 300, (16, 32), 4
+STEPS, BATCH = 900, (16, 32)  # half a minute and more for each half: the page shows something new every few seconds
+REPEATS = int(os.environ.get("GLASSTUNE_BENCH_REPEATS", "3"))
 
 
 class Reader(TrainerCallback):
