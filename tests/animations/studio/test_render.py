@@ -259,11 +259,13 @@ def test_what_took_longest_is_rendered_first(film_runs, tmp_path, monkeypatch):
     assert order == ["Onto", "Price", "Beside", "Turn"], "one that was never rendered may be the longest"
 
 
-def test_a_failure_to_encode_is_met_while_drawing_or_at_the_end():
+def test_a_failure_to_encode_is_met_while_drawing_or_at_the_end_and_leaves_no_half_video(tmp_path):
     def writer(fails):
         made = SceneWriter.__new__(SceneWriter)
         made.frames, made._waiting, made._thread = 0, deque(), ThreadPoolExecutor(1)
-        made.encoder = SimpleNamespace(add=fails, close=lambda: None)
+        made.encoder = SimpleNamespace(add=fails, close=lambda: None, _container=SimpleNamespace(close=lambda: None))
+        made.path = tmp_path / "scene.mp4"
+        made.path.write_bytes(b"half")
         return made
 
     def full(pixels, repeat):
@@ -273,15 +275,17 @@ def test_a_failure_to_encode_is_met_while_drawing_or_at_the_end():
     one.write_frame(picture())
     with pytest.raises(OSError, match="no space left"):
         one.finish()
+    assert not one.path.exists()
+    other = writer(full)
     with pytest.raises(OSError, match="no space left"):
         for _ in range(9):
-            one.write_frame(picture())
+            other.write_frame(picture())
     seen = []
     good = writer(lambda pixels, repeat: seen.append(repeat))
     for repeat in range(1, 9):
         good.write_frame(picture(), repeat=repeat)
     good.finish()
-    assert seen == [*range(1, 9)] and good.frames == 36
+    assert seen == [*range(1, 9)] and good.frames == 36 and good.path.exists()
 
 
 def copied(frame):
