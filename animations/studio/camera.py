@@ -65,8 +65,9 @@ def _warp(image_mobject: AbstractImageMobject, corners: np.ndarray, pixel_array:
     area = abs(sum(one[0] * other[1] - one[1] * other[0] for one, other in pairwise([*sides, sides[0]]))) / 2
     if right <= left or bottom <= top or area < 1:
         return  # out of the frame, or seen from its edge
-    dots = int(np.clip(np.ceil(np.hypot(*sides.T).max() / max(pixels.shape[:2])), 1, _FINEST / max(pixels.shape[:2])))
-    fine = _smoothed(pixels.tobytes(), pixels.shape[:2], max(1, dots))
+    long = max(pixels.shape[:2])
+    dots = max(1, min(int(np.ceil(np.hypot(*sides.T).max() / long)), _FINEST // long))
+    fine = _smoothed(pixels.tobytes(), pixels.shape[:2], dots)
     high, wide = fine.shape
     source = np.array([[1, 1], [wide - 1, 1], [1, high - 1], [wide - 1, high - 1]], float)
     equations, known = [], []

@@ -115,10 +115,11 @@ const costs = [];
  */
 async function atEase(act, cost = 0) {
   const [began, drawn] = [performance.now(), timeDrawn()];
-  await act();
+  await act().catch((error) => console.error(error));
   const taken = performance.now() - began;
   await pause(DRAWN);
   costs.push(cost + taken + timeDrawn() - drawn);
-  const all = Math.min(...costs.slice(-3));
+  if (costs.length > 3) costs.shift();
+  const all = Math.min(...costs);
   await pause(Math.min(LONGEST, all / (SHARE * (navigator.hardwareConcurrency || 2))) - DRAWN);
 }

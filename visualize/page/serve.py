@@ -40,19 +40,21 @@ class Training:
     """What all requests share. Made when the first one comes, since what it takes is then loaded."""
 
     def __init__(self, folder: Path) -> None:
-        from visualize.page.following import Following
-
-        self.following: Following = Following(folder)
-        self.final: str | None = None  # the finished run's page
-        self.ended = False
+        self.folder = folder
+        self._begin()
         self.lookers, self.last_asked = 0, time.monotonic()
         self.lock = Lock()
 
+    def _begin(self) -> None:
+        from visualize.page.following import Following
+
+        self.following, self.ended = Following(self.folder), False
+        self.final: str | None = None  # the finished run's page
+
     def page(self) -> str:
         with self.lock:
-            if self.ended and is_held(self.following.folder):  # somebody resumed it
-                self.following = type(self.following)(self.following.folder)
-                self.ended, self.final = False, None
+            if self.ended and is_held(self.folder):  # somebody resumed it
+                self._begin()
         self._end_with_the_run()
         return self.final or self.following.page()
 

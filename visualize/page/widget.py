@@ -144,10 +144,8 @@ def follow_in_notebook(folder: Path) -> Callable[[], None]:
                 message = following.since(version, step) or {}
                 version, step = message.get("version", version), message.get("step", step)
                 if "again" in message:
-                    widget.html, step = (
-                        following.page("frame").encode("utf-8", "replace"),
-                        following.told["captured"][-1],
-                    )
+                    widget.html = following.page("frame").encode("utf-8", "replace")
+                    step = following.told["captured"][-1]
                 elif message:
                     widget.send(message)
             took = time.thread_time() - began
