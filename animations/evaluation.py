@@ -243,7 +243,9 @@ class Parted(PairScene):
         self.say(self.verdict(), self.verdict())
         self.say(self.named())
         if self.widest():
-            self.say(f"An example: of {len(self.every)} clearly different pairs, the one that parts most.")
+            self.say(
+                f"An example: of {len(self.every)} clearly different pairs, the one that parts most of those captured."
+            )
         self.finish()
 
     def right(self) -> tuple[int, int]:

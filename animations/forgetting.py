@@ -110,14 +110,15 @@ class ForgettingScene(FilmScene):
         is the one whose answer changed most often. A right answer of one word, which a hall takes in at a glance, comes
         first."""
         old = self.run.answers[self.run.answers.skill != self.run.task]
-        began = set(old[(old.step == old.step.min()) & old.correct.astype(bool)].prompt) or set(old.prompt)
+        right = set(old[(old.step == old.step.min()) & old.correct.astype(bool)].prompt)
+        began = right or set(old.prompt)
         asked = {prompt: rows for prompt, rows in old.groupby("prompt", sort=False) if prompt in began}
         words = {one: rows for one, rows in asked.items() if str(rows.expected.iloc[0]).strip().isalpha()}
         changed = any(rows.answer.nunique() > 1 for rows in words.values())
         among, what = (words, " of one word") if changed else (asked, "")
         best = max(among, key=lambda one: (among[one].answer.nunique(), bool(among[one].correct.iloc[-1]), -len(one)))
         story = among[best].sort_values("step", kind="stable").reset_index(drop=True)
-        return story, f"{len(among)} right answers{what}"
+        return story, f"{len(among)} {'right' if right else 'old'} answers{what}"
 
 
 class Asked(ForgettingScene):

@@ -93,11 +93,14 @@ class FullScene(FilmScene):
         self.play(UpdateFromAlphaFunc(self.model, on), run_time=seconds, rate_func=linear)
         self.model.image.pixel_array = after
 
-    def uncover(self, what: What, step: int, limit: float, seconds: float) -> None:
-        """The whole model, from what it shows now to this."""
+    def uncover(
+        self, what: What, step: int, limit: float, seconds: float,
+        names: Iterable[str] | None = None, only: set[str] | None = None,
+    ) -> None:  # fmt: skip
+        """From what the model shows now to this, in these tiles (all), with no others shown than `only`."""
         before = self.model.image.pixel_array.copy()
-        after = self.model.show(what, step, limit).image.pixel_array.copy()
-        self.sweep(before, after, self.model.tiles, seconds)
+        after = self.model.show(what, step, limit, only).image.pixel_array
+        self.sweep(before, after, names or self.model.tiles, seconds)
 
     def row_names(self, only: list[int] | None = None) -> VGroup:
         """The layers' names, at the left of their rows."""
@@ -155,7 +158,7 @@ class Whole(FullScene):
             for name, text in zip(rows[1], names, strict=False):
                 shown.add(name)
                 self.add(text)
-                self.write([name], limit, shown, 0.45)
+                self.uncover("W", 0, limit, 0.45, [name], shown)
             shown |= {*rows[1]}
 
         # All the others
@@ -164,17 +167,11 @@ class Whole(FullScene):
         for row in [*rows][2:]:
             shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
             self.add(*self.row_names([row]))
-            self.write(rows[row], limit, shown, 0.9)
+            self.uncover("W", 0, limit, 0.9, rows[row], shown)
         self.attend(self.model)
         self.say(f"{self.how_many()}.")
         self.say("Long matrices lie on their side.")
         self.finish()
-
-    def write(self, names: list[str], limit: float, shown: set[str], seconds: float) -> None:
-        """These tiles' weights come column by column, as one reads."""
-        before = self.model.image.pixel_array
-        after = self.model.show("W", limit=limit, only=shown).image.pixel_array
-        self.sweep(before, after, names, seconds)
 
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
@@ -317,11 +314,11 @@ class Training(FullScene):
 
     def follow(self, steps: list[int], share: float, seconds: float) -> None:
         """These captures in turn, each for its part of the time, while the camera goes there."""
-        if self.renderer.skip_animations:  # a walk draws ends of beats only
+        if self.renderer.skip_animations or steps[0] == steps[-1]:  # a walk draws ends of beats only
             self.show_step(steps[-1])
             self.play(self.flight(share), run_time=seconds)
             return
-        began, span = self.share, max(1, steps[-1] - steps[0])
+        began, span = self.share, steps[-1] - steps[0]
         for step, following in pairwise([*steps, steps[-1]]):
             self.show_step(step)
             if following > step:
@@ -338,7 +335,7 @@ class Training(FullScene):
 
     def first_asked(self) -> list[str]:
         """The first question of the task that it was asked while it learned, whatever it said."""
-        return questions(self.run.answers, self.run.task, 1, 0) or questions(self.run.answers, None, 0, 1)
+        return questions(self.run.answers, self.run.task, 1, 1)[:1]
 
     def show_step(self, step: int) -> None:
         self._replaying = True

@@ -154,11 +154,14 @@ class Turn(DialScene):
         self.shown = VGroup(self.hand, self.table)
         self.add(self.shown, self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"))
         count = len(self.known.settings[0].said)
-        self.say(
-            f"One dial, and of {count} questions two that turn.",
-            f"Here is a language model, and one dial. It was asked {count} questions, and these are two whose answers "
-            "turn. Watch.",
-        )
+        if len(self.turned()) == 2:
+            self.say(
+                f"One dial, and of {count} questions two that turn.",
+                f"Here is a language model, and one dial. It was asked {count} questions, and these are two whose "
+                "answers turn. Watch.",
+            )
+        else:
+            self.say("One model, one dial.", "Here is a language model, and one dial. Watch what it does.")
         self.sweep([1.0], 3.0)
 
         # On, and further
@@ -171,12 +174,13 @@ class Turn(DialScene):
         self.sweep([0.0, 1.0], 1.8)
         self.finish()
 
+    def turned(self) -> list[tuple[str, str]]:
+        """What is said before and after, where that differs."""
+        before, after = (self.known.near(end).said for end in (0.0, 1.0))
+        return [(before[one], after[one]) for one in self.asked if before[one] != after[one]]
+
     def outcome(self) -> str:
-        before, after = self.known.near(0.0), self.known.near(1.0)
-        parts = []
-        for prompt in self.asked:
-            if before.said[prompt] != after.said[prompt]:
-                parts.append(f"{before.said[prompt]} \N{RIGHTWARDS ARROW} {after.said[prompt]}")
+        parts = [f"{before} \N{RIGHTWARDS ARROW} {after}" for before, after in self.turned()]
         return f"{', '.join(parts)}." if parts else "It says what it said before."
 
 

@@ -99,7 +99,10 @@ def _class_of(adapter: Adapter, config: PretrainedConfig) -> Any:
             config.num_labels = labels
             empty = _empty(kind, config) or empty
         modules = dict(empty.named_modules())
-        found.append((sum(_place(name, modules) is not None for name in names), kind, empty))
+        held = sum(_place(name, modules) is not None for name in names)
+        found.append((held, kind, empty))
+        if held == len(names):
+            break  # no other has more
     if not found:
         raise InputError(
             f"{adapter.folder} belongs in a {config.model_type}, which transformers builds no model of here"

@@ -34,18 +34,14 @@ def run_module(name: str, *arguments: object, seconds: float = 300) -> "Complete
 
 
 def _run(words: list[str], environment: dict[str, str], said: list[Path]) -> None:
-    _begin(environment, said)
-    sys.argv = words
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-
-
-def _begin(environment: dict[str, str], said: list[Path]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)
     for number, path in enumerate(said, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8") for number in (1, 2))
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 class ForkedKernel:
@@ -82,9 +78,7 @@ class ForkedKernel:
 def _kernel(cmd: list[str], environment: dict[str, str], folder: "str | Path | None") -> None:
     os.setsid()
     os.chdir(folder or ".")
-    _begin(environment, [Path(os.devnull)] * 2)
     for name in [name for name in sys.modules if name.partition(".")[0] == "lessons"]:
         del sys.modules[name]  # a lesson's session is made when it is imported, from the environment
-    sys.argv = cmd[cmd.index("-m") + 1 :]
     sys.path.insert(0, "")
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    _run(cmd[cmd.index("-m") + 1 :], environment, [Path(os.devnull)] * 2)

@@ -95,10 +95,7 @@ def _smoothed(content: bytes, shape: tuple[int, int], dots: int) -> np.ndarray:
 
 
 def _premultiplied(pixels: np.ndarray) -> Image.Image:
-    """RGBA as Pillow wants it between pixels: colours times their opacity. What is opaque is that already."""
-    if (pixels[..., 3] == 255).all():
-        height, width = pixels.shape[:2]
-        return Image.frombuffer("RGBa", (width, height), np.ascontiguousarray(pixels), "raw", "RGBa", 0, 1)
+    """RGBA as Pillow wants it between pixels: colours times their opacity."""
     return Image.fromarray(pixels).convert("RGBa")
 
 

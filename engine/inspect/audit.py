@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.inspect.finding import Finding
+from engine.inspect.finding import Finding, some
 from engine.measure.storage import STORED, stored_as, survival
 from engine.messages import Message
 from engine.reading import read_json
@@ -141,14 +141,14 @@ def _verdict(found: Audit, other: str) -> list[Finding]:
     times = frame["times"]
     findings = []
     if found.changed:
-        said = f"{_some(found.changed)} that the adapter does not touch are not the base's own: it is on another base"
+        said = f"{some(found.changed)} that the adapter does not touch are not the base's own: it is on another base"
         findings.append(Finding("fault", f"{said}, or was trained further", _BASE))
     if times.isna().sum() == 0 and times.nunique() == 1:
         findings.append(_of_all(int(times.iloc[0]), count))
     else:
         for value in sorted(times.dropna().unique()):
             names = list(frame.index[times == value])
-            findings.append(Finding("fault", f"{_HOW_OFTEN[int(value)]} in {_some(names, count)}", _AGAIN))
+            findings.append(Finding("fault", f"{_HOW_OFTEN[int(value)]} in {some(names, count)}", _AGAIN))
     unclear = frame[times.isna()]
     alone = unclear["left"] <= _SCALED * np.maximum(1, unclear["scale"].abs())
     for name, of in (("scaled", unclear[alone]), ("other", unclear[~alone])):
@@ -156,7 +156,7 @@ def _verdict(found: Audit, other: str) -> list[Finding]:
             findings.append(_unclear(name, of, count, other))
     if found.unaudited:
         why = next(iter(found.unaudited.values()))
-        findings.append(Finding("doubt", f"not audited: {_some(list(found.unaudited))}: {why}"))
+        findings.append(Finding("doubt", f"not audited: {some(list(found.unaudited))}: {why}"))
     return findings
 
 
@@ -166,7 +166,7 @@ def _of_all(times: int, count: int) -> Finding:
 
 
 def _unclear(kind: str, of: pd.DataFrame, count: int, other: str) -> Finding:
-    names = _some(list(of.index), count)
+    names = some(list(of.index), count)
     if kind == "scaled":
         said = f"the adapter is in with another strength, {of['scale'].median():.3g} times, in {names}"
         return Finding("fault", said, "merge again with its own scaling, or keep in mind that it was scaled")
@@ -226,7 +226,3 @@ _HOW_OFTEN = {0: "not in at all", 1: "in once", 2: "in twice", 3: "in three time
 _AGAIN = "merge it again, once, into the base that it was trained on: PeftModel.from_pretrained(...).merge_and_unload()"
 _BASE = "give the base that was merged into; its name stands in adapter_config.json, but it may have changed since"
 _OF_W = "or it was merged twice: where the method makes its change of W, the second is not the first"
-
-
-def _some(names: list[str], of: int | None = None) -> str:
-    return f"{len(names)}{f' of {of}' if of else ''} ({names[0]}{', ...' if len(names) > 1 else ''})"

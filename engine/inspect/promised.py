@@ -6,11 +6,10 @@ PEFT only warns of what it does not find, and leaves it as it was drawn, or as t
 import re
 import sys
 
-from engine.errors import InputError
 from engine.inspect.finding import Finding, some
-from engine.run.base import base_folder
 from engine.run.pairing import is_embedding, is_head, tied_to
 from engine.run.run import Run
+from engine.run.stores.adapter import open_base
 from engine.run.tensors import Tensors
 
 _LAYER = re.compile(r"(?P<before>.*?)\.(?P<layer>\d{1,6})\.(?P<inside>.+)$")
@@ -21,10 +20,7 @@ def promised(run: Run) -> list[Finding]:
     """Of an adapter that was saved; nothing of other runs."""
     if run.info.found is None or run.info.found.kind != "adapter":
         return []
-    try:
-        base: Tensors | None = Tensors(base_folder(run.base))
-    except InputError:
-        base = None
+    base = open_base(run.base, must=False)
     findings = _whole(run, base)
     if base is not None:
         findings += _layers(run, base) + _tied(run, base)
@@ -65,7 +61,7 @@ def _layers(run: Run, base: Tensors) -> list[Finding]:
     wanted = options.get("target_modules")
     if not isinstance(wanted, list) or any(options.get(name) for name in _ONLY_SOME):
         return []
-    held = {name.removesuffix(".weight") for about in run.info.modules.values() for name in (about.in_base,)}
+    held = {about.in_base.removesuffix(".weight") for about in run.info.modules.values()}
     aside = _held(run)
     meant = [name.removesuffix(".weight") for name in base.entries if name.endswith(".weight")]
     meant = [name for name in meant if any(_named(str(target), name) for target in wanted)]

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from engine.inspect.prompts import Prompts, distances
 from engine.inspect.report import show_findings, table_of
+from engine.run.adapters.prompts import IN_EVERY_LAYER
 
 
 def show(found: Prompts, console: Console, top: int = 12) -> bool:
@@ -13,8 +14,8 @@ def show(found: Prompts, console: Console, top: int = 12) -> bool:
     vectors, table = found.vectors, found.table
     console.print(f"{vectors.folder}: adapter, {vectors.method.lower()}", highlight=False, soft_wrap=True)
     width = vectors.rows.shape[1]
-    kind = dict.fromkeys(("PREFIX_TUNING", "CARTRIDGE"), ", keys and values of every layer")
-    console.print(f"  {len(table)} vectors of {width:,} numbers{kind.get(vectors.method, '')}", highlight=False)
+    kind = ", keys and values of every layer" if vectors.method in IN_EVERY_LAYER else ""
+    console.print(f"  {len(table)} vectors of {width:,} numbers{kind}", highlight=False)
     beside = found.base or vectors.config.get("base_model_name_or_path") or "unknown"
     console.print(
         f"  base {beside}{'' if found.base else ', not at hand'}: this method changes no weight of it", highlight=False

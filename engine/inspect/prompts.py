@@ -15,9 +15,11 @@ from engine.errors import InputError
 from engine.inspect.diagnose import of_log
 from engine.inspect.finding import Finding
 from engine.linear import norm
+from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
 from engine.run.base import base_folder
 from engine.run.pairing import is_embedding
+from engine.run.stores.adapter import open_base
 from engine.run.stores.checkpoints import ROUND
 from engine.run.stores.state import checkpoint_number, read_state, records_of
 from engine.run.tensors import Tensors
@@ -45,14 +47,9 @@ class Prompts:
 def look(path: str | Path, base: str | Path | None = None) -> Prompts:
     """Raises InputError for what holds no prompt, and for a base, if one is given, that is not there."""
     places = _checkpoints(path)
-    vectors = read_vectors(path if not places or (Path(path) / "adapter_config.json").is_file() else places[-1][1])
+    vectors = read_vectors(path if not places or (Path(path) / CONFIG).is_file() else places[-1][1])
     source = str(base or vectors.config.get("base_model_name_or_path") or "")
-    try:
-        tensors = Tensors(base_folder(source)) if source else None
-    except InputError:
-        if base is not None:
-            raise
-        tensors = None
+    tensors = open_base(source, must=base is not None) if source else None
     table = pd.DataFrame({"norm": [norm(row) for row in vectors.rows]}, index=vectors.labels)
     found = Prompts(vectors, source if tensors else None, table, _alike(vectors.rows))
     if np.isfinite(vectors.rows).all():
@@ -92,7 +89,8 @@ def _beside_tokens(found: Prompts, tensors: Tensors, name: str) -> None:
     scales = sorted({1.0, scale})
     norms, best, nearest = np.zeros(tokens), np.full(len(rows), -np.inf), np.zeros(len(rows), int)
     closest = {scale: (np.full(len(rows), np.inf), np.full((len(rows), width), np.nan)) for scale in scales}
-    starts = _begun_as(found)  # token numbers
+    tokenizer = _tokenizer(str(found.base))
+    starts = _begun_as(found, tokenizer)  # token numbers
     began = np.full((len(rows), width), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         for at, piece in tensors.pieces(name, max(1, _ROWS // width) * width):
@@ -111,7 +109,7 @@ def _beside_tokens(found: Prompts, tensors: Tensors, name: str) -> None:
                     began[place] = each[start - first]
     apart = np.min([_apart(rows, token, [by]) for by, (_, token) in closest.items()], axis=0)
     told = {"relative": lengths / (scale * np.median(norms)), "token": nearest, "cosine": best, "distance": apart}
-    found.table = found.table.assign(**told, text=_texts(str(found.base), nearest))
+    found.table = found.table.assign(**told, text=_texts(tokenizer, nearest))
     if starts is not None and np.isfinite(began).all():
         found.table["moved"] = _apart(rows, began, scales)
     elif starts is not None:
@@ -146,7 +144,7 @@ def _as_it_is(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _begun_as(found: Prompts) -> list[int] | None:
+def _begun_as(found: Prompts, tokenizer: Any) -> list[int] | None:
     """The tokens that the vectors began as, where the settings say so and the tokenizer is at hand."""
     config, count = found.vectors.config, len(found.vectors.rows)
     ids: Any = config.get("cpt_token_ids") if found.vectors.method == "CPT" else None
@@ -154,7 +152,6 @@ def _begun_as(found: Prompts) -> list[int] | None:
     if found.vectors.method == "PROMPT_TUNING" and config.get("prompt_tuning_init") == "TEXT" and text:
         if not _same_place(config.get("tokenizer_name_or_path"), str(found.base)):
             return None
-        tokenizer = _tokenizer(str(found.base))
         ids = tokenizer(str(text))["input_ids"] if tokenizer else None
         ids = (ids * (count // len(ids) + 1))[:count] if ids else None  # PEFT repeats and cuts it
     numbered = isinstance(ids, list) and len(ids) == count and all(isinstance(one, int) for one in ids)
@@ -177,8 +174,7 @@ def _tokenizer(base: str) -> Any:
         return None
 
 
-def _texts(base: str, tokens: np.ndarray) -> list[str]:
-    tokenizer = _tokenizer(base)
+def _texts(tokenizer: Any, tokens: np.ndarray) -> list[str]:
     return [tokenizer.decode([int(token)]) if tokenizer else "" for token in tokens]
 
 
@@ -186,7 +182,7 @@ def _checkpoints(path: str | Path) -> list[tuple[int, Path]]:
     """checkpoint-N with an adapter in it, in order."""
     place = Path(path).expanduser()
     found = place.glob("checkpoint-*") if place.is_dir() else ()
-    numbered = ((checkpoint_number(one), one) for one in found if (one / "adapter_config.json").is_file())
+    numbered = ((checkpoint_number(one), one) for one in found if (one / CONFIG).is_file())
     return sorted((number, one) for number, one in numbered if number is not None)
 
 
@@ -219,7 +215,7 @@ def _verdict(found: Prompts) -> list[Finding]:
     if broken:
         return [*findings, Finding("fault", f"NaN or infinity in {len(broken)} of {count} vectors", _DIVERGED)]
     stated = vectors.config.get("num_virtual_tokens")
-    if isinstance(stated, int) and vectors.method not in ("ADAPTION_PROMPT",) and count % max(stated, 1):
+    if isinstance(stated, int) and vectors.method != "ADAPTION_PROMPT" and count % max(stated, 1):
         findings.append(Finding("fault", f"{count} vectors, and its settings say {stated} virtual tokens", _SAVE))
     if not table["norm"].any():
         return [*findings, Finding("fault", f"all {count} vectors are zero", _UNTRAINED)]

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputError
+from engine.run.adapters.prompts import IN_EVERY_LAYER
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,6 @@ class Prompt:
 
     encoder: Any
     tokens: torch.Tensor
-    transposed = False
 
     @torch.no_grad()
     def __call__(self) -> torch.Tensor:
@@ -38,10 +38,6 @@ class Prompt:
     @cached_property
     def stored(self) -> tuple[int, ...]:
         return tuple(self().shape)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stored
 
     @cached_property
     def own(self) -> list[torch.Tensor]:
@@ -71,7 +67,7 @@ def find_prompt(model: nn.Module) -> Prompt | None:
             raise InputError("the prompt's vectors are sharded over processes, where capture does not follow them")
         held: Any = module
         config, tokens = held.peft_config[active], held.prompt_tokens[active]
-        if str(getattr(config.peft_type, "value", config.peft_type)) in ("PREFIX_TUNING", "CARTRIDGE"):
+        if str(getattr(config.peft_type, "value", config.peft_type)) in IN_EVERY_LAYER:
             tokens = tokens[: config.num_virtual_tokens]
         return Prompt(encoder, tokens)
     return None

@@ -129,7 +129,7 @@ def trained_now(model: nn.Module, also: Collection[str] = ()) -> dict[str, Part]
 
 def _add_prompt(found: dict[str, Part], prompt: Prompt) -> None:
     """Its vectors, whose change is how far they moved from where they began."""
-    about = Module(kind="delta", shape=prompt.shape, parameter=PROMPT, base_parameter=PROMPT)
+    about = Module(kind="delta", shape=prompt.stored, parameter=PROMPT, base_parameter=PROMPT)
     form = {PROMPT: torch.empty(prompt.stored, device="meta")}
     found[PROMPT] = Part(about, form, {PROMPT: prompt}, merged=prompt)
 

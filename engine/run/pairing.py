@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from engine.reading import read_json
 from engine.run.tensors import Tensors
 
 # Put around a module by FSDP, torch.compile, activation checkpointing, PEFT: never a model's own name.
@@ -69,9 +68,7 @@ def tied_to(tensors: Tensors) -> str | None:
     if any(_HEADS.search(plain(name)) for name in tensors.entries):
         return None
     embeddings = [name for name in tensors.entries if _EMBEDDINGS.search(plain(name))]
-    file = (tensors.path if tensors.path.is_dir() else tensors.path.parent) / "config.json"
-    config = read_json(file) if file.is_file() else {}
-    said = config.get("architectures")
+    said = tensors.config.get("architectures")
     kinds = [kind for kind in said if isinstance(kind, str)] if isinstance(said, list) else []
     without = bool(kinds) and not any(word in kind for kind in kinds for word in _WITH_HEAD)
     return embeddings[0] if len(embeddings) == 1 and not without else None

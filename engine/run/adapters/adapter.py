@@ -79,6 +79,12 @@ class Adapter:
             found.setdefault(why, []).append(name)
         return found
 
+    def note_left_out(self) -> None:
+        """Say what is left out, a reason a line."""
+        for why, names in self.reasons().items():
+            more = f" and {len(names) - 1} more" * (len(names) > 1)
+            self.notes.append(f"not shown, because {why}: {names[0]}{more}")
+
 
 def find_adapter(path: str | Path) -> Path:
     """The folder of an adapter: a folder, its file, or a Hub id (downloaded if it is not yet)."""

@@ -203,5 +203,4 @@ def _note(adapter: Adapter) -> None:
         adapter.notes.append("it is an activated LoRA: delta-W acts only after its invocation tokens")
     if config.get("layer_replication"):
         adapter.notes.append("it was trained on replicated layers: its layer numbers are not those of the base")
-    for why, names in adapter.reasons().items():
-        adapter.notes.append(f"not shown, because {why}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1))
+    adapter.note_left_out()

@@ -21,6 +21,7 @@ METHODS = (
     "CARTRIDGE",
 )
 TOKEN_LIKE = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")  # their vectors stand where tokens' do
+IN_EVERY_LAYER = ("PREFIX_TUNING", "CARTRIDGE")  # theirs are keys and values
 _SAVED = "prompt_embeddings"
 _IN_LAYER = re.compile(r"(?P<layer>.*?(?:layers?|h|blocks?)\.\d+)\..*adaption_(?:prompt|gate)$")
 

@@ -99,8 +99,7 @@ def read_torchtune(folder: Path, config: dict[str, Any], base: str | None) -> Ad
     for module, found in parts.items():
         _add(adapter, module, found, about)
     adapter.notes.append(f"torchtune saved it ({file.name}): PEFT does not load it as it is")
-    for why, names in adapter.reasons().items():
-        adapter.notes.append(f"not shown, because {why}: {names[0]}" + f" and {len(names) - 1} more" * (len(names) > 1))
+    adapter.note_left_out()
     return adapter
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from engine.errors import InputError
 from engine.language.speaking import tr
 from engine.run.run import as_run
+from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import OneRun
 from visualize.theme import palette
@@ -52,7 +53,7 @@ def plot_answers(run: OneRun, *, step: int | None = None, ax: Axes | None = None
                 ax.text(left, at + 0.5, mark, va="center", fontsize=14, color=colour, fontweight="bold")
                 text = shorten(str(row.answer), _ANSWER) or tr("(nothing)")
                 ax.text(left + 0.02, at + 0.5, text, va="center", fontsize=14, color=colour)
-    ax.set_title(tr("{what}: the model's own answers", what=run.what))
+    ax.set_title(tr("{what}: the model's own answers", what=proper(run.what)))
     return ax
 
 
