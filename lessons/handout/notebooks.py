@@ -47,8 +47,8 @@ def make_notebook(
     training, as in tests. limit: the seconds that a cell may take. forms: what stands for them until a cell is run
     again. source: where a hosted notebook installs from. language: see docs/languages.md. Runs and pictures go to
     `runs/` in the current folder, or where the environment variable GLASSTUNE_RUNS says. Raises InputError for an
-    unknown lesson, where Jupyter is missing, or, with the lesson's own message, when a cell fails or takes too long;
-    then no notebook is left.
+    unknown lesson, where Jupyter is missing, where a badge is wanted and `out` is in no repository, or, with the
+    lesson's own message, when a cell fails or takes too long; then no notebook is left.
     """
     file = file_of(lesson)
     try:
@@ -66,7 +66,7 @@ def make_notebook(
     first = source.install_cell() + ("" if language == ENGLISH else _SPEAK.format(language=language))
     install = nbformat.v4.new_code_cell(first, id="install", metadata=folded)
     notebook.cells.insert(next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"), install)
-    if badges := source.badges(path.as_posix()):
+    if badges := source.badges(path):
         notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badges, id="badges"))
     if execute and edition != "student":
         _execute(lesson, notebook, quick, limit, forms)

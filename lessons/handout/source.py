@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 from engine.errors import InputError
 
@@ -45,16 +47,27 @@ class Source:
         how = _FROM.format(source=self.pip) if self.pip else _REFUSE
         return _INSTALL.format(how=how) + _CHECK
 
-    def badges(self, path: str) -> str:
-        """Markdown that opens the notebook at `path` of the repository, where hosted notebooks run; empty without."""
+    def badges(self, notebook: Path) -> str:
+        """Markdown that opens a notebook of the repository where hosted notebooks run; empty without. notebook: where
+        it lies here, or will. Raises InputError if that is in no repository."""
         if not self.repository:
             return ""
+        path = _place(notebook)
         colab = f"https://colab.research.google.com/github/{self.repository}/blob/{self.ref}/{path}"
         binder = f"https://mybinder.org/v2/gh/{self.repository}/{self.ref}?labpath={path}"
         return (
             f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
             f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
         )
+
+
+def _place(file: Path) -> str:
+    """Where a file lies in its repository, as an address says it."""
+    place = file.resolve()
+    root = next((folder for folder in place.parents if (folder / ".git").exists()), None)
+    if root is None:
+        raise InputError(f"{file} lies in no git repository, so no badge leads to it; give a folder of one with --out")
+    return quote(place.relative_to(root).as_posix())
 
 
 def source_of(pip: str = "", repository: str = "") -> Source:
