@@ -23,15 +23,15 @@ def run(chosen: Namespace) -> int:
 
     path, grades = grade(chosen.folder, chosen.out, chosen.timeout or LESSON_LIMIT, chosen.lesson)
     shown = Table(box=None, header_style="bold")
-    for heading in ("student", "right", "graded", "to look at"):
-        shown.add_column(heading, justify="left" if heading == "student" else "right")
-    for name in dict.fromkeys(one.name for one in grades):
-        own = [one for one in grades if one.name == name and one.kind != "prediction"]
+    for heading in ("file", "student", "right", "graded", "to look at"):
+        shown.add_column(heading, justify="left" if heading in ("file", "student") else "right")
+    for file in dict.fromkeys(one.file for one in grades):
+        own = [one for one in grades if one.file == file]
         counts = [sum(one.right == "yes" for one in own), sum(bool(one.right) for one in own)]
-        shown.add_row(name, *map(str, counts), str(sum(bool(one.note) and one.right != "no" for one in own)))
+        shown.add_row(file, own[0].name, *map(str, counts), str(sum(bool(one.look) for one in own)))
     console = Terminal()
     console.print(shown)
-    console.print(f"{len(grades)} answers are graded in {path}", soft_wrap=True)
+    console.print(f"{sum(bool(one.kind) for one in grades)} answers are graded in {path}", soft_wrap=True)
     return int(any(not one.right and one.kind != "prediction" for one in grades))
 
 

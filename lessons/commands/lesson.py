@@ -3,12 +3,13 @@ begins one, `glasstune lesson --reset` forgets your answers."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from engine.commands import Command
 from engine.errors import InputError
 from engine.terminal import Terminal, say
 from lessons.teaching import progress, walk
-from lessons.teaching.course import FOLDER, about, class_minutes, file_of, lessons, seconds, standing
+from lessons.teaching.course import FOLDER, about, class_minutes, file_of, in_fives, lessons, seconds, standing
 
 
 def options(parser: ArgumentParser) -> None:
@@ -16,7 +17,9 @@ def options(parser: ArgumentParser) -> None:
         "lesson", nargs="*", metavar="LESSON",
         help=f"{', '.join(lessons())}, or a file of your own: mine.py (default: the list, and how far you are)",
     )  # fmt: skip
-    parser.add_argument("--reset", action="store_true", help="forget the answers kept here, of these or of all lessons")
+    parser.add_argument(
+        "--reset", action="store_true", help="forget the answers kept here, of these or of all the course's lessons"
+    )
     walk.add_options(parser)
 
 
@@ -38,9 +41,10 @@ def _called(given: str) -> str:
 
 
 def _reset(named: list[str]) -> int:
-    if unknown := set(named) - set(lessons()):
-        raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}")
-    had = progress.forget(named or lessons())
+    own = {name for name in named if name.endswith(".py")}  # whose file need not be there any more
+    if unknown := set(named) - own - set(lessons()):
+        raise InputError(f"no lesson called {min(unknown)!r}; there are: {', '.join(lessons())}, and your own: mine.py")
+    had = progress.forget([Path(name).stem if name in own else name for name in named] or lessons())
     say(f"Forgotten: {', '.join(had)}" if had else "There was nothing to forget.")
     return 0
 
@@ -56,9 +60,7 @@ def show_course() -> None:
     for lesson in lessons():
         took = seconds(lesson)
         machine = "" if took is None else f"{took:.0f} s"
-        table.add_row(
-            lesson, about(lesson).title, machine, f"{5 * round(class_minutes(lesson) / 5)} min", standing(lesson)
-        )
+        table.add_row(lesson, about(lesson).title, machine, f"{in_fives(class_minutes(lesson))} min", standing(lesson))
     console = Terminal()
     console.print(table)
     console.print(

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from engine.language.speaking import ENGLISH, speaking, tr
 from lessons.handout.packed import pack
-from lessons.teaching.coding import function_name, parts, shown
+from lessons.teaching.coding import parts, shown
 from lessons.teaching.language import said_in
 from lessons.teaching.percent import HIDDEN, Cell, read_cells
+from lessons.teaching.written import function_name
 
 Edition = Literal["course", "student", "teacher"]
 _NAME = """\
@@ -23,7 +24,7 @@ from lessons.teaching.session import current
 
 # {why}
 NAME = ""
-current().student = NAME"""
+current().sign(NAME)"""
 _HAND_IN = """\
 # {why}
 from lessons.handout.handing import hand_in_here
@@ -95,7 +96,7 @@ class _Composer:
         yield self._code(f"# {asks}\n{_FIRST}\n{how}", f"question-{number}", folded=True, nbgrader={"locked": True})
         if not below:
             return
-        how = tr("yours, in place of the dots: a number, a word, or the number of a choice")
+        how = tr("yours, in place of the dots: a number (0.5, no comma), a word in quotes, or a choice's number")
         mine = _DOTS.format(number=number, how=how)
         if self.edition == "teacher":
             mine = _between("SOLUTION", f"answer_{number} = question_{number}.answer")

@@ -2,46 +2,62 @@
 they are compared with what it measures now; a student's code is tried on that, in a process of its own.
 """
 
-import csv
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from engine.errors import InputError, printable
-from engine.files import whole
+from engine.errors import InputError
+from engine.files import check_out
 from engine.reading import parse_json, read_text
 from engine.terminal import note, progress_bar
 from lessons.handout.handing import Answer, HandedIn, read_handed_in
+from lessons.handout.table import Grade, write
 from lessons.teaching.course import lessons
+from lessons.teaching.progress import name_of
+from lessons.teaching.session import NAMED, seed_of
 
 LESSON_LIMIT = 1800  # seconds
+MOST_TRAININGS = 4  # of a lesson in one file: a student's own, nobody's, each quick or not
+
+_OTHERWISE = "the student was told otherwise: measured there and here, it is not the same"
+_LACKED = "the student was told that it is right; here it lacks what it had there"
+_OTHERS = "answered with another name's seed"
+_NOBODYS = "answered with nobody's seed, without a name"
+_QUICK = "answered after the short training (--quick)"
+_OWN = (
+    "about a model or data of the student's own: name yours as it was, with LESSON_MODEL and LESSON_DATA, to have it "
+    "graded"
+)
 
 
-@dataclass(frozen=True)
-class Grade:
-    """A line of the table. right: by what was measured anew; empty for a prediction, which is not graded, and where it
-    could not be told. told: what the student was told. measured: the answer, anew. note: what a teacher should know."""
+class Training(NamedTuple):
+    """What an answer is about, and what has to be run again for it."""
 
-    name: str
     lesson: str
-    kind: str
-    question: str
-    given: str
-    right: str
-    told: str
-    measured: str
-    tries: int
-    first: str
-    last: str
     seed: int
-    note: str
+    quick: bool
+    own: bool
+    language: str
+
+
+class Handed(NamedTuple):
+    """One answer of a file. times: how often the file answers that question; only the first counts."""
+
+    file: str
+    name: str
+    answer: Answer
+    times: int
+
+    @property
+    def training(self) -> Training:
+        one = self.answer
+        return Training(one.lesson, one.seed, one.quick, one.own, one.language)
 
 
 def grade(
@@ -50,56 +66,86 @@ def grade(
     """Grade every file that was handed into a folder; returns the table's file (grades.csv in it) and its lines.
 
     limit: the seconds that a lesson may take. own: lessons that are no part of the course, by their files; what a
-    student's file names is never run as a path. Raises InputError where there is nothing to grade; a file that is not
-    what `hand_in` writes, and a lesson that fails, are said, and the others are graded.
+    student's file names is never run as a path. Raises InputError where there is nothing to grade, or the table cannot
+    be written; a file that is not what `hand_in` writes, and a lesson that fails, are said, and the others are graded.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    handed = list(_read(sorted(folder.glob("*.json"))))
-    if not handed:
-        raise InputError(f"nothing that hand_in writes lies in {folder}")
-    files = {path.stem: str(path) for path in own}
-    groups: dict[tuple[str, int, bool, str], list[tuple[str, Answer]]] = defaultdict(list)
-    for one in handed:
-        for answer in one.answers:
-            groups[answer.lesson, answer.seed, answer.quick, answer.language].append((one.name, answer))
-    grades: list[Grade] = []
-    path = out or folder / "grades.csv"
+    path = check_out(out or folder / "grades.csv")
+    files = {file.stem: str(file) for file in own}
+    handed, grades = _read(folder)
+    groups: dict[Training, list[Handed]] = defaultdict(list)
+    for one, why in _bounded(handed, {*files, *lessons()}):
+        if why:
+            grades.append(_grade(one, {"note": why}))
+        else:
+            groups[one.training].append(one)
     for about, answers in progress_bar(sorted(groups.items(), key=lambda one: one[0]), unit="lesson"):
-        lesson, *how = about
         try:
-            found = _rerun(files[lesson] if lesson in files else _known(lesson), how, answers, limit)
+            found = _rerun(files.get(about.lesson, about.lesson), about, [one.answer for one in answers], limit)
         except InputError as error:
             note(str(error))
             found = [{"note": str(error)}] * len(answers)
-        grades += [_grade(name, answer, one) for (name, answer), one in zip(answers, found, strict=True)]
+        grades += [_grade(*both) for both in zip(answers, found, strict=True)]
         write(grades, path)  # what was graded stays, should the next be stopped
+    write(grades, path)
     return path, grades
 
 
-def _read(paths: Iterable[Path]) -> Iterable[HandedIn]:
-    for path in paths:
+def _read(folder: Path) -> tuple[list[Handed], list[Grade]]:
+    """The answers of all files, and a line of the table for each file without any."""
+    handed: list[Handed] = []
+    without: list[Grade] = []
+    readable = False
+    for path in sorted(folder.glob("*.json")):
         try:
-            yield read_handed_in(path)
+            one = read_handed_in(path)
         except InputError as error:
             note(str(error))
+            without.append(Grade(path.name, look="yes", note=str(error)))
+            continue
+        readable = True
+        handed += _answers(path.name, one)
+        if not one.answers:
+            without.append(Grade(path.name, one.name, look="yes", note="it holds no answers"))
+    if not readable:
+        raise InputError(f"nothing that hand_in writes lies in {folder}")
+    return handed, without
 
 
-def _known(lesson: str) -> str:
-    if lesson not in lessons():
-        raise InputError(f"there is no lesson called {lesson!r}; name your own with --lesson mine.py")
-    return lesson
+def _answers(file: str, one: HandedIn) -> list[Handed]:
+    """The first answer to each question; how often it was answered goes with it."""
+    times: dict[tuple[str, str, str], list[Answer]] = defaultdict(list)
+    for answer in one.answers:
+        times[answer.lesson, answer.kind, name_of(answer.question)].append(answer)
+    return [Handed(file, one.name, answers[0], len(answers)) for answers in times.values()]
 
 
-def _rerun(lesson: str, how: Sequence[Any], answers: Sequence[tuple[str, Answer]], limit: int) -> list[dict[str, Any]]:
-    """What `again` finds of these answers, in a process of its own. how: seed, quick or not, language."""
+def _bounded(handed: Sequence[Handed], known: set[str]) -> Iterator[tuple[Handed, str]]:
+    """Each answer, and why nothing is run for it, if so: a file cannot have lessons run without end."""
+    trainings: dict[tuple[str, str], dict[Training, int]] = defaultdict(dict)
+    named = any(os.environ.get(NAMED[what]) for what in ("model", "data"))
+    for one in handed:
+        about = one.training
+        if about.lesson not in known:
+            yield one, f"there is no lesson called {about.lesson!r}; name your own with --lesson mine.py"
+        elif about.own and not named:
+            yield one, _OWN
+        elif (of_file := trainings[one.file, about.lesson]).setdefault(about, len(of_file)) >= MOST_TRAININGS:
+            yield one, f"not run again: the file is about more than {MOST_TRAININGS} trainings of this lesson"
+        else:
+            yield one, ""
+
+
+def _rerun(lesson: str, about: Training, answers: Sequence[Answer], limit: int) -> list[dict[str, Any]]:
+    """What `again` finds of these answers, in a process of its own. lesson: its name, or its file."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, said = Path(scratch) / "asked.json", Path(scratch) / "said.json"
         todo = [
             {"kind": one.kind, "question": one.question, "given": one.given, "code": "\n".join(one.code)}
-            for _, one in answers
+            for one in answers
         ]
-        asked.write_text(json.dumps({"lesson": lesson, "how": list(how), "answers": todo}))
+        asked.write_text(json.dumps({"lesson": lesson, "how": about[1:], "answers": todo}))
         command = [sys.executable, "-m", "lessons.handout.again", str(asked), str(said)]
         ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(sys.path)}
         try:
@@ -112,43 +158,28 @@ def _rerun(lesson: str, how: Sequence[Any], answers: Sequence[tuple[str, Answer]
         return list(parse_json(read_text(said)))
 
 
-def _grade(name: str, answer: Answer, found: dict[str, Any]) -> Grade:
-    right = found.get("right")
-    said = found.get("note", "")
-    if right is not None and right != answer.told and not said:
-        said = "the student was told otherwise: measured there and here, it is not the same"
+def _grade(one: Handed, found: dict[str, Any]) -> Grade:
+    answer, right = one.answer, found.get("right")
+    doubts = []
+    if answer.told and found.get("lacks"):
+        right = None
+        doubts.append(_LACKED)
+    elif right is not None and right != answer.told:
+        doubts.append(_OTHERWISE)
+    if one.times > 1:
+        doubts.append(f"answered {one.times} times in this file, of which the first counts")
+    own_seed = seed_of(one.name)
+    if answer.seed not in (0, own_seed):
+        doubts.append(_OTHERS)
+    rest = [_NOBODYS] * (answer.seed == 0 != own_seed) + [_QUICK] * answer.quick
+    notes = [str(found.get("note", "")).rstrip("."), *doubts, *rest]
     return Grade(
-        name=name, lesson=answer.lesson, kind=answer.kind, question=answer.question,
+        file=one.file, name=one.name, lesson=answer.lesson, kind=answer.kind, question=answer.question,
         given=answer.given if answer.kind != "code" else "\n".join(answer.code),
         right="" if right is None else "yes" if right else "no",
         told="" if answer.kind == "prediction" else "yes" if answer.told else "no",
         measured=str(found.get("measured", "")), tries=answer.tries, first=answer.first, last=answer.last,
-        seed=answer.seed, note=said,
+        seed=answer.seed, quick="yes" if answer.quick else "",
+        look="yes" if doubts or (right is None and answer.kind != "prediction") else "",
+        note="; ".join(said for said in notes if said),
     )  # fmt: skip
-
-
-def write(grades: Sequence[Grade], path: Path) -> None:
-    """The table, as CSV. Text that a spreadsheet would take for a formula gets a quote before it."""
-    try:
-        with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, [field.name for field in fields(Grade)])
-            table.writeheader()
-            for one in grades:
-                table.writerow({what: _harmless(value) for what, value in asdict(one).items()})
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); give another file with --out") from None
-
-
-def _harmless(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = printable(value, keep="\n")
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True

@@ -15,14 +15,14 @@ from engine.reading import read_json
 from engine.terminal import say
 from lessons.teaching import progress
 from lessons.teaching.course import lessons
-from lessons.teaching.session import current
+from lessons.teaching.session import current, seed_of
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class Answer(msgspec.Struct, frozen=True):
     """One answer. told: was it called right? code: a function's lines, for an exercise that asks for one. seed, quick:
-    of the training that it is about. language: of the question."""
+    of the training that it is about. own: it is about a model or data of one's own. language: of the question."""
 
     lesson: str
     kind: Literal["prediction", "exercise", "code"]
@@ -36,6 +36,7 @@ class Answer(msgspec.Struct, frozen=True):
     quick: bool = False
     code: list[str] = []
     language: str = "en"
+    own: bool = False
 
 
 class HandedIn(msgspec.Struct, frozen=True):
@@ -49,8 +50,9 @@ class HandedIn(msgspec.Struct, frozen=True):
 def hand_in(name: str, chosen: Sequence[str] = (), out: Path | None = None) -> Path:
     """Write what this student answered; returns the file, `<name>.json` here or in the folder `out`.
 
-    chosen: lessons, one's own by their paths (default: all of the course). Raises InputError without a name, where
-    nothing was answered, and rather than write over a file that is not this student's.
+    chosen: lessons, one's own by their paths (default: all of the course). Of other lessons, what the file holds
+    already stays in it. Raises InputError without a name, where nothing was answered, and rather than write over a file
+    that is not this student's.
     """
     name = " ".join(name.split())
     if not name:
@@ -60,11 +62,17 @@ def hand_in(name: str, chosen: Sequence[str] = (), out: Path | None = None) -> P
         raise InputError("nothing was answered yet, so there is nothing to hand in")
     stem = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "student"
     path = (out or Path()) / f"{stem}.json"
-    if path.exists() and read_handed_in(path).name != name:
+    before = read_handed_in(path) if path.exists() else HandedIn(name, [])
+    if before.name != name:
         raise InputError(f"{path} is another student's; give another folder, or move it")
+    here = {answer.lesson for answer in answers}
+    every = [answer for answer in before.answers if answer.lesson not in here] + answers
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, msgspec.to_builtins(HandedIn(name, answers)))
-    say(f"{len(answers)} answers of {name} are in {path}: hand that in.")
+    write_json(path, msgspec.to_builtins(HandedIn(name, every)))
+    count = len({answer.lesson for answer in every})
+    say(f"{len(every)} answers of {name}, of {count} lesson{'s' * (count > 1)}, are in {path}: hand that in.")
+    if others := sum(answer.seed not in (0, seed_of(name)) for answer in answers):
+        say(f"note: {others} of them are about another name's numbers, and your teacher is told so")
     return path
 
 
@@ -99,6 +107,7 @@ def _answer(lesson: str, kind: progress.Kind, name: str, said: dict[str, Any]) -
         quick=bool(said.get("quick")),
         code=code.split("\n") if code else [],
         language=str(said.get("language", "en")),
+        own=bool(said.get("own")),
     )
 
 

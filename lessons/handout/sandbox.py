@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,11 +29,15 @@ _CHILD = Path(__file__).with_name("tryout.py")
 class Sandbox:
     """A student's function in a process of its own. `call(...)` gives what it returns, and raises what it raised.
 
-    code: defines the function `name`. seconds: for all calls together; megabytes: of memory (numpy's own included).
+    code: defines the function `name`. lent: further names that are there, as `lent.lent` tells of them. seconds: of
+    waiting, to begin with, and once more for all calls together; megabytes: of memory (numpy's own included).
     """
 
-    def __init__(self, code: str, name: str, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> None:
-        self.seconds = seconds
+    def __init__(
+        self, code: str, name: str, lent: Mapping[str, Any] | None = None, seconds: int = SECONDS,
+        megabytes: int = MEGABYTES,
+    ) -> None:  # fmt: skip
+        self.seconds, self.left = seconds, float(seconds)
         self.folder = tempfile.TemporaryDirectory()
         bare = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
         self.process = subprocess.Popen(
@@ -41,7 +47,8 @@ class Sandbox:
         )  # fmt: skip
         self.lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.opening = {"code": code, "name": name, "seconds": seconds, "megabytes": megabytes}
+        limits = {"seconds": seconds, "megabytes": megabytes}
+        self.opening = {"code": code, "name": name, "lent": dict(lent or {}), **limits}
         self.began = False
 
     def __enter__(self) -> "Sandbox":
@@ -59,16 +66,19 @@ class Sandbox:
         """What the function returns for these values: numbers, text, arrays, and lists and dictionaries of them."""
         if not self.began:
             self._ask(self.opening)
-            self.began = True
+            self.began, self.left = True, float(self.seconds)
         return decode(self._ask(encode(values)))
 
     def _ask(self, what: Any) -> Any:
         assert self.process.stdin
+        asked = time.monotonic()
         try:
             self.process.stdin.write(json.dumps(what) + "\n")
             self.process.stdin.flush()
-            said = parse_json(self.lines.get(timeout=self.seconds))
+            said = parse_json(self.lines.get(timeout=max(0.0, self.left)))
+            self.left -= time.monotonic() - asked
         except queue.Empty:
+            self.left = 0.0
             raise TimeoutError(f"no answer within {self.seconds} s") from None
         except (OSError, ValueError):
             raise RuntimeError("it ended the process that it ran in, or used more time or memory than it may") from None

@@ -1,13 +1,14 @@
 """Runs a student's function in a process of its own, with limits. Started as a file, by `sandbox`; imports nothing of
 ours.
 
-It reads a line of JSON with the code, the function's name and the limits, then a line for each call, and answers each
-with one: {"value": ...} or {"error": [type, message]}. Arrays travel as the bytes of a .npy file. What the code prints
-is dropped, so that it cannot be taken for an answer.
+It reads a line of JSON with the code, the function's name, the names that it may count on and the limits, then a line
+for each call, and answers each with one: {"value": ...} or {"error": [type, message]}. Arrays travel as the bytes of a
+.npy file. What the code prints is dropped, so that it cannot be taken for an answer.
 """
 
 import base64
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -51,6 +52,14 @@ def decode(value: Any) -> Any:
     return value
 
 
+def given(told: dict[str, Any]) -> Any:
+    """A module, something in it, or a value, as `lent` tells of it."""
+    if "value" in told:
+        return decode(told["value"])
+    module = importlib.import_module(told["module"])
+    return getattr(module, told["inside"]) if "inside" in told else module
+
+
 def limit(seconds: int, megabytes: int) -> None:
     """Processor time, memory, and no file may grow; where the system has such limits (not Windows)."""
     try:
@@ -92,7 +101,10 @@ def main() -> None:
     limit(first["seconds"], first["megabytes"])
     names: dict[str, Any] = {"np": np, "numpy": np, "__name__": "student"}
     try:
+        names |= {name: given(told) for name, told in first["lent"].items()}
         exec(compile(first["code"], "the student's code", "exec"), names)
+        if first["name"] not in names:
+            raise NameError(f"name {first['name']!r} is not defined")
         function = names[first["name"]]
         say({"value": None})
     except BaseException as error:

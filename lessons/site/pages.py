@@ -9,7 +9,7 @@ from typing import Any
 from engine.language.speaking import tr
 from lessons.site.api import api_page
 from lessons.site.ledger import ledger_page
-from lessons.teaching.course import FOLDER, About, about, class_minutes, in_checkout
+from lessons.teaching.course import FOLDER, About, about, class_minutes, in_checkout, in_fives
 from lessons.teaching.language import title_of
 
 _ROOT = FOLDER.parent
@@ -103,8 +103,7 @@ def _index(lessons: list[str], menus: list[tuple[str, list[str]]], run_page: boo
         tr(
             "A real language model, small enough to be on the screen whole, is really fine-tuned: in full, with LoRA, "
             "with QLoRA. Every weight change was captured, and is drawn. **Nothing here is invented**: every number "
-            "and picture was measured when this page was made (Glasstune {version}), and no conclusion was written "
-            "beforehand.",
+            "and picture was measured by running it (Glasstune {version}), and no conclusion was written beforehand.",
             version=version("glasstune"),
         ),
         tr("Each lesson asks before it shows. Choose, then open what was measured, and read why."),
@@ -128,7 +127,7 @@ def _index(lessons: list[str], menus: list[tuple[str, list[str]]], run_page: boo
 def _line(number: int, page: str, title: str, of: About, minutes: float) -> str:
     asked = tr(
         "{predictions} predictions, {exercises} exercises; about {minutes} minutes",
-        predictions=of.predictions, exercises=of.exercises, minutes=5 * max(1, round(minutes / 5)),
+        predictions=of.predictions, exercises=of.exercises, minutes=in_fives(minutes),
     )  # fmt: skip
     return f"{number}. [{title}](lessons/{page}.ipynb) ({asked})"
 

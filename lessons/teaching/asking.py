@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.language.speaking import spoken, tr
 from engine.notebook import in_notebook
+from engine.reading import whole_number
 from lessons.teaching import progress
 from lessons.teaching.session import current
 from lessons.teaching.showing import display_as, plain, show, show_data, show_form
@@ -40,12 +41,12 @@ class Prediction:
             measured = list(self.choices)[measured]
         if measured not in self.choices:
             raise ValueError(f"{measured!r} was measured, but is none of the choices {list(self.choices)}")
-        self.measured = measured
+        self.measured, self.undecided = measured, ""
         self._say()
 
     def withhold(self, because: str) -> None:
         """Say why nothing that was measured decides it: a tie, the edge of what was tried, nothing learned."""
-        self.undecided = because
+        self.measured, self.undecided = None, because
         self._say()
 
     def _say(self) -> None:
@@ -113,8 +114,9 @@ def predict(question: str, choices: Mapping[str, str] | Sequence[str], *, exact:
 
 def chosen(typed: str, choices: Sequence[str]) -> str | None:
     """The choice whose number, or whose words, were typed; None if it is none of them."""
-    if typed.isdecimal() and 1 <= int(typed) <= len(choices):
-        return choices[int(typed) - 1]
+    number = whole_number(typed)
+    if number is not None and 1 <= number <= len(choices):
+        return choices[number - 1]
     return next((choice for choice in choices if choice.casefold() == typed.strip().casefold()), None)
 
 
@@ -137,8 +139,9 @@ def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str 
         given=given,
         right=right,
         code=code,
-        seed=session.seed,
+        seed=session.trained,
         quick=session.quick,
+        own=session.own,
         language=spoken(),
     )
 
@@ -196,7 +199,7 @@ class Exercise:
     def _ipython_display_(self) -> None:
         """Nothing: a notebook would print the answer, as the value of the cell that asks."""
 
-    def is_right(self, given: str | float) -> bool:
+    def is_right(self, given: Any) -> bool:
         """Text is compared without case; numbers within `tolerance`, relative, in any way of writing them."""
         if self.choices:
             return chosen(str(given).strip(), self.choices) == self.answer
@@ -211,9 +214,13 @@ class Exercise:
         keep("exercises", self.question, str(given), right)
         return f"{tr('Right.')} {self.why}".strip() if right else tr("Not yet. Hint: {hint}", hint=self.hint)
 
-    def check(self, given: str | float) -> bool:
+    def check(self, given: Any) -> bool:
+        """Say so. What is no answer yet counts as no try."""
         if given is ...:
             show(tr("Write your answer in place of the dots, run that cell, and then this one."))
+            return False
+        if isinstance(given, tuple | list):  # 0,39 and -0,39 and 1,000 are (0, 39), (0, 39) and (1, 0): nobody can tell
+            show(tr("Python took this for several numbers: write 0.39 for 0,39, and 1000 for 1,000."))
             return False
         show(self.verdict(given))
         return self.is_right(given)

@@ -1,7 +1,6 @@
 """How are a student's own lines of code asked for, and tried? On data that was measured, in a terminal or a cell."""
 
 import ast
-import inspect
 import itertools
 import linecache
 import os
@@ -23,6 +22,7 @@ from engine.reading import read_text
 from lessons.teaching.asking import TRIES, keep, number_of
 from lessons.teaching.session import current
 from lessons.teaching.showing import show, show_data
+from lessons.teaching.written import complete, function_name, source_of
 
 
 @dataclass
@@ -44,7 +44,8 @@ class CodeExercise:
             show(tr("Write your lines in place of the dots, then run this cell."))
             return
         trouble = self.trouble(function)
-        keep("exercises", self.question, "code", not trouble, code=source_of(function))
+        lines = source_of(function, function_name(self.solution))
+        keep("exercises", self.question, "code", not trouble, code=lines)
         show(tr("Not yet. {trouble}Hint: {hint}", trouble=trouble, hint=self.hint) if trouble else tr("Right."))
         self.solved = not trouble
 
@@ -92,19 +93,6 @@ def exercise_code(
     return asked
 
 
-def source_of(function: Callable[..., Any]) -> str:
-    """The lines that a student wrote, in a cell or at the prompt; empty where Python does not know them."""
-    try:
-        return inspect.getsource(function).strip()
-    except (OSError, TypeError):
-        return ""
-
-
-def function_name(source: str) -> str:
-    """The name of the first function that a piece of code defines."""
-    return next(node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-
-
 def describe(error: BaseException) -> str:
     """An error in one line, with the line of the student's code that it came from."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _FILE]
@@ -129,7 +117,7 @@ def ask_in_terminal(starter: str, namespace: dict[str, Any]) -> None:
         if source is None:
             break
         scratch = dict(namespace)
-        linecache.cache[_FILE] = (len(source), None, source.splitlines(keepends=True), _FILE)  # for `source_of`
+        linecache.cache[_FILE] = (len(source), None, source.splitlines(keepends=True), _FILE)  # for `written.source_of`
         try:
             exec(compile(source, _FILE, "exec"), scratch)
         except (Exception, KeyboardInterrupt) as error:
@@ -161,33 +149,6 @@ def _read(starter: str) -> str | None:
             continue
         lines.append(line)
     return complete("\n".join(lines), starter) if lines else None
-
-
-def complete(typed: str, starter: str) -> str:
-    """What was typed as a whole function: its body alone, or one expression, is enough.
-
-    A `.check(...)` line is left out. Text that is no Python comes back as it is, for its error to be shown.
-    """
-    try:
-        body = ast.parse(typed).body
-    except SyntaxError:
-        body = []  # "return ..." outside a function is one, too
-    if any(isinstance(node, ast.FunctionDef) for node in body):
-        kept = [node for node in body if not _is_check(node)]
-        return ast.unparse(ast.Module(kept, [])) if len(kept) < len(body) else typed
-    head = next(line for line in starter.split("\n") if line.startswith("def "))
-    if len(body) == 1 and isinstance(body[0], ast.Expr):
-        typed = f"return {typed.strip()}"
-    whole = "\n".join([head, *(f"    {line}" for line in typed.split("\n"))])
-    try:
-        ast.parse(whole)
-    except SyntaxError:
-        return typed
-    return whole
-
-
-def _is_check(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and ".check(" in ast.unparse(node)
 
 
 def _from_editor(starter: str) -> str:

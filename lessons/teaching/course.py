@@ -113,12 +113,19 @@ def class_minutes(lesson: str) -> float:
     return what.words / _WORDS_A_MINUTE + asked + (seconds(lesson) or 0.0) / 60
 
 
+def in_fives(minutes: float) -> int:
+    """Minutes as they are told to a class: a multiple of five, at least five."""
+    return 5 * max(1, round(minutes / 5))
+
+
 def standing(lesson: str) -> str:
     """How far the student is with a lesson, in a few words."""
     answered, right = progress.count(lesson)
     words = [f"{right} of {max(about(lesson).exercises, answered)} exercises right"] if answered else []
-    if stopped := progress.load(lesson).get("stopped"):
-        words.append(f"stopped in cell {stopped}; to go on: glasstune lesson {lesson} --from {stopped}")
-    if finished := progress.load(lesson).get("finished"):
+    kept = progress.load(lesson)
+    if stopped := kept.get("stopped"):
+        again = kept.get("options", f"--from {stopped}")
+        words.append(f"stopped in cell {stopped}; to go on: glasstune lesson {lesson} {again}")
+    if finished := kept.get("finished"):
         words.append(f"finished {finished}")
     return ", ".join(words) or "not begun"

@@ -46,19 +46,22 @@ KINDS: tuple[Kind, ...] = ("predictions", "exercises")
 
 def note(
     lesson: str, kind: Kind, question: str, *, given: str, right: bool, code: str = "", seed: int = 0,
-    quick: bool = False, language: str = "en",
+    quick: bool = False, own: bool = False, language: str = "en",
 ) -> None:  # fmt: skip
-    """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted.
+    """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted. An answer
+    about another seed is another student's, or another number: it counts for nothing here.
 
-    code: the lines of an answer that is a function. seed, quick: of the training that it is about. language: of
-    the question.
+    code: the lines of an answer that is a function. seed, quick: of the training that it is about. own: it is about a
+    model or data of one's own. language: of the question.
     """
     kept = load(lesson)
     name = name_of(question)
     before = kept.setdefault(kind, {}).get(name, {})
+    if before.get("seed", 0) != seed:
+        before = {}
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
     answer = {"question": question, "given": given, "right": right, "code": code, "seed": seed, "quick": quick,
-              "language": language}  # fmt: skip
+              "own": own, "language": language}  # fmt: skip
     if kind == "exercises" and before.get("right") and not right:
         answer = {what: before.get(what, value) for what, value in answer.items()}
     kept[kind][name] = {**answer, "tries": before.get("tries", 0) + 1, "first": before.get("first", now), "last": now}
@@ -72,13 +75,13 @@ def name_of(question: str) -> str:
 
 def finish(lesson: str) -> None:
     """The student came to the lesson's end."""
-    kept = {what: value for what, value in load(lesson).items() if what != "stopped"}
+    kept = {what: value for what, value in load(lesson).items() if what not in ("stopped", "options")}
     _save(lesson, {**kept, "finished": time.strftime("%Y-%m-%d")})
 
 
-def stop(lesson: str, cell: int) -> None:
-    """The student stopped in this cell."""
-    _save(lesson, {**load(lesson), "stopped": cell})
+def stop(lesson: str, cell: int, options: str) -> None:
+    """The student stopped in this cell. options: that the lesson was begun with, to go on with."""
+    _save(lesson, {**load(lesson), "stopped": cell, "options": options})
 
 
 def count(lesson: str) -> tuple[int, int]:

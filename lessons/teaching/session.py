@@ -4,17 +4,22 @@ import itertools
 import os
 import zlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.terminal import Terminal
+from engine.language.speaking import tr
+from engine.run.base import EMBEDDED
+from engine.terminal import Terminal, say
 from lessons.teaching.terminals import Abilities
 
 _SMALL = 30  # lines
 Forms = Literal["live", "text", "data"]
+# The environment's names for what a lesson is about.
+NAMED = {"model": "LESSON_MODEL", "data": "LESSON_DATA", "student": "GLASSTUNE_STUDENT"}
 
 
 def _forms() -> Forms:
@@ -22,6 +27,10 @@ def _forms() -> Forms:
     nobody is there to touch them; or as `data` of which a page draws them."""
     given = os.environ.get("GLASSTUNE_FORMS", "live")
     return next((form for form in get_args(Forms) if form == given), "live")
+
+
+def _named(what: str) -> str:
+    return os.environ.get(NAMED[what], "")
 
 
 def seed_of(student: str) -> int:
@@ -47,9 +56,9 @@ class Session:
     quick: bool = False
     film: bool = False
     interactive: bool = False
-    model: str = field(default_factory=lambda: os.environ.get("LESSON_MODEL", ""))
-    data: str = field(default_factory=lambda: os.environ.get("LESSON_DATA", ""))
-    student: str = field(default_factory=lambda: os.environ.get("GLASSTUNE_STUDENT", ""))
+    model: str = field(default_factory=partial(_named, "model"))
+    data: str = field(default_factory=partial(_named, "data"))
+    student: str = field(default_factory=partial(_named, "student"))
     given_seed: int | None = None  # in place of the student's
     forms: Forms = field(default_factory=_forms)
     questions: list[Any] = field(default_factory=list)
@@ -58,10 +67,38 @@ class Session:
     asked: Any = None  # the exercise whose answer is code, until its cell comes
     pictures: list[Path] = field(default_factory=list)
     _folder: Path | None = None
+    _trained: int | None = None  # the seed that was trained with
+    _anew: bool = True  # since the lesson began, was nothing trained yet?
 
     @property
     def seed(self) -> int:
+        """What a lesson trains with: the student's, and the same until the lesson begins again."""
+        if self._anew or self._trained is None:
+            self._trained, self._anew = self._given(), False
+        return self._trained
+
+    @property
+    def trained(self) -> int:
+        """The seed of what was measured, and so of its answers, whatever the student is called by now."""
+        return self._given() if self._trained is None else self._trained
+
+    def _given(self) -> int:
         return seed_of(self.student) if self.given_seed is None else self.given_seed
+
+    @property
+    def own(self) -> bool:
+        """Is it about a model or data of one's own, not the course's?"""
+        return self.model not in ("", EMBEDDED) or bool(self.data)
+
+    def sign(self, student: str) -> None:
+        """Say whose numbers these are; and of those that were measured before, that they are not."""
+        self.student = student
+        if self.trained != seed_of(student):
+            say(tr("What was measured before this name stood here is of another seed: run the notebook from the top."))
+
+    def begin(self, lesson: str) -> None:
+        """The first cell of a lesson, run for the first time or again."""
+        self.lesson, self._anew = lesson, True
 
     @property
     def small(self) -> bool:

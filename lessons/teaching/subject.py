@@ -52,7 +52,7 @@ def task_of(own: str, answers: int | None = None, graded: bool = False) -> Conve
 
 def is_own() -> bool:
     """Is the model or the data a teacher's?"""
-    return model() != EMBEDDED or bool(current().data)
+    return current().own
 
 
 def rate(method: str) -> float:

@@ -52,7 +52,7 @@ def begin(name: str, lesson: str, place: int = 99) -> None:
     if name not in (WALKED, "__main__"):
         raise ImportError(f"a lesson is run, not imported: python -m lessons {lesson}")
     sleep_while_waiting()  # in a notebook nobody else has said it
-    current().lesson = lesson
+    current().begin(lesson)
     _settle()
 
 
@@ -110,9 +110,10 @@ def _give(lesson: str, chosen: argparse.Namespace, command: str) -> int:
         with theme("dark") if session.abilities.light is False else nullcontext():  # pictures as the terminal is
             walk.go(chosen.start)
     except (KeyboardInterrupt, EOFError):
-        _say_how_to_go_on(walk, f"{command} {shlex.join(_options_again(chosen, session))}".rstrip())
+        again = shlex.join([*_options_again(chosen, session), "--from", str(walk.number)])
+        _say_how_to_go_on(walk, f"{command} {again}")
         if session.interactive:
-            progress.stop(session.lesson, walk.number)
+            progress.stop(session.lesson, walk.number, again)
         return 130
     if session.interactive:
         progress.finish(session.lesson)
@@ -139,7 +140,7 @@ def _say_how_to_go_on(walk: "Walk", command: str) -> None:
     say()
     say(
         tr("Stopped in cell {number} of {last}. To go on there: {command}",
-           number=walk.number, last=len(walk.cells), command=f"{command} --from {walk.number}")
+           number=walk.number, last=len(walk.cells), command=command)
     )  # fmt: skip
     if walk.session.began:
         say(tr("What was captured so far lies in {folder}", folder=walk.session.folder))
@@ -162,7 +163,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Walk:
-    """The cells of a file, run in one namespace. `number` is the cell that it has come to, from 1."""
+    """The cells of a file, run in one namespace. `number` is the cell that its reader has come to, from 1."""
 
     def __init__(self, path: Path, cells: list[Cell], session: Session) -> None:
         self.path, self.cells, self.session, self.console = path, cells, session, session.console
@@ -172,6 +173,7 @@ class Walk:
 
     def go(self, start: int) -> None:
         """Run what comes before cell `start` in silence, and walk through the rest."""
+        self.number = start
         if start > 1:
             self._catch_up(start)
         following = self.cells[start:]
@@ -191,8 +193,7 @@ class Walk:
         self.console.print(said, style="dim", highlight=False)
         interactive, self.session.interactive, self.console.quiet = self.session.interactive, False, True
         try:
-            for number, cell in enumerate(self.cells[: start - 1], 1):
-                self.number = number
+            for cell in self.cells[: start - 1]:
                 if cell.kind == "code":
                     self._run(cell)
         finally:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from glasstune import InputError
+from lessons.grade import main as grade_command
 from lessons.handout import grading
 from lessons.handout.again import again
 from lessons.handout.grading import grade
@@ -15,6 +16,7 @@ from lessons.handout.handing import Answer, HandedIn, hand_in, read_handed_in
 from lessons.handout.sandbox import Sandbox
 from lessons.handout.tryout import decode, encode
 from lessons.teaching import progress, stage
+from lessons.teaching.asking import Exercise
 from lessons.teaching.session import seed_of
 from lessons.teaching.walk import main
 
@@ -65,16 +67,37 @@ def test_what_nobody_handed_in_is_refused_in_one_sentence(tmp_path, text):
         read_handed_in(path)
 
 
-def answer(question, given="", *, kind="exercise", told=True, code=(), seed=0, lesson):
-    return Answer(lesson, kind, question, given, told, 1, "", "", seed, False, list(code))
+def answer(question, given="", *, kind="exercise", told=True, code=(), seed=0, lesson="small", **more):
+    return Answer(lesson, kind, question, given, told, 1, "", "", seed, code=list(code), **more)
 
 
-def test_answers_are_graded_by_what_is_measured_anew(small, ada, monkeypatch, watched):
-    def here(lesson, how, answers, _):
-        todo = [{**msgspec.to_builtins(one), "code": "\n".join(one.code)} for _, one in answers]
-        return again(lesson, *how, todo)
+def double(body, told=True, before=(), **more):
+    """An answer to the small lesson's exercise in code."""
+    code = [*before, "def double(x):", f"    {body}"]
+    return answer("write double(x)", "code", kind="code", code=code, told=told, **more)
 
-    monkeypatch.setattr(grading, "_rerun", here)  # in this process; the next test is about another
+
+def hand(folder, answers, file="x", name=""):
+    """As students write files, in which half of a character is an escape."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{file}.json").write_text(json.dumps(msgspec.to_builtins(HandedIn(name or file, answers))))
+
+
+@pytest.fixture
+def reruns(monkeypatch, watched):
+    """Lessons are run again in this process, where that takes no time; gives what each was about."""
+    ran = []
+
+    def here(lesson, about, answers, _):
+        ran.append(about)
+        todo = [{**msgspec.to_builtins(one), "code": "\n".join(one.code)} for one in answers]
+        return again(lesson, *about[1:], todo)
+
+    monkeypatch.setattr(grading, "_rerun", here)
+    return ran
+
+
+def test_answers_are_graded_by_what_is_measured_anew(small, ada, reruns):
     ada.parent.mkdir()
     lesson = "small"
     seed = seed_of("ada")
@@ -96,6 +119,7 @@ def test_answers_are_graded_by_what_is_measured_anew(small, ada, monkeypatch, wa
     for name, answers in handed.items():
         (ada.parent / f"{name}.json").write_bytes(msgspec.json.encode(HandedIn(name, answers)))
     (ada.parent / "notes.json").write_text("{}")
+    (ada.parent / "cara.json").write_bytes(msgspec.json.encode(HandedIn("cara", [])))
     path, grades = grade(ada.parent, own=[small])
     by = {(one.name, one.question): one for one in grades if one.lesson == "small"}
     assert {key: one.right for key, one in by.items()} == {
@@ -112,19 +136,141 @@ def test_answers_are_graded_by_what_is_measured_anew(small, ada, monkeypatch, wa
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert next(one.note for one in grades if one.lesson == str(small)).startswith("there is no lesson called")
-    assert len(rows) == 8 and [
-        row["given"] for row in rows if row["question"] == "Which?" and row["lesson"] == "small"
-    ] == ["'=1+1"]
+    assert [row["given"] for row in rows if row["question"] == "Which?" and row["lesson"] == "small"] == ["'=1+1"]
+    assert len(rows) == 8 + 2 and {row["file"]: row["note"][:18] for row in rows if not row["kind"]} == {
+        "notes.json": str(ada.parent / "notes.json")[:18], "cara.json": "it holds no answer",
+    }  # fmt: skip
 
 
 def test_a_lesson_runs_again_in_a_process_of_its_own(small, ada):
     ada.parent.mkdir()
-    asked = [answer("What is it, measured?", "1005", seed=5, lesson="small"), answer("Else?", seed=5, lesson="small")]
+    asked = [answer("What is it, measured?", "1005", seed=5), answer("Else?", seed=5)]
     ada.write_bytes(msgspec.json.encode(HandedIn("Ada L", asked)))
     assert {one.question: one.right for one in grade(ada.parent, own=[small])[1]} == {
         asked[0].question: "yes",
         "Else?": "",
     }
+
+
+@pytest.mark.parametrize(
+    "body, told, right",
+    [
+        ("return TWO * x", True, "yes"),
+        ("return math.ldexp(x.sum() * 0 + 1, 1) * x", True, "yes"),
+        ("return root(4) * x", True, "yes"),
+        ("return 2 * x * measured / measured", True, ""),  # which is an answer, so it is not there
+        ("return 2 * x * measured / measured", False, "no"),
+        ("import nowhere; return 2 * x", True, ""),
+        ("return 3 * x", True, "no"),
+    ],
+)
+def test_code_is_right_where_the_lesson_said_so_or_a_teacher_looks(small, ada, reruns, body, told, right):
+    """There it had the lesson's names."""
+    small.write_text(small.read_text().replace("import numpy as np\n", "import math\nimport numpy as np\nTWO = 2\n"))
+    hand(ada.parent, [double(body, told, ["from math import sqrt as root"])])
+    (found,) = grade(ada.parent, own=[small])[1]
+    assert found.right == right and (found.look == "yes") == (right == "" or told != (right == "yes"))
+    assert ("lacks what it had there" in found.note) == (right == "")
+
+
+def test_one_answer_spoils_no_other(small, ada, reruns, monkeypatch):
+    """Of two students with one seed, so with one run of the lesson."""
+    is_right = Exercise.is_right
+
+    def fails(self, given):
+        return is_right(self, given) if given != "BREAKS" else 1 / 0
+
+    monkeypatch.setattr(Exercise, "is_right", fails)
+    hand(ada.parent, [answer("Which?", "9" * 5000, told=False), double("\ud800", False)], "a")
+    hand(ada.parent, [answer("Which?", "2"), double("return x + x")], "b")
+    hand(ada.parent, [answer("Which?", "BREAKS"), double("\0", False)], "c")
+    found = {(one.file[0], one.kind): one for one in grade(ada.parent, own=[small])[1]}
+    rights = {who: found[who].right for who in found}
+    assert rights == {
+        ("a", "exercise"): "no", ("a", "code"): "no", ("b", "exercise"): "yes", ("b", "code"): "yes",
+        ("c", "exercise"): "", ("c", "code"): "no",
+    }  # fmt: skip
+    assert "could not be tried (ZeroDivisionError" in found["c", "exercise"].note and len(reruns) == 1
+
+
+def test_files_stay_apart_and_a_question_counts_once(small, ada, reruns, capsys):
+    right, wrong = answer("Which?", "B"), answer("Which?", "A", told=False)
+    hand(ada.parent, [right, wrong, right], "ada-1", "Ada")
+    hand(ada.parent, [wrong], "ada-2", "Ada")
+    hand(ada.parent, [], "bob", "Bob")
+    grades = grade(ada.parent, own=[small])[1]
+    assert [(one.file, one.right) for one in grades if one.kind] == [("ada-1.json", "yes"), ("ada-2.json", "no")]
+    first = next(one for one in grades if one.file == "ada-1.json")
+    assert first.look and "answered 3 times in this file" in first.note
+    assert grade_command([str(ada.parent), "--lesson", str(small)]) == 1
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ada-1.json", "Ada", "1", "1", "1"] in said and ["ada-2.json", "Ada", "0", "1", "0"] in said
+    assert ["bob.json", "Bob", "0", "0", "1"] in said
+
+
+def test_whose_numbers_they_are_is_told(small, ada, reruns):
+    """Bob has copied Ada's file and written his name on it."""
+    hers = answer("What is it, measured?", str(1000 + seed_of("Ada")), seed=seed_of("Ada"))
+    hand(ada.parent, [hers], "ada", "Ada")
+    hand(ada.parent, [hers], "bob", "Bob")
+    hand(ada.parent, [answer("What is it, measured?", "1000", quick=True)], "cara", "Cara")
+    found = {one.name: one for one in grade(ada.parent, own=[small])[1]}
+    assert {name: one.right for name, one in found.items()} == {"Ada": "yes", "Bob": "yes", "Cara": "yes"}
+    assert {name: one.look for name, one in found.items()} == {"Ada": "", "Bob": "yes", "Cara": ""}
+    assert found["Ada"].note == "" and found["Bob"].note == "answered with another name's seed"
+    assert "nobody's seed" in found["Cara"].note and "short training" in found["Cara"].note
+    assert found["Cara"].quick == "yes"
+
+
+def test_a_teacher_sees_where_a_student_was_told_otherwise(small, ada, reruns, capsys):
+    hand(ada.parent, [double("return 3 * x"), answer("Which?", "2", told=False), answer("Which one?")])
+    assert grade_command([str(ada.parent), "--lesson", str(small)]) == 1
+    assert ["x.json", "x", "1", "2", "3"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = {one.question: one for one in grade(ada.parent, own=[small])[1]}
+    assert found["write double(x)"].note.startswith("TEST-MESSAGE; the student was told otherwise")
+
+
+def test_a_file_cannot_have_lessons_run_without_end(small, ada, reruns):
+    many = [answer(f"Which {'?' * seed}", "B", seed=seed) for seed in range(50)]
+    hand(ada.parent, [*many, *(answer("Which?", "B", lesson=f"none-{n}") for n in range(50))])
+    grades = grade(ada.parent, own=[small])[1]
+    assert len(reruns) == grading.MOST_TRAININGS and len(grades) == 100
+    assert sum("more than 4 trainings" in one.note for one in grades) == 50 - grading.MOST_TRAININGS
+    assert all(one.look for one in grades)
+
+
+def test_ones_own_model_is_not_the_courses(small, ada, reruns, monkeypatch):
+    small.write_text(small.read_text().replace("1000 + current().seed", "1000 * (1 + current().own)"))
+    both = [answer("What is it, measured?", "1000"), answer("What is it, measured?", "2000", own=True)]
+    for place, one in enumerate(both):
+        hand(ada.parent, [one], f"{place}")
+    first, second = sorted(grade(ada.parent, own=[small])[1], key=lambda one: one.file)
+    assert first.right == "yes" and second.right == "" and second.look and "model or data" in second.note
+    monkeypatch.setenv("LESSON_DATA", "colours.jsonl")  # the teacher has what they have
+    assert [one.right for one in grade(ada.parent, own=[small])[1]] == ["yes", "yes"]
+
+
+def test_where_no_table_can_be_written_nothing_is_run(small, ada, reruns, tmp_path):
+    hand(ada.parent, [answer("Which?", "B")])
+    for out in (tmp_path / "nowhere" / "grades.csv", tmp_path):
+        with pytest.raises(InputError, match="is no f"):
+            grade(ada.parent, out, own=[small])
+    assert not reruns
+
+
+def test_what_other_lessons_handed_in_stays(ada, capsys):
+    progress.note("lora", "exercises", "how many?", given="3", right=True, seed=seed_of("Ada L"))
+    hand_in("Ada L", ["lora"], ada.parent)
+    progress.forget(["lora"])  # as in a notebook's folder that is not the first one's
+    progress.note("full", "exercises", "how many?", given="4", right=True, seed=seed_of("Bob"))
+    hand_in("Ada L", ["full"], ada.parent)
+    hand_in("Ada L", ["full"], ada.parent)
+    assert [(one.lesson, one.given) for one in read_handed_in(ada).answers] == [("lora", "3"), ("full", "4")]
+    said = capsys.readouterr().out
+    assert "2 answers of Ada L, of 2 lessons" in said and said.count("1 of them are about another name's numbers") == 2
+    progress.note("lora", "exercises", "how many?", given="5", right=True)
+    hand_in("Ada L", [], ada.parent)
+    assert {one.lesson: one.given for one in read_handed_in(ada).answers} == {"lora": "5", "full": "4"}
 
 
 def test_an_empty_folder_is_said(tmp_path):
@@ -150,6 +296,15 @@ def test_an_empty_folder_is_said(tmp_path):
 def test_code_that_misbehaves_harms_only_itself(code, message):
     with Sandbox(code, "f", seconds=2) as there, pytest.raises(Exception, match=message):
         there.call(1)
+
+
+def test_all_calls_together_have_their_time():
+    """Else a test that calls often waits that often."""
+    with Sandbox("import time\ndef f(x): time.sleep(0.6); return x", "f", seconds=2) as there:
+        assert there.call(1) == 1
+        with pytest.raises(TimeoutError, match="no answer within 2 s"):
+            for _ in range(9):
+                there.call(1)
 
 
 def test_values_travel_and_printing_does_not():

@@ -19,7 +19,8 @@ from glasstune import LoRA
 from lessons.__main__ import main
 from lessons.claims.ledger import kept_rows
 from lessons.teaching import asking, explore, progress, sentences, showing, stage
-from lessons.teaching.coding import ask_in_terminal, complete, without_answers
+from lessons.teaching.coding import ask_in_terminal, without_answers
+from lessons.teaching.written import complete
 from visualize import plots
 
 
@@ -128,6 +129,34 @@ def test_a_number_is_read_as_either_half_of_the_world_writes_it(typed, meant):
     assert sorted(asking.numbers(typed)) == meant
     for number in meant:
         assert stage.Exercise("how many?", number, "count").is_right(typed)
+
+
+@pytest.mark.parametrize("given", [(0, 39), (1, 0), (12, 345, 678), [1, 5], (0.5, 1)])
+def test_several_numbers_are_no_answer_yet(watched, given):
+    """As Python reads 0,39 or 1,000: which one was meant nobody can tell, so it is neither right, nor wrong, nor a try."""
+    typed, said = watched
+    typed += [""]
+    asked = stage.exercise("what share?", 0.39, hint="divide")
+    assert not asked.check(given) and "write 0.39 for 0,39" in said.getvalue()
+    assert "Not yet" not in said.getvalue() and not progress.load("test")
+    assert asked.check("0,39"), "typed as text it is one number"
+
+
+@pytest.mark.parametrize("typed", ["9" * 5000, "\u00b2", "0", "-1", "3", "", "\ud800"])
+def test_what_is_no_choice_is_none(typed):
+    assert asking.chosen(typed, ["A", "B"]) is None
+    assert not stage.Exercise("which?", "A", "look", choices=["A", "B"]).is_right(typed)
+
+
+def test_a_cell_that_is_run_again_says_what_it_measured_now(watched):
+    _, said = watched
+    watched[0].append("1")
+    asked = stage.predict("which?", ["A", "B"])
+    asked.withhold("a tie")
+    asked.reveal("B")
+    assert said.getvalue().rstrip().endswith("Measured: B - you predicted: A.")
+    asked.withhold("a tie")
+    assert said.getvalue().rstrip().endswith("Not decided: a tie") and asked.measured is None
 
 
 def test_a_prediction_made_late_is_compared_at_once(monkeypatch, watched):
@@ -285,6 +314,8 @@ def test_the_course_is_listed_with_progress_and_forgotten_on_request(home, capsy
     assert main(["--reset", "lora"]) == 0 and not (home / "lora.json").exists()
     assert main(["--reset"]) == 0
     assert capsys.readouterr().out == "Forgotten: lora\nThere was nothing to forget.\n"
+    progress.note("mine", "exercises", "how many?", given="3", right=True)
+    assert main(["--reset", "gone/mine.py"]) == 0 and capsys.readouterr().out == "Forgotten: mine\n"
     for wrong in (["--reset", "cooking"], ["cooking"], ["lora", "full"]):
         assert main(wrong) == 2
         said = capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from glasstune import InputError
 from lessons.commands import lesson
 from lessons.teaching import progress, stage, walk
-from lessons.teaching.course import FOLDER, file_of
+from lessons.teaching.course import FOLDER, file_of, in_fives, standing
 from lessons.teaching.percent import Cell
 
 BEGIN = "# %% tags=[\"hide-input\"]\nfrom lessons.teaching.walk import begin\n\nbegin(__name__, lesson='tiny')\n\n"
@@ -98,6 +98,34 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_place(tmp_path, capsys, monkeypa
     assert progress.load("mine")["stopped"] == 2
     progress.finish("mine")
     assert "stopped" not in progress.load("mine")
+
+
+def test_ctrl_c_while_catching_up_keeps_the_place(tmp_path, capsys, monkeypatch):
+    mine = tmp_path / "mine.py"
+    mine.write_text("# %%\nx = 1\n# %%\nraise KeyboardInterrupt\n# %%\nx = 2\n# %%\nx = 3\n")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert walk.main(str(mine), ["--from", "4"]) == 130
+    assert "Stopped in cell 4 of 4." in capsys.readouterr().out
+    assert progress.load("mine")["stopped"] == 4
+
+
+def test_the_list_says_how_to_go_on_as_it_was_begun(tmp_path, monkeypatch):
+    """With the same student, model and data: else the numbers are others."""
+    mine = tmp_path / "lora.py"
+    mine.write_text("# %%\nx = 1\n# %%\nraise KeyboardInterrupt\n")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("rich.console.Console.input", lambda *_, **__: "")
+    monkeypatch.setenv("LESSON_DATA", "my data.jsonl")
+    assert walk.main(str(mine), ["--student", "Ada L"]) == 130
+    assert standing("lora").endswith(
+        "to go on: glasstune lesson lora --data 'my data.jsonl' --student 'Ada L' --from 2"
+    )
+    progress.finish("lora")
+    assert "--from" not in standing("lora") and "options" not in progress.load("lora")
+
+
+def test_minutes_are_told_in_fives():
+    assert [in_fives(minutes) for minutes in (0.0, 1.0, 7.4, 7.6, 52.4, 52.6)] == [5, 5, 5, 10, 50, 55]
 
 
 def test_a_lesson_of_the_course_is_called_by_its_name_however_it_was_begun(tiny):

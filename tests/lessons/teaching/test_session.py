@@ -1,0 +1,60 @@
+"""Answers are about the seed that was trained with, whatever the student is called by then."""
+
+import pytest
+
+from lessons.teaching import progress, stage, walk
+from lessons.teaching.session import seed_of
+
+ADA = seed_of("Ada")
+
+
+@pytest.fixture
+def session(watched):
+    return stage.current()
+
+
+def ask(question, session):
+    """An exercise about what was trained, answered rightly; gives the seed that is kept with it."""
+    assert stage.exercise(question, 1, "HINT").check(1)
+    return progress.load(session.lesson)["exercises"][question]["seed"]
+
+
+@pytest.fixture(autouse=True)
+def typed(watched):
+    watched[0].extend([""] * 9)  # questions are answered by `check`, as in a notebook
+
+
+def test_a_name_before_the_training_gives_its_seed(session, capsys):
+    walk.begin("lesson", "test")
+    session.sign("Ada")
+    assert (session.seed, ask("first?", session)) == (ADA, ADA) and not capsys.readouterr().out
+
+
+def test_a_name_after_the_training_changes_nothing_until_it_is_trained_again(session, capsys):
+    walk.begin("lesson", "test")
+    assert session.seed == 0
+    session.sign("Ada")
+    assert "run the notebook from the top" in capsys.readouterr().out
+    assert ask("first?", session) == 0 == session.seed
+    walk.begin("lesson", "test")  # the first cell alone
+    assert ask("second?", session) == 0
+    assert session.seed == ADA and ask("third?", session) == ADA
+
+
+def test_an_answer_before_any_training_binds_nothing(session, capsys):
+    assert ask("first?", session) == 0
+    session.sign("Ada")
+    assert session.seed == ADA and not capsys.readouterr().out
+
+
+def test_a_model_or_data_of_ones_own_is_not_the_courses():
+    assert not stage.Session().own and not stage.Session(model="embedded").own
+    assert stage.Session(model="mine").own and stage.Session(data="mine.jsonl").own
+
+
+def test_an_answer_about_another_seed_counts_for_nothing():
+    """Two students share an account: what was right for one is not yet right for the other."""
+    progress.note("lora", "exercises", "how many?", given="3", right=True, seed=1)
+    progress.note("lora", "exercises", "how many?", given="4", right=False, seed=2)
+    kept = progress.load("lora")["exercises"]["how many?"]
+    assert (kept["given"], kept["right"], kept["seed"], kept["tries"]) == ("4", False, 2, 1)
