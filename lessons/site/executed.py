@@ -10,18 +10,22 @@ from pathlib import Path
 
 from engine.files import alone, whole
 from engine.language.speaking import ENGLISH
+from engine.reading import opened
 from lessons.handout.notebooks import CELL_LIMIT, make_notebook, name_of
 from lessons.teaching.course import FOLDER, file_of
+from lessons.teaching.session import NAMED
 
-_SOURCES = ("engine", "visualize", "lessons/teaching", "lessons/handout/notebooks.py", "lessons/handout/editions.py",
-            "lessons/claims/claims.json", "engine/locale", "lessons/locale")  # fmt: skip
+_SOURCES = ("engine/**/*", "visualize/**/*", "lessons/teaching/*", "lessons/handout/notebooks.py",
+            "lessons/handout/editions.py", "lessons/handout/packed.py", "lessons/claims/*.py",
+            "lessons/claims/claims.json", "lessons/locale/**/*")  # fmt: skip
 _KINDS = (".py", ".json", ".jsonl", ".safetensors", ".mo")
 
 
 def executed(lesson: str, kept: Path, *, quick: bool = False, limit: int = CELL_LIMIT, language: str = ENGLISH) -> Path:
     """The lesson's notebook, run: its outputs hold what a page draws its forms from. Beside it, in `runs`, its runs.
 
-    kept: where it is kept. It is run anew when its file, what it calls, or the base model has changed.
+    kept: where it is kept. It is run anew when its file, what it calls, or the base model has changed, or when the
+    environment names another model, other data or another student.
     """
     file = file_of(lesson)
     place = (kept / f"{file.stem}-{_digest(file, quick, language)}").absolute()
@@ -54,7 +58,21 @@ def _runs_in(folder: Path) -> Iterator[None]:
 
 
 def _digest(file: Path, quick: bool, language: str) -> str:
-    return hashlib.sha256(f"{quick} {language} {_of_all()} ".encode() + file.read_bytes()).hexdigest()[:16]
+    named = {name: os.environ.get(name, "") for name in NAMED.values()}
+    brought = [_of_files(Path(named[NAMED[what]])) for what in ("model", "data") if named[NAMED[what]]]
+    about = json.dumps([quick, language, _of_all(), named, brought])
+    return hashlib.sha256(f"{about} ".encode() + file.read_bytes()).hexdigest()[:16]
+
+
+def _of_files(place: Path) -> list[tuple[str, str]]:
+    """The files at a place, each with its digest; none where it is an id of the Hub's."""
+    found = []
+    for path in [place] if place.is_file() else sorted(place.rglob("*")) if place.is_dir() else []:
+        if path.is_file():
+            with opened(path) as file:
+                digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+                found.append((path.name, digest.hexdigest()))
+    return found
 
 
 @cache
@@ -62,8 +80,7 @@ def _of_all() -> str:
     """Of what any lesson may call."""
     found = hashlib.sha256()
     for name in _SOURCES:
-        root = FOLDER.parent / name
-        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+        for path in sorted(FOLDER.parent.glob(name)):
             if path.suffix in _KINDS:
                 found.update(str(path.relative_to(FOLDER.parent)).encode() + path.read_bytes())
     return found.hexdigest()
