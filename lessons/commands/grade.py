@@ -25,13 +25,16 @@ def run(chosen: Namespace) -> int:
     shown = Table(box=None, header_style="bold")
     for heading in ("file", "student", "right", "graded", "to look at"):
         shown.add_column(heading, justify="left" if heading in ("file", "student") else "right")
-    for file in dict.fromkeys(one.file for one in grades):
+    for file in sorted({one.file for one in grades}):
         own = [one for one in grades if one.file == file]
         counts = [sum(one.right == "yes" for one in own), sum(bool(one.right) for one in own)]
         shown.add_row(file, own[0].name, *map(str, counts), str(sum(bool(one.look) for one in own)))
     console = Terminal()
     console.print(shown)
-    console.print(f"{sum(bool(one.kind) for one in grades)} answers are graded in {path}", soft_wrap=True)
+    count = sum(bool(one.kind) for one in grades)
+    console.print(
+        f"{count} answers are in {path}; its columns look and note say where to look, and why", soft_wrap=True
+    )
     return int(any(not one.right and one.kind != "prediction" for one in grades))
 
 

@@ -28,7 +28,7 @@ MOST_TRAININGS = 4  # of a lesson in one file: a student's own, nobody's, each q
 _OTHERWISE = "the student was told otherwise: measured there and here, it is not the same"
 _LACKED = "the student was told that it is right; here it lacks what it had there"
 _OTHERS = "answered with another name's seed"
-_NOBODYS = "answered with nobody's seed, without a name"
+_NOBODYS = "answered without a name, about the numbers that all have"
 _QUICK = "answered after the short training (--quick)"
 _OWN = (
     "about a model or data of the student's own: name yours as it was, with LESSON_MODEL and LESSON_DATA, to have it "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.files import alone, whole
 from engine.language.speaking import ENGLISH
-from engine.reading import opened
+from engine.reading import check_name, opened
 from lessons.handout.notebooks import CELL_LIMIT, make_notebook, name_of
 from lessons.teaching.course import FOLDER, file_of
 from lessons.teaching.session import NAMED
@@ -59,7 +59,7 @@ def _runs_in(folder: Path) -> Iterator[None]:
 
 def _digest(file: Path, quick: bool, language: str) -> str:
     named = {name: os.environ.get(name, "") for name in NAMED.values()}
-    brought = [_of_files(Path(named[NAMED[what]])) for what in ("model", "data") if named[NAMED[what]]]
+    brought = [_of_files(check_name(given)) for what in ("model", "data") if (given := named[NAMED[what]])]
     about = json.dumps([quick, language, _of_all(), named, brought])
     return hashlib.sha256(f"{about} ".encode() + file.read_bytes()).hexdigest()[:16]
 
