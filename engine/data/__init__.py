@@ -25,7 +25,7 @@ from engine.messages import Message
 
 __all__ = [
     "IGNORE", "Conversation", "Conversations", "Encoded", "Source", "collate", "encode", "encode_all", "hold_out",
-    "load", "marking", "read_jsonl", "render", "to_messages", "with_template",
+    "load", "marking", "read_jsonl", "render", "special_ids", "to_messages", "with_template",
 ]  # fmt: skip
 
 LONG = 200_000  # characters of a conversation, from which on it is cut before it is made into tokens
@@ -272,6 +272,16 @@ def _added(
             added = added.replace(token, "")
         fits = bool(_WORD.search(added))  # or the template left the answer out
     return (len(before), len(after)) if fits else None
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that stand for no words: those that the tokenizer names, and those that were added as special."""
+    return {*tokenizer.all_special_ids, *_added_special(tokenizer, len(tokenizer))}
+
+
+@lru_cache(maxsize=8)
+def _added_special(tokenizer: PreTrainedTokenizerBase, size: int) -> frozenset[int]:
+    return frozenset(token for token, about in tokenizer.added_tokens_decoder.items() if about.special)
 
 
 def _special(tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -21,17 +21,19 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from engine.data.report import marked_example
 from engine.errors import InputError, first_line, printable
 from engine.inspect.finding import Finding
-from engine.preflight.rows import Row, about_rows, rows_of
+from engine.preflight.rows import Row, about_rows, rows_of, says_bounds, text_beginning
 from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
 from engine.terminal import Terminal
 
 _MARKS = {"fault": ("✗", "bold red"), "doubt": ("?", "bold yellow"), "fine": ("✓", "green")}
+_KIND = "preflight looks at causal language models' batches, with a label for every token"
 _ORDER = {"fault": 0, "doubt": 1, "fine": 2}
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """findings: faults first. rows: those that were looked at, as the collator built them. unseen: what was not."""
+    """findings: faults first. rows: the conversations that were looked at, as the collator built them. unseen: what
+    was not."""
 
     findings: list[Finding]
     rows: list[Row]
@@ -44,7 +46,8 @@ class Preflight:
 
 
 def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Preflight:
-    """Will this training do what is meant? Looks at up to `rows` rows of its batches and takes two real steps.
+    """Will this training do what is meant? Looks at its first batches, two at least, `rows` rows together, and takes
+    two real steps. Of rows that several conversations share each is looked at by itself.
 
     show: print what was found, and one row with the learned tokens marked. Raises InputError where the Trainer has no
     training data, or its collator or model fails on the first batch.
@@ -53,24 +56,29 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
     tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a processor's
     with untouched(trainer.model), _its_notes(trainer):
         batches = list(_batches(trainer, rows))
-        found = [row for batch in batches for row in rows_of(batch)][:rows]
+        found = [row for batch in batches for row in rows_of(batch)]
         findings, unseen = [], []
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             size = int(trainer.model.get_input_embeddings().weight.shape[0])
             limit = getattr(trainer.args, "max_length", None) or tokenizer.model_max_length
             findings += about_rows(found, tokenizer, _stops(trainer.model), limit, size)
-            begin = tokenizer.bos_token_id
+            begin = text_beginning(tokenizer)
+            if begin is None and not says_bounds(batches[0]):
+                unseen.append("whether conversations share rows: nothing in the batches says where one begins")
         else:
             unseen.append("ends of answers and templates: the Trainer has no tokenizer (processing_class=...)")
             begin = None
         try:
-            findings += about_packing(trainer.model, found, begin)
+            findings += about_packing(trainer.model, batches, begin)
             findings += about_steps(trainer, batches)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             findings.append(Finding("fault", f"the first step fails: {first_line(error)}", "mend that first"))
-        findings += about_memory(trainer.model)
-    if len(found) < _length(trainer):
-        unseen.append(f"{_length(trainer) - len(found):,} of {_length(trainer):,} rows")
+        findings += about_memory(trainer.model, str(getattr(trainer.args.optim, "value", trainer.args.optim)))
+    length, drawn = _length(trainer), len(batches) * max(1, trainer.args.train_batch_size)
+    if length is None:
+        unseen.append(f"what follows {drawn:,} rows of a stream")
+    elif drawn < length:
+        unseen.append(f"{length - drawn:,} of {length:,} rows")
     result = Preflight(sorted(findings, key=lambda finding: _ORDER[finding.level]), found, unseen)
     if show:
         show_preflight(result, tokenizer, Terminal())
@@ -110,13 +118,23 @@ def _batches(trainer: Trainer, rows: int) -> Iterable[Mapping[str, Any]]:
         raise InputError(f"the first batches cannot be built: {type(error).__name__}: {first_line(error)}") from error
     if not batches:
         raise InputError("the Trainer's training data is empty; give it at least one example")
-    lacking = {"input_ids", "labels"} - set(batches[0])
-    if lacking:
-        raise InputError(
-            f"a batch has no {', '.join(sorted(lacking))} (it has: {', '.join(map(str, batches[0]))}); "
-            "preflight looks at language models' batches"
-        )
+    for batch in batches:
+        _check_kind(batch, trainer.model)
     return batches
+
+
+def _check_kind(batch: Any, model: Any) -> None:
+    """Raises InputError for what is no batch of a causal language model, whose labels stand under its tokens."""
+    if not isinstance(batch, Mapping):
+        raise InputError(f"a batch is a {type(batch).__name__}, no dictionary; {_KIND}")
+    if lacking := {"input_ids", "labels"} - set(batch):
+        has = ", ".join(map(str, batch))
+        raise InputError(f"a batch has no {', '.join(sorted(lacking))} (it has: {has}); {_KIND}")
+    ids, labels = (getattr(batch[name], "shape", ()) for name in ("input_ids", "labels"))
+    if len(ids) != 2 or ids != labels:
+        raise InputError(f"a batch has input_ids of shape {tuple(ids)} and labels of {tuple(labels)}; {_KIND}")
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise InputError(f"the model reads by an encoder and writes by a decoder; {_KIND}")
 
 
 def _stops(model: Any) -> list[int]:
@@ -125,11 +143,11 @@ def _stops(model: Any) -> list[int]:
     return [] if stops is None else list(stops) if isinstance(stops, list | tuple) else [stops]
 
 
-def _length(trainer: Trainer) -> int:
+def _length(trainer: Trainer) -> int | None:
     try:
         return len(trainer.train_dataset)  # type: ignore[arg-type]
     except TypeError:  # a stream
-        return 0
+        return None
 
 
 def show_preflight(found: Preflight, tokenizer: PreTrainedTokenizerBase | None, console: Console) -> None:

@@ -4,31 +4,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
-from engine.data import IGNORE, Encoded
+from engine.data import IGNORE, Encoded, special_ids
 from engine.errors import printable
 from engine.inspect.finding import Finding
 
+_BOUNDS = {"position_ids", "seq_idx", "cu_seq_lens_q"}
 _ENDLESS = 1_000_000  # tokenizers say 1e30 where they know no length
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch without its padding. positions: None where the collator gives none."""
+    """One conversation of a batch, without its padding: a row of it, or a part of a row that several share."""
 
     ids: list[int]
     labels: list[int]
-    positions: list[int] | None = None
 
     @property
     def trained(self) -> int:
         """How many tokens are learned; the first of a row is never predicted."""
         return sum(label != IGNORE for label in self.labels[1:])
 
+    @property
+    def learns_prompt(self) -> bool:
+        """Its first predicted token is learned, which no answer can be: a prompt stands before that."""
+        return self.labels[1:2] not in ([], [IGNORE])
+
     def starts(self) -> list[int]:
-        """Where a learned stretch begins, but for one that begins the row."""
+        """Where its answers begin, if only these are learned: at each learned stretch."""
         marks = [label != IGNORE for label in self.labels]
+        if self.learns_prompt:  # then what is left out, padding or a separator, parts no answer from its prompt
+            return []
         return [place for place in range(1, len(marks)) if marks[place] and not marks[place - 1]]
 
     def encoded(self) -> Encoded:
@@ -36,16 +44,71 @@ class Row:
 
 
 def rows_of(batch: Mapping[str, Any]) -> list[Row]:
-    """The rows of one batch: what attention leaves out is padding, at either side."""
+    """The conversations of one batch, in its order."""
     ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
-    mask = batch.get("attention_mask")
-    seen = mask.tolist() if mask is not None and mask.ndim == 2 else [[1] * len(row) for row in ids]
-    positions = batch["position_ids"].tolist() if batch.get("position_ids") is not None else [None] * len(ids)
-    rows = []
-    for row, label, keep, places in zip(ids, labels, seen, positions, strict=True):
-        kept = [place for place, there in enumerate(keep) if there]
-        rows.append(Row([row[k] for k in kept], [label[k] for k in kept], places and [places[k] for k in kept]))
-    return rows
+    return [
+        Row([ids[at][k] for k in places], [labels[at][k] for k in places])
+        for at, every in enumerate(conversations(batch))
+        for places in every
+    ]
+
+
+def says_bounds(batch: Mapping[str, Any]) -> bool:
+    """Whether the collator says where conversations begin that share a row."""
+    return not _BOUNDS.isdisjoint(batch)
+
+
+def conversations(batch: Mapping[str, Any], begin: int | None = None) -> list[list[list[int]]]:
+    """For each row of a batch the places of the conversations that share it; attention leaves out padding, either side.
+
+    One begins where the collator says so: where positions do not go on, where `seq_idx` changes, at `cu_seq_lens_q`.
+    begin: the token that begins a text, too, where nothing of that is said. A part of one token, of which nothing can
+    be learned, is padding as well, unless it is all there is.
+    """
+    ids = batch["input_ids"].tolist()
+    mask, positions, numbers = (_beside(batch, name) for name in ("attention_mask", "position_ids", "seq_idx"))
+    given = batch.get("cu_seq_lens_q")
+    bounds = set() if given is None else set(map(int, given))
+    silent = not says_bounds(batch)
+    found = []
+    for at, row in enumerate(ids):
+        parts: list[list[int]] = [[]]
+        for place in (place for place in range(len(row)) if mask is None or mask[at][place]):
+            before = parts[-1][-1] if parts[-1] else None
+            if before is not None and (
+                (positions is not None and positions[at][place] != positions[at][before] + 1)
+                or (numbers is not None and numbers[at][place] != numbers[at][before])
+                or place in bounds
+                or (silent and begin is not None and row[place] == begin != row[before])
+            ):
+                parts.append([])
+            parts[-1].append(place)
+        found.append([part for part in parts if len(part) > 1] or parts[:1])
+    return found
+
+
+def _beside(batch: Mapping[str, Any], name: str) -> list[list[int]] | None:
+    """What a batch says of each of its tokens; None if it does not, or says something else by that name."""
+    value = batch.get(name)
+    if not isinstance(value, torch.Tensor) or value.ndim != 2 or value.shape[1] != batch["input_ids"].shape[1]:
+        return None
+    return value.expand(batch["input_ids"].shape).tolist()
+
+
+def text_beginning(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token that begins a text, where it stands nowhere else in one; None where there is none, or it may.
+
+    Often it is the end-of-text token, too, or it opens every turn of a conversation.
+    """
+    begin = tokenizer.bos_token_id
+    if begin is None or begin == tokenizer.eos_token_id:
+        return None
+    if tokenizer.chat_template:
+        talk = [{"role": role, "content": "a"} for role in ("user", "assistant", "user", "assistant")]
+        ids = _template(tokenizer, talk, False)
+        if not ids or ids.count(begin) > 1:
+            return None
+    return int(begin)
 
 
 def ends_of(tokenizer: PreTrainedTokenizerBase, stops: Iterable[int]) -> dict[int, str]:
@@ -54,13 +117,9 @@ def ends_of(tokenizer: PreTrainedTokenizerBase, stops: Iterable[int]) -> dict[in
     if tokenizer.chat_template:
         talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         ids = _template(tokenizer, talk, False)
-        special = [token for token in ids[-3:] if token in tokenizer.all_special_ids or token in _added(tokenizer)]
+        special = [token for token in ids[-3:] if token in special_ids(tokenizer)]
         ends |= set(special[-1:])
     return {token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends}
-
-
-def _added(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, str]], prompt: bool) -> list[int]:
@@ -110,7 +169,7 @@ def _about_labels(rows: Sequence[Row]) -> list[Finding]:
         findings = [
             Finding("doubt", f"nothing is learned from {_share(masked, rows)}: every label is {IGNORE}", _MASKED)
         ]
-    if all(row.labels[1] != IGNORE for row in rows if row.trained):
+    if all(row.learns_prompt for row in rows if row.trained):
         findings.append(Finding("doubt", "prompts are learned as well as answers", _PROMPTS))
     return findings
 
@@ -180,7 +239,7 @@ def _about_prompt(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> li
 def _about_length(rows: Sequence[Row], ends: dict[int, str], limit: int | None) -> list[Finding]:
     if limit is None or limit > _ENDLESS:
         return []
-    cut = sum(len(row.ids) >= limit and row.ids[-1] not in ends for row in rows)
+    cut = sum(len(row.ids) == limit and row.ids[-1] not in ends for row in rows)
     if not cut:
         return []
     return [Finding("doubt", f"{_share(cut, rows)} are cut at {limit} tokens, before the end of their answer", _CUT)]

@@ -5,7 +5,7 @@ Two, because LoRA's B begins at zero: at the first step only B has a gradient, a
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,16 @@ from transformers import Trainer
 
 from engine.inspect.finding import Finding
 from engine.models import kept_trainable
-from engine.preflight.rows import Row
+from engine.preflight.rows import conversations
 from engine.recording.schedule import readable
 
 _RATE = 1e-3  # of the two steps; large enough for B to leave zero, and nothing of it stays
+_ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")
+# What of a batch says who sees whom.
+_OF_ATTENTION = (
+    "attention_mask", "position_ids", "token_type_ids", "seq_idx", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q",
+    "max_length_k",
+)  # fmt: skip
 
 
 @contextmanager
@@ -100,48 +106,51 @@ def _about_gradients(names: list[str], reached: set[str]) -> list[Finding]:
     return [Finding("fault", f"{len(never)} of {len(names)} trainable tensors never get a gradient: {some}", _UNUSED)]
 
 
-def about_memory(model: nn.Module) -> list[Finding]:
-    """What weights, gradients and Adam's moments take; of activations nothing is known before they are there."""
+def about_memory(model: nn.Module, optim: str) -> list[Finding]:
+    """What weights, gradients and Adam's moments take; of other optimizers, and of activations, nothing is known before
+    they are there. optim: the Trainer's name for its optimizer."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    trained = [p for p in model.parameters() if p.requires_grad]
-    gradients = sum(p.numel() * p.element_size() for p in trained)
-    moments = 2 * gradients
-    said = (
-        f"weights {readable(weights)}, gradients {readable(gradients)}, Adam's two moments {readable(moments)}: "
-        f"{readable(weights + gradients + moments)}, and the activations of a batch besides"
-    )
-    return [Finding("fine", said)]
+    gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    said = f"weights {readable(weights)}, gradients {readable(gradients)}, "
+    if optim in _ADAM:
+        moments = 2 * gradients
+        said += f"Adam's two moments {readable(moments)}: {readable(weights + gradients + moments)}"
+        return [Finding("fine", f"{said}, and the activations of a batch besides")]
+    said += f"{readable(weights + gradients)} together"
+    return [Finding("fine", f"{said}, and what {optim} keeps and the activations of a batch besides")]
 
 
-def about_packing(model: Any, rows: Sequence[Row], begin: int | None) -> list[Finding]:
-    """Can one conversation see another that shares its row? Tried: the first is changed, and the second listened to.
+def about_packing(model: Any, batches: Iterable[Mapping[str, Any]], begin: int | None) -> list[Finding]:
+    """Can one conversation see another that shares its row? Tried: the first is changed, and the second listened to,
+    with the very masks and positions that the collator gives.
 
-    Where a conversation begins is told by positions that start anew, or by the beginning-of-text token.
+    begin: the token that begins a text, if the collator does not say where one does. Nothing is found where no row
+    holds two.
     """
-    for row in rows:
-        starts = [place for place in range(1, len(row.ids)) if _begins(row, place, begin)]
-        if starts:
-            return [_tried(model, row, starts[0])]
+    for batch in batches:
+        for at, (first, *others) in enumerate(conversations(batch, begin)):
+            if others:
+                return [_tried(model, batch, at, first, others[0])]
     return []
 
 
-def _begins(row: Row, place: int, begin: int | None) -> bool:
-    if row.positions is not None:
-        return row.positions[place] == 0
-    return begin is not None and row.ids[place] == begin and row.ids[place - 1] != begin
-
-
 @torch.no_grad()
-def _tried(model: Any, row: Row, start: int) -> Finding:
+def _tried(model: Any, batch: Mapping[str, Any], at: int, first: list[int], second: list[int]) -> Finding:
     model.eval()
-    size = _vocabulary(model)
     device = model.get_input_embeddings().weight.device
-    same = torch.tensor([row.ids], device=device)
+    count = len(batch["input_ids"])
+    # Of what is said of all rows, the one; what is said of the batch (`cu_seq_lens_q`) is said of a single row.
+    given = {name: value for name, value in batch.items() if name in _OF_ATTENTION}
+    beside = {
+        name: value[at : at + 1].to(device) if isinstance(value, torch.Tensor) and len(value) == count > 1
+        else value.to(device) if isinstance(value, torch.Tensor) else value
+        for name, value in given.items()
+    }  # fmt: skip
+    same = batch["input_ids"][at : at + 1].to(device)
     changed = same.clone()
-    changed[0, 1:start] = (changed[0, 1:start] + 1) % size
-    extra = {} if row.positions is None else {"position_ids": torch.tensor([row.positions], device=device)}
+    changed[0, first[1:]] = (changed[0, first[1:]] + 1) % _vocabulary(model)
     with kept_trainable(model):
-        heard = [model(input_ids=ids, use_cache=False, **extra).logits[0, start:].float() for ids in (same, changed)]
+        heard = [model(input_ids=ids, use_cache=False, **beside).logits[0, second].float() for ids in (same, changed)]
     away = float((heard[0] - heard[1]).abs().max())
     if away > 1e-3 * float(heard[0].abs().max()):
         said = "conversations that share a row see each other: changing the first changes what is said to the second"
@@ -157,4 +166,7 @@ _CUT_OFF = (
 _UNUSED = "see that these layers are used in the forward pass, and are not behind a detach() or a frozen router"
 _BROKEN = "look at the labels of the batch above, and at the model's number format: bf16 instead of fp16"
 _SURPRISED = "the text is foreign to the model: see that the chat template is its own, and that labels are not shifted"
-_PACKED = "use a packing that keeps them apart (position_ids from 0, with sdpa or flash attention), or no packing"
+_PACKED = (
+    "use a packing that keeps them apart (position_ids from 0 and no attention_mask, with sdpa or flash attention), or "
+    "no packing"
+)

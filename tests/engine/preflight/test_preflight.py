@@ -8,12 +8,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch.utils.data import Dataset
-from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+from transformers import DataCollatorForLanguageModeling, DataCollatorWithFlattening, Trainer, TrainingArguments
 
 from engine.data import IGNORE, collate, encode_all, load
 from engine.evaluate import curriculum_groups
 from engine.models import load_model, load_tokenizer
 from engine.preflight.check import preflight
+from engine.preflight.rows import rows_of
 from glasstune import InputError
 
 
@@ -161,21 +162,81 @@ def test_tokens_beyond_the_embedding_and_rows_that_are_cut(tmp_path, encoded):
     assert any("are cut at 14 tokens, before the end" in s for s in doubts)
 
 
-@pytest.mark.parametrize("positions", [True, False])
-def test_conversations_that_share_a_row(tmp_path, encoded, positions):
-    """With positions that start anew transformers keeps them apart; without, the second sees the first. Both tried."""
+@pytest.mark.parametrize("told", ["positions", "positions and a mask", "nothing"])
+def test_conversations_that_share_a_row(tmp_path, encoded, told):
+    """With positions that start anew, and no mask, transformers keeps them apart; else the second sees the first. What
+    is tried is what the collator gives."""
 
     def packed(batch):
         ids = [token for row in batch for token in row.ids]
         labels = [label for row in batch for label in row.labels]
         out = {"input_ids": torch.tensor([ids]), "labels": torch.tensor([labels])}
-        if positions:
+        if told != "nothing":
             out["position_ids"] = torch.tensor([[place for row in batch for place in range(len(row.ids))]])
+        if told == "positions and a mask":
+            out["attention_mask"] = torch.ones_like(out["input_ids"])
         return out
 
     found = preflight(make(tmp_path, encoded, collator=packed), show=False)
     said = [finding for finding in found.findings if "share a row" in finding.what]
-    assert [finding.level for finding in said] == ["fine" if positions else "fault"]
+    assert [finding.level for finding in said] == ["fine" if told == "positions" else "fault"]
+    assert len(found.rows) == (1 if told == "nothing" else 8) * 3
+
+
+def talks(count):
+    spanish = load("spanish").train
+    return [spanish[2 * n] + spanish[2 * n + 1] for n in range(count)]
+
+
+@pytest.mark.parametrize("begin", ["<|end|>", "<|user|>"])
+def test_a_beginning_that_stands_within_a_conversation_parts_none(tmp_path, begin):
+    """GPT-2's is its end as well, and ChatML's opens every turn: two rounds in a row are no two conversations."""
+    tokenizer = load_tokenizer()
+    rows = encode_all(tokenizer, talks(24))
+    tokenizer.bos_token = begin
+    assert all(tokenizer.bos_token_id in row.ids[1:-1] for row in rows)
+    found = preflight(make(tmp_path, rows, tokenizer=tokenizer), show=False)
+    assert not [finding for finding in found.findings if "share a row" in finding.what]
+    assert any("nothing in the batches says where one begins" in said for said in found.unseen)
+
+
+def test_a_flattened_batch_is_looked_at_by_its_conversations(tmp_path, encoded):
+    """Its first labels are left out so that no conversation predicts the next: that begins no answer, and of what is
+    learned whole nothing is an answer."""
+    rows = [{"input_ids": row.ids, "labels": row.ids} for row in encoded]
+    tokenizer = load_tokenizer()
+    tokenizer.model_max_length = max(len(row.ids) for row in encoded) + 1
+    found = preflight(make(tmp_path, rows, collator=DataCollatorWithFlattening(), tokenizer=tokenizer), show=False)
+    assert sorted(row.ids for row in found.rows) == sorted(row.ids for row in encoded)
+    said = [finding.what for finding in found.findings if finding.level != "fine"]
+    assert [what for what in said if "prompts are learned" not in what and "even guess" not in what] == []
+
+
+def test_padding_that_no_mask_shows_is_no_conversation():
+    batch = {"input_ids": torch.tensor([[5, 6, 7, 8, 9, 0, 0]]), "labels": torch.tensor([[-100, 6, 7, -100, 9, -100, -100]]),
+             "position_ids": torch.tensor([[0, 1, 2, 0, 1, 0, 0]])}  # fmt: skip
+    assert [(row.ids, row.labels) for row in rows_of(batch)] == [([5, 6, 7], [-100, 6, 7]), ([8, 9], [-100, 9])]
+    del batch["position_ids"]
+    batch["attention_mask"] = torch.tensor([[0, 0, 1, 1, 1, 1, 0]])
+    assert [row.ids for row in rows_of(batch)] == [[7, 8, 9, 0]]
+    batch |= {"cu_seq_lens_q": torch.tensor([0, 4, 7]), "attention_mask": None}
+    assert [row.ids for row in rows_of(batch)] == [[5, 6, 7, 8], [9, 0, 0]]
+
+
+def test_batches_of_other_models_are_refused_in_a_sentence(tmp_path, encoded):
+    def classes(batch):
+        return {"input_ids": torch.tensor([row.ids[:9] for row in batch]), "labels": torch.ones(len(batch), dtype=int)}
+
+    with pytest.raises(
+        InputError, match=r"input_ids of shape \(8, 9\) and labels of \(8,\); preflight looks at causal"
+    ):
+        preflight(make(tmp_path, encoded, collator=classes), show=False)
+
+
+def test_memory_of_an_optimizer_that_is_not_adam_is_not_guessed(tmp_path, encoded):
+    found = preflight(make(tmp_path, encoded, optim="adafactor"), show=False)
+    (said,) = [finding.what for finding in found.findings if "gradients" in finding.what and "weights" in finding.what]
+    assert "Adam's" not in said and "what adafactor keeps" in said
 
 
 def test_a_loss_that_is_no_number_and_one_above_an_even_guess(tmp_path, encoded):
