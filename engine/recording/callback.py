@@ -7,6 +7,7 @@ change of every trained weight since step 0, at every captured step.
 import engine.quietly  # noqa: F401
 
 # isort: split
+import copy
 import inspect
 import math
 import sys
@@ -74,6 +75,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     run: Run | None = field(default=None, init=False)
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
     _step: int = field(default=0, init=False)
+    _filtered: bool = field(default=True, init=False)  # the Trainer's own logging_nan_inf_filter
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
@@ -122,6 +124,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         )
         recorder.start()
         self.recorder, self._batch, self._step = recorder, state.train_batch_size or 0, state.global_step
+        self._filtered = args.logging_nan_inf_filter
 
     def _probing(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         """An evaluator of general probes, where none is given and they can be asked: one of each kind is tried here."""
@@ -132,6 +135,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
                 raise InputError("several processes train; give an evaluator to the first")
             if not getattr(model, "can_generate", lambda: False)() or model.config.is_encoder_decoder:
                 return {}
+            # Its own: one without a chat template is given a plain one, which the user's would be saved with.
+            tokenizer = copy.deepcopy(tokenizer)
             Prober(tokenizer, most=1)(model)
         except Exception as error:  # a model of any kind may raise anything; it is trained all the same
             terminal.say(f"capture: forgetting is not probed: {first_line(error)}", sys.stderr)
@@ -151,8 +156,10 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if self.recorder and logs and "loss" in logs:
-            self.recorder.log(state.global_step, {name: float(value) for name, value in logs.items()})
-            if self.stop_if_diverged and not math.isfinite(float(logs["loss"])):
+            values = {name: _logged(value) for name, value in logs.items()}
+            self.recorder.log(state.global_step, values)
+            loss = values["loss"]
+            if self.stop_if_diverged and loss is not None and not math.isfinite(loss):
                 control.should_training_stop = self.diverged = True
         elif self.recorder and logs and "train_runtime" in logs:
             # The last step is captured at the Trainer's last log, not at the end: by then it may have put the best
@@ -168,12 +175,19 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """The Trainer's own evaluations: "eval_loss" is kept as "held out", "eval_french_loss" as "french"."""
-        losses = {name: float(value) for name, value in evaluated_losses(metrics or {}).items()}
+        losses = {name: _logged(value) for name, value in evaluated_losses(metrics or {}).items()}
         if self.recorder and losses and not self.evaluator:
             self.recorder.log(state.global_step, {"exact": {}, "loss": losses}, "eval")
 
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # In the place of a loss that is no number it would log the mean of those before. During a step alone: the
+        # Trainer's own evaluations go by it too, and what they decide is to be as without a capture.
+        args.logging_nan_inf_filter = False
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._step = state.global_step
+        args.logging_nan_inf_filter, self._step = self._filtered, state.global_step
         if self.recorder:
             self.recorder.step(state.global_step)
 
@@ -193,6 +207,14 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         if self.recorder:
             status = "stopped" if self.diverged else "finished"
             self.run, self.recorder = self.recorder.finish(state.global_step, status), None
+
+
+def _logged(value: Any) -> float | None:
+    """A value that a Trainer logs; None for one that is no number, which other callbacks may add."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
 
 
 class LoopRecorder:

@@ -209,18 +209,10 @@ class ListTrainer(Trainer):
 
     def _write_checkpoint(self, beside: Path) -> None:
         save_file(_trained(self.model), beside / WEIGHTS)
-        state = self.optimizer.state_dict()["state"]
-        save_file(
-            {
-                f"{at}.{name}": torch.as_tensor(value)
-                for at, about in state.items()
-                for name, value in about.items()
-                if value is not None  # SGD's momentum, where it has none
-            },
-            beside / OPTIMIZER,
-        )
+        tensors, numbers = _flat(self.optimizer.state_dict()["state"])
+        save_file(tensors, beside / OPTIMIZER)
         scheduler = {key: value for key, value in self.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
-        kept = {"scheduler": scheduler, "random": _random_state()}
+        kept = {"scheduler": scheduler, "random": _random_state(), "optimizer": numbers}
         (beside / REST).write_text(json.dumps(kept), encoding="utf-8")
         self.state.save_to_json(str(beside / TRAINER_STATE_NAME))
 
@@ -236,12 +228,10 @@ class ListTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in _load(Path(checkpoint) / OPTIMIZER).items():
-            at, _, name = key.partition(".")
-            state.setdefault(int(at), {})[name] = value
+        rest = _rest(checkpoint)
+        state = _nested({**_load(Path(checkpoint) / OPTIMIZER), **rest.get("optimizer", {})})
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        scheduler = _rest(checkpoint)["scheduler"]
+        scheduler = rest["scheduler"]
         self.lr_scheduler.load_state_dict({**self.lr_scheduler.state_dict(), **scheduler})
         for group, rate in zip(self.optimizer.param_groups, scheduler["_last_lr"], strict=True):
             group["lr"] = rate
@@ -257,6 +247,43 @@ class ListTrainer(Trainer):
 def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
     """The tensors that training changes, by name; shared ones once."""
     return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _flat(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """An optimizer's state as (tensors, numbers), each by the names that lead to it: "3.exp_avg", in bitsandbytes'
+    optimizers "3.__bnb_optimizer_quant_state__.state1". Raises InputError for what no file holds without a pickle."""
+    tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[str, float] = {}
+    todo: list[tuple[str, Any]] = [(str(at), about) for at, about in state.items()]
+    seen: set[int] = set()
+    for path, value in todo:
+        if isinstance(value, dict):
+            todo += [(f"{path}.{name}", inner) for name, inner in value.items()]
+        elif isinstance(value, torch.Tensor):
+            memory = value.untyped_storage().data_ptr()
+            tensors[path] = value.clone() if memory in seen else value.contiguous()  # what is shared is written twice
+            seen.add(memory)
+        elif isinstance(value, int | float):
+            numbers[path] = value
+        elif value is not None:  # as SGD's momentum is, where it has none
+            name = path.partition(".")[2]
+            raise InputError(
+                f"a checkpoint cannot hold what this optimizer keeps as {name!r}, a {type(value).__name__}; give "
+                "checkpoint=None, and training cannot be resumed, or another optimizer"
+            )
+    return tensors, numbers
+
+
+def _nested(flat: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """`_flat`, undone."""
+    state: dict[int, dict[str, Any]] = {}
+    for path, value in flat.items():
+        at, *names, last = path.split(".")
+        inside = state.setdefault(int(at), {})
+        for name in names:
+            inside = inside.setdefault(name, {})
+        inside[last] = value
+    return state
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
