@@ -71,6 +71,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def look(self, name: str) -> Any:
+        """Its value, of which nothing may be made."""
+        return self._values.get(name)
+
     def take(self, name: str) -> Any:
         self._used.add(name)
         return self._values.get(name)
@@ -116,16 +120,39 @@ def to_messages(record: Mapping[str, Any], where: str) -> Conversation:
             "rename chosen to completion to learn those answers"
         )
     form, messages = _as_messages(fields, unused)
-    if (tools := _tools(fields)) and messages[0]["role"] != "text":
-        messages[0] = {**messages[0], "tools": tools}
-    if "system" in fields and fields.take("system") and messages[0]["role"] not in ("system", "text"):
-        tools_first = {"tools": messages[0].pop("tools")} if "tools" in messages[0] else {}
-        messages = [{"role": "system", "content": fields.text("system"), **tools_first}, *messages]
+    if messages[0]["role"] != "text":
+        messages = _with_tools(form, messages, _tools(fields), unused)
+        messages = _with_system(messages, fields)
     # KTO's label false is an undesirable answer; train and weight as some trainers put them on a whole record.
     undesirable = str(record.get("label")).lower() == "false" and fields.flag("label") is False  # a class 0 is not
     if undesirable or any(fields.flag(name) is False for name in ("train", "weight")):
         messages = [{**message, "weight": 0} if _learned(message) else message for message in messages]
     return Conversation(messages, where, form, [*fields.unused, *dict.fromkeys(unused)])
+
+
+def _with_tools(form: str, messages: list[Message], tools: list[dict[str, Any]], unused: list[str]) -> list[Message]:
+    """A chat template is told of tools once, before all that is said: the record's, or those of its first message."""
+    first, *rest = messages
+    tools = tools or first.get("tools", [])
+    if any(message.get("tools", tools) != tools for message in messages):
+        unused.append(f"{form}[].tools")
+    rest = [{key: value for key, value in message.items() if key != "tools"} for message in rest]
+    return [{**first, "tools": tools} if tools else first, *rest]
+
+
+def _with_system(messages: list[Message], fields: Fields) -> list[Message]:
+    """The record's own system message before the others, unless they have one."""
+    first, *rest = messages
+    if first["role"] == "system":
+        if fields.look("system") == first["content"]:
+            fields.take("system")
+        return messages
+    if not fields.look("system"):
+        return messages
+    system: Message = {"role": "system", "content": fields.text("system")}
+    if "tools" in first:
+        system["tools"] = first["tools"]
+    return [system, {key: value for key, value in first.items() if key != "tools"}, *rest]
 
 
 def _learned(message: Message) -> bool:
@@ -144,7 +171,7 @@ def _as_messages(fields: Fields, unused: list[str]) -> tuple[str, list[Message]]
     answered = next((name for name in _ASKED[asked] if name in fields), _ASKED[asked][0])
     question = _side(fields, asked, "user", unused)
     more = next((name for name in ("input", "context") if name != asked and name in fields), None)
-    if more and isinstance(fields.take(more), str) and fields.take(more) and len(question) == 1:
+    if more and isinstance(fields.look(more), str) and fields.look(more) and len(question) == 1:
         # "Translate to Spanish:" goes on in its line; after a sentence a new one begins.
         between = " " if question[0]["content"].endswith(":") else "\n"
         question[0]["content"] += between + fields.text(more)
@@ -232,7 +259,7 @@ def _message(fields: Fields) -> Message:
             raise InputError(f"{where}: its reasoning holds {type(reasoning).__name__}, not text")
         message["reasoning_content"] = reasoning
     for name in ("name", "tool_call_id"):
-        if fields.take(name) and isinstance(fields.take(name), str):
+        if fields.look(name) and isinstance(fields.look(name), str):
             message[name] = fields.take(name)
     if tools := _tools(fields):  # on the system message, as some data sets have them
         message["tools"] = tools
@@ -277,12 +304,12 @@ def _content(value: Any, where: str) -> tuple[str | None, str]:
 
 def _calls(fields: Fields, words: str | None) -> list[dict[str, Any]]:
     """The tool calls of a message, in transformers' form: arguments as an object, not as JSON in a string."""
-    given = _from_json(fields.take("tool_calls")) or fields.take("function_call")
     if words is not None:
         given = _from_json(words)
         if isinstance(given, str):
             raise InputError(f"{fields.where} is a function call, but not JSON: {given[:60]!r}")
-    given = _from_json(given)
+    else:
+        given = _from_json(_from_json(fields.take("tool_calls")) or fields.take("function_call"))
     if not given:
         return []
     calls = []

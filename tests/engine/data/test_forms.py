@@ -199,3 +199,38 @@ def test_half_of_the_worlds_csv_is_read(tmp_path, mark):
     file = tmp_path / "mine.csv"
     file.write_text(f'question{mark}answer\n"2{mark} 2?"{mark}4, or so\n', encoding="utf-8")
     assert [m["content"] for m in load(file).train[0]] == [f"2{mark} 2?", "4, or so"]
+
+
+OTHER = {"type": "function", "function": {"name": "get_time", "parameters": {}}}
+SYSTEM = {"role": "system", "content": "Be brief."}
+SAYS = {"role": "assistant", "content": "Sunny."}
+
+
+@pytest.mark.parametrize("record, unused", [
+    ({"question": "Where?", "answer": "here", "context": {"title": ["a"]}}, {"context"}),  # HotpotQA's
+    ({"prompt": [SYSTEM, ASK], "completion": "Sunny.", "input": "Rome"}, {"input"}),
+    ({"messages": [SYSTEM, ASK, SAYS], "system": "Be long."}, {"system"}),
+    ({"text": "a story", "system": "Be long.", "tools": [TOOL]}, {"system", "tools"}),
+    ({"messages": [ASK, SAYS | {"tools": [TOOL]}]}, {"messages[].tools"}),
+    ({"messages": [ASK | {"tools": [OTHER]}, SAYS], "tools": [TOOL]}, {"messages[].tools"}),
+    ({"messages": [ASK | {"name": ["Ann"]}, SAYS | {"tool_call_id": 7}]}, {"messages[].name", "messages[].tool_call_id"}),
+    ({"conversations": [{"from": "human", "value": "Weather?"}, {"from": "function_call", "tool_calls": [CALL],
+                                                                  "value": json.dumps(CALL["function"])}]},
+     {"conversations[].tool_calls"}),
+])  # fmt: skip
+def test_a_field_that_is_looked_at_and_left_is_listed(record, unused):
+    assert set(to_messages(record, "").unused) == unused
+
+
+@pytest.mark.parametrize("record", [
+    {"question": "Where?", "answer": "here", "context": "Rome"},
+    {"prompt": [ASK], "completion": "Sunny.", "input": "Rome"},
+    {"messages": [SYSTEM, ASK, SAYS], "system": "Be brief."},
+    {"messages": [ASK, SAYS], "system": "Be brief.", "tools": [TOOL]},
+    {"messages": [ASK | {"tools": [TOOL]}, SAYS | {"tools": [TOOL]}], "tools": [TOOL]},
+    {"messages": [ASK | {"name": "Ann"}, SAYS | {"tool_call_id": "7"}]},
+])  # fmt: skip
+def test_a_field_of_which_something_is_made_is_not(record):
+    messages = to_messages(record, "")
+    assert not messages.unused
+    assert [m for m in messages if "tools" in m] == ([messages[0]] if "tools" in record else [])
