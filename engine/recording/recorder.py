@@ -34,6 +34,7 @@ from engine.recording.folder import absolute, claim_folder
 from engine.recording.live import begin_showing, find_show
 from engine.recording.lock import lock, unlock
 from engine.recording.model import adapter_settings, agreed, configs_of, is_quantised, process_number, unwrapped
+from engine.recording.names import wrapped
 from engine.recording.options import CaptureOptions, check_told
 from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS, holds_run
@@ -48,7 +49,7 @@ from engine.recording.schedule import (
     parse_bytes,
     readable,
 )
-from engine.recording.trained import Part, find_trained, matching
+from engine.recording.trained import Part, changes_already, find_trained, matching
 from engine.recording.watch import Watch
 from engine.recording.writer import Writer, is_sharded, save_start, size_of
 from engine.run.format import BASE_ANSWERS, START_SCRATCH, later_starts
@@ -120,6 +121,14 @@ class Recorder(CaptureOptions):
             "capture": kept,
         }
         self._check_record()
+        if not goes_on and (before := sum(map(changes_already, self.trained.values()))):
+            note = (
+                f"{before} of {len(self.trained)} adapted modules change W already before training: what is captured "
+                "is their whole change from the base, what they had learned before included"
+            )
+            self.record["notes"] = [*self.record.get("notes", []), note]
+            if self.writes:
+                terminal.say(f"capture: {note}", sys.stderr)
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
@@ -254,7 +263,8 @@ class Recorder(CaptureOptions):
         )
 
     def start(self) -> None:
-        """Capture and evaluate the step before training: every delta is zero. A Run that goes on has it already.
+        """Capture and evaluate the step before training: every delta is zero, but for an adapter that was trained
+        before. A Run that goes on has it already.
 
         Raises what goes wrong: so far, nothing has been trained.
         """
@@ -440,14 +450,18 @@ class Recorder(CaptureOptions):
         began = time.perf_counter()
         assert self.evaluator is not None
         modes = [(module, module.training) for module in self.model.modules()]
+        model: Any = self.model
+        while name := wrapped(model):  # DDP knows no config and no generate, and waits for the other processes
+            model = getattr(model, name)
         try:
-            result = self.evaluator(self.model)
+            result = self.evaluator(model)
         except Exception as error:
-            for module, training in modes:  # dropout goes on as it was
-                module.training = training
             if isinstance(error, InputError) or not self._started:
                 raise
             raise InputError(f"the evaluator failed ({type(error).__name__}: {first_line(error)})") from error
+        finally:
+            for module, training in modes:  # dropout goes on as it was
+                module.training = training
         self.answers, self.answered = result.answers, step
         measured = getattr(result, "measured", {})
         values = {"exact": result.exact, "loss": result.loss, "graded": result.graded}

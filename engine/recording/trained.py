@@ -23,6 +23,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.integrations import dequantize_module_weight
 from peft.utils.other import ModulesToSaveWrapper
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import InputError
@@ -236,6 +237,14 @@ def _add_start(part: Part, layer: LoraLayer, inside_w: bool) -> None:
         part.start = {name: partial(_itself, tensor) for name, tensor in part.live.items()}
     if part.about.kind == "dora":
         part.start[part.about.in_base] = lambda: dequantize_module_weight(layer.get_base_layer())
+
+
+def changes_already(part: Part) -> bool:
+    """Whether an adapter's B is not zero, as it is where its training begins, so that its change is that of an earlier
+    training, too. Of one whose initialisation took its own product out of W the change is measured from that."""
+    factors = (tensor for name, tensor in part.live.items() if "lora_B" in name or "lora_embedding_B" in name)
+    held = (tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in factors)
+    return not part.about.from_start and any(bool(tensor.detach().any()) for tensor in held)
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:

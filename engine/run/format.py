@@ -7,7 +7,8 @@
                             "measured": {probe: {"values": [...], "weights": [...]}}}          an evaluation
     answers.jsonl          {"step", "skill", "prompt", "expected", "answer", "correct"}             a probe's answer
     norms.jsonl            {"step", "norms": {module: Frobenius norm of its delta-W}}               a capture
-    captures/step-000120.safetensors    the weights' change since step 0, in float32
+    captures/step-000120.safetensors    the weights' change since step 0, in float32 (of an adapter that was trained
+                           before, its whole change, which run.json's notes say)
     start.safetensors      the weights before training that a delta-W was or will be computed from
     start-000120.safetensors    the same of weights that were frozen until step 120
     base-answers.safetensors    what the base said to general probes, and the likeliest tokens at each place of it

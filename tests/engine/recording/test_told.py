@@ -1,5 +1,6 @@
 """What a capture is told wrongly is said at the call; what ends without a word leaves neither a running Run nor a lock."""
 
+import copy
 import json
 import os
 import subprocess
@@ -8,9 +9,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from engine.evaluate import Evaluation
+from engine.models import load_model
 from engine.recording.lock import lock, unlock
 from engine.run.info import RunInfo
 from glasstune import CaptureCallback, InputError, LoRA, Run, capture, finetune
@@ -151,3 +155,93 @@ def test_a_run_that_was_killed_before_it_had_a_name_can_be_begun_again(tmp_path)
     (tmp_path / "run" / "metrics.jsonl").write_text("")
     assert finetune("embedded", "spanish", LoRA(r=2), resume=True, **options).status == "finished"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+class Diverges(nn.Module):
+    """Its loss is no number from its third forward pass on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.asked = nn.Parameter(torch.ones(3)), 0
+
+    def forward(self, x, labels):
+        self.asked += 1
+        return {"loss": self.weight.sum() * (float("nan") if self.asked > 2 else 1.0)}
+
+
+class Words(TrainerCallback):
+    """Another callback's values in the logs, which are no numbers."""
+
+    def on_log(self, args, state, control, logs, **kwargs):
+        logs |= {"phase": "warm-up", "several": [1, 2]}
+
+
+def test_a_loss_that_is_no_number_is_seen_as_it_is_under_the_trainers_own_defaults(tmp_path):
+    """transformers logs the mean of the losses before in its place, unless it is told not to."""
+    rows = [{"x": torch.randn(4), "labels": torch.tensor(0)} for _ in range(16)]
+    capture = CaptureCallback(tmp_path / "run", every=1, say=False, stop_if_diverged=True)
+    arguments = TrainingArguments(
+        str(tmp_path / "out"), max_steps=6, per_device_train_batch_size=2, report_to=[], save_strategy="no",
+        use_cpu=True, disable_tqdm=True, logging_steps=1, learning_rate=0.0,
+    )  # fmt: skip
+    assert arguments.logging_nan_inf_filter, "the default"
+    Trainer(Diverges(), arguments, train_dataset=rows, callbacks=[Words(), capture]).train()
+    run = capture.run
+    assert run.status == "stopped" and run.metrics.loss.loc[[1, 2]].tolist() == [3.0, 3.0]
+    assert list(run.metrics.index) == [1, 2, 3] and np.isnan(run.metrics.loss.loc[3])
+    assert arguments.logging_nan_inf_filter, "it is the user's"
+
+
+def test_the_users_tokenizer_stays_as_it_was(tmp_path, tokenizer):
+    plain = copy.deepcopy(tokenizer)
+    plain.chat_template = None
+    model = load_model("embedded")
+    rows = [{"input_ids": [1, 5, 6, 2], "labels": [1, 5, 6, 2]}] * 4
+    capture = CaptureCallback(tmp_path / "run", every=1, say=False, probes=1)
+    arguments = TrainingArguments(
+        str(tmp_path / "out"), max_steps=1, per_device_train_batch_size=2, report_to=[], save_strategy="no",
+        use_cpu=True, disable_tqdm=True,
+    )  # fmt: skip
+    Trainer(model, arguments, train_dataset=rows, processing_class=plain, callbacks=[capture]).train()
+    assert any("probe" in name for name in capture.run.skill_losses), "it was probed"
+    assert plain.chat_template is None
+
+
+def test_an_adapter_that_was_trained_before_is_said_to_be(tmp_path, capsys):
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    with capture(get_peft_model(load_model("embedded"), config), tmp_path / "new", every=1) as new:
+        new.step(loss=1.0)
+    model = get_peft_model(load_model("embedded"), config)
+    name, layer = next((name, layer) for name, layer in model.named_modules() if hasattr(layer, "lora_B"))
+    with torch.no_grad():
+        layer.lora_B["default"].weight.fill_(0.5)
+    capsys.readouterr()
+    with capture(model, tmp_path / "again", every=1) as again:
+        again.step(loss=1.0)
+    assert not new.run.info.notes
+    (note,) = Run.load(tmp_path / "again").info.notes
+    assert (
+        note.startswith(f"1 of {len(again.run.modules)} adapted modules change W already")
+        and note in capsys.readouterr().err
+    )
+    module = name.removeprefix("base_model.model.")
+    whole = layer.get_delta_weight("default").detach().numpy()
+    np.testing.assert_allclose(again.run.delta(module, 0), whole, atol=1e-6)
+
+
+class Asks:
+    """An evaluator that wants the model itself, and leaves it in another mode."""
+
+    def __call__(self, model):
+        model.eval()
+        return Evaluation({"vocabulary": model.config.vocab_size / 10_000}, {}, [])
+
+
+def test_an_evaluator_is_given_the_model_without_its_wrapper_and_changes_no_mode(tmp_path):
+    model = nn.DataParallel(load_model("embedded"))  # as DDP: it has no config
+    model.train()
+    frozen = model.module.model.layers[0].eval()
+    with capture(model, tmp_path / "run", every=1, say=False, evaluator=Asks(), evaluate_at=2, total=1) as recorder:
+        recorder.step(loss=1.0)
+        assert model.training and not frozen.training
+    assert recorder.run.skills.vocabulary.tolist() == [0.1536, 0.1536]
