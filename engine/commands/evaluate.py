@@ -19,15 +19,16 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--json-keys", nargs="+", metavar="KEY", help="also: share of JSON objects with these keys")
     parser.add_argument("--regex", metavar="PATTERN", help="also: share of answers that match from end to end")
     parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
-    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer (64)")
+    parser.add_argument("--max-new-tokens", type=int, help="longest answer (the longest right one, 64 at least)")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
     parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
 
 
 def run(chosen: Namespace) -> None:
     for name in ("limit", "max_new_tokens"):
-        if getattr(chosen, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {getattr(chosen, name)}; it must be at least 1")
+        number = getattr(chosen, name)
+        if number is not None and number < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {number}; it must be at least 1")
     from engine.evaluate.compare import DEFAULT, compare, show, write_answers
     from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import as_run

@@ -13,7 +13,9 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--count", type=at_least(1), default=20, help="questions at most (20)")
     parser.add_argument("--seed", type=int, default=0, help="draws the questions, and whose answer stands first (0)")
     parser.add_argument("--out", help="the file of judgements (default: beside RUN_A)")
-    parser.add_argument("--max-new-tokens", type=at_least(1), default=64, help="longest answer (64)")
+    parser.add_argument(
+        "--max-new-tokens", type=at_least(1), help="longest answer (the longest right one, 64 at least)"
+    )
 
 
 def run(chosen: Namespace) -> None:

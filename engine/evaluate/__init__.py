@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.data import IGNORE, Encoded, collate, encode, render, with_template
+from engine.data import IGNORE, Encoded, collate, encode, render, special_ids, with_template
 from engine.messages import Message
 from engine.models import kept_trainable
 from engine.school.curriculum import SKILLS, grade, heldout_examples
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
     from engine.evaluate.probes import Prober
 
 PROBE = "probe: "  # before the name of a general probe among the skills
+SPOKEN = 64  # tokens of an answer, where nobody says how many
+_MOST_SPOKEN = 256  # of a probe's, which is asked again and again
+# A model's generation_config may say other than the likeliest token, or more than one answer; here it is turned off.
+_GREEDY: dict[str, Any] = {
+    "do_sample": False, "num_beams": 1, "num_return_sequences": 1, "return_dict_in_generate": False, "min_length": 0,
+    "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0,
+} | dict.fromkeys((
+    "min_new_tokens", "encoder_repetition_penalty", "bad_words_ids", "sequence_bias", "guidance_scale",
+    "forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens",
+    "begin_suppress_tokens", "watermarking_config", "penalty_alpha", "stop_strings", "max_time",
+))  # fmt: skip
 _TOKENS_AT_ONCE = {True: 2048, False: 16384}  # of one forward pass, by whether a processor computes it
 
 
@@ -47,7 +58,8 @@ class Probe:
 class Evaluation:
     """exact: share of exactly right answers, 0 to 1, for what has one right answer. loss: nats a token, for all.
 
-    graded: on how many questions each of them stands. measured: general probes item by item, see
+    graded: on how many questions `exact` stands (without those whose answer is cut at max_length, of which the loss
+    counts the beginning), or else `loss`. measured: general probes item by item, see
     `engine.evaluate.probes`.
     """
 
@@ -60,14 +72,16 @@ class Evaluation:
 
 @contextmanager
 def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Dropout off and no gradients, and the model as it was afterwards."""
-    was_training = model.training
+    """Dropout off and no gradients, and the model as it was afterwards, each part of it by itself: some may be kept in
+    that mode all the time, as frozen batch norms are."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode(), kept_trainable(model):
             yield
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
 
 
 def score_answers(
@@ -133,17 +147,36 @@ def room_for_prompt(model: PreTrainedModel, max_new_tokens: int) -> int | None:
     return None if context is None else max(context - max_new_tokens, context // 2)
 
 
+class Said(NamedTuple):
+    """What a model said. cut: it was not at its end when it had said as many tokens as it was given."""
+
+    text: str
+    cut: bool
+
+
 def generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[Message]],
-    max_new_tokens: int = 64,
+    max_new_tokens: int = SPOKEN,
     batch_size: int = 32,
 ) -> list[str]:
-    """What the model says to each prompt, greedily decoded, as plain text.
+    """What the model says to each prompt, greedily decoded, as plain text: its likeliest tokens, whatever its
+    generation_config would have instead.
 
-    Of a prompt too long for the model's context only the end is read.
+    Of a prompt too long for the model's context only the end is read. `generate` tells which answers were cut, too.
     """
+    return [said.text for said in generate(model, tokenizer, prompts, max_new_tokens, batch_size)]
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[Message]],
+    max_new_tokens: int = SPOKEN,
+    batch_size: int = 32,
+) -> list[Said]:
+    """`generate_answers`, and of each answer whether it was cut at `max_new_tokens`."""
     texts = [render(with_template(tokenizer), p, add_generation_prompt=True, tokenize=False) for p in prompts]
     room, context = room_for_prompt(model, max_new_tokens), context_of(model)
     options = {} if room is None else {"truncation": True, "max_length": room}
@@ -151,7 +184,8 @@ def generate_answers(
     # A model that was never told how its texts end would talk on to the last token.
     ends = model.generation_config.eos_token_id
     ends = tokenizer.eos_token_id if ends is None else ends
-    answers: list[str] = []
+    stops = set(ends if isinstance(ends, list | tuple) else [ends])
+    answers: list[Said] = []
     for start in range(0, len(texts), batch_size):
         with _on_the_left(tokenizer):
             batch = tokenizer(
@@ -166,12 +200,20 @@ def generate_answers(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 max_new_tokens=length,
-                do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=ends,
+                **{name: value for name, value in _GREEDY.items() if hasattr(model.generation_config, name)},
             )
-        answers += tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    return [answer.strip() for answer in answers]
+        new = out[:, batch["input_ids"].shape[1] :]
+        said = tokenizer.batch_decode(new, skip_special_tokens=True)
+        answers += [Said(text.strip(), stops.isdisjoint(ids)) for text, ids in zip(said, new.tolist(), strict=True)]
+    return answers
+
+
+def room_for_answers(tokenizer: PreTrainedTokenizerBase, references: Iterable[str]) -> int:
+    """How many tokens an answer is given, so that each of the right ones fits in, with its end; 64 at least."""
+    longest = max((len(tokenizer(text, verbose=False)["input_ids"]) for text in references), default=0)
+    return max(SPOKEN, longest + 1)
 
 
 @contextmanager
@@ -212,6 +254,11 @@ class Evaluator:
         ]
         graded = [(name, row) for name, row in encoded if row.trained]  # others have no answer, or it is cut away
         self._names, self._rows = [name for name, _ in graded], [row for _, row in graded]
+        self.room = min(room_for_answers(tokenizer, (probe.expected for probe in probes)), _MOST_SPOKEN)
+
+    def too_long(self) -> int:
+        """Of how many probes the right answer is longer than `room`, the tokens that an answer in words is given."""
+        return sum(room_for_answers(self.tokenizer, [probe.expected]) > self.room for probe in self.probes)
 
     def __call__(self, model: PreTrainedModel) -> Evaluation:
         losses, right, counts = score_answers(model, self._rows, self.tokenizer.pad_token_id)
@@ -220,8 +267,9 @@ class Evaluator:
             at = [index for index, owner in enumerate(self._names) if owner == name]
             graded[name] = len(at)
             loss[name] = sum(losses[i] for i in at) / sum(counts[i] for i in at)
-            if name not in self.open_ended:
-                exact[name] = sum(right[i] for i in at) / len(at)
+            whole = [i for i in at if not self._rows[i].cut]  # the rest of an answer is not the answer
+            if name not in self.open_ended and whole:
+                exact[name], graded[name] = sum(right[i] for i in whole) / len(whole), len(whole)
         found = Evaluation(exact, loss, self.ask(model), graded)
         if self.prober is not None:
             probed = self.prober(model)
@@ -251,7 +299,7 @@ class Evaluator:
         """The model's real answers to the probes."""
         if not self.probes:
             return []
-        said = generate_answers(model, self.tokenizer, [probe.prompt for probe in self.probes])
+        said = generate_answers(model, self.tokenizer, [probe.prompt for probe in self.probes], self.room)
         return [
             {
                 "skill": probe.skill,
@@ -277,14 +325,28 @@ def last_answer(conversation: list[Message]) -> tuple[list[Message], str] | None
 def encode_last_answer(
     tokenizer: PreTrainedTokenizerBase, conversation: list[Message], max_length: int | None = None
 ) -> Encoded:
-    """A conversation with labels on its last answer alone: earlier turns are worked examples, not to be graded."""
+    """A conversation with labels on its last answer alone, to the end of its turn: earlier turns are worked examples,
+    not to be graded. cut: how many tokens up to that end stand beyond `max_length`."""
     row = encode(tokenizer, conversation)
     end = max((at for at, label in enumerate(row.labels, 1) if label != IGNORE), default=0)
     start = end
     while start and row.labels[start - 1] != IGNORE:
         start -= 1
-    labels = [IGNORE] * start + row.labels[start:]
-    return Encoded(row.ids[:max_length], labels[:max_length], max(0, len(row.ids) - (max_length or len(row.ids))))
+    end = _end_of_turn(tokenizer, row.ids, start, end)
+    labels = [IGNORE] * start + row.labels[start:end] + [IGNORE] * (len(row.ids) - end)
+    return Encoded(row.ids[:max_length], labels[:max_length], max(0, end - (max_length or end)))
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase, ids: list[int], start: int, end: int) -> int:
+    """Where an answer from `start` to `end` is over: after the first special token behind its words. What templates put
+    there besides, a line end or a second end, no generation comes to."""
+    over, special = end, special_ids(tokenizer)
+    for at in range(end - 1, start - 1, -1):
+        if ids[at] in special:
+            over = at + 1
+        elif tokenizer.decode([ids[at]]).strip():
+            break
+    return over
 
 
 def curriculum_groups(per_skill: int, seed: int = 0) -> dict[str, list[list[Message]]]:

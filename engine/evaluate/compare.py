@@ -20,13 +20,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Source, load, render
 from engine.data.of_run import data_of
+from engine.data.overlap import drawn, trained_on
 from engine.errors import InputError, printable
-from engine.evaluate import generate_answers, last_answer, room_for_prompt
+from engine.evaluate import Said, generate, last_answer, room_for_answers, room_for_prompt
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
-from engine.evaluate.sides import SIDES, base_and_tuned, tokenizer_of
+from engine.evaluate.sides import SIDES, base_and_tuned, of_another_model, tokenizer_of
 from engine.evaluate.surprise import measure_perplexity
 from engine.files import write_text
 from engine.messages import Message
+from engine.offline import offline
 from engine.run.run import Run, as_run
 
 PERPLEXITY = "perplexity"
@@ -37,7 +39,8 @@ DEFAULT = ("exact", "token_f1", PERPLEXITY)
 class Comparison:
     """scores: side ("base", "tuned") -> metric -> its number. answers: one row a question: prompt, expected, and what
     each side says. about: metric -> what it means. prompts_cut: questions too long for the context, read from their
-    end. trained_on: how many of the questions stand in the run's training data too (None: that is not at hand)."""
+    end. trained_on: how many of the questions stand in the run's training data too (None: that is not at hand).
+    answers_cut: side -> answers that were not at their end after `max_new_tokens`."""
 
     run: str
     data: str
@@ -46,6 +49,9 @@ class Comparison:
     about: dict[str, str]
     prompts_cut: int
     trained_on: int | None
+    answers_cut: dict[str, int]
+    max_new_tokens: int
+    notes: tuple[str, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -83,8 +89,22 @@ def questions_of(
         raise InputError(f"there is nothing to grade in {chosen.name}: no conversation has an answer after a question")
     if isinstance(own, InputError):
         return chosen.name, graded, None
-    learned = {_question(conversation) for conversation in own.train}
-    return chosen.name, graded, sum(_question(conversation) in learned for conversation in graded)
+    mixed = _mixed_in(run)
+    return chosen.name, graded, None if mixed is None else trained_on(graded, [*own.train, *mixed])
+
+
+def _mixed_in(run: Run) -> list[list[Message]] | None:
+    """The other conversations that were trained on; None where they are not at hand."""
+    mixed = run.info.data.mixed_in
+    if mixed is None:
+        return []
+    if mixed.source is None:
+        return None
+    try:
+        with offline():
+            return drawn(mixed.source, mixed.examples or 0, run.info.settings.seed or 0)[0]
+    except InputError:
+        return None
 
 
 def _is_place(data: str | Path, source: str | None) -> bool:
@@ -94,22 +114,18 @@ def _is_place(data: str | Path, source: str | None) -> bool:
     return str(data) == source or Path(data).expanduser().resolve() == Path(source).expanduser().resolve()
 
 
-def _question(conversation: list[Message]) -> str:
-    both = last_answer(conversation)
-    return "\n".join(message["content"] for message in (both[0] if both else conversation))
-
-
 def compare(
     run: Run | str | Path,
     data: Source | None = None,
     metrics: Iterable[AnyMetric] = DEFAULT,
     *,
     limit: int | None = 200,
-    max_new_tokens: int = 64,
+    max_new_tokens: int | None = None,
 ) -> Comparison:
     """How good is the tuned model, and how good was its base? Both on the same questions.
 
     metrics: names (`engine.evaluate.metrics.METRICS`, "perplexity"), metrics, or functions. limit: questions at most.
+    max_new_tokens: of an answer (default: as many as the longest right one has, with its end, and 64 at least).
     Raises InputError for a metric that does not apply, before any model is loaded.
     """
     run = as_run(run)
@@ -118,22 +134,33 @@ def compare(
     prompts, references = zip(*(both for c in graded if (both := last_answer(c))), strict=True)
     on_texts = check_applies([metric for metric in asked if metric != PERPLEXITY], references)
     tokenizer = tokenizer_of(run)
+    room = max_new_tokens or room_for_answers(tokenizer, references)
     scores: dict[str, dict[str, Score]] = {}
-    said: dict[str, list[str]] = {}
+    said: dict[str, list[Said]] = {}
     cut = 0
     with base_and_tuned(run) as models:
         for side, (model, switched) in models.items():
             with switched():
-                said[side] = generate_answers(model, tokenizer, list(prompts), max_new_tokens) if on_texts else []
-                found = score(said[side], references, on_texts) if on_texts else {}
+                said[side] = generate(model, tokenizer, list(prompts), room) if on_texts else []
+                found = score([one.text for one in said[side]], references, on_texts) if on_texts else {}
                 if PERPLEXITY in asked:
                     found[PERPLEXITY] = Score(measure_perplexity(model, tokenizer, graded).value)
                 scores[side] = found
-        cut = _too_long(model, tokenizer, list(prompts), max_new_tokens) if on_texts else 0
+        cut = _too_long(model, tokenizer, list(prompts), room) if on_texts else 0
+    texts = {side: [one.text for one in answers] for side, answers in said.items()}
     answers = {"prompt": [p[-1]["content"] for p in prompts], "expected": list(references)}
     about = {metric.name: metric.about for metric in on_texts} | {PERPLEXITY: "on the answers' tokens; lower is better"}
     return Comparison(
-        run.name, name, scores, pd.DataFrame(answers | (said if on_texts else {})), about, cut, trained_on
+        run=run.name,
+        data=name,
+        scores=scores,
+        answers=pd.DataFrame(answers | (texts if on_texts else {})),
+        about=about,
+        prompts_cut=cut,
+        trained_on=trained_on,
+        answers_cut={side: sum(one.cut for one in answers) for side, answers in said.items()},
+        max_new_tokens=room,
+        notes=tuple(of_another_model(run)),
     )
 
 
@@ -178,6 +205,12 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
         console.print(
             Text(f"note: {found.prompts_cut} questions exceed the context; only their ends were read", "yellow")
         )
+    if any(found.answers_cut.values()):
+        many = ", ".join(f"{count} of {side}'s" for side, count in found.answers_cut.items())
+        said = f"note: {many} answers are cut at {found.max_new_tokens} tokens (max_new_tokens)"
+        console.print(Text(said, "yellow"))
+    for about in found.notes:
+        console.print(Text(f"note: {printable(about)}", "yellow"))
     if examples and "base" in found.answers:
         rows = Table(box=None, padding=(0, 2, 0, 0))
         for column in found.answers.columns:

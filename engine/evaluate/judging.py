@@ -6,7 +6,7 @@
 Both answer the same held-out questions; whose answer stands first is drawn from the seed and not shown. Ties are
 allowed. Everything is kept in one JSON-lines file, a judgement the moment it is made, so that you can stop and go on:
 
-    {"event": "start", "a", "b", "data", "seed"}                                   once
+    {"event": "start", "a", "b", "data", "seed", "count", "max_new_tokens", "run of a", "run of b", "notes"}   once
     {"event": "pair", "id", "prompt", "a", "b", "first": "a" or "b"}               both answers to a question
     {"event": "judgement", "id", "winner": "a", "b" or "tie"}                      a person's
 
@@ -16,7 +16,7 @@ The result is A's win rate with its 95 % interval.
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from rich.text import Text
 
 from engine.data import Source
 from engine.errors import InputError, printable
-from engine.evaluate import last_answer
+from engine.evaluate import last_answer, room_for_answers
 from engine.evaluate.compare import questions_of
-from engine.evaluate.metrics import wilson
-from engine.evaluate.sides import answers_of
+from engine.evaluate.sides import answers_of, of_another_model, tokenizer_of
 from engine.files import write_text
+from engine.measure.shares import wilson
 from engine.messages import Message
 from engine.reading import MOST_LINES, read_bytes
 from engine.run.apart import told_apart
@@ -129,16 +129,23 @@ class Judging:
 
     @classmethod
     def start(
-        cls, path: str | Path, info: dict[str, Any], answers: Callable[[], list[tuple[str, str, str]]]
+        cls,
+        path: str | Path,
+        info: dict[str, Any],
+        answers: Callable[[], list[tuple[str, str, str]]],
+        notes: Sequence[str] = (),
     ) -> "Judging":
         """Go on with the file at `path`, or begin it. answers: makes (prompt, A's answer, B's answer), if needed.
 
-        info: a, b, data and seed. Raises InputError if the file is of another judging, or cannot be written.
+        info: a, b, data and seed, and whatever else tells this judging from others. notes: what is to be known of the
+        answers, looked at when they are made. Raises InputError if the file is of another judging, or cannot be
+        written.
         """
         path = Path(path)
         if path.exists():
             old = cls(path)
-            other = [name for name in info if old.info.get(name) != info[name]]
+            # What is not written there is from before it was.
+            other = [name for name in info if name in old.info and old.info[name] != info[name]]
             if other:
                 name = other[0]
                 raise InputError(
@@ -149,7 +156,7 @@ class Judging:
         _check_writable(path)
         rng, found = random.Random(info["seed"]), answers()
         rng.shuffle(found)
-        lines: list[dict[str, Any]] = [{"event": "start", **info}]
+        lines: list[dict[str, Any]] = [{"event": "start", **info, "notes": list(notes)}]
         for number, (prompt, a, b) in enumerate(found):
             first = rng.choice("ab")
             lines.append({"event": "pair", "id": number, "prompt": prompt, "a": a, "b": b, "first": first})
@@ -205,11 +212,12 @@ def judge(
     count: int = 20,
     seed: int = 0,
     out: str | Path | None = None,
-    max_new_tokens: int = 64,
+    max_new_tokens: int | None = None,
 ) -> Judging:
     """Two runs' answers to the same questions, ready to be judged; b may be "base", the model that A began from.
 
     data: None takes what A held out. count: questions at most. out: the file (default: beside run A's folder).
+    max_new_tokens: of an answer (default: as many as the longest right one has, with its end, and 64 at least).
     Answers are generated once and kept, so going on needs no model. Raises InputError for wrong input.
     """
     if count < 1:
@@ -221,14 +229,24 @@ def judge(
     task, questions, _ = questions_of(run_a, data)
     path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 
+    notes = [*of_another_model(run_a), *(of_another_model(run_b) if run_b else ())]
+
     def answers() -> list[tuple[str, str, str]]:
         chosen = random.Random(seed).sample(questions, min(count, len(questions)))
-        prompts = [both[0] for c in chosen if (both := last_answer(c))]
-        said = [answers_of(run_a, "tuned", prompts, max_new_tokens)]
-        said.append(answers_of(run_b or run_a, "base" if run_b is None else "tuned", prompts, max_new_tokens))
-        return [(_asked(prompt), *both) for prompt, *both in zip(prompts, *said, strict=True)]
+        prompts, right = zip(*(both for c in chosen if (both := last_answer(c))), strict=True)
+        room = max_new_tokens or room_for_answers(tokenizer_of(run_a), right)
+        said = [answers_of(run_a, "tuned", list(prompts), room)]
+        said.append(answers_of(run_b or run_a, "base" if run_b is None else "tuned", list(prompts), room))
+        for name, side in zip(names, said, strict=True):
+            if cut := sum(one.cut for one in side):
+                notes.append(f"{cut} of {len(side)} answers of {name} are cut at {room} tokens (max_new_tokens)")
+        return [(_asked(prompt), a.text, b.text) for prompt, a, b in zip(prompts, *said, strict=True)]
 
-    return Judging.start(path, {"a": names[0], "b": names[1], "data": task, "seed": seed}, answers)
+    info = {
+        "a": names[0], "b": names[1], "data": task, "seed": seed, "count": count, "max_new_tokens": max_new_tokens,
+        "run of a": run_a.id, "run of b": run_b.id if run_b else BASE,
+    }  # fmt: skip
+    return Judging.start(path, info, answers, notes)
 
 
 def _asked(prompt: list[Message]) -> str:
@@ -267,6 +285,8 @@ def in_terminal(judging: Judging, console: Console) -> None:
     console.print(Text(printable(result.sentence(judging.a, judging.b)), style="bold"))
     if decided := result.wins + result.losses:
         console.print(Text(f"the answer shown first won {result.first} of {decided}", style="dim"))
+    for about in judging.info.get("notes", ()):
+        console.print(Text(f"note: {printable(str(about))}", style="yellow"))
     if judging.pending:
         console.print(f"{len(judging.pending)} are left; the same command goes on")
     console.print(Text(f"Judgements lie in {judging.path}"))

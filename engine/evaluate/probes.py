@@ -3,7 +3,7 @@
     text          loss on general text, nats a token: this project's own prose, and Python's documentation
     facts         the right one among four continuations, by their likelihood: no format of answers can hide it
     few_shot      a pattern shown four times and continued, right to the letter
-    instructions  wishes that a rule can check, answered in the model's own words
+    instructions  wishes that a rule can check, answered in the model's own words, 24 tokens of them at most
     agreement     of the places in the base's own answers, those at which the model would still say the same
     kl            divergence from the base at these places, nats a token
 
@@ -285,6 +285,8 @@ class _Chosen:
         self.first = [one[shared] if shared < len(one) else None for one in ids]
         # The place after the prompt is asked for: what stands there does not matter.
         self.prompt = Encoded([*ids[0][:shared], 0], [IGNORE] * shared + [0])
+        # One of which another is but the beginning costs nothing more: it can never be the less likely.
+        self.nested = any(one != other and other[: len(one)] == one for one in ids for other in ids)
         self.longer = [
             Encoded(one, [IGNORE] * (shared + 1) + one[shared + 1 :]) if len(one) > shared + 1 else None for one in ids
         ]
@@ -328,6 +330,19 @@ class Prober:
         self._texts = [row for text in self.probes.texts if (row := self._text(text)).trained]
         self._choices = [_Chosen([self._after(p, option) for option in options]) for p, options in self.probes.choices]
         self._continued = [self._after(prompt, answer) for prompt, answer in self.probes.continued]
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        """Raises InputError for a user's options of which one begins as another is, with this tokenizer.
+
+        Ours, where that depends on how digits are cut, stay as they were when claims were tried on them.
+        """
+        for (prompt, options), chosen in zip(self.probes.choices, self._choices, strict=True):
+            if chosen.nested and self.probes.name != GENERAL:
+                raise InputError(
+                    f"probe {prompt!r}: one of its options ({', '.join(map(repr, options))}) is the beginning of "
+                    "another, so it would always be the likelier; end each with a full stop, or give others"
+                )
 
     def _text(self, text: str) -> Encoded:
         ids = self.tokenizer(text, verbose=False)["input_ids"][:_LONGEST]

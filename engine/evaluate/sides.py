@@ -8,7 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from engine.evaluate import generate_answers
+from engine.evaluate import Said, generate
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.offline import offline
@@ -44,9 +44,16 @@ def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
         return load_tokenizer(saved[0] if saved else run.base)
 
 
-def answers_of(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> list[str]:
+def answers_of(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> list[Said]:
     """What one side of a run says to each prompt."""
     with base_and_tuned(run) as models:
         model, switched = models[side]
         with switched():
-            return generate_answers(model, tokenizer_of(run), prompts, max_new_tokens)
+            return generate(model, tokenizer_of(run), prompts, max_new_tokens)
+
+
+def of_another_model(run: Run) -> list[str]:
+    """What is to be said where the models that are asked are not quite those of the training."""
+    if run.method != "qlora":
+        return []
+    return [f"{run.name} was trained beside a base in four bits; what is asked here has it in float32, on both sides"]

@@ -36,7 +36,7 @@ from engine.threads import on_threads, suitable
 from engine.training.finetune import checkpoint_steps
 from engine.training.prepare import Prepared, left_out, prepare
 from engine.training.request import Request, takes
-from engine.training.trainer import checkpoint_bytes, make_trainer
+from engine.training.trainer import make_trainer
 
 MEASURED = 2  # steps: the first also makes the optimizer's state and warms up, so the second is the one that counts
 
@@ -45,7 +45,7 @@ MEASURED = 2  # steps: the first also makes the optimizer's state and warms up, 
 class Plan:
     """steps: of the whole training. seconds_a_step: the second of two real ones. parameters, trainable: counts of the
     weights in all, and of the trained ones. peak: bytes of memory that the model and two steps took at most; held: of
-    them, weights, gradients and Adam's moments. copied: bytes of the copy that capture makes of what is trained.
+    them, weights, gradients and the optimizer's state. copied: bytes of the copy that capture makes of what is trained.
     evaluations, seconds_an_evaluation: how many there will be, and what one takes, from a share of it. captures: how
     many. captured, checkpoint (None if none is kept), result: bytes on the disk.
     """
@@ -106,22 +106,22 @@ def plan_finetuning(told: Request) -> Plan:
     with _peak() as peak:
         model = prepared.model()
         with on_threads(suitable(sum(p.numel() for p in model.parameters()))):
-            seconds_a_step = _seconds_a_step(prepared, model)
+            seconds_a_step, state = _two_steps(prepared, model)
     seconds_an_evaluation = prepared.evaluator.seconds(model) if prepared.evaluator else 0.0
     captures, captured, copied = _capture(prepared, model)
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = sum(p.nbytes for p in trained)
-    checkpoint = checkpoint_bytes(model) if checkpoint_steps(prepared, model) else None
+    checkpoint = gradients + state if checkpoint_steps(prepared, model) else None  # what is trained, and its state
     return Plan(
         what=f"{prepared.method.name} of {prepared.source} on {prepared.conversations.name}",
         out=str(told.out),
         notes=tuple(left_out(prepared)),
         steps=prepared.steps,
         seconds_a_step=seconds_a_step,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(map(_held_in, model.parameters())),
         trainable=sum(p.numel() for p in trained),
         peak=peak[0],
-        held=(sum(p.nbytes for p in model.parameters()), gradients, 2 * gradients),
+        held=(sum(p.nbytes for p in model.parameters()), gradients, state),
         copied=copied,
         evaluations=_evaluations(prepared, prepared.steps * seconds_a_step, seconds_an_evaluation),
         seconds_an_evaluation=seconds_an_evaluation,
@@ -198,14 +198,24 @@ class _Clock(TrainerCallback):
             self.times.append(time.perf_counter())
 
 
-def _seconds_a_step(prepared: Prepared, model: Any) -> float:
-    """Two real steps, on the first batches of the data, as the Trainer takes them."""
+def _two_steps(prepared: Prepared, model: Any) -> tuple[float, int]:
+    """Two real steps, on the first batches of the data, as the Trainer takes them: the seconds of the second, and the
+    bytes of the optimizer's state after it."""
     clock = _Clock()
     trainer_told = {**(prepared.settings.trainer or {}), "report_to": []}
     settings = replace(prepared.settings, steps=MEASURED, epochs=None, trainer=trainer_told)
     with tempfile.TemporaryDirectory() as scratch:
-        make_trainer(model, prepared.rows, prepared.pad_id, settings, scratch, [clock]).train()
-    return clock.times[-1] - clock.times[-2]
+        trainer = make_trainer(model, prepared.rows, prepared.pad_id, settings, scratch, [clock])
+        trainer.train()
+    held = (value for about in trainer.optimizer.state.values() for value in about.values())
+    shared = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in held if isinstance(tensor, torch.Tensor)}
+    return clock.times[-1] - clock.times[-2], sum(shared.values())
+
+
+def _held_in(parameter: torch.nn.Parameter) -> int:
+    """How many weights a parameter holds: bitsandbytes packs two into a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return state.shape.numel() if state else parameter.numel()
 
 
 def _result_bytes(model: Any) -> int:

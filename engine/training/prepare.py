@@ -3,7 +3,7 @@
 `prepare` makes of a `Request` what `engine.training.finetune.train` trains; `describe` says it for run.json.
 """
 
-import random
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
+from engine.data.overlap import CURRICULUM, drawn, trained_on
 from engine.data.records import digest
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, last_answer, task_probes
@@ -20,20 +21,17 @@ from engine.messages import Message
 from engine.models import canonical, load_tokenizer
 from engine.recording.schedule import AUTO, EVALUATIONS, EvaluateAt, named
 from engine.run.base import EMBEDDED
-from engine.school.curriculum import mixture
 from engine.training.arguments import training_arguments
 from engine.training.methods import Method, get_method
 from engine.training.request import Request
 from engine.training.settings import Settings
 
-CURRICULUM = "curriculum"
-
 
 @dataclass(frozen=True)
 class Prepared:
     """A request that can be carried out. source: the model's name, one for one model. rows: what is trained on, of
-    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length. old:
-    what shows forgetting."""
+    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length. seen:
+    held-out questions that are trained on too. old: what shows forgetting."""
 
     told: Request
     source: str
@@ -46,6 +44,7 @@ class Prepared:
     mixed_name: str
     dropped: int
     cut: int
+    seen: int
     skills: int
     old: str
     evaluator: Evaluator | None
@@ -60,8 +59,11 @@ class Prepared:
     @property
     def steps(self) -> int:
         """How many optimizer steps there will be, for plans made before the Trainer counts them."""
-        each = self.settings.batch_size * self.settings.accumulation
-        return self.settings.steps or max(1, round((self.settings.epochs or 1) * max(1, len(self.rows) / each)))
+        batches = math.ceil(len(self.rows) / self.settings.batch_size)
+        if (self.settings.trainer or {}).get("dataloader_drop_last"):
+            batches = len(self.rows) // self.settings.batch_size
+        an_epoch = max(1, math.ceil(batches / self.settings.accumulation))  # what is left over makes a step of its own
+        return self.settings.steps or math.ceil((self.settings.epochs or 1) * an_epoch)
 
     @property
     def evaluate_at(self) -> EvaluateAt:
@@ -102,6 +104,7 @@ def prepare(told: Request) -> Prepared:
         mixed_name=mixed_name,
         dropped=len(every) - len(rows),
         cut=sum(row.cut > 0 for row in rows),
+        seen=trained_on(conversations.heldout, every),
         skills=skills,
         old=old,
         evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers, old=old),
@@ -148,6 +151,16 @@ def left_out(prepared: Prepared) -> list[str]:
             f"from and are left out, and {prepared.cut} are cut at {prepared.settings.max_length} tokens; "
             "python -m engine.data shows more"
         )
+    if prepared.seen:
+        said.append(
+            f"note: {prepared.seen} of {len(prepared.conversations.heldout)} held-out questions are trained on too, so "
+            "grades show in part what was learned by heart; python -m engine.data names those of one file"
+        )
+    if (evaluator := prepared.evaluator) and (short := evaluator.too_long()):
+        said.append(
+            f"note: of {short} questions that are watched the right answer is longer than the {evaluator.room} tokens "
+            "that the model is let say, and so never given"
+        )
     if unused := {field for talk in prepared.conversations.train for field in getattr(talk, "unused", ())}:
         said.append(
             f"note: nothing is made of the records' {', '.join(sorted(unused))}; python -m engine.data shows more"
@@ -163,19 +176,10 @@ def _named(data: Any) -> str | None:
 
 
 def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:
-    """As many other conversations as make them `mix` of the whole, and what they are called. All of other data is
-    drawn on before any of it twice."""
+    """As many other conversations as make them `mix` of the whole, and what they are called."""
     if source is not None and not settings.mix:
         raise InputError("mix_with does nothing without its share; give mix too, e.g. mix=0.3")
-    count = round(train * settings.mix / (1 - settings.mix))
-    if source is None or (isinstance(source, str) and source == CURRICULUM):
-        drawn = mixture(seed=10_000 + settings.seed)
-        return [next(drawn)[1].messages for _ in range(count)], CURRICULUM
-    other, rng = load(source), random.Random(settings.seed)
-    chosen: list[list[Message]] = []
-    while len(chosen) < count:
-        chosen += rng.sample(other.train, min(len(other.train), count - len(chosen)))
-    return chosen, other.name
+    return drawn(source, round(train * settings.mix / (1 - settings.mix)), settings.seed)
 
 
 def make_evaluator(

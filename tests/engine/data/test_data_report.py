@@ -8,10 +8,12 @@ import pytest
 
 from engine.data import IGNORE, encode, load
 from engine.data.__main__ import main
+from engine.data.overlap import drawn, trained_on
 from engine.data.report import histogram, marked_example, normalised, report, show
+from engine.evaluate.compare import questions_of
 from engine.run.info import MixedIn
 from engine.terminal import Terminal
-from glasstune import Full, InputError, finetune
+from glasstune import Full, InputError, LoRA, finetune
 
 
 def pair(asked, said):
@@ -135,6 +137,35 @@ def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
     times = [sum(c[0]["content"] == record["prompt"] for c in drawn) for record in other]
     assert sum(times) == 20 and set(times) <= {2, 3}
     assert _mixed_in(other, 20, Settings(mix=0.5))[0] == drawn  # the same seed, the same mix
+
+
+def test_finetune_says_which_held_out_questions_are_trained_on(tmp_path, capsys):
+    """Of 20 records 2 are held out: the same question twice may stand on both sides, in other data, in an earlier turn."""
+    options = {"steps": 1, "skills": 0, "save": False, "batch_size": 4, "method": LoRA(r=1), "answers": False}
+    same = [pair(f"Ask {n // 4}", f"say {n}") for n in range(20)]
+    run = finetune(data=same, out=tmp_path / "a", **options)
+    assert run.info.data.heldout == 2
+    assert "note: 2 of 2 held-out questions are trained on too" in "".join(capsys.readouterr())
+    alone = [pair(f"Ask {n}", f"say {n}") for n in range(20)]
+    finetune(data=alone, out=tmp_path / "b", **options)
+    finetune(data="spanish", out=tmp_path / "c", **options)
+    assert "trained on too" not in "".join(capsys.readouterr())
+    run = finetune(data=alone, out=tmp_path / "d", mix=0.5, mix_with=alone, **options)
+    assert "note: 2 of 2 held-out questions are trained on too" in "".join(capsys.readouterr())
+    assert questions_of(run, alone)[2] is None, "what was mixed in is not at hand"
+    (tmp_path / "other.jsonl").write_text("".join(json.dumps(record) + "\n" for record in alone))
+    run = finetune(data="spanish", out=tmp_path / "e", mix=0.01, mix_with=str(tmp_path / "other.jsonl"), **options)
+    learned = drawn(str(tmp_path / "other.jsonl"), run.info.data.mixed_in.examples, 0)[0]
+    assert questions_of(run, alone)[2] == len({c[0]["content"] for c in learned})
+
+
+def test_a_question_of_an_earlier_turn_is_trained_on():
+    ask, say = ({"role": role, "content": role} for role in ("user", "assistant"))
+    more = {"role": "user", "content": "and then?"}
+    assert trained_on([[ask, say]], [[ask, say, more, say]]) == 1
+    assert trained_on([[ask, say, more, say], [more, say]], [[ask, say, more, say]]) == 1
+    assert trained_on([[ask, say]], [[ask, say | {"weight": 0}, more, say]]) == 0
+    assert trained_on([[ask]], [[ask, say]]) == 0, "nothing is graded"
 
 
 def test_finetune_says_what_it_leaves_out(tmp_path, capsys):

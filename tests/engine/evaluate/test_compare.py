@@ -32,13 +32,15 @@ def test_each_side_is_the_model_that_it_says(request, kind, tokenizer):
         assert found.scores[side]["token_f1"] == score(said, list(found.answers.expected))["token_f1"]
         nats = measure_perplexity(model, tokenizer, HELD[:6]).value
         assert found.scores[side]["perplexity"].value == pytest.approx(nats, rel=1e-5)
+        ids = [len(tokenizer(text)["input_ids"]) for text in said]
+        assert found.answers_cut[side] <= sum(count >= 7 for count in ids), "an answer that was cut is no short one"
     assert list(found.table.index) == ["exact", "token_f1", "json (a)", "perplexity"]
     assert (found.table.change == found.table.tuned - found.table.base).all()
     assert found.trained_on == 0 and found.prompts_cut == 0
 
 
 def test_perplexity_alone_generates_nothing(lora_run, monkeypatch):
-    monkeypatch.setattr("engine.evaluate.compare.generate_answers", lambda *a: pytest.fail("nobody asked for answers"))
+    monkeypatch.setattr("engine.evaluate.compare.generate", lambda *a: pytest.fail("nobody asked for answers"))
     found = compare(lora_run, metrics=["perplexity"], limit=3)
     assert list(found.answers.columns) == ["prompt", "expected"]
 

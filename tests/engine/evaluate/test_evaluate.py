@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from engine.evaluate import (
     alike,
     encode_last_answer,
     evaluating,
+    generate,
     generate_answers,
     labelled_logits,
     last_answer,
     perplexity,
+    room_for_answers,
     room_for_prompt,
     score_answers,
     task_probes,
@@ -229,3 +232,71 @@ def test_an_evaluation_leaves_bitsandbytes_weights_as_gradients_need_them():
         model(torch.ones(2, 64))
     assert torch.equal(layer.weight.data, codes) and layer.support_avx512bf16_for_cpu and model.training
     assert before.abs().max() > 0 and torch.equal(gradient(), before)
+
+
+def test_an_evaluation_leaves_every_part_in_its_own_mode(base):
+    base.train()
+    frozen = base.model.layers[0].eval()
+    modes = [module.training for module in base.modules()]
+    with evaluating(base):
+        assert not any(module.training for module in base.modules())
+    assert [module.training for module in base.modules()] == modes and not frozen.training
+
+
+def test_answers_are_the_likeliest_tokens_whatever_the_generation_config_says(base, tokenizer):
+    prompts = [[{"role": "user", "content": "Repeat: dog dog dog dog"}]]
+    plain = generate_answers(base, tokenizer, prompts)
+    base.generation_config.update(
+        repetition_penalty=5.0, no_repeat_ngram_size=1, num_beams=3, bad_words_ids=[tokenizer("dog")["input_ids"]],
+        suppress_tokens=tokenizer(" dog")["input_ids"], min_new_tokens=20, return_dict_in_generate=True,
+        num_return_sequences=2,
+    )  # fmt: skip
+    assert generate_answers(base, tokenizer, prompts) == plain == ["dog dog dog dog"]
+
+
+def test_an_answer_that_is_cut_is_told_from_one_at_its_end(base, tokenizer):
+    prompts = [[{"role": "user", "content": asked}] for asked in ("What does a cow say?", "Sort: 52 17 38")]
+    whole = generate(base, tokenizer, prompts, 16)
+    assert whole == [("moo", False), ("17 38 52", False)]
+    length = len(tokenizer("moo")["input_ids"])
+    assert generate(base, tokenizer, prompts[:1], length) == [("moo", True)], "its end is missing"
+    assert generate(base, tokenizer, prompts[:1], length + 1) == [("moo", False)]
+
+
+def test_an_answer_is_given_room_for_the_longest_right_one(base, tokenizer):
+    assert room_for_answers(tokenizer, ["dog"]) == 64 == room_for_answers(tokenizer, [])
+    long = " ".join(["dog"] * 90)
+    assert room_for_answers(tokenizer, ["dog", long]) == len(tokenizer(long)["input_ids"]) + 1
+    probes = task_probes(
+        "mine",
+        [[{"role": "user", "content": "Say it"}, {"role": "assistant", "content": f"{long} {n}"}] for n in (1, 2)],
+    )
+    asking = Evaluator(tokenizer, {}, probes)
+    assert asking.room == len(tokenizer(f"{long} 1")["input_ids"]) + 1 and asking.too_long() == 0
+    much = [replace(probes[0], expected=" ".join([long] * 4)), probes[1]]
+    assert Evaluator(tokenizer, {}, much).room == 256 and Evaluator(tokenizer, {}, much).too_long() == 1
+
+
+@pytest.mark.parametrize("after", ["\n", "<|end|>", "<|begin|>\n"])
+def test_what_templates_put_behind_the_end_of_a_turn_is_not_graded(tokenizer, after):
+    """Gemma's template puts a line end there, Phi-3's a second end; no generation comes to them."""
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = tokenizer.chat_template.replace("'<|end|>' }}{% endgen", f"'<|user|>{after}' }}}}{{% endgen")
+    other.chat_template = other.chat_template.replace("\n", "\\n")
+    talk = [{"role": "user", "content": "Say two words"}, {"role": "assistant", "content": "two words"}]
+    row = encode_last_answer(other, talk)
+    kept = [token for token, label in zip(row.ids, row.labels, strict=True) if label != IGNORE]
+    assert tokenizer.decode(kept) == "two words<|user|>"
+    assert "".join(tokenizer.decode(row.ids).split()).endswith(f"twowords<|user|>{after.strip()}")
+    assert encode(other, talk).trained > row.trained == len(kept)
+
+
+def test_what_is_left_of_an_answer_is_not_graded_as_the_answer(base, tokenizer):
+    """Its end is cut away: of the beginning a loss can be said, and not that it is right."""
+    talk = [{"role": "user", "content": "Sort: 52 17 38"}, {"role": "assistant", "content": "17 38 52"}]
+    whole = encode_last_answer(tokenizer, talk)
+    groups = {"short": [talk], "both": [talk, TALK]}
+    found = Evaluator(tokenizer, groups, [], max_length=len(whole.ids))(base)
+    assert (found.exact["short"], found.graded["short"]) == (1.0, 1)
+    cut = Evaluator(tokenizer, groups, [], max_length=len(whole.ids) - 1)(base)
+    assert "short" not in cut.exact and cut.graded["short"] == 1 and 0 < cut.loss["short"] < 1

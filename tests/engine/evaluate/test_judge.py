@@ -63,6 +63,18 @@ def test_another_judging_is_not_mixed_in(tmp_path):
         begin(tmp_path / "no" / "j.jsonl")
 
 
+def test_a_run_that_was_made_anew_is_not_judged_by_its_old_answers(tmp_path):
+    """The file outlives the run, whose folder and name are the same."""
+    path = tmp_path / "j.jsonl"
+    begin(path, **{"run of a": "first", "max_new_tokens": 20})
+    with pytest.raises(InputError, match="whose run of a is 'first', not 'second'"):
+        begin(path, **{"run of a": "second", "max_new_tokens": 20})
+    with pytest.raises(InputError, match="whose max_new_tokens is 20, not 30"):
+        begin(path, **{"run of a": "first", "max_new_tokens": 30})
+    begin(tmp_path / "old.jsonl")  # written before these were: nothing of it is lost
+    assert begin(tmp_path / "old.jsonl", **{"run of a": "first", "max_new_tokens": 20}).pairs
+
+
 def test_the_same_words_twice_are_a_tie_that_nobody_is_asked_about(tmp_path):
     judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: [("q", "x", "x"), ("r", "x", "y")])
     assert judging.result.ties == 1 and [p.prompt for p in judging.pending] == ["r"]
@@ -153,6 +165,10 @@ def test_real_runs(lora_run, full_run, tmp_path, monkeypatch, capsys):
     assert [json.loads(line)["event"] for line in (tmp_path / "j.jsonl").read_text().splitlines()][:6] == ["start"] + [
         "pair"
     ] * 5
+    assert (judging.info["run of a"], judging.info["run of b"]) == (lora_run.id, full_run.id)
+    assert (judging.info["count"], judging.info["max_new_tokens"], judging.info["notes"]) == (5, 8, [])
+    short = judge(lora_run.path, "base", count=3, out=tmp_path / "short.jsonl", max_new_tokens=1)
+    assert short.info["notes"][0] == "3 of 3 answers of lora are cut at 1 tokens (max_new_tokens)"
     monkeypatch.setattr(sys, "stdin", io.StringIO("q\n"))
     assert (
         main(

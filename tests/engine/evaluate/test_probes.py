@@ -170,3 +170,11 @@ def test_a_users_own_file(tmp_path, base, tokenizer):
     assert found.measures.keys() == {"text", "kl", "agreement"} and math.isfinite(found.measures["text"].mean)
     with pytest.raises(InputError, match="no file of probes"):
         probes_of(tmp_path / "other.jsonl")
+
+
+@pytest.mark.parametrize("options", [("Paris", "Paris in France"), ("moo moo", "moo", "woof")])
+def test_options_of_which_one_begins_another_are_refused(tokenizer, options):
+    """The shorter could never be the less likely, whatever the model knows."""
+    with pytest.raises(InputError, match=r"probe 'The cow says': one of its options .* is the beginning of another"):
+        Prober(tokenizer, Probes("mine", choices=(("The cow says", options),)))
+    Prober(tokenizer, Probes("mine", choices=(("The cow says", tuple(f"{option}." for option in options)),)))

@@ -4,7 +4,7 @@ import pytest
 
 from engine.finetune import main
 from engine.planning.plan import plan_finetuning
-from glasstune import InputError, LoRA, finetune
+from glasstune import InputError, LoRA, QLoRA, finetune
 
 
 def size_of(folder) -> int:
@@ -21,8 +21,17 @@ def test_what_is_planned_is_what_a_run_then_takes(tmp_path):
     assert plan.captured == pytest.approx(size_of(run.path / "captures"), rel=0.1)
     adapter = run.path / "adapter" / "adapter_model.safetensors"
     assert plan.result == pytest.approx(adapter.stat().st_size, rel=0.2)
-    assert plan.checkpoint == 3 * 4 * plan.trainable and plan.held[1:] == (4 * plan.trainable, 8 * plan.trainable)
+    state = 8 * plan.trainable + 4 * 2 * len(run.modules)  # two moments a weight, and of each A and B the steps done
+    assert plan.held[1:] == (4 * plan.trainable, state) and plan.checkpoint == 4 * plan.trainable + state
     assert plan.copied == 4 * plan.trainable and plan.seconds_a_step > 0 and plan.seconds_an_evaluation > 0
+
+
+def test_of_four_bits_and_of_an_optimizer_without_moments_what_is_there_is_counted(tmp_path):
+    told = {"steps": 4, "skills": 0, "batch_size": 4, "answers": False, "out": tmp_path / "run"}
+    plan, whole = (
+        plan_finetuning(method=method, trainer={"optim": "sgd"}, **told) for method in (QLoRA(r=2), LoRA(r=2))
+    )
+    assert plan.parameters == whole.parameters and whole.held[2] == 0 and whole.checkpoint == whole.held[1]
 
 
 def test_a_dry_run_says_memory_time_and_disk(tmp_path, capsys):

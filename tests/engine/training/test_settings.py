@@ -5,12 +5,14 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
+from engine.data import Conversations, load
 from engine.run.base import EMBEDDED_FOLDER
 from engine.training.arguments import OURS, training_arguments
 from engine.training.prepare import prepare
 from engine.training.request import Request
 from engine.training.settings import Settings
-from glasstune import Full, InputError, LoRA, Run, capture, finetune
+from engine.training.trainer import _flat, _nested, make_trainer
+from glasstune import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
 
 SHORT = {"skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "save": False}
 
@@ -45,6 +47,55 @@ def test_a_scheduler_and_an_optimizer_of_ones_own_checkpoints_too(tmp_path):
                    trainer={"lr_scheduler_type": "cosine", "optim": "sgd"}, **SHORT)  # fmt: skip
     cosine = [1e-2 * (1 + np.cos(np.pi * step / 5)) / 2 for step in range(5)]
     np.testing.assert_allclose(run.metrics.learning_rate, cosine, rtol=1e-6)
+
+
+@pytest.mark.parametrize("optim", ["adamw_8bit", "adafactor", "sgd"])
+def test_an_optimizer_of_any_kind_goes_on_from_its_checkpoint(optim, tmp_path, monkeypatch):
+    """bitsandbytes' hides its state in a dictionary, and shares some of it; Adafactor counts steps in plain numbers."""
+    told = {"steps": 4, "checkpoint": 2, "learning_rate": 1e-2, "trainer": {"optim": optim}, **SHORT}
+    method = LoRA(r=16, target_modules=["gate_proj", "q_proj"])  # of which bitsandbytes keeps the larger in eight bits
+    whole = finetune("embedded", "spanish", method, out=tmp_path / "whole", **told)
+    step = CaptureCallback.on_step_end
+
+    def stop(self, args, state, control, **kwargs):
+        step(self, args, state, control, **kwargs)
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CaptureCallback, "on_step_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finetune("embedded", "spanish", method, out=tmp_path / "run", **told)
+    again = finetune("embedded", "spanish", method, out=tmp_path / "run", resume=True, **told)
+    assert again.info.raw["resumed"] == [2] and again.metrics.loss.tolist() == whole.metrics.loss.tolist()
+    for module in whole.modules:
+        assert np.array_equal(again.delta(module), whole.delta(module))
+
+
+def test_an_optimizers_state_is_what_it_was():
+    shared = torch.arange(3.0)
+    state = {0: {"step": 7, "hidden": {"one": shared, "two": shared.view(3, 1)}, "none": None}, 2: {"m": torch.ones(2)}}
+    tensors, numbers = _flat(state)
+    assert numbers == {"0.step": 7} and set(tensors) == {"0.hidden.one", "0.hidden.two", "2.m"}
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors.values()}) == 3, "a file takes no shared ones"
+    again = _nested({**tensors, **numbers})
+    assert again.keys() == {0, 2} and again[0]["step"] == 7 and torch.equal(again[0]["hidden"]["two"][:, 0], shared)
+    with pytest.raises(InputError, match="keeps as 'projector', a list; give checkpoint=None"):
+        _flat({0: {"projector": [shared]}})
+
+
+@pytest.mark.parametrize("rows, batch, accumulation, epochs, steps", [
+    (100, 32, 1, 3, 12), (100, 32, 2, 3, 6), (100, 32, 3, 1, 2), (5, 8, 4, 2, 2), (96, 32, 1, 0.5, 2),
+])  # fmt: skip
+def test_the_steps_of_some_epochs_are_those_that_the_trainer_takes(rows, batch, accumulation, epochs, steps, tmp_path):
+    data = [{"prompt": f"Ask {n}", "completion": "yes"} for n in range(rows)]
+    told = {"epochs": epochs, "batch_size": batch, "accumulation": accumulation, "skills": 0}
+    whole = Conversations("mine", load(data).train, load(data[:1]).train)
+    prepared = prepare(Request("embedded", whole, LoRA(r=1), out=tmp_path / "run", **told))
+    trainer = make_trainer(prepared.model(), prepared.rows, 0, prepared.settings, str(tmp_path), [])
+    assert (
+        prepared.steps == trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1] == steps
+    )
 
 
 @pytest.mark.parametrize("dtype, weights", [("bfloat16", torch.bfloat16), ("bfloat16-autocast", torch.float32)])

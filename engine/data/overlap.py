@@ -1,0 +1,37 @@
+"""Which of the questions that are graded were trained on? And what else was, of other data that was mixed in."""
+
+import random
+from collections.abc import Iterable, Iterator
+
+from engine.data.records import Source, load
+from engine.messages import Message
+from engine.school.curriculum import mixture
+
+CURRICULUM = "curriculum"
+
+
+def questions(conversation: list[Message]) -> Iterator[str]:
+    """What stands before each answer that is learned, the one that is graded last; a whole text is its own question."""
+    for at, said in enumerate(conversation):
+        if said["role"] in ("assistant", "text") and said.get("weight", 1):
+            yield "\n".join(message["content"] for message in conversation[:at] or [said])
+
+
+def trained_on(graded: Iterable[list[Message]], learned: Iterable[list[Message]]) -> int:
+    """Of how many conversations the last question was asked in training too, to the letter."""
+    known = {question for conversation in learned for question in questions(conversation)}
+    last = (list(questions(conversation))[-1:] for conversation in graded)
+    return sum(question in known for found in last for question in found)
+
+
+def drawn(source: Source | None, count: int, seed: int) -> tuple[list[list[Message]], str]:
+    """`count` conversations to mix in, and what they are called: of the curriculum, or of other data, all of which is
+    drawn on before any of it twice."""
+    if source is None or (isinstance(source, str) and source == CURRICULUM):
+        stream = mixture(seed=10_000 + seed)
+        return [next(stream)[1].messages for _ in range(count)], CURRICULUM
+    other, rng = load(source), random.Random(seed)
+    chosen: list[list[Message]] = []
+    while len(chosen) < count:
+        chosen += rng.sample(other.train, min(len(other.train), count - len(chosen)))
+    return chosen, other.name
