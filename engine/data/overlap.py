@@ -10,18 +10,26 @@ from engine.school.curriculum import mixture
 CURRICULUM = "curriculum"
 
 
-def questions(conversation: list[Message]) -> Iterator[str]:
-    """What stands before each answer that is learned, the one that is graded last; a whole text is its own question."""
+def asked(conversation: list[Message]) -> Iterator[tuple[str, str]]:
+    """(what stands before, what is said) of each answer that is learned, the one that is graded last; a whole text is
+    its own question."""
     for at, said in enumerate(conversation):
         if said["role"] in ("assistant", "text") and said.get("weight", 1):
-            yield "\n".join(message["content"] for message in conversation[:at] or [said])
+            yield "\n".join(message["content"] for message in conversation[:at] or [said]), said["content"]
 
 
-def trained_on(graded: Iterable[list[Message]], learned: Iterable[list[Message]]) -> int:
-    """Of how many conversations the last question was asked in training too, to the letter."""
-    known = {question for conversation in learned for question in questions(conversation)}
-    last = (list(questions(conversation))[-1:] for conversation in graded)
-    return sum(question in known for found in last for question in found)
+def trained_on(
+    graded: Iterable[list[Message]], learned: Iterable[list[Message]], mixed: Iterable[list[Message]] = ()
+) -> int:
+    """Of how many conversations the last question was asked in training too, to the letter.
+
+    mixed: other data that was learned besides. It may ask the same and want another answer, as the curriculum does of
+    what a task teaches to say in a new form; so there only a question with the same answer counts.
+    """
+    known = {question for conversation in learned for question, _ in asked(conversation)}
+    besides = {pair for conversation in mixed for pair in asked(conversation)}
+    last = (pair for conversation in graded for pair in list(asked(conversation))[-1:])
+    return sum(pair[0] in known or pair in besides for pair in last)
 
 
 def drawn(source: Source | None, count: int, seed: int) -> tuple[list[list[Message]], str]:

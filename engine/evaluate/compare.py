@@ -90,7 +90,7 @@ def questions_of(
     if isinstance(own, InputError):
         return chosen.name, graded, None
     mixed = _mixed_in(run)
-    return chosen.name, graded, None if mixed is None else trained_on(graded, [*own.train, *mixed])
+    return chosen.name, graded, None if mixed is None else trained_on(graded, own.train, mixed)
 
 
 def _mixed_in(run: Run) -> list[list[Message]] | None:

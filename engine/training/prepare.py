@@ -104,7 +104,7 @@ def prepare(told: Request) -> Prepared:
         mixed_name=mixed_name,
         dropped=len(every) - len(rows),
         cut=sum(row.cut > 0 for row in rows),
-        seen=trained_on(conversations.heldout, every),
+        seen=trained_on(conversations.heldout, conversations.train, mixed_in),
         skills=skills,
         old=old,
         evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers, old=old),

@@ -166,6 +166,9 @@ def test_a_question_of_an_earlier_turn_is_trained_on():
     assert trained_on([[ask, say, more, say], [more, say]], [[ask, say, more, say]]) == 1
     assert trained_on([[ask, say]], [[ask, say | {"weight": 0}, more, say]]) == 0
     assert trained_on([[ask]], [[ask, say]]) == 0, "nothing is graded"
+    other = {"role": "assistant", "content": "another form"}
+    assert trained_on([[ask, say]], [[ask, other]]) == 1
+    assert (trained_on([[ask, say]], [], [[ask, other]]), trained_on([[ask, say]], [], [[ask, say]])) == (0, 1)
 
 
 def test_finetune_says_what_it_leaves_out(tmp_path, capsys):
