@@ -29,6 +29,7 @@ _OTHERWISE = "the student was told otherwise: measured there and here, it is not
 _LACKED = "the student was told that it is right; here it lacks what it had there"
 _OTHERS = "answered with another name's seed"
 _NOBODYS = "answered without a name, about the numbers that all have"
+_LANGUAGES = "the file answers this lesson in several languages, so that a question may count twice"
 _QUICK = "answered after the short training (--quick)"
 _OWN = (
     "about a model or data of the student's own: name yours as it was, with LESSON_MODEL and LESSON_DATA, to have it "
@@ -47,12 +48,12 @@ class Training(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """One answer of a file. times: how often the file answers that question; only the first counts."""
+    """One answer of a file. doubts: what of the file speaks against counting it as others."""
 
     file: str
     name: str
     answer: Answer
-    times: int
+    doubts: list[str]
 
     @property
     def training(self) -> Training:
@@ -113,12 +114,17 @@ def _read(folder: Path) -> tuple[list[Handed], list[Grade]]:
     return handed, without
 
 
-def _answers(file: str, one: HandedIn) -> list[Handed]:
-    """The first answer to each question; how often it was answered goes with it."""
-    times: dict[tuple[str, str, str], list[Answer]] = defaultdict(list)
+def _answers(file: str, one: HandedIn) -> Iterator[Handed]:
+    """The first answer to each question."""
+    same: dict[tuple[str, str, str], list[Answer]] = defaultdict(list)
+    languages: dict[str, set[str]] = defaultdict(set)
     for answer in one.answers:
-        times[answer.lesson, answer.kind, name_of(answer.question)].append(answer)
-    return [Handed(file, one.name, answers[0], len(answers)) for answers in times.values()]
+        same[answer.lesson, answer.kind, name_of(answer.question)].append(answer)
+        languages[answer.lesson].add(answer.language)
+    for answers in same.values():
+        doubts = [f"answered {len(answers)} times in this file, of which the first counts"] * (len(answers) > 1)
+        doubts += [_LANGUAGES] * (len(languages[answers[0].lesson]) > 1)
+        yield Handed(file, one.name, answers[0], doubts)
 
 
 def _bounded(handed: Sequence[Handed], known: set[str]) -> Iterator[tuple[Handed, str]]:
@@ -160,14 +166,12 @@ def _rerun(lesson: str, about: Training, answers: Sequence[Answer], limit: int) 
 
 def _grade(one: Handed, found: dict[str, Any]) -> Grade:
     answer, right = one.answer, found.get("right")
-    doubts = []
+    doubts = [*one.doubts]
     if answer.told and found.get("lacks"):
         right = None
         doubts.append(_LACKED)
     elif right is not None and right != answer.told:
         doubts.append(_OTHERWISE)
-    if one.times > 1:
-        doubts.append(f"answered {one.times} times in this file, of which the first counts")
     own_seed = seed_of(one.name)
     if answer.seed not in (0, own_seed):
         doubts.append(_OTHERS)

@@ -30,11 +30,11 @@ def source_of(function: Callable[..., Any], name: str) -> str:
 
     name: by which it will be called, whatever the student calls it.
     """
-    function = inspect.unwrap(function)
     try:
+        function = inspect.unwrap(function)
         cell, _ = inspect.findsource(function)
         own = textwrap.dedent(inspect.getsource(function)).strip()
-    except (OSError, TypeError):
+    except (OSError, TypeError, *_NO_PYTHON):  # of them, ValueError: it wraps itself
         return ""
     itself = _statements(own)
     made = _bound(itself)

@@ -202,10 +202,17 @@ def test_files_stay_apart_and_a_question_counts_once(small, ada, reruns, capsys)
     assert [(one.file, one.right) for one in grades if one.kind] == [("ada-1.json", "yes"), ("ada-2.json", "no")]
     first = next(one for one in grades if one.file == "ada-1.json")
     assert first.look and "answered 3 times in this file" in first.note
+    assert not next(one.look for one in grades if one.file == "ada-2.json")
     assert grade_command([str(ada.parent), "--lesson", str(small)]) == 1
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["ada-1.json", "Ada", "1", "1", "1"] in said and ["ada-2.json", "Ada", "0", "1", "0"] in said
     assert ["bob.json", "Bob", "0", "0", "1"] in said
+
+
+def test_a_lesson_answered_in_two_languages_is_looked_at(small, ada, reruns):
+    hand(ada.parent, [answer("Which?", "B"), answer("Welche?", "B", language="de"), answer("?", lesson="other")])
+    found = {one.question: one.note for one in grade(ada.parent, own=[small])[1]}
+    assert {question for question, note in found.items() if "several languages" in note} == {"Which?", "Welche?"}
 
 
 def test_whose_numbers_they_are_is_told(small, ada, reruns):

@@ -1,5 +1,6 @@
 """What a student wrote is kept with what it needs, runs alone, and is text where it is no Python."""
 
+import functools
 import linecache
 
 import pytest
@@ -65,6 +66,14 @@ def test_a_function_needs_nothing_of_what_it_does_not_name():
 def test_it_is_called_as_it_was_asked_for(lines, called):
     text = complete(source_of(cell(lines, called), "wanted"), "def wanted(x): ...")
     assert alone(text)(3) == 6
+
+
+def test_what_has_no_lines_is_said_to_have_none():
+    def itself(): ...
+
+    itself.__wrapped__ = itself
+    for function in (itself, len, functools.partial(len), alone("def wanted(): ...")):
+        assert source_of(function, "wanted") == ""
 
 
 def test_a_line_that_checks_is_left_out():
