@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from animations.studio.twofold import AskedTwice
@@ -233,7 +233,7 @@ class Mask(DataScene):
         self.play(boxes.animate.tint(self.colours.delta, self.learned), run_time=0.5)
         rows = [encode(self.tokenizer, conversation) for conversation in data_of(self.run).train]
         learned, every = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
-        self.say(f"In all {len(rows):,} records: {learned:,} of {every:,} tokens, {learned / every:.0%}.")
+        self.say(f"In all {len(rows):,} records: {learned:,} of {every:,} tokens, {percent(learned / every)}.")
         bars = [
             Row("all", every, f"{every:,}", self.colours.W),
             Row("learned", learned, f"{learned:,}", self.colours.delta),
@@ -305,10 +305,10 @@ class Noise(FilmScene):
         first = self.records(clean, "clean", EDGE)
         self.add(self.corner("run film-clean and film-noisy"), first)
         self.attend(first)
-        self.say(f"{len(clean.train)} records, {self.right(clean):.0%} of the answers right.")
+        self.say(f"{len(clean.train)} records, {percent(self.right(clean))} of the answers right.")
 
         # The noise is stated
-        self.say(f"{len(noisy.train)} records, {self.right(noisy):.0%} right: the others were exchanged.")
+        self.say(f"{len(noisy.train)} records, {percent(self.right(noisy))} right: the others were exchanged.")
         self.play_in(self.records(noisy, "noisy", 0.35))
         self.say("The same model, rate, and steps. Which will answer better?")
         self.finish()
@@ -362,7 +362,7 @@ class Race(FilmScene):
 
         # Who won, and by more than chance?
         clean, noisy = (float(run.skills[self.task].iloc[-1]) for run in self.runs.values())
-        self.say(f"Held-out answers right: clean {clean:.0%}, noisy {noisy:.0%}.")
+        self.say(f"Held-out answers right: clean {percent(clean)}, noisy {percent(noisy)}.")
         self.say(self.verdict(clean, noisy))
         self.finish()
 
@@ -373,7 +373,7 @@ class Race(FilmScene):
         share = len(training_data("clean").train) / len(training_data("noisy").train)
         said = f"Clean minus noisy: {100 * low:+.0f} to {100 * high:+.0f} points"
         if low > 0:
-            return f"{said}. Here {share:.0%} of the records, but clean, won."
+            return f"{said}. Here {percent(share)} of the records, but clean, won."
         return f"{said}. {'Here more data won, noise and all' if high < 0 else 'No clear winner here'}."
 
     def scores(self) -> Chart:
@@ -422,7 +422,7 @@ class End(EndCard):
         figures = []
         for name, run in (("clean", clean), ("noisy", noisy)):
             if run.task in run.skills:
-                figures.append(Figure(f"{run.skills[run.task].iloc[-1]:.0%}", f"right after {name} data"))
+                figures.append(Figure(percent(run.skills[run.task].iloc[-1]), f"right after {name} data"))
         return [*learned_and_kept(self.run)[:1], *figures]
 
 

@@ -31,7 +31,7 @@ from manim import (
     VGroup,
 )
 
-from animations.studio.cards import EndCard, Figure, TitleCard
+from animations.studio.cards import EndCard, Figure, TitleCard, percent
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -300,9 +300,9 @@ class Why(PairScene):
 
         # What the mean hides
         worst = each.high.nlargest(max(1, len(each) // 4)).sum() / each.high.sum()
-        self.say(f"The worst quarter of B's questions makes {worst:.0%} of its loss.")
+        self.say(f"The worst quarter of B's questions makes {percent(worst)} of its loss.")
         calm = [float((each[side] / each[f"{side}_tokens"] < 0.1).mean()) for side in ("low", "high")]
-        self.say(f"Nearly certain (under 0.1 nats a token): {calm[0]:.0%} of A's, {calm[1]:.0%} of B's.")
+        self.say(f"Nearly certain (under 0.1 nats a token): {percent(calm[0])} of A's, {percent(calm[1])} of B's.")
         self.finish()
 
     def told(self) -> Text:
@@ -319,7 +319,7 @@ class Why(PairScene):
             bar = Rectangle(width=0.8 * wide, height=max(0.03, 2.1 * loss / most), stroke_width=0, fill_opacity=1)
             bar.set_fill(self.colours.right if right else self.colours.wrong)
             bars.add(bar.move_to([-6.6 + wide * (number + 0.5), y, 0], aligned_edge=DOWN))
-        text = f"{letter}: loss {moment.loss:.2f}, {moment.exact:.0%} right"
+        text = f"{letter}: loss {moment.loss:.2f}, {percent(moment.exact)} right"
         return sit(label(text, 32, self.colours.foreground), -6.6, y + 2.0), bars
 
 
@@ -342,7 +342,7 @@ class Cloud(EvaluationScene):
         every = self.every
         self.say("If loss told all, every path would be the same line.")
         agreed = 1 - len(self.parted) / max(1, len(every))
-        self.say(f"Of {len(every)} clearly different pairs it told the better in {agreed:.0%}.")
+        self.say(f"Of {len(every)} clearly different pairs it told the better in {percent(agreed)}.")
         if (found := self.widest()) is not None:
             self.say("Ringed: the two that part most.")
             self.play_in(*(chart.mark(one.loss, one.exact, self.colours.foreground) for one in found))
@@ -407,9 +407,11 @@ class Numbers(EvaluationScene):
         self.wait_to_read()
         self.play_in(*(chart.mark(silent, value, self.colours.foreground) for chart, value in zip(
             charts, (loss[silent], right[silent]), strict=True)))  # fmt: skip
-        self.say(f"Step {silent}: loss down from {loss.iloc[0]:.1f} to {loss[silent]:.1f}; {right[silent]:.0%} right.")
+        self.say(
+            f"Step {silent}: loss down from {loss.iloc[0]:.1f} to {loss[silent]:.1f}; {percent(right[silent])} right."
+        )
         self.say(f"Perplexity is e to the loss: from {math.exp(loss.iloc[0]):,.0f} to {math.exp(loss[silent]):,.0f}.")
-        self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {right.iloc[-1]:.0%} right.")
+        self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {percent(right.iloc[-1])} right.")
         self.finish()
 
     def chart(self, table: Literal["skills", "skill_losses"], name: str, side: np.ndarray) -> Chart:
@@ -449,7 +451,7 @@ class Votes(PairScene):
         low, high = wilson(PREFERRED, JUDGED)
         scale = self.scale(low, high)
         said = "not settled" if low < 0.5 < high else "settled"
-        self.say(f"The true share: {low:.0%} to {high:.0%}. It is {said}.")
+        self.say(f"The true share: {percent(low)} to {percent(high)}. It is {said}.")
         self.play_in(scale)
         self.attend(scale)
         self.finish()
@@ -461,7 +463,7 @@ class Votes(PairScene):
             return [-5.0 + 10.0 * share, y, 0]
 
         ticks = VGroup(
-            sit(label(f"{share:.0%}", 34, self.colours.muted), at(share)[0], -2.1, ORIGIN) for share in (0.0, 0.5, 1.0)
+            sit(label(percent(share), 34, self.colours.muted), at(share)[0], -2.1, ORIGIN) for share in (0.0, 0.5, 1.0)
         )
         ground = Line(at(0.0), at(1.0), color=self.colours.muted, stroke_width=3)
         half = Line(at(0.5, -1.15), at(0.5, -1.85), color=self.colours.muted, stroke_width=4)
@@ -491,7 +493,7 @@ class End(EvaluationScene, EndCard):
         apart = f"of {len(self.every)} clearly different pairs: the lower loss answers worse"
         return [
             Figure(f"{loss.iloc[-1]:.2f}", f"nats a token at the end, {loss.iloc[0]:.1f} before"),
-            Figure(f"{right.iloc[-1]:.0%}", f"of {self.questions} questions right"),
+            Figure(percent(right.iloc[-1]), f"of {self.questions} questions right"),
             Figure(f"{len(self.parted)}", apart),
         ]
 

@@ -81,7 +81,7 @@ def differences(run: Run, main: Run) -> str:
     elif mine.learning_rate != other.learning_rate:
         found.append(f"{name}, rate {mine.learning_rate:g}")
     if (mine.mix or 0) != (other.mix or 0):
-        found.append(f"{mine.mix or 0:.0%} old data")
+        found.append(f"{percent(mine.mix or 0)} old data")
     if len(found) > 1:
         found[0] = found[0].removesuffix(" fine-tuning")
     return ", ".join(found) or "the same again"
@@ -416,7 +416,7 @@ class Comets(FilmScene):
         runs = comparable(self.run, self.others)
         paths = [Path(run, self.colours.method(run.method)) for run in runs]
         names, done = names_of(runs), [0.0] * len(paths)
-        plane = Plane(paths, 6.2, 4.4, self.colours).shift(2.7 * LEFT + 0.05 * UP).upto(done)
+        plane = Plane(paths, 6.2, 4.4, self.colours).shift(2.6 * LEFT + 0.05 * UP).upto(done)
         self.add(plane, plane.star(), self.stamp(self.run.steps[-1]))
         self.say(
             "Right: learned. Down: forgotten.",

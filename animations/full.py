@@ -26,7 +26,7 @@ from manim import (
     smooth,
 )
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
 from animations.studio.film import FilmScene, watched_module
 from animations.studio.zoom import Zoom
 from engine.errors import InputError
@@ -176,7 +176,7 @@ class Whole(FullScene):
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
         share = min(1.0, (config.pixel_height / 1080) ** 2)  # in a smaller frame not every weight has its pixel
-        seen = "" if share == 1 else f", {share:.0%} of them drawn at this size"
+        seen = "" if share == 1 else f", {percent(share)} of them drawn at this size"
         return f"This is all of it: {here:,} weights{seen}" if here == every else f"{here:,} of {every:,} weights{seen}"
 
     def first_row(self, tile: Tile) -> str:
@@ -224,8 +224,8 @@ class First(FullScene):
 
     def alike(self, step: int) -> str:
         usual, share, still = self.moves(step)
-        rest = f"; {still:.0%} not at all" if still > 0.005 else ""
-        return f"{share:.0%} of all weights move by {usual:.2g}, up or down{rest}."
+        rest = f"; {percent(still)} not at all" if still > 0.005 else ""
+        return f"{percent(share)} of all weights move by {usual:.2g}, up or down{rest}."
 
     def why(self, step: int) -> str:
         first = "The optimizer divides each gradient by its own size, so in the first step only its sign counts."
@@ -331,7 +331,7 @@ class Training(FullScene):
         count = sum(int(np.count_nonzero(self.run.delta(name, step))) for name in self.model.tiles)
         if count in (0, self.model.weights):
             return "every one has" if count else "none has"
-        return f"{count / self.model.weights:.1%} of them have"
+        return f"{percent(count / self.model.weights, 1)} of them have"
 
     def first_asked(self) -> list[str]:
         """The first question of the task that it was asked while it learned, whatever it said."""
@@ -413,7 +413,7 @@ class Same(FullScene):
         self.play(FadeIn(names[0]), back, pictures[1].animate.move_to(apart), run_time=0.9)
 
         # The change, on a scale of its own
-        self.say(f"The change is {relative_norm(self.run, name):.1%} of its size. On the same scale:")
+        self.say(f"The change is {percent(relative_norm(self.run, name), 1)} of its size. On the same scale:")
         text = self.below(pictures[2], f"{DELTA}W, same colours")
         self.play_in(pictures[2], text)
         own = limit_of(change)
@@ -466,9 +466,9 @@ class Where(FullScene):
 
         # The ends, and the rows
         most, least = share.idxmax(), share.idxmin()
-        self.say(f"Most: {self.said(most)}, by {share[most]:.1%} of its norm.")
+        self.say(f"Most: {self.said(most)}, by {percent(share[most], 1)} of its norm.")
         self.mark(most)
-        self.say(f"Least: {self.said(least)}, by {share[least]:.1%}.")
+        self.say(f"Least: {self.said(least)}, by {percent(share[least], 1)}.")
         self.mark(least)
         self.finish()
 
@@ -485,7 +485,7 @@ class Where(FullScene):
     def number(self, name: str, value: float) -> Text:
         tile, place = self.model.tiles[name], self.model.box(name).get_center()
         color = self.model.image.pixel_array[tile.top + tile.rows // 2, tile.left + tile.columns // 2]
-        return sit(label(f"{value:.1%}", 32, ink_on(color)), place[0], place[1], ORIGIN)
+        return sit(label(percent(value, 1), 32, ink_on(color)), place[0], place[1], ORIGIN)
 
 
 class Copies(FullScene):
@@ -527,7 +527,7 @@ class End(EndCard):
 
     def figures(self) -> list[Figure]:
         change = [relative_norm(self.run, name) for name in self.run.modules]
-        moved = Figure(f"{float(np.median(change)):.1%}", "of its own norm: so far the middle matrix moved")
+        moved = Figure(percent(float(np.median(change)), 1), "of its own norm: so far the middle matrix moved")
         return [moved, *learned_and_kept(self.run)]
 
 

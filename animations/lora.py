@@ -196,7 +196,7 @@ class Named(TitleCard):
         return (
             f"A language in {size:.1f} MB"
             if self.run.task == "spanish"
-            else f"{str(self.run.task).capitalize()} in {size:.1f} MB"
+            else f"{proper(str(self.run.task))} in {size:.1f} MB"
         )
 
 
@@ -361,7 +361,7 @@ class Forward(LoraScene):
         # Both meet
         self.say("Both are added: W x + B A x.", "The two are added. That is all that LoRA does: W x plus B A x.")
         way.meet()
-        self.say(f"The side way is {way.share():.1%} of the sum's length here.")
+        self.say(f"The side way is {percent(way.share(), 1)} of the sum's length here.")
         self.attend(way.total)
         self.finish()
 
@@ -529,7 +529,7 @@ class Layers(LoraScene):
 
     def first(self) -> str:
         one, kept = self.ranks.settings[1], float(self.s[0] ** 2 / (self.s**2).sum())
-        return f"One layer: {kept:.0%} of this change (dashed), {percent(one.new)} of the answers."
+        return f"One layer: {percent(kept)} of this change (dashed), {percent(one.new)} of the answers."
 
     def needed(self) -> str:
         """The fewest layers that answer nearly as well as all."""
@@ -565,7 +565,7 @@ class Onto(LoraScene):
         share = relative_norm(self.run, self.module)
         self.say(
             "Added: W' = W + B A.",
-            f"Added, it costs nothing to use: W prime has W's shape. Its norm is {share:.1%} of W's.",
+            f"Added, it costs nothing to use: W prime has W's shape. Its norm is {percent(share, 1)} of W's.",
         )
         self.play(UpdateFromAlphaFunc(stack, lambda group, t: group.see(view, 2.2 * (1 - t) ** 2)), run_time=1.4)
         w.show(w.values + self.delta, source=self.source("merged", self.last))
@@ -678,7 +678,8 @@ class End(EndCard):
         share = (model.trainable or 0) / max(1, model.parameters or 1)
         size = Figure(
             f"{megabytes(self.run):.1f} MB",
-            f"a file of {model.trainable or 0:,} weights: {share:.1%} of this small model, far less of a large one",
+            f"a file of {model.trainable or 0:,} weights: {percent(share, 1)} of this small model, "
+            "far less of a large one",
         )
         return [size, *learned_and_kept(self.run)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, UpdateFromAlphaFunc, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
 from animations.studio.film import shown_run
 from animations.studio.fourbits import BLOCK, TOKENS, LayerScene, QloraScene
 from animations.studio.twofold import PLACES, AskedTwice
@@ -96,7 +96,7 @@ class Weights(QloraScene):
         # Most are small
         near = float((np.abs(self.weight) < limit / 4).mean())
         where = "near zero" if near > 0.5 else "not near zero"
-        self.say(f"Most are {where}: {near:.0%} in the middle quarter.")
+        self.say(f"Most are {where}: {percent(near)} in the middle quarter.")
         middle = round(len(counts.counts) / 4)
         first = (len(counts.counts) - middle) // 2
         self.play(counts.bars[first : first + middle].animate.set_fill(self.colours.qlora), run_time=0.6)
@@ -206,13 +206,14 @@ class Errors(QloraScene):
         error = self.weight - back
         third = self.at_place(self.matrix(error, "error", self.colours.muted), places[2], "difference, same scale")
         size = quantization_error(self.weight, self.kind, BLOCK, self.double).relative
-        self.say(f"The difference: {size:.1%} of W's norm.")
+        self.say(f"The difference: {percent(size, 1)} of W's norm.")
         self.play_in(*third)
 
         # Magnified
         limit = limit_of(error)
         self.say(
-            f"Its colours {self.peak / limit:.0f} times as strong: {(error != 0).mean():.0%} of the weights changed."
+            f"Its colours {self.peak / limit:.0f} times as strong: "
+            f"{percent((error != 0).mean())} of the weights changed."
         )
         own = self.named(third[0], f"difference, {TIMES} {self.peak / limit:.0f}", self.colours.muted)
         self.play(FadeOut(third[1]), FadeIn(own), run_time=0.4)
@@ -345,7 +346,7 @@ class Cost(QloraScene):
         best = min(lost, key=lambda kind: lost[kind])
         stamped = self.stamp(0)
         tints = {kind: self.colours.qlora if kind == self.kind else self.colours.muted for kind in KINDS}
-        rows = [Row(kind.upper(), 100 * share, f"{share:.1%}", tints[kind]) for kind, share in lost.items()]
+        rows = [Row(kind.upper(), 100 * share, percent(share, 1), tints[kind]) for kind, share in lost.items()]
         title = "norm of the error, of the weights' norm"
         bars = Bars(title, rows, max(row.value for row in rows), 7.0, self.colours, 1.6).at(-6.4, 2.3)
         self.add(stamped, bars)
@@ -446,7 +447,7 @@ class End(EndCard):
         )
         return [
             Figure(f"{bits:.2f} bits", "a weight, in place of 16"),
-            Figure(f"{lost:.1%}", "of the matrix's norm is lost"),
+            Figure(percent(lost, 1), "of the matrix's norm is lost"),
             *learned_and_kept(self.run)[:1],
         ]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, FadeOut, Line, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard
+from animations.studio.cards import EndCard, Figure, TitleCard, percent
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -242,7 +242,7 @@ class Race(TuningScene):
         self.change(key, far.show([f"{distance:.3g}" for distance in gone]))
         self.attend(far)
         missed = max(float(path.outside.max()) for path in ground.paths.values())
-        self.say(f"Seen from above: up to {missed:.0%} of a squared distance is off this plane.")
+        self.say(f"Seen from above: up to {percent(missed)} of a squared distance is off this plane.")
         self.finish()
 
 
@@ -371,7 +371,7 @@ class Epochs(FilmScene):
             self.say(f"Here the held-out loss never turned: {held[last]:.2f} at the end.")
         else:
             self.say(f"Lowest in epoch {turn * epochs / last:.0f}: {held[turn]:.2f}. At the end: {held[last]:.2f}.")
-            self.say(f"And the answers? {exact[turn]:.0%} right at the turn, {exact[last]:.0%} at the end.")
+            self.say(f"And the answers? {percent(exact[turn])} right at the turn, {percent(exact[last])} at the end.")
         self.finish()
 
     def chart(self, run: Run, looks: list[tuple[str, Dash]], epochs: float) -> Chart:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from manim import DOWN, LEFT, UP, FadeIn, FadeOut, LaggedStart, Rectangle, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard
+from animations.studio.cards import EndCard, Figure, TitleCard, percent
 from animations.studio.film import GESTURE, FilmScene, shown_run, watched_module
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -306,7 +306,7 @@ class Shown(WhenScene):
         chart.series = chart.series[:1]
         self.add(self.stamp(0), chart)
         told, best = self.prompts.told["exact"], max(self.few, key=self.few.__getitem__)
-        self.say(f"Told: {told:.0%} of the held-out answers are exactly right.")
+        self.say(f"Told: {percent(told)} of the held-out answers are exactly right.")
         key = self.key(chart, 1)
         self.play_in(self.told_line(chart), key)
         self.attend(key)
@@ -325,7 +325,7 @@ class Shown(WhenScene):
 
     def best(self, best: int) -> str:
         """A dip after the best is this model's: it is named so."""
-        said = f"Best with {best}: {self.few[best]:.0%}. With {SHOTS[-1]}: {self.few[SHOTS[-1]]:.0%}"
+        said = f"Best with {best}: {percent(self.few[best])}. With {SHOTS[-1]}: {percent(self.few[SHOTS[-1]])}"
         return f"{said}, with this model."
 
 
@@ -348,7 +348,7 @@ class Trained(WhenScene):
         self.draw(chart, both, counts)
 
         # Where the lines cross
-        self.say(f"Trained on {counts[-1]:.0f}: {scores[-1]:.0%} right.")
+        self.say(f"Trained on {counts[-1]:.0f}: {percent(scores[-1])} right.")
         self.say(self.passed(counts, scores, "showing", max(self.few.values())))
         self.say(self.passed(counts, scores, "telling", self.prompts.told["exact"]))
         self.finish()
@@ -365,10 +365,10 @@ class Trained(WhenScene):
     def passed(self, counts: np.ndarray, scores: np.ndarray, way: str, level: float) -> str:
         count = crossing(list(counts), list(scores), [level] * len(counts))
         if count is None:
-            return f"It does not pass {way} ({level:.0%}) with these."
+            return f"It does not pass {way} ({percent(level)}) with these."
         if count <= counts[0]:
-            return f"It is above {way} ({level:.0%}) already with {counts[0]:.0f}."
-        return f"It passes {way} ({level:.0%}) at about {count:.0f} examples."
+            return f"It is above {way} ({percent(level)}) already with {counts[0]:.0f}."
+        return f"It passes {way} ({percent(level)}) at about {count:.0f} examples."
 
 
 class Unseen(OneQuestion):
@@ -399,13 +399,13 @@ class Unknown(Trained):
         self.play_in(self.told_line(chart))
         self.add(chart.upto(np.inf))
         self.attend(key)
-        self.say(f"Told: {told:.0%} right. Shown: {best:.0%} at best.")
+        self.say(f"Told: {percent(told)} right. Shown: {percent(best)} at best.")
 
         # Trained
         counts, scores = self.trained()
         self.say("Trained on the words themselves:")
         self.draw(chart, both, counts)
-        self.say(f"With {counts[-1]:.0f} examples: {scores[-1]:.0%} right.")
+        self.say(f"With {counts[-1]:.0f} examples: {percent(scores[-1])} right.")
         self.finish()
 
 
@@ -459,7 +459,7 @@ class Choice(WhenScene):
                 "shown": max(self.few.values()),
                 "trained": self.trained()[1].max(),
             }
-            rows = [Row(way, score, f"{score:.0%}", self.ways[way]) for way, score in scores.items()]
+            rows = [Row(way, score, percent(score), self.ways[way]) for way, score in scores.items()]
             advice = self.advice(scores)
             self.say(f"{task.capitalize()}, {named}: {advice}")
             self.play_in(Bars(f"{proper(task)}: exactly right", rows, 1.0, 3.4, self.colours, 1.7).at(left, 1.3))
@@ -495,9 +495,9 @@ class End(EndCard):
         shown = max(found["exact"] for found in prompts.shown.values())
         trained = max(score_of(shown_run(name)) for name in TRAINED["brackets"])
         return [
-            Figure(f"{prompts.told['exact']:.0%}", "right in brackets, told"),
-            Figure(f"{shown:.0%}", "right, shown examples"),
-            Figure(f"{trained:.0%}", "right, trained"),
+            Figure(percent(prompts.told["exact"]), "right in brackets, told"),
+            Figure(percent(shown), "right, shown examples"),
+            Figure(percent(trained), "right, trained"),
         ]
 
 

@@ -16,7 +16,7 @@ import psutil
 from joblib import cpu_count
 
 from benchmarks.figures import Figure, Unmeasured
-from engine.threads import POLICY
+from engine.threads import POLICY, SPINS
 
 TITLE = "Threads: LoRA on the embedded model, and a lesson, idle and with one core left"
 GOAL = "at most 1.5 times the better of one and two"
@@ -55,7 +55,8 @@ def measure() -> Iterator[Figure | Unmeasured]:
 
 def _seconds(command: list[str], threads: str | None) -> float:
     """Of a command on so many threads; on as many as are chosen for it, if None."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", POLICY)}
+    chosen = ("OMP_NUM_THREADS", POLICY, SPINS)
+    environment = {name: value for name, value in os.environ.items() if name not in chosen}
     how = ["-m"]
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": threads, POLICY: "ACTIVE"}

@@ -2,9 +2,10 @@
 
 A small model's products are tiny, so the threads that share them wait for each other thousands of times a second.
 OpenMP lets a thread that waits spin. On an idle machine that saves time; where another process wants the core, one
-thread spins while its fellow is not allowed to run, and two threads take many times as long as one
-(`benchmarks/threads.py`). Commands and lessons therefore let them sleep. As a library, imported after PyTorch has
-chosen, Glasstune takes no more threads than there are cores that nobody else uses.
+thread spins while its fellow is not allowed to run, and two threads take many times as long as one. If they sleep at
+once, waking them costs more than they save: two then take longer than one. So in commands and lessons they spin for a
+moment, and then sleep, which is near the best in both cases (`benchmarks/threads.py`). As a library, imported after
+PyTorch has chosen, Glasstune takes no more threads than there are cores that nobody else uses.
 """
 
 import os
@@ -13,18 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 POLICY = "OMP_WAIT_POLICY"  # of every OpenMP that PyTorch is built with: GNU's, LLVM's (macOS) and Intel's (Windows)
+SPINS = "GOMP_SPINCOUNT"  # of GNU's alone: how often a thread that waits looks, before it sleeps
+# 40 steps of LoRA with two threads, beside the better of one and two: with 0 looks 1.5 times on an idle machine and 1.2
+# beside a busy process; with 500, 1.2 and 1.3; with 1,000, 1.0 and 1.5; with 10,000, 1.1 and 3 (two cores of a server).
+_LOOKS = 600
 _SMALL = 10_000_000  # weights
 _ENOUGH = 4  # threads of a small model: two take 0.65 of one's time, so more save little, and cost a class much
 _LOOK = 0.2  # seconds for which the machine is watched
 
 
 def sleep_while_waiting() -> None:
-    """Threads that wait sleep, in this process and those that it starts: said before PyTorch is loaded, or not at all.
-
-    What the user has set stays.
-    """
-    if "torch" not in sys.modules:
-        os.environ.setdefault(POLICY, "PASSIVE")
+    """Threads that wait soon sleep, in this process and those that it starts: said before PyTorch is loaded, or not at
+    all. What the user has set stays."""
+    if "torch" not in sys.modules and POLICY not in os.environ:
+        os.environ[POLICY] = "PASSIVE"
+        os.environ.setdefault(SPINS, str(_LOOKS))
 
 
 def suitable(weights: int) -> int:

@@ -47,7 +47,7 @@ QUICK = current().quick
 HERE = current().folder
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
-task = task_of("spanish", answers=8 if QUICK else 24)
+task = task_of("spanish", answers=8 if QUICK else 24, graded=True)
 
 
 def train(name, method, **settings):
@@ -240,8 +240,9 @@ show(f"(Memory is counted from the model itself, for examples of {length} tokens
 rows = encode_all(tokenizer, task_of("json").train[:16] + task.train[:16])
 together, _ = gradient(rows)
 parts = [gradient(rows[first : first + 8]) for first in range(0, 32, 8)]
-by_tokens = sum(g * n for g, n in parts) / sum(n for _, n in parts)
-plain_mean = sum(g for g, _ in parts) / len(parts)
+of_parts = np.stack([g for g, _ in parts])
+by_tokens = np.average(of_parts, axis=0, weights=[n for _, n in parts])
+plain_mean = of_parts.mean(axis=0)
 size = np.linalg.norm(together)
 show(f"tokens in the four parts: {', '.join(str(n) for _, n in parts)}")
 show(f"weighted by tokens: {np.linalg.norm(by_tokens - together) / size:.1e} of the gradient away from that of all 32")
@@ -276,7 +277,8 @@ exercise(
 
 # %%
 def test_accumulate(function):
-    got = function([g for g, _ in parts], [n for _, n in parts])
+    got = np.asarray(function([g for g, _ in parts], [n for _, n in parts]))
+    assert got.shape == together.shape, f"The gradient has the shape {together.shape}, this has {got.shape}"
     error = float(np.linalg.norm(got - together) / size)
     assert error < 1e-3, f"It is {error:.1%} of the gradient away from that of all 32 at once"
 

@@ -116,7 +116,7 @@ without_template = predict(
 )
 
 # %%
-task = task_of("spanish")
+task = task_of("spanish", graded=True)
 if model() == "embedded":
     known = [talk for group in curriculum_groups(4 if QUICK else 12).values() for talk in group]
 else:

@@ -216,14 +216,15 @@ said = {name: cut_marked(tokenizer, one.answers["tuned"], LENGTH) for name, one 
 show(found["many"].answers[["prompt", "expected"]].assign(**said).head(6))
 surer = min(runs, key=lambda name: scores.perplexity[name])
 better = max(runs, key=lambda name: scores["exact (%)"][name])
+apart = low > 0 or high < 0
 conclude(
-    f"Many minus few: {exact['many'] - exact['few']:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}, 95 %). "
-    + (
-        "Here perplexity and answers choose the same model."
-        if exact[surer] == exact[better]
-        else f"Perplexity prefers {surer}, the answers prefer {better}"
-        + (": one of the two is not what you want to know." if low > 0 or high < 0 else ", by no more than chance.")
-    )
+    f"Many minus few: {exact['many'] - exact['few']:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}, 95 %).",
+    f"Perplexity prefers {surer}; the answers choose neither."
+    if exact["few"] == exact["many"]
+    else f"Perplexity and the answers both prefer {better}{'' if apart else ', the answers by no more than chance'}."
+    if surer == better
+    else f"Perplexity prefers {surer}, the answers prefer {better}"
+    f"{': one of the two is not what you want to know' if apart else ', by no more than chance'}.",
 )
 
 # %% [markdown]

@@ -85,7 +85,7 @@ weight = base_weight(model(), f"{MODULE}.weight")
 block = weight.reshape(-1)[:64]
 scale = np.abs(block).max()
 LEVELS = levels("nf4")
-codes = np.abs(block[:, None] / scale - LEVELS).argmin(axis=1)
+codes = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, block / scale)  # between which two midpoints it lies
 back = LEVELS[codes] * scale
 show(f"{MODULE}: {weight.shape[0]} x {weight.shape[1]} weights; the first block's scale is {scale:.4f}")
 show("The sixteen levels of NF4: " + "  ".join(f"{level:.3f}" for level in LEVELS))
@@ -120,7 +120,8 @@ assert back[np.abs(block).argmax()] == block[np.abs(block).argmax()], "the large
 # %%
 def tried(function):
     for given, kind in ((block, "nf4"), (3 * block, "fp4")):
-        came_back = function(given, levels(kind))
+        came_back = np.asarray(function(given, levels(kind)))
+        assert came_back.shape == given.shape, f"{given.shape} weights went in, {came_back.shape} came back"
         assert np.allclose(came_back, quantize(given, kind).values(), atol=1e-6), f"{kind} levels give something else"
 
 
@@ -307,7 +308,12 @@ fewer = {
 }
 fewer = pd.DataFrame.from_dict(fewer, orient="index").rename_axis("bits")
 lost = before["exactly right (%)"] - fewer["exactly right (%)"]
-too_few_bits.reveal(next((place for place, bits in enumerate((4, 3, 2)) if lost[bits] > 5), 3))
+if before["exactly right (%)"] > 5:
+    too_few_bits.reveal(next((place for place, bits in enumerate((4, 3, 2)) if lost[bits] > 5), 3))
+else:
+    too_few_bits.withhold(
+        f"in 32 bits it has {before['exactly right (%)']:.0f} % right, so it has no five points to lose."
+    )
 show(fewer)
 
 # %% [markdown]

@@ -70,7 +70,7 @@ QUICK = current().quick
 HERE = current().folder
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
-task = task_of("spanish", answers=8 if QUICK else 24)
+task = task_of("spanish", answers=8 if QUICK else 24, graded=True)
 
 
 def train(name, task, method, graded=0, **settings):
@@ -151,21 +151,25 @@ show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
 
 # %% [markdown]
 # Which is too low, which is right, which is too high? Say it by what was measured: too low has not learned the task in
-# the steps it had (four fifths of what the best of them did); too high has lost more of the old skills than another
-# that learned it.
+# the steps it had (four fifths of what the best of them did); too high has clearly lost more of the old skills than a
+# lower one that learned it, or has not learned it either.
 
 # %%
 best = new.max()
+asked_old = int(at_usual.graded.drop(columns=at_usual.task).iloc[-1].sum())  # questions of old skills
 near = [index for index, score in enumerate(new) if score >= 0.8 * best]
 right = max(near, key=lambda index: ends["old skills (%)"].iloc[index])
 
 
 def judged(index):
-    old = ends["old skills (%)"].iloc[index]
+    old, most = (ends["old skills (%)"].iloc[at] for at in (index, right))
     if index == right:
         return f"right here: it has learned the task ({new[index]:.0f} %), and of such keeps most ({old:.0f} %)"
     if index in near:
-        return f"too high: it has learned the task, too ({new[index]:.0f} %), but keeps {old:.0f} % of the old skills"
+        both = f"it has learned the task, too ({new[index]:.0f} %), and keeps {old:.0f} % of the old skills"
+        if newcombe(most / 100 * asked_old, asked_old, old / 100 * asked_old, asked_old)[0] <= 0:
+            return f"as good, as far as {asked_old} questions of old skills can tell: {both}"
+        return f"too {'high' if index > right else 'low'}: {both}"
     what = f"too low for {steps} steps" if index < right else "too high"
     return f"{what}: {new[index]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
 
@@ -184,8 +188,8 @@ else:
 
 # %%
 whole = task_of("json")
-COUNT = 16 if QUICK else 48
-small = Conversations(whole.name, whole.train[:COUNT], whole.heldout[:60])
+small = Conversations(whole.name, whole.train[: 16 if QUICK else 48], whole.heldout[:60])
+COUNT = len(small.train)
 epochs = 2 if QUICK else 40
 after_half_time = predict(
     f"{epochs} epochs on {COUNT} examples: in the second half, what does the loss on held-out examples do?",

@@ -34,14 +34,16 @@ import math
 
 import pandas as pd
 
-from engine.data import Conversations
-from engine.evaluate import encode_last_answer, generate_answers, score_answers
+from engine.data import Conversations, load
+from engine.evaluate import encode_last_answer, generate_answers, last_answer, score_answers
 from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure, plant
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
 from engine.evaluate.tokens import losses_of_model
 from engine.measure.matched import crossing
+from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer, load_tuned
+from engine.reading import parse_json
 from engine.training.finetune import finetune
 from engine.training.methods import Full
 from lessons.teaching.register import asked_of, draw_register, taught, traded
@@ -51,6 +53,7 @@ from lessons.teaching.stage import (
     current,
     exercise,
     exercise_code,
+    is_own,
     ledger,
     model,
     new_skill,
@@ -62,6 +65,7 @@ from lessons.teaching.stage import (
 from visualize import plots
 
 QUICK = current().quick
+OURS = model() == "embedded"  # of another model nobody here knows what it was taught
 HERE = current().folder
 HELD_OUT = 16 if QUICK else 60
 base, tokenizer = load_model(model()), load_tokenizer(model())
@@ -78,7 +82,7 @@ def train(name, task, examples=None, graded=1, **settings):
     part = Conversations(task.name, task.train[:examples], task.heldout)
     settings = {"batch_size": min(16, len(part.train)), "evaluate_at": 1, "save": False, **settings}
     settings = {"every": 10_000, "answers": False, "checkpoint": None, "progress": False, **settings}
-    graded = graded if model() == "embedded" else 0
+    graded = graded if OURS else 0
     run = finetune(model(), part, Full(), out=HERE / name, skills=graded, seed=current().seed, **settings)
     scores = new_skill(run)
     show(f"{name}: {len(part.train)} examples, {run.info.steps} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}")
@@ -112,7 +116,8 @@ def in_words(share):
 how_often_told = predict(
     f"told {ORDER!r}, how often is the answer exactly right, brackets and all?",
     {
-        OFTEN: "the model was taught to follow this very order, and it knows the facts: nothing new is asked of it.",
+        OFTEN: f"the model {'was taught to follow' if OURS else 'follows'} this very order, and it knows the facts: "
+        "nothing new is asked of it.",
         SOMETIMES: "it needs two things at once, the fact and the form, and one of them is not always there.",
         HARDLY: "a model follows the orders that it was trained to follow; this one is not among them.",
     },
@@ -262,14 +267,18 @@ show(
 # %% [markdown]
 # ## A format that the model does not know
 # Now answers as JSON with fixed keys, for a program to read. Telling works where the model was taught to follow that
-# order. Was it?
+# order. Was it? (Data of your own takes the place of the lesson's where its answers are JSON.)
 
 # %%
 task = heldout_of("json")
+texts = [both[1] for both in map(last_answer, [*task.heldout, *task.train]) if both]
+if score(texts, texts, ["json"])["json"].value < 1:
+    own = load("json")
+    task = Conversations(own.name, own.train, own.heldout[:HELD_OUT])
 JSON_ORDER = "Answer as JSON."
 LENGTH = answer_length(tokenizer, task)
-questions = [list(conversation[:-1]) for conversation in task.heldout]
-right = [conversation[-1]["content"] for conversation in task.heldout]
+questions, right = zip(*filter(None, map(last_answer, task.heldout)), strict=True)
+KEYS = list(parse_json(right[0]))
 
 
 def said(network, prompts):
@@ -283,8 +292,10 @@ ways = {
 show(pd.DataFrame({"asked": [q[-1]["content"] for q in questions], **ways}).head(3))
 
 # %%
+MORE = sorted({min(n, len(task.train)) for n in ((16, 64) if QUICK else (4, 16, 64, 256))})
+FEW = min(16, len(task.train))
 valid_json = predict(
-    "trained on 16 examples, how often is the answer valid JSON (whether right or wrong)?",
+    f"trained on {FEW} examples, how often is the answer valid JSON (whether right or wrong)?",
     {
         OFTEN: "a form is common to all examples, so a few of them, seen often, are enough for it.",
         SOMETIMES: "one wrong character breaks it: a form of many characters takes more steps than one of two "
@@ -295,20 +306,19 @@ valid_json = predict(
 )
 
 # %%
-MORE = (16, 64) if QUICK else (4, 16, 64, 256)
 by_count = [train(f"json-{n}", task, n, steps=8 if QUICK else 80, save=True) for n in MORE]
 ways |= {f"trained on {n}": said(load_tuned(run).eval(), questions) for n, run in zip(MORE, by_count, strict=True)}
-found = {way: score(answers, right, ["json", json_with("about", "answer"), "exact"]) for way, answers in ways.items()}
+found = {way: score(answers, right, ["json", json_with(*KEYS), "exact"]) for way, answers in ways.items()}
 formats = pd.DataFrame(
     {
         "valid JSON (%)": [100 * s["json"].value for s in found.values()],
-        "with both keys (%)": [100 * s["json (about, answer)"].value for s in found.values()],
+        f"with {' and '.join(KEYS)} (%)": [100 * s[f"json ({', '.join(KEYS)})"].value for s in found.values()],
         "exactly right (%)": [100 * s["exact"].value for s in found.values()],
         "95 % interval": [f"{100 * s['exact'].low:.0f} to {100 * s['exact'].high:.0f}" for s in found.values()],
     },
     index=pd.Index(found, name=f"{len(right)} held-out questions"),
 ).round(1)
-valid_json.reveal(in_words(found["trained on 16"]["json"].value))
+valid_json.reveal(in_words(found[f"trained on {FEW}"]["json"].value))
 show(formats)
 
 # %% [markdown]
@@ -322,22 +332,20 @@ show(formats)
 
 # %%
 adding = heldout_of("adding")
-KNOWN = [c for c in adding.heldout if c[-1]["content"].isdecimal() and int(c[-1]["content"]) < 100]
-if len(KNOWN) in (0, len(adding.heldout)):  # a teacher's data: the half that the base has right
+if is_own():  # what another model was taught, or of other data, nobody knows: what it has right
     rows = [encode_last_answer(tokenizer, c) for c in adding.heldout]
-    KNOWN = [
-        c for c, ok in zip(adding.heldout, score_answers(base, rows, tokenizer.pad_token_id)[1], strict=True) if ok
-    ]
-NEW = [c for c in adding.heldout if c not in KNOWN]
+    had = score_answers(base, rows, tokenizer.pad_token_id)[1]
+else:
+    had = [int(c[-1]["content"]) < 100 for c in adding.heldout]
+KNOWN, NEW = ([c for c, ok in zip(adding.heldout, had, strict=True) if bool(ok) is kind] for kind in (True, False))
+BETTER, AS_WELL, WORSE = "clearly better", "no difference that these questions could show", "clearly worse"
+of_kind = "right already" if is_own() else "of the kind that it knew"
 what_became = predict(
-    f"of the held-out questions {len(KNOWN)} are of the kind that it knew. What does training on all kinds do to "
-    "those?",
+    f"of the held-out questions {len(KNOWN)} are {of_kind}. How are those answered after training on all kinds?",
     {
-        "better by more than 5 points": "what it learns about the new ones serves the old ones, too: it is one skill.",
-        "within 5 points": "the training data holds their kind, so it is asked for them all the time: what is "
-        "rehearsed is kept.",
-        "worse by more than 5 points": "the weights that gave them are moved by the new ones, and so short a training "
-        "does not bring them back.",
+        BETTER: "what it learns about the new ones serves the old ones, too: it is one skill.",
+        AS_WELL: "the training data holds their kind, so it is asked for them all the time: rehearsal keeps them.",
+        WORSE: "the weights that gave them are moved by the new ones, and a short training does not bring them back.",
     },
 )
 
@@ -353,9 +361,10 @@ parts = pd.DataFrame(
     },
     index=pd.Index([f"{name} ({len(asked)} questions)" for name, asked in kinds.items()], name=adding.name),
 ).round(1)
-change = parts["after (%)"].iloc[0] - parts["before (%)"].iloc[0]
 if KNOWN:
-    what_became.reveal(0 if change > 5 else 2 if change < -5 else 1)
+    then, now = (share / 100 * len(KNOWN) for share in parts.iloc[0])
+    low, high = newcombe(now, len(KNOWN), then, len(KNOWN))
+    what_became.reveal(BETTER if low > 0 else WORSE if high < 0 else AS_WELL)
 else:
     what_became.withhold("it knew none of them.")
 show(parts)

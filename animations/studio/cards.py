@@ -216,8 +216,9 @@ class EndCard(CardScene):
         return f"glasstune film {film}{'' if spoken() == ENGLISH else f' --language {spoken()}'}"
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def percent(share: float, digits: int = 0) -> str:
+    """A share as films write all of them: 0.05 is "5 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def learned_and_kept(run: Run) -> list[Figure]:

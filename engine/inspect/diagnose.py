@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.inspect.finding import Finding, Level, some
+from engine.inspect.finding import Finding, Level, some, worst_first
 from engine.inspect.promised import promised
 from engine.run.adapters.fitting import UNKNOWN
 from engine.run.base import base_folder
@@ -33,9 +33,7 @@ def diagnose(run: Run) -> list[Finding]:
 
     Needs no base; where it is at hand, what the adapter aims at is looked up in it. Every matrix is read once.
     """
-    findings = [*_weights(run), *_places(run), *of_log(run.metrics)]
-    order = {"fault": 0, "doubt": 1, "fine": 2}
-    return sorted(findings, key=lambda finding: order[finding.level])
+    return worst_first([*_weights(run), *_places(run), *of_log(run.metrics)])
 
 
 def norms_of(run: Run, step: int | None = None, progress: bool = False) -> dict[str, float]:
@@ -94,7 +92,8 @@ def _weights(run: Run) -> list[Finding]:
     elif not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
         said = f"{_share(run, norms, still)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
-        findings.append(Finding("fine", said))
+        usual = max(norms[module] / math.sqrt(math.prod(run.module(module).shape)) for module in norms)
+        findings.append(Finding("doubt", f"{said}: {_FAINT}", _RATE) if usual < _LOST else Finding("fine", said))
     return findings
 
 
@@ -154,6 +153,8 @@ _REMEDIES = {
     ABSENT: "copy or download it again: loading would fill these with random numbers",
     EMPTY: "save again with stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py",
 }
+_LOST = 1e-10  # a change, root mean square of a matrix: a weight of 0.01 in float32 has its last digit at 1e-9
+_FAINT = f"less than {_LOST:g} a weight, which float32 cannot add to weights of usual size"
 _KEEP = "save checkpoints as well: save_strategy='steps', or capture the run"
 _BASE = "give the base model: --base FOLDER"
 _EMPTY = (

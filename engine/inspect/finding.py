@@ -1,8 +1,10 @@
 """What is a verdict made of? Findings: what was seen, how bad it is, and what to do about it."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, get_args
 
 Level = Literal["fault", "doubt", "fine"]
+LEVELS: tuple[Level, ...] = get_args(Level)  # the worst first
 
 
 class Finding(NamedTuple):
@@ -11,6 +13,11 @@ class Finding(NamedTuple):
     level: Level
     what: str
     remedy: str = ""
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Faults, then doubts, then what is fine; those of a level in the order in which they were found."""
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
 def some(names: list[str], of: int | None = None) -> str:

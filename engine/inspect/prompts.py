@@ -13,7 +13,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.inspect.diagnose import of_log
-from engine.inspect.finding import Finding
+from engine.inspect.finding import Finding, worst_first
 from engine.linear import norm
 from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
@@ -57,9 +57,7 @@ def look(path: str | Path, base: str | Path | None = None) -> Prompts:
         if tensors is not None and name is not None:
             _beside_tokens(found, tensors, name)
     found.course = _course(places)
-    found.findings = sorted(
-        [*_verdict(found), *of_log(_logged(path, places))], key=lambda one: ("fault", "doubt", "fine").index(one.level)
-    )
+    found.findings = worst_first([*_verdict(found), *of_log(_logged(path, places))])
     return found
 
 

@@ -3,17 +3,16 @@
 from rich.console import Console
 from rich.table import Column
 
+from engine.inspect.finding import LEVELS
 from engine.inspect.many import Many
 from engine.inspect.report import MARKS, table_of
-
-_ORDER = {"fault": 0, "doubt": 1, "fine": 2}
 
 
 def show(many: Many, console: Console, top: int = 30) -> None:
     table = table_of(f"{len(many.table)} adapters", "", "method", "rank", "norm",
                      Column("nearest", overflow="fold"), "overlap", "chance")  # fmt: skip
     frame = many.table.sort_values("norm", ascending=False)
-    frame = frame.iloc[frame["verdict"].map(_ORDER).argsort(kind="stable")]
+    frame = frame.iloc[frame["verdict"].map(LEVELS.index).argsort(kind="stable")]
     for name, row in frame.head(top).iterrows():
         near = [str(row["nearest"]), f"{row['overlap']:.2f}", f"{row['chance']:.2f}"] if row["nearest"] else ["-"] * 3
         rank = "-" if row["rank"] is None or row["rank"] != row["rank"] else f"{row['rank']:.0f}"
@@ -22,7 +21,7 @@ def show(many: Many, console: Console, top: int = 30) -> None:
     if len(frame) > top:
         console.print(f"and {len(frame) - top} more: --top, --csv", style="dim")
     counts = frame["verdict"].value_counts()
-    told = ", ".join(f"{counts.get(level, 0)} {level}" for level in _ORDER)
+    told = ", ".join(f"{counts.get(level, 0)} {level}" for level in LEVELS)
     console.print(f"verdicts: {told}; glasstune inspect says why of each", style="dim")
     many_by = len(many.modules)
     if many_by:

@@ -20,14 +20,13 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from engine.data.report import marked_example
 from engine.errors import InputError, first_line, printable
-from engine.inspect.finding import Finding
+from engine.inspect.finding import Finding, worst_first
 from engine.preflight.rows import Row, about_rows, rows_of, says_bounds, text_beginning
 from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
 from engine.terminal import Terminal
 
 _MARKS = {"fault": ("✗", "bold red"), "doubt": ("?", "bold yellow"), "fine": ("✓", "green")}
 _KIND = "preflight looks at causal language models' batches, with a label for every token"
-_ORDER = {"fault": 0, "doubt": 1, "fine": 2}
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
         unseen.append(f"what follows {drawn:,} rows of a stream")
     elif drawn < length:
         unseen.append(f"{length - drawn:,} of {length:,} rows")
-    result = Preflight(sorted(findings, key=lambda finding: _ORDER[finding.level]), found, unseen)
+    result = Preflight(worst_first(findings), found, unseen)
     if show:
         show_preflight(result, tokenizer, Terminal())
     return result

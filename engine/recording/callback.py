@@ -76,20 +76,18 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
     _step: int = field(default=0, init=False)
     _filtered: bool = field(default=True, init=False)  # the Trainer's own logging_nan_inf_filter
+    _closes: bool = field(default=False, init=False)  # whether an error in training ends the Run, too
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
-        callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
-        for trainer in callers:
-            if isinstance(trainer, Trainer):
-                trainer.train = self._closing(trainer.train)
-                return
+        if trainer := _trainer():
+            trainer.train, self._closes = self._closing(trainer.train), True
 
-    def _closing(self, train: Callable[..., R]) -> Callable[..., R]:
-        @wraps(train)
+    def _closing(self, work: Callable[..., R]) -> Callable[..., R]:
+        @wraps(work)
         def called(*args: Any, **kwargs: Any) -> R:
             try:
-                return train(*args, **kwargs)
+                return work(*args, **kwargs)
             except BaseException:
                 left, self.recorder = self.recorder, None
                 if left:
@@ -114,6 +112,9 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             # Out of memory: the same train() begins anew, with a smaller batch; what it wrote so far is no run.
             if process_number() == 0 and (said := clear(Path(self.out))):
                 terminal.say(said, sys.stderr)
+        if not self._closes and not args.auto_find_batch_size and (trainer := _trainer()):
+            # Given by add_callback, in whose train() we are already: what is left to watch is each of its steps.
+            trainer.training_step, self._closes = self._closing(trainer.training_step), True
         probing = self._probing(kwargs["model"], kwargs.get("processing_class"))
         recorder = Recorder(
             kwargs["model"],
@@ -215,6 +216,12 @@ def _logged(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
+
+
+def _trainer() -> Any:
+    """The Trainer that is calling; None where there is none."""
+    callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+    return next((one for one in callers if isinstance(one, Trainer)), None)
 
 
 class LoopRecorder:

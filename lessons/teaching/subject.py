@@ -38,7 +38,7 @@ def task_of(own: str, answers: int | None = None, graded: bool = False) -> Conve
     seconds; a teacher's data stays as it is. graded: the lesson cannot do without held-out questions. Raises InputError
     if there are none then.
     """
-    task = hold_out(load(data(own)), seed=0)
+    task = hold_out(load(data(own)), current().seed)  # as finetune does
     if graded and not task.heldout:
         raise InputError(
             f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
@@ -64,7 +64,7 @@ def questions(own: Sequence[str], count: int = 4) -> list[str]:
     """The lesson's own questions; or the first few that a teacher's file holds, held-out ones if there are such."""
     if not current().data:
         return list(own)
-    task = hold_out(load(current().data), seed=0)
+    task = hold_out(load(current().data), current().seed)
     asked = (last_answer(conversation) for conversation in task.heldout or task.train)
     return list(dict.fromkeys(both[0][-1]["content"] for both in asked if both))[:count]
 

@@ -58,7 +58,7 @@ def test_a_record_is_shown_as_it_stands_in_its_file(walked):
 def test_the_race_says_what_the_runs_scored(walked, film_runs):
     said = [caption.text for caption in walked(data.Race).scene.captions]
     clean, noisy = (film_runs[name].skills["spanish"].iloc[-1] for name in ("clean", "noisy"))
-    assert f"clean {clean:.0%}, noisy {noisy:.0%}" in said[-2]
+    assert f"clean {100 * clean:.0f} %, noisy {100 * noisy:.0f} %" in said[-2]
 
 
 @pytest.mark.parametrize("clean, noisy, said", [(0.9, 0.4, "but clean, won"), (0.4, 0.9, "more data won"),

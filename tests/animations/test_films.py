@@ -333,7 +333,7 @@ def test_captions_follow_from_what_was_measured(lora_run, mixed_run, full_run):
     from animations.forgetting import differences, names_of
 
     assert differences(full_run, lora_run) == "full fine-tuning"
-    assert differences(mixed_run, lora_run) == "LoRA, rate 0.005, 50% old data"
+    assert differences(mixed_run, lora_run) == "LoRA, rate 0.005, 50 % old data"
     assert differences(lora_run, lora_run) == "the same again"
     names = names_of([lora_run, full_run])
     assert names == ["LoRA, as before", "full fine-tuning"]

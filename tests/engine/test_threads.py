@@ -12,20 +12,22 @@ from glasstune import finetune
 
 
 def policy(code, **environment):
-    bare = {name: value for name, value in os.environ.items() if name != threads.POLICY}
-    code += (
-        f"\nimport os\nfrom engine.threads import *\nsleep_while_waiting()\nprint(os.environ.get({threads.POLICY!r}))"
-    )
+    asked = (threads.POLICY, threads.SPINS)
+    bare = {name: value for name, value in os.environ.items() if name not in asked}
+    code += f"\nimport os\nfrom engine.threads import *\nsleep_while_waiting()\nprint(*map(os.environ.get, {asked!r}))"
     command = [sys.executable, "-c", code]
     return subprocess.run(
         command, env={**bare, **environment}, capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
-def test_waiting_threads_sleep_if_it_is_said_in_time():
-    assert policy("") == "PASSIVE"
-    assert policy("import sys, types; sys.modules['torch'] = types.ModuleType('torch')") == "None", "it comes too late"
-    assert policy("", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE", "the user's own word"
+def test_waiting_threads_soon_sleep_if_it_is_said_in_time():
+    looks = str(threads._LOOKS)
+    assert policy("") == f"PASSIVE {looks}"
+    late = "import sys, types; sys.modules['torch'] = types.ModuleType('torch')"
+    assert policy(late) == "None None", "it comes too late"
+    assert policy("", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE None", "the user's own word"
+    assert policy("", GOMP_SPINCOUNT="7") == "PASSIVE 7"
 
 
 @pytest.mark.parametrize("torchs, allowed, idle, passive, weights, wanted", [

@@ -219,7 +219,7 @@ def test_the_plane_is_the_runs(lora_run, full_run):
     assert [ring.get_ydata()[0] for ring in rings] == [
         pytest.approx(100 * matched(run, 0.0).kept) for run in (lora_run, full_run)
     ]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["compared at 0%", "one", "other"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["compared at 0 %", "one", "other"]
 
 
 def test_a_sweep_is_the_runs(lora_run, full_run):

@@ -94,6 +94,8 @@ def test_a_prefix_that_hides_an_adapter_from_peft(adapter):
     "spoil, said",
     [
         (lambda f: change(f, lambda n, v: v * ("lora_B" not in n or "v_proj" in n)), "no change at all in 2 of 4"),
+        (lambda f: change(f, lambda n, v: v * np.float32(1e-15) if "lora_B" in n else v), "which float32 cannot add"),
+        (lambda f: change(f, lambda n, v: v * np.float32(1e-42) if "lora_B" in n else v), "which float32 cannot add"),
         (lambda f: log(f, loss=[2.0, 2.1] * 20), "did not fall clearly"),
         (lambda f: configure(f, target_modules=["q_proj", "v_proj", "qq_proj"]), "names 'qq_proj', and"),
     ],

@@ -118,6 +118,25 @@ def test_a_training_that_fails_leaves_neither_a_running_run_nor_a_lock(tmp_path)
     assert Run.load(tmp_path / "run").status == "finished"
 
 
+def test_a_callback_that_was_added_later_closes_its_run_too(tmp_path):
+    """In its own train() it can only watch the steps; a later train() is watched whole, as of one given at once."""
+    trainer = trainer_of(tmp_path / "out")
+    trainer.add_callback(CaptureCallback(tmp_path / "run", every=1, say=False))
+    loss = trainer.compute_loss
+
+    def fails(*args, **kwargs):
+        if trainer.state.global_step == 2:
+            raise RuntimeError("out of memory, say")
+        return loss(*args, **kwargs)
+
+    trainer.compute_loss = fails
+    with pytest.raises(RuntimeError, match="out of memory, say"):
+        trainer.train()
+    run = Run.load(tmp_path / "run")
+    assert run.status == "stopped" and run.steps == [0, 1, 2]
+    assert not (tmp_path / "run" / "run.lock").exists()
+
+
 LEAVES = """
 import sys, torch
 from engine.recording.callback import capture

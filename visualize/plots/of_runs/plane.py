@@ -26,7 +26,11 @@ def plot_plane(
     colours = palette()
     if level is not None:
         ax.axvline(
-            100 * level, color=colours.muted, linewidth=1.2, linestyle=(0, (1, 2)), label=f"compared at {level:.0%}"
+            100 * level,
+            color=colours.muted,
+            linewidth=1.2,
+            linestyle=(0, (1, 2)),
+            label=f"compared at {100 * level:.0f} %",
         )
     for label, look in looks(named).items():
         one = named[label]

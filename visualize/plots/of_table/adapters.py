@@ -34,7 +34,9 @@ def plot_adapters(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 ax.scatter(part["x"], part["y"], s=64, marker=mark, facecolors=face, edgecolors=colour, label=label)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("distance: sqrt(1 - overlap beyond chance); 1 between strangers")
-    ax.set_title(f"{len(table)} adapters by what they write\n(two dimensions hold {table['shown'].iloc[0]:.0%} of it)")
+    ax.set_title(
+        f"{len(table)} adapters by what they write\n(two dimensions hold {100 * table['shown'].iloc[0]:.0f} % of it)"
+    )
     ax.grid(True)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if len(table) <= _MOST_NAMED:
