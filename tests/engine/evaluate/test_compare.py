@@ -11,11 +11,13 @@ from peft.tuners.lora import LoraLayer
 from engine.data import load
 from engine.evaluate import generate_answers
 from engine.evaluate.__main__ import main
-from engine.evaluate.compare import compare, questions_of
+from engine.evaluate.compare import compare, questions_of, show
 from engine.evaluate.harness import run_tasks
+from engine.evaluate.judging import judge
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.surprise import measure_perplexity
 from engine.models import load_model, load_tuned
+from engine.terminal import Terminal
 from glasstune import Full, InputError, LoRA, finetune
 
 HELD = load("spanish").heldout
@@ -37,6 +39,19 @@ def test_each_side_is_the_model_that_it_says(request, kind, tokenizer):
     assert list(found.table.index) == ["exact", "token_f1", "json (a)", "perplexity"]
     assert (found.table.change == found.table.tuned - found.table.base).all()
     assert found.trained_on == 0 and found.prompts_cut == 0
+
+
+def test_what_is_asked_is_said_where_it_is_not_what_was_trained(qlora_run, lora_run, tmp_path, capsys):
+    """A QLoRA run's base is asked in float32; and an answer that is cut is no answer."""
+    found = compare(qlora_run, metrics=["exact"], limit=3, max_new_tokens=1)
+    assert found.answers_cut == {"base": 3, "tuned": 3}
+    show(found, Terminal())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: 3 of base's, 3 of tuned's answers are cut at 1 tokens (max_new_tokens)" in said
+    assert f"{qlora_run.name} was trained beside a base in four bits" in said
+    assert compare(lora_run, metrics=["perplexity"], limit=2).notes == ()
+    judging = judge(qlora_run, "base", count=2, out=tmp_path / "j.jsonl", max_new_tokens=4)
+    assert "in four bits" in judging.info["notes"][0]
 
 
 def test_perplexity_alone_generates_nothing(lora_run, monkeypatch):
