@@ -272,6 +272,30 @@ def test_trl_and_what_cannot_be_looked_at(tmp_path, encoded):
         preflight(make(tmp_path, []))
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing.:FutureWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # TRL's, of padding-free batches without flash attention
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("strategy", ["bfd", "wrapped"])
+def test_trls_packing_is_looked_at_conversation_by_conversation(tmp_path, strategy, answers):
+    """Its first way keeps conversations apart, and the second neither does nor keeps them whole."""
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset as Table
+
+    talks = Table.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in load("spanish").train[:24]])
+    options = trl.SFTConfig(
+        str(tmp_path / "sft"), per_device_train_batch_size=2, max_steps=1, report_to=[], disable_tqdm=True, bf16=False,
+        dataloader_pin_memory=False, use_cpu=True, packing=True, packing_strategy=strategy, max_length=64,
+        completion_only_loss=answers,
+    )  # fmt: skip
+    trainer = trl.SFTTrainer(adapted(), options, train_dataset=talks, processing_class=load_tokenizer())
+    found = preflight(trainer, show=False)
+    wrong = [finding.what for finding in found.findings if finding.level != "fine"]
+    if strategy == "bfd":
+        assert len(found.rows) == 24 and wrong == ["prompts are learned as well as answers"] * (not answers)
+    else:
+        assert any("see each other" in what for what in wrong) and any("are cut at 64 tokens" in what for what in wrong)
+
+
 def test_as_a_command(tmp_path, capsys):
     from engine.commands.preflight import COMMAND
 
