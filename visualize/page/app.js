@@ -4,7 +4,7 @@ import { h, fill } from "./dom.js";
 import { doorOf } from "./door.js";
 import { Remote, startWorker } from "./lab.js";
 import { checked, firstState, Page, ROOMS } from "./page.js";
-import { fromAddress, State, toAddress } from "./state.js";
+import { fromAddress, linkedInitial, State, toAddress } from "./state.js";
 import { makeTouchRoom } from "./views/touch.js";
 import { makeOverviewRoom } from "./views/overview.js";
 import { makeTrainRoom } from "./views/train.js";
@@ -12,13 +12,12 @@ import { makeTrainRoom } from "./views/train.js";
 /**
  * Open the page in an element: the manifest first, then the model, then its steps as they are unpacked.
  * @param {HTMLElement} root @param {any} source a PageSource, or whatever has its methods
- * @param {Record<string, any>} [given] state that others set: step, module, strength, ...
  */
-export async function open(root, source, given = {}) {
+export async function open(root, source) {
   try {
     const started = performance.now();
     const manifest = await source.manifest();
-    const page = new Page(manifest, source, new State({ ...firstState(manifest), ...given }));
+    const page = new Page(manifest, source, new State(firstState(manifest)));
     page.state.set(checked(page, fromAddress(location.hash)));
     page.state.tell();
     build(root, page);
@@ -27,7 +26,7 @@ export async function open(root, source, given = {}) {
       page.state.set({ ready: true });
     });
     root.dataset.whole = String(Math.round(performance.now() - started));
-    page.state.set({ whole: true, step: page.held(page.state.get("step")) });
+    page.state.set({ whole: true });
     return page;
   } catch (error) {
     fill(
@@ -86,7 +85,7 @@ function build(root, page) {
     },
     tabs,
   );
-  fill(root, h("header", {}, h("a", { class: "brand", href: "#", onclick: (/** @type {Event} */ event) => { event.preventDefault(); state.set({ ...state.initial, ready: true, runs: page.runs.length, arrived: page.arrived, theme: state.get("theme") }); } }, "glasstune"), which, going, list, h("span", { class: "tools" }, themes, doorOf() === "frame" ? null : link)), room); // prettier-ignore
+  fill(root, h("header", {}, h("a", { class: "brand", href: "#", onclick: (/** @type {Event} */ event) => { event.preventDefault(); state.set({ ...linkedInitial(state), theme: state.get("theme") }); } }, "glasstune"), which, going, list, h("span", { class: "tools" }, themes, doorOf() === "frame" ? null : link)), room); // prettier-ignore
 
   function showRoom() {
     const name = state.get("room");
@@ -114,7 +113,7 @@ function build(root, page) {
     fill(
       which,
       page.runs.length > 1
-        ? h("select", { "aria-label": "Run", onchange: (/** @type {any} */ event) => page.choose(Number(event.target.value)) },
+        ? h("select", { "aria-label": "Run", "data-focus": "run", onchange: (/** @type {any} */ event) => page.choose(Number(event.target.value)) },
             page.runs.map((run, at) => h("option", { value: at, selected: run === page.run }, `${run.told.what} (${run.told.name})`)))
         : told.what,
     ); // prettier-ignore
@@ -139,7 +138,10 @@ function build(root, page) {
   state.watch(["theme"], showTheme);
   state.watch(["run", "runs"], showRun);
   state.watch(Object.keys(state.values), () => keepAddress(page));
-  addEventListener("hashchange", () => state.set(checked(page, { ...state.initial, ...fromAddress(location.hash) })));
+  addEventListener("hashchange", () => {
+    const initial = linkedInitial(state);
+    state.set({ ...initial, ...checked(page, { ...initial, ...fromAddress(location.hash) }) });
+  });
 }
 
 /** @param {KeyboardEvent} event @param {HTMLElement[]} tabs */
@@ -159,7 +161,7 @@ function keepAddress(page) {
   clearTimeout(addressTimer);
   addressTimer = setTimeout(() => {
     if (page.state.get("playing")) return;
-    const text = toAddress(page.state);
+    const text = addressOf(page);
     try {
       history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
     } catch {
@@ -168,8 +170,16 @@ function keepAddress(page) {
   }, 200);
 }
 
+/** What is shown, as far as the file has it: a training of this tab is in no other. @param {Page} page */
+const addressOf = ({ run, state }) => (run.told.own ? "room=train" : toAddress(state));
+
 /** @param {any} button @param {Page} page */
 async function copyLink(button, page) {
+  if (page.run.told.own) {
+    fill(button, "Not in the file: no link");
+    setTimeout(() => fill(button, "Copy link"), 4000);
+    return;
+  }
   const address = location.href.replace(/#.*/, "") + "#" + toAddress(page.state);
   try {
     await navigator.clipboard.writeText(address);
@@ -198,9 +208,10 @@ async function load(page, ready) {
   if (worker) {
     const { weights: _, ...about } = manifest.base;
     page.lab = new Remote(worker);
-    page.lab
-      .call("start", { base: { ...about, weights: page.weights } })
-      .then((found) => (page.kernels = found.kernels));
+    page.lab.call("start", { base: { ...about, weights: page.weights } }).then(
+      (found) => (page.kernels = found.kernels),
+      (error) => page.fail(error),
+    );
     runs.forEach((run, at) => page.lab?.call("run", { key: String(at), told: toldToWorker(run) }));
   }
   for (const [step, tensors] of last) page.receive(0, { step, tensors });

@@ -39,7 +39,7 @@ export const ZERO = 128;
 /** @param {number} byte @returns {number} -1 to 1 */
 const signedOf = (byte) => (byte - ZERO) / 127;
 /** @param {number} byte @returns {number} -1 to 1 */
-const changeOf = (byte) => {
+const squared = (byte) => {
   const root = (byte - ZERO) / 127;
   return root * Math.abs(root);
 };
@@ -49,7 +49,7 @@ export function weightBytes(values, limit, out) {
   const scale = limit > 0 ? 127 / limit : 0;
   for (let at = 0; at < values.length; at++) {
     const one = values[at] * scale;
-    out[at] = ZERO + (one > 127 ? 127 : one < -127 ? -127 : one + (one < 0 ? -0.5 : 0.5));
+    out[at] = ZERO + 0.5 + (one > 127 ? 127 : one < -127 ? -127 : one); // cut to a whole one there: so it is rounded
   }
 }
 
@@ -59,7 +59,7 @@ export function changeBytes(values, limit, out) {
   for (let at = 0; at < values.length; at++) {
     const one = values[at] * scale;
     const root = one < 0 ? -Math.sqrt(-one) : Math.sqrt(one);
-    out[at] = ZERO + (root > 1 ? 127 : root < -1 ? -127 : root * 127 + (root < 0 ? -0.5 : 0.5));
+    out[at] = ZERO + 0.5 + 127 * (root > 1 ? 1 : root < -1 ? -1 : root);
   }
 }
 
@@ -74,7 +74,7 @@ export function lookup(palette, view, strength, ratio) {
   const found = new Uint32Array(65536);
   const ground = rgb(palette.background);
   const stops = palette.stops.map(rgb);
-  const moved = Array.from({ length: 256 }, (_, change) => changeOf(change) * strength);
+  const moved = Array.from({ length: 256 }, (_, change) => squared(change) * strength);
   if (view === "glow") {
     const glow = [ground, rgb(palette.delta), rgb(palette.foreground)];
     const grey = Array.from({ length: 256 }, (_, weight) =>

@@ -27,12 +27,19 @@ function furnish(made, about, children) {
   return fill(made, ...children);
 }
 
-/** Put these children in the place of those there are. @param {any} parent @param {...any} children @returns {any} */
+/** Put these children in the place of those there are. What has the focus keeps it, if one with the same data-focus stands
+ * there now. @param {any} parent @param {...any} children @returns {any} */
 export function fill(parent, ...children) {
+  const active = /** @type {HTMLElement | null} */ (document.activeElement);
+  const focused = active && active !== parent && parent.contains(active) ? active.dataset?.focus : undefined;
   const flat = children.flat(4).filter((child) => child !== null && child !== undefined && child !== false);
   parent.replaceChildren(
     ...flat.map((child) => (child instanceof Node ? child : document.createTextNode(String(child)))),
   );
+  if (focused !== undefined)
+    [...parent.querySelectorAll("[data-focus]")]
+      .find((one) => one.dataset.focus === focused)
+      ?.focus({ preventScroll: true });
   return parent;
 }
 
@@ -45,9 +52,9 @@ export function number(value, digits = 3) {
   return text.replace("-", "−").replace("e+", "e");
 }
 
-/** @param {number} share */
+/** @param {number | null | undefined} share */
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return share === null || share === undefined || !Number.isFinite(share) ? "–" : `${Math.round(100 * share)} %`;
 }
 
 /** A table with a caption: what a picture shows, for those who do not see it, and for spreadsheets.
@@ -84,9 +91,9 @@ export function table(caption, heads, rows) {
   );
 }
 
-/** A group of buttons of which one is pressed.
+/** A group of buttons of which one is pressed; those that are not offered now are not seen.
  * @param {string} label @param {[any, string][]} choices @param {(value: any) => void} chosen
- * @returns {{element: any, show: (value: any) => void}} */
+ * @returns {{element: any, show: (value: any, offered?: (value: any) => boolean) => void}} */
 export function choice(label, choices, chosen) {
   const buttons = choices.map(([value, text]) =>
     h("button", { type: "button", "aria-pressed": "false", onclick: () => chosen(value) }, text),
@@ -94,6 +101,10 @@ export function choice(label, choices, chosen) {
   const element = h("div", { class: "choice", role: "group", "aria-label": label }, buttons);
   return {
     element,
-    show: (value) => choices.forEach(([one], at) => buttons[at].setAttribute("aria-pressed", String(one === value))),
+    show: (value, offered = () => true) =>
+      choices.forEach(([one], at) => {
+        buttons[at].setAttribute("aria-pressed", String(one === value));
+        buttons[at].hidden = !offered(one);
+      }),
   };
 }

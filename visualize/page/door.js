@@ -16,7 +16,7 @@ import { timeDrawn } from "./views/follow.js";
  * @typedef {{set?: Record<string, any>, version?: number, told?: any, step?: number, tensors?: import("./source.js").Listing, text?: string, again?: boolean, cost?: number}} Message
  */
 
-/** What a notebook's widget and the page have in common. */
+/** What a notebook's widget and the page have in common (widget.js, too). */
 const SHARED = ["step", "module", "strength"];
 
 const SHARE = 0.02; // of the machine that showing a training takes from it, about
@@ -45,17 +45,22 @@ function listenToFrame(page) {
     come = {};
     return atEase(() => receive(page, message));
   });
+  const say = (/** @type {any} */ glasstune) => parent.postMessage({ glasstune }, "*");
+  const told = () => Object.fromEntries(SHARED.map((key) => [key, page.state.get(key)]));
   const take = (/** @type {Message} */ message) => {
-    if (message.set) page.state.set(checked(page, message.set));
+    if (message.set) {
+      page.state.set(checked(page, message.set));
+      // Of a step that the page does not hold, the kernel is told which stands for it.
+      if (SHARED.some((key) => message.set?.[key] !== undefined && message.set[key] !== page.state.get(key)))
+        say({ state: told() });
+    }
     if (!message.told) return;
     come = { ...come, ...message };
     show(undefined);
   };
-  const say = (/** @type {any} */ glasstune) => parent.postMessage({ glasstune }, "*");
   addEventListener("message", (event) => {
     if (event.source === parent && event.data?.glasstune) take(event.data.glasstune);
   });
-  const told = () => Object.fromEntries(SHARED.map((key) => [key, page.state.get(key)]));
   page.state.watch(SHARED, () => say({ state: told() }));
   say({ ready: told() });
 }

@@ -19,6 +19,7 @@ from visualize.naming import proper
 from visualize.page.bundle import page_html
 from visualize.page.pack import FORMAT, VERSION, WHOLE, base_of, readable, size_of
 from visualize.page.pieces import Pieces, as_text
+from visualize.page.runnable import plays
 from visualize.page.told import told_of
 from visualize.page.weights import picture_of
 from visualize.page.write import BUDGET, page_of
@@ -148,6 +149,7 @@ class Following:
             first = len(texts) + 1 - len(found)
             told = {
                 **self.told, "form": self.form, "scales": {}, "left_out": self.left_out,
+                "plays": self.base is not None and self.base["live"] and plays(self._run, self.form),
                 "findings": [], "bytes": 0, "steps": steps,
                 "pieces": [{**one["tensors"], "piece": first + at} for at, one in enumerate(found)],
             }  # fmt: skip

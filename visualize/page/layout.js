@@ -1,26 +1,11 @@
 // Where does each weight lie? A pixel each: a row a layer, its matrices side by side, as the films draw the model.
 
+import { layerOf } from "./naming.js";
+
 /** @typedef {{name: string, shape: number[], layer: number | null, top: number, left: number, rows: number, columns: number, turned: boolean, start: number, size: [number, number]}} Tile
  * rows x columns pixels. start: the first of its columns, where a long matrix goes on in another tile. size: (out, in) of what is drawn, which is a picture where the weights were too many. */
 
 const GAP = 4;
-
-/** The number of the layer of a module: 2 of "model.layers.2.mlp.up_proj". @param {string} name @returns {number | null} */
-export function layerOf(name) {
-  const found = /\.(\d+)\./.exec(name);
-  return found ? Number(found[1]) : null;
-}
-
-/** What a lecturer calls it: "q", "gate", "embed tokens". @param {string} name */
-export function partOf(name) {
-  return (name.split(".").pop() ?? name).replace(/_proj$/, "").replace(/_/g, " ");
-}
-
-/** "layer 1 · q". @param {string} name */
-export function shortOf(name) {
-  const layer = layerOf(name);
-  return layer === null ? partOf(name) : `layer ${layer} · ${partOf(name)}`;
-}
 
 /**
  * @param {{name: string, shape: number[]}[]} modules what is drawn of each: (out, in), or (n)
@@ -118,7 +103,7 @@ export function pixelOf(tile, row, column) {
 
 /** Write a module's bytes, in the order of its weights, to the pixels of a tile. @param {Tile} tile @param {Uint8Array} bytes
  * @param {Uint8Array} picture @param {number} width of the picture */
-export function place(tile, bytes, picture, width) {
+export function inlay(tile, bytes, picture, width) {
   const { top, left, columns, start } = tile;
   const [out, into] = tile.size;
   if (tile.shape.length === 1) {

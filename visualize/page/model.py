@@ -47,6 +47,8 @@ def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
             data = get()
         except InputError:
             continue  # it was made in Python, lies elsewhere, or has changed since
+        if not all(len(chat) > 1 and chat[-1]["role"] == "assistant" for chat in [*data.train, *data.heldout]):
+            continue  # whole texts, say, which ask nothing
         found[name] = {
             "about": TASKS.get(name, ""),
             "train": data.train[:_TRAINED],

@@ -1,14 +1,15 @@
 // What does a run look like that is being trained here? As any other; its log and weights come while it is looked at.
 
+import { number } from "./dom.js";
 import { ALL_LINEAR } from "./engine/methods.js";
 
 /**
  * The facts of a run before its first step.
  * @param {import("./page.js").Page} page
- * @param {{task: string, method: any, settings: any, examples: number, heldout: number, asked: any[]}} chosen
+ * @param {{task: string, method: any, settings: any, examples: number, heldout: number, mixed: number, asked: any[]}} chosen
  * @param {string} name
  */
-export function toldOfOwn(page, { task, method, settings, examples, heldout, asked }, name) {
+export function toldOfOwn(page, { task, method, settings, examples, heldout, mixed, asked }, name) {
   const { base } = page.manifest;
   // In the order of the computation, as a captured run has them, not of the alphabet.
   const order = (/** @type {string} */ parameter) =>
@@ -18,17 +19,28 @@ export function toldOfOwn(page, { task, method, settings, examples, heldout, ask
   const trained = method.name === "lora" ? linear : all;
   const empty = () => ({ steps: [], columns: {} });
   const count = (/** @type {any[]} */ some) => some.reduce((sum, [, { shape }]) => sum + shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1), 0); // prettier-ignore
+  const { rate, batch, ...others } = settings;
   const factors = linear.reduce((sum, [, { shape }]) => sum + (method.rank ?? 0) * (shape[0] + shape[1]), 0);
   return {
-    name, what: `${method.name} on ${task}`, method: method.name, task, status: "running", form: method.name === "lora" ? "factors" : "deltas",
+    name, what: `${method.name} on ${task}`, method: method.name, task, status: "running", form: method.name === "lora" ? "factors" : "deltas", plays: true,
     info: {
       method: { name: method.name, ...(method.name === "lora" ? { r: method.rank, alpha: method.alpha } : {}) },
       model: { name: base.name, source: base.source, parameters: count(all), trainable: method.name === "lora" ? factors : count(all) },
-      data: { name: task, train: examples, heldout }, settings: { ...settings, learning_rate: settings.rate, batch_size: settings.batch }, seconds: {},
+      data: { name: task, train: examples, heldout, ...(mixed ? { mixed_in: { name: "curriculum", examples: mixed } } : {}) }, settings: { learning_rate: rate, batch_size: batch, ...others }, seconds: {},
     },
-    modules: trained.map(([parameter, { shape }]) => ({ name: parameter.replace(/\.weight$/, ""), shape, kind: method.name === "lora" ? "lora" : "delta", r: method.rank, base_parameter: parameter, transposed: false })),
+    modules: trained.map(([parameter, { shape }]) => ({ name: parameter.replace(/\.weight$/, ""), shape, kind: method.name === "lora" ? "lora" : "delta", r: method.rank, base_parameter: parameter })),
     captured: [], steps: [], pieces: [], scales: {}, metrics: empty(), skills: empty(), losses: empty(), norms: empty(), answers: [], findings: [], left_out: [], bytes: 0, asked, place: "this tab", own: true,
   }; // prettier-ignore
+}
+
+/** The rate, and those that it had later: "0.002, 0.001 after step 120". @param {any} settings of a run @returns {string} */
+export const ratesOf = ({ learning_rate: rate, later = [] }) =>
+  [number(rate), ...later.map((/** @type {any} */ one) => `${number(one.rate)} after step ${one.step}`)].join(", ");
+
+/** From a step on a training has another rate. @param {any} settings @param {number} step @param {number} rate */
+export function changeRate(settings, step, rate) {
+  const last = settings.later?.at(-1)?.rate ?? settings.learning_rate;
+  if (rate !== last) settings.later = [...(settings.later ?? []), { step, rate }];
 }
 
 /** A row of a table, at a step; columns that it brings anew are empty before.

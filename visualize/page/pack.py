@@ -5,20 +5,19 @@ graded on (`model.py`, which alone loads torch).
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.errors import InputError
 from engine.measure import singular_values
-from engine.reading import read_json, read_text
 from engine.run.base import base_folder
 from engine.run.info import Module
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 from visualize.page.pieces import Pieces, as_text
-from visualize.page.told import judged, short, told_of
+from visualize.page.runnable import is_runnable, json_of, plays
+from visualize.page.told import diagnosed, short, told_of
 from visualize.page.weights import Packed, pack_factors, pack_grains, pack_pictures, picture_of
 from visualize.theme import PALETTES
 
@@ -44,7 +43,7 @@ def pack(runs: Sequence[Run], budget: int, page: int = 0) -> Pieces:
         "themes": {name: vars(one) for name, one in PALETTES.items()},
         **(_taught(runs) if live else {"skills": {}, "tasks": {}, "replay": [], "probes": []}),
     }  # fmt: skip
-    told = [told_of(run) | judged(run) for run in runs]
+    told = [told_of(run) | diagnosed(run) for run in runs]
     texts = Pieces()
     texts.add_json([manifest, told])
     room = budget - page - pieces.size - texts.size - _BESIDE
@@ -59,8 +58,11 @@ def pack(runs: Sequence[Run], budget: int, page: int = 0) -> Pieces:
         one["left_out"] = [*one["left_out"], *one.pop("cut"), *([] if base else _without_model(run))]
         if packed.form == "pictures":
             one["singular"] = _singular(run, packed.steps)
-        if live:
+        one["plays"] = live and plays(run, packed.form)
+        if one["plays"]:
             one["parity"] = _parity(pieces, run, packed.steps)
+        elif live:
+            one["left_out"].append("what the tuned model says to other questions: its answers are those captured")
     if base is not None and live:
         base["parity"] = _parity(pieces, runs[0], [])
     pieces.texts[0] = as_text(manifest | {"runs": told})
@@ -107,7 +109,9 @@ def base_of(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int
             return None
         if any(lacking(run, tensors) for run in runs):
             return None
+        turned = {about.in_base for run in runs for about in run.info.modules.values() if about.transposed}
         weights = {name: tensors.read(name).astype(np.float32) for name in tensors.entries}
+        weights = {name: one.T if name in turned and one.ndim == 2 else one for name, one in weights.items()}
     except InputError:
         return None
     trial = Pieces()
@@ -115,14 +119,9 @@ def base_of(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int
     if trial.size > 0.7 * budget:
         return None
     pieces.texts += trial.texts
-    files = {name: _json(folder / f"{name}.json") for name in ("config", "tokenizer", "tokenizer_config")}
-    template = folder / "chat_template.jinja"
-    live = (
-        files["config"] is not None and files["config"].get("model_type") == "llama" and files["tokenizer"] is not None
-    )
+    files = {name: json_of(folder / f"{name}.json") for name in ("config", "tokenizer")}
     return {
-        "source": source, "name": runs[0].info.model.name, **files, "live": live,
-        "chat_template": read_text(template) if template.is_file() else None,
+        "source": source, "name": runs[0].info.model.name, **files, "live": is_runnable(folder),
         "weights": {**listed, "piece": len(pieces.texts) - 1},
     }  # fmt: skip
 
@@ -137,13 +136,6 @@ def _parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:
     from visualize.page.model import parity
 
     return parity(pieces, run, steps)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_json(path)
-    except InputError:
-        return None
 
 
 # --- its weights -------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 // What does the page know, and what does the reader look at? Runs, the model, one state; views and workers share it.
 
+import { namesOf } from "./naming.js";
 import { RunData } from "./run.js";
-import { changeOf, keyOf } from "./setting.js";
+import { changeBy, keyOf, used } from "./setting.js";
 
 /** @typedef {import("./setting.js").Setting} Setting */
 
@@ -17,12 +18,17 @@ export class Page {
     this.runs = manifest.runs.map((/** @type {any} */ told) => new RunData(told));
     /** @type {Map<string, any> | null} */
     this.weights = null;
+    /** Whether the base model runs in this page. */
     this.live = Boolean(manifest.base?.live);
+    /** Why it does not, though the page was written for it. */
+    this.failed = "";
     /** @type {import("./lab.js").Remote | null} */
     this.lab = null;
     /** @type {Map<string, any>} */
     this.answers = new Map();
     this.arrived = 0;
+    /** @type {WeakMap<RunData, {whole: boolean, names: import("./naming.js").Names}>} */
+    this.named = new WeakMap();
     /** How matrices are multiplied here, once that is known. @type {"relaxed" | "simd" | "plain" | null} */
     this.kernels = null;
   }
@@ -36,6 +42,11 @@ export class Page {
     return this.manifest.themes[this.state.get("theme")] ?? this.manifest.themes.dark;
   }
 
+  /** Whether the run that is looked at can be asked here: the model runs, and all that the run changed is here whole. */
+  get playable() {
+    return this.live && this.run.told.plays;
+  }
+
   /** Whether the page brings what the model was taught, to be graded and trained on. */
   get taught() {
     return this.live && Object.keys(this.manifest.tasks).length > 0;
@@ -46,53 +57,90 @@ export class Page {
     return Boolean(this.manifest.training) && this.runs[0].told.status === "running";
   }
 
-  /** The place of the present step among those whose weights are here. */
+  /** The place of the present step among those whose weights are here; -1 until they have come. */
   get at() {
     return this.run.at(this.state.get("step"));
   }
 
-  /** The step whose weights stand for this one: an address may name a step that this page does not hold.
-   * @param {number} step */
-  held(step) {
-    return this.run.steps[this.run.at(step)] ?? step;
+  /** Whether the base's own weights are drawn: they are here, and of the size of what the run changed. */
+  get grounded() {
+    return this.weights !== null && this.run.form !== "pictures";
   }
 
-  /** The model that the reader has set; at another step, if one is given. Its step is the one whose weights are here: what
-   * is asked before a step has arrived is asked again afterwards. @param {number} [step] @returns {Setting} */
-  setting(step = this.state.get("step")) {
-    const mix = this.state.get("mix");
-    const index = this.runs.indexOf(this.run);
-    const here = this.held(step);
-    const parts = [{ run: String(index), step: here, share: 1 - mix }];
-    const other = this.runs[this.state.get("other")];
-    if (mix && other)
-      parts.push({ run: String(this.state.get("other")), step: other.steps[other.steps.length - 1] ?? 0, share: mix });
-    return { parts, strength: this.state.get("strength"), off: this.state.get("off") };
+  /** What the pixels show; without the base there is no before and no now. */
+  get view() {
+    const view = this.state.get("view");
+    return this.grounded || view === "signed" ? view : "glow";
+  }
+
+  /** What the matrices of a run are called, those of the base too. @param {RunData} [run] */
+  namesOf(run = this.run) {
+    const whole = this.weights !== null;
+    let found = this.named.get(run);
+    if (found?.whole !== whole) {
+      const base = [...(this.weights?.keys() ?? [])].map((name) => name.replace(/\.weight$/, ""));
+      found = { whole, names: namesOf([...new Set([...run.modules.map((one) => one.name), ...base])]) };
+      this.named.set(run, found);
+    }
+    return found.names;
+  }
+
+  /** The place of the run that can be mixed into this one, or -1. @param {RunData} [run] */
+  otherThan(run = this.run) {
+    const mixes = (/** @type {RunData} */ one) => one.form !== "pictures" && one.form !== "none";
+    return mixes(run) ? this.runs.findIndex((one) => one !== run && mixes(one)) : -1;
+  }
+
+  /** The model that the reader has set. @returns {Setting} */
+  setting() {
+    const { state } = this;
+    const other = this.runs[this.otherThan()];
+    const mix = other ? state.get("mix") : 0;
+    const parts = [{ run: String(this.runs.indexOf(this.run)), step: state.get("step"), share: 1 - mix }];
+    if (mix) parts.push({ run: String(this.runs.indexOf(other)), step: other.stops.at(-1) ?? 0, share: mix });
+    return { parts, strength: state.get("strength"), off: state.get("off") };
+  }
+
+  /** Whether the weights of all that a setting adds have come. @param {Setting} setting */
+  has(setting) {
+    return used(setting).every(({ run, step }) => (this.runs[Number(run)]?.at(step) ?? -1) >= 0);
   }
 
   /** Whether the reader has changed anything of the run's own model. */
   get pristine() {
-    const { state } = this;
-    return state.get("strength") === 1 && !state.get("mix") && !state.get("off").length;
+    const { strength, off, parts } = this.setting();
+    return strength === 1 && parts.length === 1 && !off.length;
   }
 
-  /** What the reader's setting adds to a module: (out, in), or a picture of it. @param {string} name @param {Setting} [setting] */
+  /** What the reader's setting adds to a module: (out, in), or a picture of it. @param {string} name @param {Setting} [setting]
+   * @returns {Float32Array | null} */
   change(name, setting = this.setting()) {
-    if (this.run.form === "pictures")
-      return this.run.delta(this.at, name)?.map((value) => value * setting.strength) ?? null;
-    return changeOf(new Map(this.runs.map((run, at) => [String(at), run])), setting, name);
+    if (this.run.form === "pictures") {
+      const strength = setting.off.includes(name) ? 0 : setting.strength;
+      return this.run.delta(this.at, name)?.map((value) => value * strength) ?? null;
+    }
+    return changeBy(new Map(this.runs.map((run, at) => [String(at), run])), setting, name);
   }
 
-  /** What a model says; each is asked once. @param {Setting} setting @param {string[]} prompts @returns {Promise<any[]>} */
+  /** What a model says; each is asked once, and nothing before its weights are here. @param {Setting} setting
+   * @param {string[]} prompts @returns {Promise<any[]>} */
   async ask(setting, prompts) {
     const key = (/** @type {string} */ prompt) => `${keyOf(setting)}\n${prompt}`;
     const missing = prompts.filter((prompt) => !this.answers.has(key(prompt)));
-    if (missing.length && this.lab) {
-      const found = await this.lab.call("ask", { setting, prompts: missing });
+    if (missing.length && this.lab && this.has(setting)) {
+      const found = await this.lab.call("ask", { setting, prompts: missing }).catch((error) => this.fail(error));
       if (this.answers.size > 20000) this.answers.clear();
-      missing.forEach((prompt, at) => this.answers.set(key(prompt), found[at]));
+      if (found) missing.forEach((prompt, at) => this.answers.set(key(prompt), found[at]));
     }
     return prompts.map((prompt) => this.answers.get(key(prompt)));
+  }
+
+  /** The model does not run here after all: the page says why, and shows what was captured. @param {Error} error @returns {null} */
+  fail(error) {
+    this.live = false;
+    this.failed ||= error.message;
+    this.state.set({ arrived: ++this.arrived });
+    return null;
   }
 
   /** A new run, from a training in this page or elsewhere. @param {any} told @returns {number} its place */
@@ -123,8 +171,7 @@ export class Page {
     const module = run.byName.has(state.get("module"))
       ? state.get("module")
       : (run.modules.find((one) => one.shape.length === 2)?.name ?? "");
-    const last = run.steps.at(-1) ?? run.told.captured.at(-1) ?? 0;
-    state.set({ run: index, module, step: Math.min(state.get("step"), last), off: [], mix: 0, other: -1 });
+    state.set({ run: index, module, step: run.stopAt(state.get("step")), off: [], mix: 0 });
   }
 }
 
@@ -140,7 +187,7 @@ export function firstState(manifest) {
     .map((/** @type {any} */ one) => one.name);
   return {
     room: "touch", run: 0, step: steps.at(-1) ?? 0, module: most.find((name) => matrices.includes(name)) ?? matrices[0] ?? "",
-    view: "glow", strength: 1, mix: 0, other: -1, off: [], prompt: firstPrompt(run), theme: dark ? "dark" : "light",
+    view: "glow", strength: 1, mix: 0, off: [], prompt: firstPrompt(run), theme: dark ? "dark" : "light",
     playing: false, arrived: 0, runs: manifest.runs.length, ready: false, whole: false, heard: true,
   }; // prettier-ignore
 }
@@ -161,20 +208,21 @@ function firstPrompt(run) {
   return learned.find((/** @type {any} */ row) => row.prompt.length < 60)?.prompt ?? first[0]?.prompt ?? "";
 }
 
-/** What an address may set: only what there is. @param {Page} page @param {Record<string, any>} found */
+/** What an address or a notebook may set: only what there is. @param {Page} page @param {Record<string, any>} found */
 export function checked(page, found) {
   const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) =>
     Math.min(Math.max(value, low), high);
   const good = { ...found };
   if (!(found.room in ROOMS)) delete good.room;
   if (!page.runs[found.run]) delete good.run;
-  const run = page.runs[good.run ?? 0];
+  const run = page.runs[good.run] ?? page.run;
   if (!run.byName.has(found.module)) delete good.module;
   if (!["glow", "signed", "before", "now"].includes(found.view)) delete good.view;
   if (!page.manifest.themes[found.theme]) delete good.theme;
+  if (found.step !== undefined) good.step = run.stopAt(found.step);
   if (found.strength !== undefined) good.strength = clamp(found.strength, -1, 2);
   if (found.mix !== undefined) good.mix = clamp(found.mix, 0, 1);
   if (found.off) good.off = found.off.filter((/** @type {string} */ name) => run.byName.has(name.replace(/#\d+$/, "")));
-  if (good.mix && page.runs.length > 1) good.other = good.run === 1 ? 0 : 1;
+  if (good.mix && page.otherThan(run) < 0) delete good.mix;
   return good;
 }

@@ -1,7 +1,7 @@
 // What are the pixels of the map? Two bytes each, a weight and its change, made once a step and only coloured when shown.
 
 import { changeBytes, lookup, weightBytes, ZERO } from "./colours.js";
-import { layOut, place } from "./layout.js";
+import { inlay, layOut } from "./layout.js";
 
 /** @typedef {import("./layout.js").Tile} Tile */
 
@@ -87,7 +87,7 @@ export class Raster {
   weightPicture() {
     const picture = new Uint8Array(this.width * this.height).fill(ZERO);
     const { weights } = this.page;
-    if (!weights || this.page.run.form === "pictures") return picture;
+    if (!weights || !this.page.grounded) return picture;
     /** @type {number[]} */
     const sample = [];
     for (const { data } of weights.values())
@@ -99,7 +99,7 @@ export class Raster {
       if (!weight) continue;
       const bytes = new Uint8Array(weight.data.length);
       weightBytes(weight.data, this.weightLimit, bytes);
-      place(tile, bytes, picture, this.width);
+      inlay(tile, bytes, picture, this.width);
     }
     return picture;
   }
@@ -119,17 +119,17 @@ export class Raster {
   put(tile, delta, picture) {
     const bytes = new Uint8Array(tile.size[0] * tile.size[1]).fill(ZERO);
     if (delta) changeBytes(delta, this.changeLimit, bytes);
-    place(tile, bytes, picture, this.width);
+    inlay(tile, bytes, picture, this.width);
   }
 
   /** The changes of the model that the reader has set, but for its strength. */
   present() {
     const { page } = this;
-    const off = page.state.get("off");
     const whole = this.changePicture(page.at);
-    const mixed = page.state.get("mix") > 0;
-    if (!off.length && !mixed) return whole;
     const setting = { ...page.setting(), strength: 1 };
+    const { off } = setting;
+    const mixed = setting.parts.length > 1;
+    if (!off.length && !mixed) return whole;
     const touched = new Set(off.map((/** @type {string} */ name) => name.replace(/#\d+$/, "")));
     const picture = whole.slice();
     for (const tile of this.tiles) {
@@ -144,24 +144,18 @@ export class Raster {
     const { page } = this;
     if (!this.tiles.length || !this.pixels) return false;
     const { state } = page;
-    const key = [
-      state.get("view"),
-      state.get("theme"),
-      state.get("strength"),
-      this.changeLimit,
-      this.weightLimit,
-    ].join();
+    const key = [page.view, state.get("theme"), state.get("strength"), this.changeLimit, this.weightLimit].join();
     if (key !== this.lutKey) {
       this.lut = lookup(
         page.palette,
-        state.get("view"),
+        page.view,
         state.get("strength"),
         this.changeLimit / (this.weightLimit || this.changeLimit || 1),
       );
       this.lutKey = key;
     }
     const { ground, lut, pixels } = this;
-    const change = this.changeLimit && page.run.steps.length ? this.present() : null;
+    const change = this.changeLimit && page.at >= 0 ? this.present() : null;
     if (change) for (let at = 0; at < pixels.length; at++) pixels[at] = lut[(ground[at] << 8) | change[at]];
     else for (let at = 0; at < pixels.length; at++) pixels[at] = lut[(ground[at] << 8) | ZERO];
     /** @type {any} */ (this.canvas.getContext("2d")).putImageData(this.image, 0, 0);

@@ -22,9 +22,6 @@ export class RunData {
     this.tensors = [];
     /** @type {Record<string, number>} */
     this.scales = told.scales ?? {};
-    /** @type {Map<string, Float32Array>} */
-    this.sums = new Map();
-    this.limit = 0;
   }
 
   /** The weights of a step have come: in order for "grains", in any other form at will.
@@ -55,11 +52,21 @@ export class RunData {
     return found;
   }
 
-  /** The place of the last step that is at or before this one. @param {number} step */
+  /** The steps there are to look at, whether or not their weights have come yet; of a run without weights, those captured.
+   * @returns {number[]} */
+  get stops() {
+    const { steps, captured } = this.told;
+    return steps.length ? steps : this.steps.length ? this.steps : captured;
+  }
+
+  /** The step that stands for this one: the last there is at or before it, else the first. @param {number} step */
+  stopAt(step) {
+    return this.stops.findLast((one) => one <= step) ?? this.stops[0] ?? step;
+  }
+
+  /** The place of a step among those whose weights are here, or -1. @param {number} step */
   at(step) {
-    let found = 0;
-    for (let at = 0; at < this.steps.length; at++) if (this.steps[at] <= step) found = at;
-    return found;
+    return this.steps.indexOf(step);
   }
 
   /** Shape of what is drawn of a module: its own, or its picture's. @param {string} name @returns {number[] | null} */

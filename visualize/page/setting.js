@@ -18,13 +18,27 @@ import { strongestOf } from "./spectrum.js";
 /** The base alone. @returns {Setting} */
 export const bare = () => ({ parts: [], strength: 0, off: [] });
 
-/** @param {Setting} setting */
-const used = ({ parts, strength }) => (strength === 0 ? [] : parts.filter((part) => part.share !== 0));
+/** The parts that are added at all. @param {Setting} setting */
+export const used = ({ parts, strength }) => (strength === 0 ? [] : parts.filter((part) => part.share !== 0));
 
 /** Two settings with the same key are the same model. @param {Setting} setting */
 export function keyOf(setting) {
   const parts = used(setting);
   return parts.length ? JSON.stringify([parts, setting.strength, [...setting.off].sort()]) : "base";
+}
+
+/** What sets a model apart from the run's own, for notes and for names of files: "step 18, strength 0.5, 2 parts off".
+ * @param {Setting} setting */
+export function wordsOf({ parts, strength, off }) {
+  const mixed = parts[1]?.share ?? 0;
+  return [
+    `step ${parts[0].step}`,
+    strength !== 1 && `strength ${strength}`,
+    mixed && `${Math.round(100 * mixed)} % of another run`,
+    off.length && `${off.length} ${off.length === 1 ? "part" : "parts"} off`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /**
@@ -39,18 +53,20 @@ function partsOf(runs, setting, only) {
   const single = new Set(
     setting.off.filter((one) => one.includes("#")).map((one) => one.slice(0, one.lastIndexOf("#"))),
   );
-  used(setting).forEach(({ run, step, share }, order) => {
+  for (const chosen of used(setting)) {
+    const { run, step, share } = chosen;
+    const first = chosen === setting.parts[0];
     const data = runs.get(run);
-    if (!data || data.form === "pictures" || !data.steps.length) return;
-    const at = data.at(step);
+    const at = data?.at(step) ?? -1;
+    if (!data || data.form === "pictures" || at < 0) continue;
     /** @type {Part} */ const part = new Map();
     /** @type {Part} */ const rest = new Map();
     for (const { name } of data.modules) {
       if (only && !only.includes(name)) continue;
-      const factors = order === 0 && single.has(name) ? data.factors(at, name) : null;
+      const factors = first && single.has(name) ? data.factors(at, name) : null;
       const delta = factors ? null : data.delta(at, name);
       if (factors) part.set(name, components(factors.B, factors.A, factors.r));
-      else if (delta && order === 0 && single.has(name) && delta.length > 1) {
+      else if (delta && first && single.has(name) && delta.length > 1) {
         const shape = /** @type {import("./run.js").Module} */ (data.byName.get(name)).shape;
         const strongest = strongestOf(delta, shape[0], shape[1]);
         part.set(name, strongest);
@@ -62,10 +78,10 @@ function partsOf(runs, setting, only) {
       parts.push(one);
       settings.push({
         strength: setting.strength * share,
-        off: order === 0 ? setting.off : setting.off.filter((name) => !name.includes("#")),
+        off: first ? setting.off : setting.off.filter((name) => !name.includes("#")),
       });
     }
-  });
+  }
   return { parts, settings };
 }
 
@@ -87,7 +103,7 @@ let kernels;
 
 /** What a setting adds to one module: (out, in), as it lies in the weights.
  * @param {Map<string, RunData>} runs @param {Setting} setting @param {string} name @returns {Float32Array} */
-export function changeOf(runs, setting, name) {
+export function changeBy(runs, setting, name) {
   const shape = [...runs.values()].map((run) => run.byName.get(name)?.shape).find(Boolean) ?? [0];
   const zero = new Map([[`${name}.weight`, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) }]]);
   const { parts, settings } = partsOf(runs, setting, [name]);

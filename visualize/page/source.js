@@ -1,5 +1,7 @@
 // Where do manifest and weights come from? From the page's own text: pieces in base64, gzipped (see pieces.py).
 
+import { fromFloat16 } from "./engine/safetensors.js";
+
 const BYTES = { f32: 4, f16: 2, i8: 1 };
 
 /** @typedef {{shape: number[], data: Float32Array | Int8Array}} Tensor */
@@ -62,32 +64,13 @@ function singles(planes, size) {
   return new Float32Array(bytes.buffer);
 }
 
-/** @type {Float32Array | undefined} */
+/** Every half-precision number, by its bits. @type {Float32Array | undefined} */
 let table;
 
 /** @param {Uint8Array} planes @param {number} size */
 function halves(planes, size) {
-  table ??= halfTable();
+  table ??= fromFloat16(Uint16Array.from({ length: 65536 }, (_, bits) => bits));
   const found = new Float32Array(size);
   for (let at = 0; at < size; at++) found[at] = table[planes[at] | (planes[at + size] << 8)];
-  return found;
-}
-
-/** Every half-precision number, by its bits. */
-function halfTable() {
-  const found = new Float32Array(65536);
-  for (let bits = 0; bits < 65536; bits++) {
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    const size =
-      exponent === 0
-        ? fraction * 2 ** -24
-        : exponent === 31
-          ? fraction
-            ? NaN
-            : Infinity
-          : (1 + fraction / 1024) * 2 ** (exponent - 15);
-    found[bits] = bits & 0x8000 ? -size : size;
-  }
   return found;
 }

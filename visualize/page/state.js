@@ -65,7 +65,7 @@ const list = {
   read: (/** @type {string} */ text) => (text ? text.split(",").slice(0, 2000) : []),
 };
 /** What a teacher can link to. @type {Record<string, Form>} */
-export const SHARED = {
+export const LINKED = {
   room: plain,
   run: numeric,
   step: numeric,
@@ -78,10 +78,13 @@ export const SHARED = {
   theme: plain,
 };
 
+/** The linked values as the page began, so that an address that does not name one means that. @param {State} state */
+export const linkedInitial = ({ initial }) => Object.fromEntries(Object.keys(LINKED).map((key) => [key, initial[key]]));
+
 /** "step=18&module=...": only what differs from where the page starts. @param {State} state */
 export function toAddress(state) {
   const found = new URLSearchParams();
-  for (const [key, form] of Object.entries(SHARED)) {
+  for (const [key, form] of Object.entries(LINKED)) {
     const text = form.write(state.get(key) ?? "");
     if (text !== form.write(state.initial[key] ?? "")) found.set(key, text);
   }
@@ -93,7 +96,7 @@ export function fromAddress(hash) {
   /** @type {Record<string, any>} */
   const found = {};
   for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    const form = /** @type {any} */ (SHARED)[key];
+    const form = /** @type {any} */ (LINKED)[key];
     const value = form?.read(text.slice(0, 20000));
     if (value !== undefined) found[key] = value;
   }

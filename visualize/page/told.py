@@ -19,7 +19,7 @@ def told_of(run: Run) -> dict[str, Any]:
     info = run.info.to_json()
     cut: list[str] = []
     modules = [
-        {"name": name, **{key: getattr(about, key) for key in ("shape", "kind", "r", "base_parameter", "transposed")}}
+        {"name": name, **{key: getattr(about, key) for key in ("shape", "kind", "r", "base_parameter")}}
         for name, about in run.info.modules.items()
     ]
     kept = ("method", "model", "settings", "data", "seed", "versions", "host", "created", "command", "seconds",
@@ -40,7 +40,7 @@ def _status(run: Run) -> str:
     return "stopped" if run.status == "running" and not is_held(run.path) else run.status
 
 
-def judged(run: Run) -> dict[str, Any]:
+def diagnosed(run: Run) -> dict[str, Any]:
     """The diagnosis, and what the run takes on the disk."""
     files = [path for path in run.path.rglob("*") if path.is_file()] if run.path.is_dir() else []
     return {

@@ -8,10 +8,20 @@ import { makeTrainer } from "./engine/train.js";
 import { zip } from "./engine/zip.js";
 
 /** @typedef {import("./engine/train.js").Trainer} Trainer */
-/** @typedef {{examples: any[], replay: any[], method: any, settings: any, groups: Record<string, any>, capture: number, evaluate: number}} Plan
- * capture, evaluate: every so many steps */
+/** @typedef {{examples: any[], typed: boolean, replay: any[], method: any, settings: any, groups: Record<string, any>, capture: number, evaluate: number}} Plan
+ * typed: by the reader, now. capture, evaluate: every so many steps */
 
 const KEPT = { lora: 60, full: 6 }; // snapshots: a full one takes three times the model
+
+/** A typed example that the model cannot read whole is refused: of its answer too little would be learned, or nothing.
+ * @param {import("./engine/grade.js").Row[]} rows @param {number} longest */
+function refuseTooLong(rows, longest) {
+  const at = rows.findIndex(({ ids }) => ids.length > longest);
+  if (at >= 0)
+    throw new Error(
+      `example ${at + 1} is ${rows[at].ids.length} tokens long, and this model reads ${longest}; make it shorter`,
+    );
+}
 
 export class Training {
   /** @param {any} base @param {any} tokenizer @param {any} kernels @param {Plan} plan */
@@ -20,7 +30,8 @@ export class Training {
     this.tokenizer = tokenizer;
     this.plan = plan;
     const longest = base.config.max_position_embeddings;
-    const rows = (/** @type {any[]} */ chats) => chats.map((chat) => encodeChat(tokenizer, chat, { longest }));
+    const rows = (/** @type {any[]} */ chats) => chats.map((chat) => encodeChat(tokenizer, chat));
+    if (plan.typed) refuseTooLong(rows(plan.examples), longest);
     this.trainer = makeTrainer(base.config, base.weights, kernels, {
       rows: rows(plan.examples),
       replay: rows(plan.replay),

@@ -18,8 +18,6 @@ SIDES = (128, 64, 32, 16, 8)
 _MOST_STEPS, _LEAST_STEPS = 60, 3
 _BASE64 = 4 / 3
 
-Read = Callable[[str, int], np.ndarray]
-
 
 class Packed(NamedTuple):
     """steps: the captured steps that went in. form: "factors", "grains", "pictures" or "none". pieces: one a step.
@@ -48,9 +46,7 @@ def spread(steps: Sequence[int], wanted: Sequence[int], count: int) -> list[int]
     return sorted(chosen)
 
 
-def pack_factors(
-    pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int, wholes: Sequence[str] = ()
-) -> Packed | None:
+def pack_factors(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int) -> Packed | None:
     """B and A of every module, at as many steps as fit into `room` bytes; None if not even the last one does."""
 
     def at(step: int) -> dict[str, np.ndarray]:

@@ -34,7 +34,6 @@ class Host {
     /** @type {Map<string, RunData>} */
     this.runs = new Map();
     this.set = "";
-    this.stopped = 0;
     /** @type {Map<string, import("./engine/grade.js").Row[]>} */
     this.encoded = new Map();
     /** @type {Map<string, Training>} */
@@ -80,19 +79,23 @@ class Host {
     const ids = prompts.map((content) => tokenizer.chat([{ role: "user", content }], { prompt: true }));
     const end = tokenizer.ids.end;
     const word = (/** @type {number} */ id) => (id === end ? "⏎" : tokenizer.piece(id));
-    return model.generateAll(ids, { most, others: 4 }).map((/** @type {any} */ answer) => ({
-      text: strip(tokenizer.decode(answer.ids)),
-      cut: answer.ids.at(-1) !== end,
-      tokens: answer.steps.map((/** @type {any} */ step) => ({
-        text: word(step.id),
-        end: step.id === end,
-        probability: step.probability,
-        others: step.others.map((/** @type {any} */ other) => ({
-          text: word(other.id),
-          probability: other.probability,
+    return model.generateAll(ids, { most, others: 4 }).map((/** @type {any} */ answer) => {
+      const texts = tokenizer.added(answer.ids);
+      return {
+        text: strip(tokenizer.decode(answer.ids)),
+        cut: answer.ids.at(-1) !== end,
+        tokens: answer.steps.map((/** @type {any} */ step, /** @type {number} */ at) => ({
+          text: texts[at],
+          alone: word(step.id),
+          end: step.id === end,
+          probability: step.probability,
+          others: step.others.map((/** @type {any} */ other) => ({
+            alone: word(other.id),
+            probability: other.probability,
+          })),
         })),
-      })),
-    }));
+      };
+    });
   }
 
   /** How well does it do on groups of conversations? name -> {right, count, loss}.
@@ -127,20 +130,13 @@ class Host {
     return this.encoded.get(key);
   }
 
-  /** Each of many settings graded, one after the other; `tell` has each result. Another request may stop it.
+  /** Each of many settings graded, one after the other; `tell` has each result.
    * @param {{settings: Setting[], groups: Record<string, any>}} asked @param {Tell} tell */
   async grades({ settings, groups }, tell) {
-    const mine = ++this.stopped;
     for (const [at, setting] of settings.entries()) {
-      if (mine !== this.stopped) return false;
       tell({ at, found: this.grade({ setting, groups }) });
       await new Promise((done) => setTimeout(done, 0));
     }
-    return true;
-  }
-
-  stop() {
-    this.stopped++;
   }
 
   /** How far is this browser from torch? Logits after each prompt, and greedy answers.
@@ -167,9 +163,11 @@ class Host {
 
   // --- training: of one or several, which branch from each other -----------------------------------------
 
-  /** @param {{key: string, plan: import("./training.js").Plan}} asked */
+  /** Returns how many examples are mixed in. @param {{key: string, plan: import("./training.js").Plan}} asked */
   plan({ key, plan }) {
-    this.trainings.set(key, new Training(this.base, this.tokenizer, this.kernels, plan));
+    const made = new Training(this.base, this.tokenizer, this.kernels, plan);
+    this.trainings.set(key, made);
+    return { mixed: made.trainer.mixed };
   }
 
   /** Another training from a step of this one: what was kept there, with other settings. Returns that step.

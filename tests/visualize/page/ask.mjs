@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 
-import { adapterFiles, modelFiles, readAdapter } from "../../../visualize/page/engine/adapter.js";
+import { adapterFiles, modelFiles } from "../../../visualize/page/engine/adapter.js";
 import { makeComposer } from "../../../visualize/page/engine/compose.js";
 import { encodeChat, isRight } from "../../../visualize/page/engine/grade.js";
 import { makeKernels } from "../../../visualize/page/engine/kernels.js";
@@ -12,7 +12,7 @@ import { readSafetensors, writeSafetensors } from "../../../visualize/page/engin
 import { components } from "../../../visualize/page/engine/svd.js";
 import { makeTrainer } from "../../../visualize/page/engine/train.js";
 import { makeTokenizer } from "../../../visualize/page/engine/tokenizer.js";
-import { unzip, zip } from "../../../visualize/page/engine/zip.js";
+import { zip } from "../../../visualize/page/engine/zip.js";
 
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
 const asked = JSON.parse(readFileSync(0, "utf8"));
@@ -56,6 +56,8 @@ const questions = {
   },
   encode: () => asked.texts.map(tokenizer.encode),
   decode: () => asked.ids.map((ids) => tokenizer.decode(ids)),
+  added: () => asked.ids.map((ids) => tokenizer.added(ids)),
+  piece: () => asked.ids.map(tokenizer.piece),
   chat: () => asked.chats.map((messages) => tokenizer.chat(messages, { prompt: asked.prompt })),
   logits() {
     const asks = model();
@@ -109,9 +111,15 @@ const questions = {
     make(training.method === "full" ? new Map() : training.parameters);
     return training.model.generateAll(asked.prompts).map(({ ids }) => ids);
   },
-  /** What a model answers with adapters from zip files added as each of the settings says. */
+  /** What a model answers with PEFT's adapters from folders added as each of the settings says. */
   play() {
-    const parts = asked.archives.map((path) => readAdapter(unzip(readFileSync(path))));
+    const parts = asked.folders.map((folder) => {
+      const { lora_alpha: alpha, r } = json(`${folder}/adapter_config.json`);
+      const tensors = readSafetensors(readFileSync(`${folder}/adapter_model.safetensors`));
+      const of = (name, letter) => tensors.get(`base_model.model.${name}.lora_${letter}.weight`).data;
+      const names = [...tensors.keys()].filter((key) => key.includes("lora_A")).map((key) => key.split(".").slice(2, -2).join(".")); // prettier-ignore
+      return new Map(names.map((name) => [name, components(of(name, "B"), of(name, "A"), r, alpha / r)]));
+    });
     const compose = makeComposer(weights(), parts, kernels());
     const last = new Map();
     return asked.settings.map((setting) => {

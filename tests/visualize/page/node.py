@@ -28,3 +28,14 @@ def ask(
     assert said.returncode == 0, said.stderr
     assert not said.stderr, said.stderr
     return json.loads(said.stdout), load_file(made) if made.exists() else {}
+
+
+def ask_page(question: str, **about: Any) -> Any:
+    """What page.mjs says to `question`: its JSON."""
+    node = shutil.which("node")
+    assert node, "the run page's modules are tested in Node 20 or newer; `make setup` installs it"
+    runner = RUNNER.with_name("page.mjs")
+    said = subprocess.run([node, runner, question], input=json.dumps(about), capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert not said.stderr, said.stderr
+    return json.loads(said.stdout)

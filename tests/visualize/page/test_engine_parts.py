@@ -89,6 +89,14 @@ def test_replay_is_the_share_that_was_asked_for(rows, tmp_path):
     assert steps[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_what_is_mixed_in_is_at_least_one(rows, tmp_path):
+    """A share that rounds to none of four examples would be said, and not done."""
+    asked = {"method": LORA, "settings": {"steps": 1, "batch": 1000, "mix": 0.05}}
+    steps, _ = ask("train", tmp_path, rows=rows[:4], replay=rows[30:32], **asked)
+    expected, _ = ask("gradients", tmp_path, rows=[*rows[:4], rows[30]], method=LORA)
+    assert steps[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_example_is_cut_where_the_context_ends_and_one_without_an_answer_is_left_out(rows, tmp_path):
     long = {"ids": [7] * 900, "labels": [-100] * 500 + [9] * 400}
     cut = {name: values[: load_model().config.max_position_embeddings] for name, values in long.items()}
@@ -160,10 +168,10 @@ def test_components_of_an_adapter_before_its_first_step_are_none(tmp_path):
 
 
 def test_two_adapters_are_mixed_and_parts_of_them_left_out(rows, prompts, tmp_path):
-    archives, parameters = [], []
+    folders, parameters = [], []
     for seed in (0, 1):
         archive, answers, made = trained(rows, tmp_path, LORA, prompts, seed=seed, rate=0.01)
-        archives.append(str(archive))
+        folders.append(str(archive.with_suffix("")))
         parameters.append(made)
     module, other = "model.layers.1.mlp.up_proj", "model.layers.0.self_attn.q_proj"
     settings = [
@@ -173,7 +181,7 @@ def test_two_adapters_are_mixed_and_parts_of_them_left_out(rows, prompts, tmp_pa
         [{"strength": -0.5}, {"strength": 1.5, "off": [module]}],
         [{"strength": 0}, {"strength": 0}],
     ]
-    asked = {"archives": archives, "settings": settings, "prompts": prompts}
+    asked = {"folders": folders, "settings": settings, "prompts": prompts}
     said, made = ask("play", tmp_path, show=[f"{name}.weight" for name in (module, other)], **asked)
     shown = [[made[str(2 * at + which)] for which in (0, 1)] for at in range(len(settings))]
     base = {name: value.numpy() for name, value in load_model().state_dict().items()}

@@ -150,3 +150,19 @@ def test_what_is_learned_and_what_is_graded_is_marked_as_the_engine_marks_it(tok
     said, _ = ask("rows", tmp_path, chats=chats, options={"last": True, "longest": 20})
     for row, expected in zip(said, [encode_last_answer(tokenizer, chat, 20) for chat in chats], strict=True):
         assert (row["ids"], row["labels"]) == (expected.ids, expected.labels)
+
+
+def test_each_token_adds_what_it_adds_to_the_text(tokenizer, tmp_path):
+    """A letter outside the vocabulary is several tokens; the last of them brings it, whole."""
+    said = ["Jürgen eats œufs", "中文 and é", *EMOJI]
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text in said]
+    added, _ = ask("added", tmp_path, ids=ids)
+    for text, row, parts in zip(said, ids, added, strict=True):
+        assert len(parts) == len(row)
+        assert "".join(parts).removeprefix(" ") == text and not any("\ufffd" in part for part in parts)
+    assert any(part == "" for parts in added for part in parts)
+    cut = next(row for row, parts in zip(ids, added, strict=True) if len(parts) > 1 and parts[-2] == "")[:-1]
+    (parts,), _ = ask("added", tmp_path, ids=[cut])
+    assert parts[-1].endswith("\ufffd")  # what is left open at the end is said
+    (piece,), _ = ask("piece", tmp_path, ids=[cut[-1]])
+    assert piece.startswith("‹") and bytes.fromhex(piece[1:-1])

@@ -282,6 +282,15 @@ def test_the_page_follows_and_becomes_the_runs_page(browser, growing, served, lo
     growing.until(lora_run.steps[4])
     until(page, f"document.querySelector('.going').textContent.includes('step {lora_run.steps[4]} of')")
     assert page.locator(".when").inner_text() == f"step {back}"
+    page.get_by_role("tab", name="Overview").click()
+    loss = page.locator(".report .chart details").first
+    loss.locator("summary").click()  # what is opened stays open while more comes
+    growing.until(lora_run.steps[6])
+    until(
+        page,
+        f"[...document.querySelectorAll('.chart tbody th')].some((one) => one.textContent === '{lora_run.steps[6]}')",
+    )
+    page.get_by_role("tab", name="Touch it").click()
     growing.finish()
     page.locator("#tab-train").wait_for(timeout=SLOW)
     page.wait_for_selector("[data-whole]", timeout=SLOW)

@@ -5,16 +5,23 @@ import gzip
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from engine.data import Conversations
 from engine.errors import InputError
+from engine.run.base import EMBEDDED_FOLDER
+from engine.run.info import Module
 from engine.run.run import Run
+from tests.engine.small import save_adapter, save_base
 from visualize.commands.page import size_of
-from visualize.page import write_page
+from visualize.page import model, write_page
 from visualize.page.bundle import FOLDER, bundle
+from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
+from visualize.page.runnable import is_runnable, plays
 from visualize.page.weights import pack_grains, spread
 
 
@@ -94,6 +101,64 @@ def test_a_run_of_another_model_is_pictures_and_captured_answers(lora_run, tmp_p
     assert told["base"] is None and told["tasks"] == {}
     assert told["runs"][0]["left_out"]
     assert told["runs"][0]["answers"]
+
+
+def test_a_run_of_pictures_is_played_by_no_model(sketched_page):
+    """Torch's numbers of it cannot be had either: asking for them made the page fail."""
+    told = manifest_of(sketched_page)
+    (run,) = told["runs"]
+    assert told["base"]["live"] and "parity" in told["base"]
+    assert run["form"] == "pictures" and run["plays"] is False and "parity" not in run
+    assert any(one.startswith("what the tuned model says to other questions") for one in run["left_out"])
+
+
+def test_a_transposed_weight_lies_in_the_page_as_its_change_does(tmp_path):
+    """GPT-2 keeps (in, out); before and now are read weight by weight beside a change of (out, in)."""
+    base = save_base(tmp_path / "base", "gpt2")
+    _, folder = save_adapter(tmp_path / "adapter", base, "gpt2", fan_in_fan_out=True)
+    run = Run.from_adapter(folder, base)
+    pieces = pack([run], 5_000_000)
+    manifest = json.loads(gzip.decompress(base64.b64decode(pieces.texts[0])))
+    weights = tensors_of(pieces, manifest["base"]["weights"])
+    assert not manifest["base"]["live"]
+    for module in manifest["runs"][0]["modules"]:
+        assert np.array_equal(weights[module["base_parameter"]], run.weight(module["name"]))
+        assert list(weights[module["base_parameter"]].shape) == module["shape"]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config", {"attention_bias": True}), ("config", {"hidden_act": "gelu"}), ("config", {"model_type": "qwen2"}),
+        ("config", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0}}),
+        ("tokenizer", {"normalizer": None}), ("tokenizer", {"added_tokens": []}), ("tokenizer", {"model": {"type": "Unigram"}}),
+        ("chat_template", None),
+    ],
+)  # fmt: skip
+def test_only_what_the_browser_computes_as_torch_does_is_run_there(tmp_path, file, change):
+    for path in EMBEDDED_FOLDER.iterdir():
+        if path.suffix != ".safetensors":
+            shutil.copy(path, tmp_path / path.name)
+    assert is_runnable(tmp_path)
+    if change is None:
+        (tmp_path / "chat_template.jinja").unlink()
+    else:
+        path = tmp_path / f"{file}.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    assert not is_runnable(tmp_path)
+
+
+def test_an_adapter_of_a_tied_output_layer_is_not_played(lora_run):
+    tied = Module(kind="lora", shape=(8, 4), r=2, scaling=1.0, base_parameter="model.embed_tokens.weight")
+    run = SimpleNamespace(info=SimpleNamespace(modules={"lm_head": tied}))
+    assert plays(lora_run, "factors") and not plays(run, "factors")
+
+
+def test_texts_that_ask_nothing_are_no_task_of_the_page(monkeypatch):
+    texts = Conversations("poems", [[{"role": "text", "content": "a line"}]] * 5, [])
+    monkeypatch.setattr(model, "data_of", lambda run: texts)
+    found = model._tasks([SimpleNamespace(task="poems")])
+    assert "poems" not in found and "spanish" in found
 
 
 def test_an_adapter_alone_has_a_page(lora_run, tmp_path):

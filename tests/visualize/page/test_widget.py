@@ -72,6 +72,9 @@ def test_step_module_and_strength_are_shared_with_the_page(browser, widget, lora
     page.wait_for_timeout(500)
     assert page.evaluate("model.get('step')") == lora_run.steps[10]
     assert frame.locator(".when").first.inner_text() == f"step {lora_run.steps[10]}"
+    page.evaluate("fromKernel('step', 1000000)")  # which stands for the last: the kernel is told so
+    until(page, f"model.get('step') === {lora_run.steps[-1]}")
+    assert frame.locator(".when").first.inner_text() == f"step {lora_run.steps[-1]}"
     assert frame.locator("header", has_text="Copy link").count() == 0  # a frame has no address to link to
     page.evaluate("close_()")
     assert page.evaluate("listeners()") == 0

@@ -1,9 +1,8 @@
 /**
- * How is what the page trained opened elsewhere? As PEFT's two files, or transformers' own; and how is an adapter read?
+ * How is what the page trained opened elsewhere? As PEFT's two files, or transformers' own.
  */
 
-import { components } from "./svd.js";
-import { readSafetensors, writeSafetensors } from "./safetensors.js";
+import { writeSafetensors } from "./safetensors.js";
 
 /** @typedef {import("./zip.js").Files} Files */
 /** @typedef {import("./safetensors.js").Weights} Weights */
@@ -63,45 +62,3 @@ export const modelFiles = (config, weights) =>
     ["config.json", json(config)],
     ["model.safetensors", writeSafetensors(weights)],
   ]);
-
-/**
- * An adapter's B A, module by module, as components to compose with. Throws an Error, in one sentence, for what is no
- * plain LoRA adapter.
- * @param {Files} files PEFT's two, whatever folder of an archive they lie in
- * @returns {import("./compose.js").Part}
- */
-export function readAdapter(files) {
-  const [about, weights] = [CONFIG, WEIGHTS].map((wanted) => {
-    const name = [...files.keys()].find((path) => path.split("/").at(-1) === wanted);
-    const file = name === undefined ? undefined : files.get(name);
-    if (!file) throw new Error(`an adapter has a file ${wanted}; here there is none`);
-    return file;
-  });
-  const config = JSON.parse(new TextDecoder().decode(about));
-  if (config.peft_type !== "LORA" || config.use_dora || Object.keys(config.alpha_pattern ?? {}).length)
-    throw new Error("the page reads plain LoRA adapters with one alpha; this one is another kind");
-  const tensors = readSafetensors(weights);
-  /** @type {import("./compose.js").Part} */
-  const part = new Map();
-  for (const [name, a] of tensors) {
-    const found = /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(name);
-    if (!found) continue;
-    const b = tensors.get(`${PREFIX}${found[1]}.lora_B.weight`);
-    if (!b) throw new Error(`the adapter has ${name}, but no lora_B beside it`);
-    const rank = a.shape[0];
-    const scaling = config.lora_alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
-    part.set(found[1], components(b.data, a.data, rank, scaling));
-  }
-  if (!part.size) throw new Error("the adapter holds no lora_A and lora_B that PEFT would find");
-  return part;
-}
-
-/** A trainer's adapter as it is now, to compose with. @param {{parameters: import("./adamw.js").Tensors, rank: number, scaling: number, modules: string[]}} trainer
- * @returns {import("./compose.js").Part} */
-export const adapterPart = ({ parameters, rank, scaling, modules }) =>
-  new Map(
-    modules.map((module) => {
-      const [a, b] = ["lora_A", "lora_B"].map((part) => parameters.get(`${module}.${part}`) ?? new Float32Array());
-      return [module, components(b, a, rank, scaling)];
-    }),
-  );

@@ -35,7 +35,8 @@ export function encodeChat(tokenizer, messages, { last = false, longest = Infini
 }
 
 /**
- * For each row the summed loss of its labels (nats), whether greedy decoding gives them all, and their number.
+ * For each row the summed loss of its labels (nats), whether greedy decoding gives them all, and their number. A row
+ * without labels, whose answer lies beyond the model's context, is not answered rightly.
  * @param {Core} model @param {Row[]} rows
  * @returns {{losses: number[], exact: boolean[], counts: number[]}}
  */
@@ -53,7 +54,7 @@ export function score(model, rows) {
     const logits = model.logitsAt(state.hidden, at);
     const { vocab } = model.sizes;
     targets.forEach((target, i) => {
-      const { loss, right } = judged(logits.subarray(i * vocab, (i + 1) * vocab), target);
+      const { loss, right } = compared(logits.subarray(i * vocab, (i + 1) * vocab), target);
       const owner = from + owners[i];
       losses[owner] += loss;
       exact[owner] &&= right;
@@ -61,7 +62,7 @@ export function score(model, rows) {
     });
     from = to;
   }
-  return { losses, exact, counts };
+  return { losses, exact: exact.map((all, at) => all && counts[at] > 0), counts };
 }
 
 /**
@@ -84,7 +85,7 @@ export function predicted(rows, starts) {
 }
 
 /** @param {Float32Array} logits @param {number} target */
-function judged(logits, target) {
+function compared(logits, target) {
   let most = -Infinity;
   let best = -1;
   for (let id = 0; id < logits.length; id++) if (logits[id] > most) [most, best] = [logits[id], id];

@@ -14,7 +14,10 @@ import { joined } from "./bpe.js";
  * @property {(text: string) => number[]} encode lone surrogates count as U+FFFD
  * @property {(ids: ArrayLike<number>, options?: {special?: boolean}) => string} decode special: special tokens too
  * @property {(messages: Message[], options?: {prompt?: boolean}) => number[]} chat prompt: begins the answer as well
- * @property {(id: number) => string} piece one token as it looks inside a text, its leading space kept
+ * @property {(id: number) => string} piece one token as it looks inside a text, its leading space kept; the bytes of one
+ *   that is only part of a letter, as "‹c3›"
+ * @property {(ids: ArrayLike<number>) => string[]} added what each token adds to the text before it: nothing, while its
+ *   letter is not whole
  * @property {Record<"pad" | "begin" | "end" | "system" | "user" | "assistant", number>} ids
  * @property {number} size
  */
@@ -107,6 +110,25 @@ export function makeTokenizer(json, config) {
     return text.startsWith(" ") ? text.slice(1) : text;
   }
 
+  /** @param {number} id */
+  function piece(id) {
+    const bytes = Uint8Array.from(bytesOf(id));
+    try {
+      return new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(bytes);
+    } catch {
+      return `‹${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")}›`;
+    }
+  }
+
+  /** @param {ArrayLike<number>} ids */
+  function added(ids) {
+    const flowing = new TextDecoder("utf-8", { ignoreBOM: true });
+    return Array.from(
+      ids,
+      (id, at) => flowing.decode(Uint8Array.from(bytesOf(id)), { stream: at < ids.length - 1 }), // the last says what is left open
+    );
+  }
+
   /** The shipped chat template. @param {Message[]} messages @param {{prompt?: boolean}} [options] */
   function chat(messages, { prompt = false } = {}) {
     let text = "<|begin|>";
@@ -121,7 +143,8 @@ export function makeTokenizer(json, config) {
     encode,
     decode,
     chat,
-    piece: (one) => toText.decode(Uint8Array.from(bytesOf(one))),
+    piece,
+    added,
     ids: {
       pad: config.pad_token_id ?? id("pad"),
       begin: config.bos_token_id ?? id("begin"),

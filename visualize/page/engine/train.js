@@ -69,7 +69,8 @@ export function makeTrainer(config, base, kernels, { rows, replay = [], method =
   const moments = new Map(
     [...parameters].map(([name, { length }]) => [name, { m: new Float32Array(length), v: new Float32Array(length) }]),
   );
-  const all = [...rows, ...mixedIn(rows.length, replay, chosen.mix)]
+  const mixed = mixedIn(rows.length, replay, chosen.mix);
+  const all = [...rows, ...mixed]
     .map(({ ids, labels }) => ({
       ids: ids.slice(0, model.sizes.context),
       labels: labels.slice(0, model.sizes.context),
@@ -155,6 +156,8 @@ export function makeTrainer(config, base, kernels, { rows, replay = [], method =
     alpha,
     scaling,
     modules: "modules" in trained ? trained.modules : [],
+    /** How many examples of `replay` are in between. */
+    mixed: mixed.length,
     /** May be changed between steps. */
     settings: chosen,
     parameters,
@@ -177,11 +180,14 @@ export function makeTrainer(config, base, kernels, { rows, replay = [], method =
 
 /** @typedef {ReturnType<typeof makeTrainer>} Trainer */
 
-/** As many replay examples as make them `mix` of the whole, all of them drawn on before any of them twice.
+/** As many replay examples as make them `mix` of the whole, at least one; all of them drawn on before any of them twice.
  * @param {number} count @param {Row[]} replay @param {number} mix */
 function mixedIn(count, replay, mix) {
   if (!mix) return [];
   if (!replay.length) throw new Error("there is nothing to mix in; give replay examples, or a share of 0");
   if (!(mix > 0 && mix < 1)) throw new Error(`mix is ${mix}; it is a share of the examples, from 0 to below 1`);
-  return Array.from({ length: Math.round((count * mix) / (1 - mix)) }, (_, i) => replay[i % replay.length]);
+  return Array.from(
+    { length: Math.max(1, Math.round((count * mix) / (1 - mix))) },
+    (_, i) => replay[i % replay.length],
+  );
 }

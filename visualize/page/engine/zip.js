@@ -1,5 +1,5 @@
 /**
- * How do several files become one download? A zip archive that only stores (PKWARE's APPNOTE.TXT 6.3.10), and its reader.
+ * How do several files become one download? A zip archive that only stores (PKWARE's APPNOTE.TXT 6.3.10).
  *
  * float32 weights hardly compress, and a browser has no zip of its own.
  */
@@ -63,23 +63,4 @@ export function zip(files) {
   const size = directory.reduce((sum, part) => sum + part.length, 0);
   const end = packed([[END, 4], [0, 2], [0, 2], [files.size, 2], [files.size, 2], [size, 4], [at, 4], [0, 2]]); // prettier-ignore
   return joined([...bodies, ...directory, end]);
-}
-
-/** The files of an archive that only stores. Throws an Error, in one sentence, for any other. @param {Uint8Array} archive @returns {Files} */
-export function unzip(archive) {
-  const view = new DataView(archive.buffer, archive.byteOffset, archive.length);
-  /** @type {Files} */
-  const files = new Map();
-  for (let at = 0; at + 30 <= archive.length && view.getUint32(at, true) === LOCAL;) {
-    const [flags, method, size] = [view.getUint16(at + 6, true), view.getUint16(at + 8, true), view.getUint32(at + 18, true)]; // prettier-ignore
-    const start = at + 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
-    const name = new TextDecoder().decode(archive.subarray(at + 30, at + 30 + view.getUint16(at + 26, true)));
-    if (method !== 0 || flags & 8)
-      throw new Error(`${name} is compressed in this zip file; unpack it and open the files`);
-    if (start + size > archive.length) throw new Error(`${name} is cut short in this zip file`);
-    files.set(name, archive.slice(start, start + size));
-    at = start + size;
-  }
-  if (!files.size) throw new Error("this is no zip file, or it is empty");
-  return files;
 }

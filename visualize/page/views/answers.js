@@ -2,10 +2,12 @@
 
 import { fill, h } from "../dom.js";
 import { newestOnly } from "../lab.js";
-import { bare } from "../setting.js";
+import { bare, wordsOf } from "../setting.js";
 import { follow, MODEL, nameOfStep } from "./follow.js";
 import { saveTable } from "./keep.js";
-import { probesOf, titleOf } from "./question.js";
+import { probesOf, rightOf, titleOf } from "./question.js";
+
+/** What was said, and whether it was right, where that is known. @typedef {{text: string, right: boolean | null}} Said */
 
 /** @param {import("../page.js").Page} page */
 export function makeAnswers(page) {
@@ -20,55 +22,78 @@ export function makeAnswers(page) {
     h("h2", {}, "All questions"),
     h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Answers before and now" },
       h("table", {}, h("thead", {}, h("tr", {}, ["skill", "question", "before"].map((name) => h("th", { scope: "col" }, name)), when, h("th", { scope: "col" }, "expected"))), body)),
-    h("button", { type: "button", class: "quiet", onclick: () => saveTable([["skill", "question", "before", "now", "expected"], ...rows], `${page.run.told.name}-answers-step-${state.get("step")}.csv`) }, "CSV"),
+    h("button", { type: "button", class: "quiet", onclick: () => saveTable([["skill", "question", "before", "now", "expected"], ...rows], `${page.run.told.name}-answers-${of}.csv`) }, "CSV"),
   ); // prettier-ignore
 
-  /** The step that the shown answers are of. */
-  let step = state.get("step");
+  /** The model that the shown answers are of, in words. */
+  let of = "";
   const askAll = newestOnly(async () => {
     const probes = probesOf(page);
     const prompts = probes.map((probe) => probe.prompt);
-    const before = await page.ask(bare(), prompts);
+    const { run, pristine } = page;
     const setting = page.setting();
+    const before = await page.ask(bare(), prompts);
     const now = await page.ask(setting, prompts);
-    step = setting.parts[0].step;
-    show(probes.map((probe, at) => [probe, before[at]?.text ?? "", now[at]?.text ?? ""]));
+    if (!page.playable || page.run !== run) return;
+    const said = (/** @type {any} */ answer, /** @type {any} */ probe) =>
+      answer ? { text: answer.text, right: rightOf(page, probe.prompt, answer) } : null;
+    of = wordsOf(setting);
+    const title = pristine ? nameOfStep(page, setting.parts[0].step) : "now";
+    show(
+      title,
+      probes.map((probe, at) => [probe, said(before[at], probe), said(now[at], probe)]),
+    );
   });
   function fromRun() {
     const all = page.run.told.answers;
     const steps = [...new Set(all.map((/** @type {any} */ row) => row.step))];
-    step = /** @type {number} */ (steps.filter((one) => one <= state.get("step")).at(-1) ?? steps[0]);
+    const step = /** @type {number} */ (steps.filter((one) => one <= state.get("step")).at(-1) ?? steps[0]);
+    const said = (/** @type {any} */ row) =>
+      row?.answer === undefined ? null : { text: row.answer, right: row.correct };
     const now = new Map(
       all
         .filter((/** @type {any} */ row) => row.step === step)
-        .map((/** @type {any} */ row) => [row.prompt, row.answer]),
+        .map((/** @type {any} */ row) => [row.prompt, said(row)]),
     );
-    show(probesOf(page).map((probe) => [probe, probe.answer, now.get(probe.prompt) ?? ""]));
+    of = `step ${step}`;
+    const probes = probesOf(page);
+    show(
+      all.length ? nameOfStep(page, step) : "now",
+      probes.map((probe) => [probe, said(probe), now.get(probe.prompt) ?? null]),
+    );
   }
-  /** @param {[any, string, string][]} found */
-  function show(found) {
-    rows = found.map(([probe, before, now]) => [titleOf(page, probe.skill), probe.prompt, before, now, probe.expected]);
-    fill(when, page.pristine ? nameOfStep(page, step) : "now");
+  /** @param {string} title @param {[any, Said | null, Said | null][]} found */
+  function show(title, found) {
+    element.hidden = !found.length;
+    rows = found.map(([probe, before, now]) => [
+      titleOf(page, probe.skill),
+      probe.prompt,
+      before?.text,
+      now?.text,
+      probe.expected,
+    ]);
+    fill(when, title);
     fill(body, found.map(([probe, before, now]) =>
-      h("tr", { class: before === now ? "same" : "" },
+      h("tr", { class: before?.text === now?.text ? "same" : "" },
         h("th", { scope: "row" }, titleOf(page, probe.skill)),
         h("td", {}, h("button", { type: "button", class: "asis", onclick: () => (state.set({ prompt: probe.prompt }), scrollTo({ top: 0, behavior: "smooth" })) }, probe.prompt)),
-        h("td", {}, judged(before, probe.expected)),
-        h("td", {}, judged(now, probe.expected, before)),
+        h("td", {}, before ? marked(before) : "…"),
+        h("td", {}, now ? marked(now, before?.text) : "…"),
         h("td", {}, probe.expected)))); // prettier-ignore
   }
   follow(page, element, [...MODEL, "ready"], () => {
     // While it is trained, what it said there; asking it all of that anew would take what training needs.
-    if (page.live && !(page.training && page.pristine)) askAll(undefined);
+    if (page.playable && !(page.training && page.pristine)) askAll(undefined);
     else fromRun();
   });
   return element;
 }
 
-/** An answer with its mark; what it does not share with `other` is marked too. @param {string} text @param {string} expected @param {string} [other] */
-export function judged(text, expected, other) {
-  const right = text === expected;
-  return h("span", { class: right ? "right" : "wrong" }, h("span", { "aria-hidden": "true" }, right ? "✓ " : "✗ "), other === undefined ? text : difference(other, text), h("span", { class: "hidden" }, right ? " (right)" : " (wrong)")); // prettier-ignore
+/** An answer with its mark, if it was graded; what it does not share with `other` is marked too. @param {Said} said @param {string} [other] */
+export function marked({ text, right }, other) {
+  const words = other === undefined ? text : difference(other, text);
+  if (right === null) return h("span", {}, words);
+  return h("span", { class: right ? "right" : "wrong" }, h("span", { "aria-hidden": "true" }, right ? "✓ " : "✗ "), words, h("span", { class: "hidden" }, right ? " (right)" : " (wrong)")); // prettier-ignore
 }
 
 /** `now` with what `before` did not say marked: the longest common words stay plain. @param {string} before @param {string} now */

@@ -1,7 +1,6 @@
 // How did it go? Loss, skills, norms of the changes and the spectrum of the chosen matrix, all at one step.
 
 import { fill, h, number, svg, table } from "../dom.js";
-import { shortOf } from "../layout.js";
 import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
@@ -23,7 +22,11 @@ export function makeCurves(page) {
       () => linesOf(page.run.told.skills, null, page.run.told.task, (name) => titleOf(page, name)),
     ],
     ["forgetting: loss on each skill above its first, nats (higher is more forgotten)", "step", () => forgotten(page)],
-    ["norm of each change", "step", () => linesOf(page.run.told.norms, null, page.state.get("module"), shortOf)],
+    [
+      "norm of each change",
+      "step",
+      () => linesOf(page.run.told.norms, null, page.state.get("module"), page.namesOf().short),
+    ],
     ["singular values of the chosen matrix' change", "component", () => spectrum(page)],
   ]);
   const charts = kinds.map(([title, axis, lines]) => makeChart(page, title, axis, lines));
@@ -60,7 +63,7 @@ function spectrum(page) {
   return values.length
     ? [
         {
-          name: shortOf(name),
+          name: page.namesOf().short(name),
           strong: true,
           kind: "dots",
           points: values.map((/** @type {number} */ value, /** @type {number} */ place) => [place + 1, value]),
@@ -69,8 +72,9 @@ function spectrum(page) {
     : [];
 }
 
-/** @param {import("../page.js").Page} page @param {string} title @param {string} axis @param {() => Line[]} source */
-export function makeChart(page, title, axis, source) {
+/** @param {import("../page.js").Page} page @param {string} title @param {string} axis @param {() => Line[]} source
+ * @param {(step: number) => void} [look] at a step that was pointed at */
+export function makeChart(page, title, axis, source, look = (step) => page.state.set({ step })) {
   const picture = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": title });
   const data = h("div", {});
   const reading = h("p", { class: "reading" });
@@ -97,7 +101,7 @@ export function makeChart(page, title, axis, source) {
     fill(
       picture,
       ticks.map((value) => [svg("line", { class: "grid", x1: LEFT, x2: WIDE - RIGHT, y1: y(value), y2: y(value) }), svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(value))]),
-      nice(first, last).map((value) => svg("text", { x: x(value), y: HIGH - 8, "text-anchor": "middle" }, number(value, 4))),
+      nice(first, last).map((value) => svg("text", { x: x(value), y: HIGH - 8, "text-anchor": "middle" }, Math.abs(value) < 1e4 ? number(value, 4) : value.toLocaleString("en"))),
       [...lines].sort((a, b) => Number(a.strong) - Number(b.strong)).map((line) => {
         const points = line.points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`);
         const about = svg("title", {}, line.name);
@@ -114,11 +118,9 @@ export function makeChart(page, title, axis, source) {
   function seek(event) {
     const box = picture.getBoundingClientRect();
     const wanted = first + (((event.clientX - box.left) / box.width) * WIDE - LEFT) / (WIDE - LEFT - RIGHT) * (last - first); // prettier-ignore
-    const steps = page.run.steps;
-    if (steps.length)
-      page.state.set({
-        step: steps.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), steps[0]),
-      });
+    const { stops } = page.run;
+    if (stops.length)
+      look(stops.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), stops[0]));
   }
   function step() {
     if (axis !== "step") return build();
@@ -139,7 +141,7 @@ export function makeChart(page, title, axis, source) {
   function showData() {
     if (!(/** @type {any} */ (details).open)) return;
     const heads = [axis, ...lines.map((line) => line.name)];
-    fill(data, table(title, heads, rows().map((row) => row.map((value) => number(value, 4)))), h("button", { type: "button", class: "quiet", onclick: () => saveTable([heads, ...rows()], `${page.run.told.name}-${title.split(/[ ,:]/)[0]}.csv`) }, "CSV")); // prettier-ignore
+    fill(data, table(title, heads, rows().map(([place, ...values]) => [place, ...values.map((value) => number(value, 4))])), h("button", { type: "button", class: "quiet", onclick: () => saveTable([heads, ...rows()], `${page.run.told.name}-${title.split(/[ ,:]/)[0]}.csv`) }, "CSV")); // prettier-ignore
   }
   return { element, build, step };
 }

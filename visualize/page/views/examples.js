@@ -35,14 +35,14 @@ export function makeExamples(page) {
         ? task.about || `${task.train.length} examples`
         : `One example a line, ${LEAST} to ${MOST} of them: question => answer. The model knows short English words best.`,
     );
-    if (task) fill(sample, task.train.slice(0, 4).map((/** @type {any[]} */ chat) => h("li", {}, chat.at(-2)?.content ?? "", h("b", {}, ` → ${chat.at(-1).content}`))), h("li", { class: "what" }, `and ${task.train.length - 4} more; ${task.heldout.length} held out to grade it on`)); // prettier-ignore
+    if (task) fill(sample, task.train.slice(0, 4).map((/** @type {any[]} */ chat) => h("li", {}, chat.at(-2)?.content ?? "", h("b", {}, ` → ${chat.at(-1).content}`))), h("li", { class: "what" }, `${task.train.length > 4 ? `and ${task.train.length - 4} more; ` : ""}${task.heldout.length} held out to grade it on`)); // prettier-ignore
   }
-  /** @returns {{task: string, train: any[], heldout: any[]}} */
+  /** @returns {{task: string, train: any[], heldout: any[], typed: boolean}} */
   function chosen() {
     const task = tasks[choose.value];
     return task
-      ? { task: choose.value, train: task.train, heldout: task.heldout }
-      : { task: "your examples", train: parsed(text.value), heldout: [] };
+      ? { task: choose.value, train: task.train, heldout: task.heldout, typed: false }
+      : { task: "your examples", train: parsed(text.value), heldout: [], typed: true };
   }
   show();
   return { element, chosen };
@@ -50,13 +50,13 @@ export function makeExamples(page) {
 
 /** "question => answer", or the two between a tab, a line each. Throws an Error in one sentence. @param {string} text */
 export function parsed(text) {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim());
-  const found = lines.map((line, at) => {
+  const lines = text.split(/\r?\n/).map((line, at) => ({ line, at }));
+  const found = lines.filter(({ line }) => line.trim()).map(({ line, at }) => {
     const [question, ...answer] = line.split(/=>|\t/);
     if (!question.trim() || answer.length !== 1 || !answer[0].trim())
       throw new Error(`line ${at + 1} is no example: write question => answer`);
-    return [{ role: "user", content: question.trim() }, { role: "assistant", content: answer[0].trim() }]; // prettier-ignore
-  });
+    return [{ role: "user", content: question.trim() }, { role: "assistant", content: answer[0].trim() }];
+  }); // prettier-ignore
   if (found.length < LEAST || found.length > MOST)
     throw new Error(`give ${LEAST} to ${MOST} examples, one a line; there are ${found.length}`);
   return found;

@@ -23,7 +23,9 @@ const observer =
         { rootMargin: "100px" },
       );
 
-/** @param {import("../page.js").Page} page @param {Element} element @param {string[]} keys of the state @param {() => void} draw */
+/** Draw when one of these keys changes; also in another theme, and when its room is shown again, since what is in no room is
+ * not drawn. Who acts on a change, instead of drawing, watches the state. @param {import("../page.js").Page} page
+ * @param {Element} element @param {string[]} keys of the state @param {() => void} draw */
 export function follow(page, element, keys, draw) {
   let waiting = false;
   /** @type {any} */
@@ -52,7 +54,7 @@ export function follow(page, element, keys, draw) {
 }
 
 /** What makes the model another one. */
-export const MODEL = ["run", "step", "strength", "off", "mix", "other", "arrived"];
+export const MODEL = ["run", "step", "strength", "off", "mix", "arrived"];
 
 /** The steps and the words for one: "before training", "step 18". @param {import("../page.js").Page} page @param {number} step */
 export function nameOfStep(page, step) {

@@ -23,7 +23,7 @@ export function makeFoot(page) {
     const { base } = page.manifest;
     const tests = [["the base", base.parity, bare()]];
     page.runs.forEach((run, at) => {
-      if (run.told.parity)
+      if (run.told.parity && run.steps.includes(run.told.parity.step))
         tests.push([
           run.told.what,
           run.told.parity,
@@ -35,7 +35,10 @@ export function makeFoot(page) {
       checked.add(asked);
       const tensors = await page.source.tensors(asked.logits);
       const logits = asked.ids.map((/** @type {any} */ _, /** @type {number} */ at) => tensors.get(String(at)).data);
-      const found = await page.lab.call("parity", { setting, ids: asked.ids, logits, answers: asked.answers });
+      const found = await page.lab
+        .call("parity", { setting, ids: asked.ids, logits, answers: asked.answers })
+        .catch((error) => page.fail(error));
+      if (!found) return;
       const text = `${name}: this browser's numbers are within ${number(found.furthest, 2)} of torch ${asked.torch}'s (logits), and ${found.same} of ${found.count} answers are the same.`;
       parity.append(h("p", { class: found.same === found.count ? "" : "apart" }, text));
       element.dataset.parity = JSON.stringify({ ...JSON.parse(element.dataset.parity ?? "{}"), [name]: found });
@@ -49,6 +52,8 @@ export function makeFoot(page) {
     const { told } = page.run;
     fill(
       left,
+      page.failed &&
+        h("p", { class: "apart" }, `The model does not run here: ${page.failed}. What stands above was captured.`),
       told.left_out.length > 0 && h("p", {}, "Not in this page, or not whole: ", told.left_out.join("; "), "."),
       h(
         "p",

@@ -26,6 +26,7 @@ export function gestures(canvas, doing) {
   });
   canvas.addEventListener("pointermove", (event) => {
     const now = at(event);
+    if (!event.buttons) down.delete(event.pointerId); // it was let go where the canvas was not told
     const before = down.get(event.pointerId);
     if (!before) return doing.point(now.x, now.y);
     const others = [...down.entries()].filter(([id]) => id !== event.pointerId);

@@ -1,7 +1,7 @@
 // How is the adapter played? Its strength, its layers and modules one by one, and a second adapter mixed in.
 
 import { fill, h, number } from "../dom.js";
-import { layerOf, partOf } from "../layout.js";
+import { layerOf } from "../naming.js";
 import { valueAt } from "../run.js";
 import { follow } from "./follow.js";
 
@@ -35,27 +35,22 @@ export function makeInstrument(page) {
     min: 0,
     max: 1,
     step: 0.05,
-    oninput: () => setMix(Number(mix.value)),
+    oninput: () => state.set({ mix: Number(mix.value) }),
   });
   const share = h("output", { for: "mix" });
   const mixing = h("label", { class: "dial", for: "mix" }, h("span", {}, "mix in "), h("b", {}), mix, share);
   const grid = h("div", { class: "modules", role: "group", "aria-label": "Layers and modules, on or off" });
   const reset = h(
     "button",
-    { type: "button", class: "quiet", onclick: () => state.set({ strength: 1, off: [], mix: 0, other: -1 }) },
+    { type: "button", class: "quiet", onclick: () => state.set({ strength: 1, off: [], mix: 0 }) },
     "all as trained",
   );
+  const note = h("p", { class: "what" });
   const element = h(
     "section",
     { class: "panel instrument", "aria-label": "The change as an instrument" },
     h("h2", {}, "Play it"),
-    h(
-      "p",
-      { class: "what" },
-      page.live
-        ? "Every answer on this page is computed again as you turn these."
-        : "No model runs in this page: these change the pictures alone.",
-    ),
+    note,
     makeDial(page, "strength"),
     h(
       "div",
@@ -68,11 +63,6 @@ export function makeInstrument(page) {
     reset,
   );
 
-  /** @param {number} value */
-  function setMix(value) {
-    const at = page.runs.indexOf(page.run);
-    state.set({ mix: value, other: page.runs.findIndex((_, index) => index !== at) });
-  }
   /** @param {string[]} names @param {boolean} on */
   function turn(names, on) {
     const off = new Set(state.get("off"));
@@ -88,11 +78,12 @@ export function makeInstrument(page) {
 
   function build() {
     const { run } = page;
+    const { part: partOf } = page.namesOf();
     const parts = [...new Set(run.modules.filter((one) => layerOf(one.name) !== null).map((one) => partOf(one.name)))];
     const layers = [...new Set(run.modules.map((one) => layerOf(one.name)))].sort((a, b) => (a ?? 1e9) - (b ?? 1e9));
     const named = (/** @type {(one: any) => boolean} */ which) => run.modules.filter(which).map((one) => one.name);
     const cell = (/** @type {any} */ module) =>
-      h("td", {}, h("button", { type: "button", class: "cell", "data-module": module.name, onclick: () => toggle([module.name]), onfocus: () => state.set({ module: module.name }), onpointerenter: () => module.shape.length === 2 && state.set({ hovered: module.name }) })); // prettier-ignore
+      h("td", {}, h("button", { type: "button", class: "cell", "data-module": module.name, onclick: () => toggle([module.name]), onfocus: () => state.set({ module: module.name }) })); // prettier-ignore
     const head = h("tr", {}, h("td", {}), parts.map((part) => h("th", { scope: "col" }, h("button", { type: "button", class: "all", title: `every ${part}`, onclick: () => toggle(named((one) => layerOf(one.name) !== null && partOf(one.name) === part)) }, part)))); // prettier-ignore
     const rows = layers.map((layer) => {
       const inside = run.modules.filter((one) => layerOf(one.name) === layer);
@@ -114,7 +105,7 @@ export function makeInstrument(page) {
   function show() {
     const { run } = page;
     const off = new Set(state.get("off"));
-    const step = run.steps[page.at] ?? state.get("step");
+    const step = state.get("step");
     const norms = run.told.norms;
     const most = Math.max(
       ...Object.values(norms.columns).map((/** @type {any} */ column) => Math.max(...column.map(Number))),
@@ -133,9 +124,9 @@ export function makeInstrument(page) {
       button.style.setProperty("--heat", String(Math.min(1, norm / most)));
       button.classList.toggle("chosen", name === state.get("module"));
     }
+    fill(note, page.playable ? "Every answer on this page is computed again as you turn these." : "This run's model does not run in this page: these change the pictures alone."); // prettier-ignore
     mix.value = String(state.get("mix"));
-    const at = page.runs.indexOf(run);
-    const other = page.runs.find((_, index) => index !== at);
+    const other = page.runs[page.otherThan()];
     mixing.hidden = !other;
     if (other) fill(mixing.querySelector("b"), other.told.what);
     fill(share, `${Math.round(100 * state.get("mix"))} %`);

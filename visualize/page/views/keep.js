@@ -17,10 +17,10 @@ export function saveCanvas(canvas, name) {
   canvas.toBlob((blob) => blob && save(blob, name));
 }
 
-/** As RFC 4180 has it; a cell that a spreadsheet would take for a formula is marked as text.
- * @param {any[][]} rows @param {string} name */
+/** As RFC 4180 has it, with the mark by which a spreadsheet knows UTF-8; a cell that it would take for a formula is marked
+ * as text, so numbers are given as numbers. @param {any[][]} rows @param {string} name */
 export function saveTable(rows, name) {
-  save(new Blob([csvOf(rows)], { type: "text/csv" }), name);
+  save(new Blob(["\ufeff", csvOf(rows)], { type: "text/csv" }), name);
 }
 
 /** @param {any[][]} rows @returns {string} */

@@ -1,22 +1,25 @@
 // Which component knows what? Each is taken out alone, and every skill is graded again, in a worker of its own.
 
+import { chance, flips, unlikely } from "../chance.js";
+import { signedColour } from "../colours.js";
 import { fill, h, percent } from "../dom.js";
 import { Remote, startWorker } from "../lab.js";
-import { signedColour } from "../colours.js";
-import { shortOf } from "../layout.js";
+import { layerOf } from "../naming.js";
+import { wordsOf } from "../setting.js";
 import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
 import { titleOf } from "./question.js";
 
+/** @typedef {import("../setting.js").Setting} Setting */
+/** What is taken out, under one name. @typedef {{name: string, off: string[]}} Target */
+/** What was graded so far: which run, the model as it was set then, with nothing more out, and with each target out.
+ * @typedef {{run: import("../run.js").RunData, whole: Setting, mix: number, targets: Target[], names: string[], all: any, found: [Target, any][]}} Graded */
+
 /** @param {import("../page.js").Page} page */
 export function makeKnockout(page) {
   const { state } = page;
-  const go = h(
-    "button",
-    { type: "button", class: "main", onclick: () => (busy ? stop() : start()) },
-    "Take each out in turn",
-  );
+  const go = h("button", { type: "button", class: "main", onclick: () => (remote ? stop("Stopped.") : start()) });
   const what = h(
     "select",
     { "aria-label": "What is taken out" },
@@ -24,22 +27,9 @@ export function makeKnockout(page) {
     h("option", { value: "modules" }, "every module"),
     h("option", { value: "layers" }, "every layer"),
   );
-  const note = h(
-    "p",
-    { class: "what", "aria-live": "polite" },
-    "Each is removed alone and every skill is graded again. What falls further than chance is what it knew.",
-  );
+  const note = h("p", { class: "what", "aria-live": "polite" });
   const grid = h("div", { class: "knockouts" });
-  const keep = h(
-    "button",
-    {
-      type: "button",
-      class: "quiet",
-      hidden: true,
-      onclick: () => saveTable(rows, `${page.run.told.name}-knock-out.csv`),
-    },
-    "CSV",
-  );
+  const keep = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => save() }, "CSV");
   const element = h(
     "section",
     { class: "panel wide knockout", "aria-label": "Knock-out map" },
@@ -49,128 +39,148 @@ export function makeKnockout(page) {
     grid,
     keep,
   );
-  /** @type {Remote | null} */
+  /** The worker that grades now. @type {Remote | null} */
   let remote = null;
-  let busy = false;
-  /** @type {any[][]} */
-  let rows = [];
+  /** @type {Graded | null} */
+  let graded = null;
+
+  /** @param {string} said */
+  function stop(said) {
+    remote?.end();
+    remote = null;
+    fill(go, "Take each out in turn");
+    fill(note, said);
+  }
+  function clear() {
+    graded = null;
+    fill(grid);
+    keep.hidden = true;
+    stop("Each is removed alone and every skill is graded again. What falls further than chance is what it knew.");
+    element.hidden = !page.playable;
+  }
 
   async function start() {
-    busy = true;
+    const targets = targetsOf(page, what.value);
+    if (!page.has(page.setting())) return fill(note, "The weights of this step have not come yet.");
+    if (!targets.length) return fill(note, "There is nothing to take out: choose a matrix that has moved.");
+    clear();
     fill(go, "Stop");
-    try {
-      await run();
-    } catch (error) {
-      fill(note, `It stopped: ${error instanceof Error ? error.message : error}`);
-    }
-    busy = false;
-    fill(go, "Take each out in turn");
-  }
-  function stop() {
-    remote?.end();
-    remote = null;
-    busy = false;
-    fill(go, "Take each out in turn");
-    fill(note, "Stopped.");
-  }
-
-  async function run() {
-    const { run: data } = page;
-    const own = data.told.task && page.manifest.tasks[data.told.task];
-    const groups = gradedGroups(page, own);
-    const wanted = targets();
-    const whole = page.setting();
-    remote = new Remote(startWorker());
-    const { weights: _, ...about } = page.manifest.base;
-    await remote.call("start", { base: { ...about, weights: page.weights } });
-    for (const part of whole.parts) {
-      const other = page.runs[Number(part.run)];
-      await remote.call("run", {
-        key: part.run,
-        told: { form: other.form === "grains" ? "deltas" : other.form, modules: other.modules, scales: other.scales },
-      });
-      await remote.call("step", { key: part.run, step: part.step, tensors: exactly(other, other.at(part.step)) });
-    }
-    const names = Object.keys(groups);
-    const settings = [whole, ...wanted.map((one) => ({ ...whole, ...one.setting(whole) }))];
-    /** @type {any} */
-    let all = null;
-    /** @type {any[]} */
-    const found = [];
     fill(note, "Grading the whole…");
-    await remote?.call("grades", { settings, groups }, ({ at, found: graded }) => {
-      if (at === 0) all = graded;
-      else found.push([wanted[at - 1], graded]);
-      draw(names, all, found, wanted.length);
-    });
-    remote?.end();
-    remote = null;
+    const mine = (remote = new Remote(startWorker()));
+    try {
+      await grade(mine, targets);
+      if (mine === remote) stop(done());
+    } catch (error) {
+      if (mine === remote) stop(`It stopped: ${error instanceof Error ? error.message : error}`);
+    }
   }
 
-  /** @returns {{name: string, setting: (whole: any) => any, toggle: () => void}[]} */
-  function targets() {
+  /** @param {Remote} worker @param {Target[]} targets */
+  async function grade(worker, targets) {
     const { run } = page;
-    const name = state.get("module");
-    if (what.value === "parts")
-      return strengthsOf(run, page.at, name).map((_, at) => ({
-        name: `component ${at + 1}`,
-        setting: (whole) => ({ off: [...whole.off, `${name}#${at}`] }),
-        toggle: () => state.set({ off: [`${name}#${at}`] }),
-      }));
-    const sets = what.value === "modules" ? run.modules.filter((one) => one.shape.length === 2).map((one) => [shortOf(one.name), [one.name]])
-      : [...new Set(run.modules.map((one) => /\.\d+\./.exec(one.name)?.[0]))].map((key) => [key ? `layer ${key.slice(1, -1)}` : "outside the layers", run.modules.filter((one) => /\.\d+\./.exec(one.name)?.[0] === key).map((one) => one.name)]); // prettier-ignore
-    return sets.map(([title, off]) => ({
-      name: String(title),
-      setting: (whole) => ({ off: [...whole.off, .../** @type {string[]} */ (off)] }),
-      toggle: () => state.set({ off: /** @type {string[]} */ (off) }),
-    }));
+    const groups = gradedGroups(page, run.told.task && page.manifest.tasks[run.told.task]);
+    const whole = page.setting();
+    graded = { run, whole, mix: state.get("mix"), targets, names: Object.keys(groups), all: null, found: [] };
+    const { weights: _, ...about } = page.manifest.base;
+    await worker.call("start", { base: { ...about, weights: page.weights } });
+    for (const part of whole.parts) {
+      const one = page.runs[Number(part.run)];
+      const { form, modules, scales } = one;
+      await worker.call("run", { key: part.run, told: { form: form === "grains" ? "deltas" : form, modules, scales } });
+      await worker.call("step", { key: part.run, step: part.step, tensors: exactly(one, one.at(part.step)) });
+    }
+    const settings = [whole, ...targets.map(({ off }) => ({ ...whole, off: [...whole.off, ...off] }))];
+    await worker.call("grades", { settings, groups }, ({ at, found }) => {
+      if (!graded || worker !== remote) return;
+      if (at === 0) graded.all = found;
+      else graded.found.push([targets[at - 1], found]);
+      fill(note, `${graded.found.length} of ${targets.length} taken out, of ${wordsOf(whole)}…`);
+      draw();
+    });
   }
 
-  /** @param {string[]} names @param {any} all @param {any[]} found @param {number} of */
-  function draw(names, all, found, of) {
-    const closed = names.filter((name) => all[name] && page.manifest.skills[name]?.closed !== false);
-    const band = Object.fromEntries(closed.map((name) => [name, chance(all[name])]));
-    fill(
-      note,
-      found.length < of
-        ? `${found.length} of ${of} taken out…`
-        : `Done: ${of} taken out. A framed cell moved further than chance does at 95 %, on the same questions; of ${of * closed.length} cells at most one in twenty would by chance alone. Press a row to hear it without that part.`,
+  /** The skills that have one right answer. @param {Graded} of */
+  const closedOf = ({ names, all }) =>
+    names.filter((name) => all[name] && page.manifest.skills[name]?.closed !== false);
+  const done = () => {
+    if (!graded) return "";
+    const { whole, targets } = graded;
+    return `Done: ${targets.length} taken out, of ${wordsOf(whole)}. A framed cell moved further than chance does at 95 %, on the same questions; of ${targets.length * closedOf(graded).length} cells at most one in twenty would by chance alone. Press a row to hear that model without that part.`;
+  };
+  /** The model of a row: what was graded, whatever has been set since. @param {Target} target */
+  function hear({ off }) {
+    if (!graded) return;
+    const { whole, mix } = graded;
+    const [part] = off[0].split("#");
+    if (off[0] !== part) state.set({ module: part }); // whose components are to be seen
+    state.set({ step: whole.parts[0].step, strength: whole.strength, mix, off: [...new Set([...whole.off, ...off])] });
+  }
+  function save() {
+    if (!graded) return;
+    const { run, whole, all, found } = graded;
+    const closed = closedOf(graded);
+    const shares = (/** @type {any} */ one) => closed.map((name) => one[name].right / one[name].count);
+    saveTable(
+      [
+        ["taken out", ...closed.map((name) => titleOf(page, name, run))],
+        ["nothing", ...shares(all)],
+        ...found.map(([{ name }, one]) => [name, ...shares(one)]),
+      ],
+      `${run.told.name}-knock-out-${wordsOf(whole)}.csv`,
     );
-    const cell = (/** @type {string} */ name, /** @type {any} */ graded) => {
-      const change = (graded[name].right - all[name].right) / all[name].count;
-      const [plus, minus] = flips(all[name].each, graded[name].each);
-      const sure = unlikely(plus, minus);
-      const made = h(
-        "td",
-        {
-          class: sure ? "sure" : "",
-          title: `${percent(graded[name].right / graded[name].count)}: ${minus} lost, ${plus} gained`,
-        },
-        change === 0 ? "" : `${change > 0 ? "+" : "−"}${Math.round(100 * Math.abs(change))}`,
-      );
+  }
+
+  function draw() {
+    if (!graded?.all) return;
+    const { run, all, found } = graded;
+    const closed = closedOf(graded);
+    const cell = (/** @type {string} */ name, /** @type {any} */ one) => {
+      const change = (one[name].right - all[name].right) / all[name].count;
+      const [plus, minus] = flips(all[name].each, one[name].each);
+      const about = {
+        class: unlikely(plus, minus) ? "sure" : "",
+        title: `${percent(one[name].right / one[name].count)}: ${minus} lost, ${plus} gained`,
+      };
+      const text = change === 0 ? "" : `${change > 0 ? "+" : "−"}${Math.round(100 * Math.abs(change))}`;
+      const made = h("td", about, text);
       made.style.setProperty("background", signedColour(page.palette, Math.max(-1, Math.min(1, -change)) * 0.85));
       return made;
     };
-    rows = [
-      ["taken out", ...closed.map((name) => titleOf(page, name))],
-      ["nothing", ...closed.map((name) => all[name].right / all[name].count)],
-      ...found.map(([one, graded]) => [one.name, ...closed.map((name) => graded[name].right / graded[name].count)]),
-    ];
     keep.hidden = !found.length;
     fill(
       grid,
       h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Knock-out map" },
         h("table", {}, h("caption", { class: "hidden" }, "Change of exact answers, in points of a hundred, when each is taken out"),
-          h("thead", {}, h("tr", {}, h("td", {}), closed.map((name) => h("th", { scope: "col" }, h("span", {}, titleOf(page, name)))))),
-          h("tbody", {}, h("tr", { class: "whole" }, h("th", { scope: "row" }, "nothing out"), closed.map((name) => h("td", { title: `± ${percent(band[name])} by chance` }, percent(all[name].right / all[name].count)))),
-            found.map(([one, graded]) => h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "asis", onclick: one.toggle }, one.name)), closed.map((name) => cell(name, graded))))))),
+          h("thead", {}, h("tr", {}, h("td", {}), closed.map((name) => h("th", { scope: "col" }, h("span", {}, titleOf(page, name, run)))))),
+          h("tbody", {}, h("tr", { class: "whole" }, h("th", { scope: "row" }, "nothing out"), closed.map((name) => h("td", { title: `± ${percent(chance(all[name]))} by chance` }, percent(all[name].right / all[name].count)))),
+            found.map(([target, one]) => h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "asis", "data-focus": target.name, onclick: () => hear(target) }, target.name)), closed.map((name) => cell(name, one))))))),
     ); // prettier-ignore
   }
-  follow(page, element, ["run"], () => {
-    fill(grid);
-    keep.hidden = true;
-  });
+  clear();
+  // A map took minutes: only another run takes it away, no other room and no other theme.
+  let shown = page.run;
+  state.watch(["run"], () => page.run !== shown && ((shown = page.run), clear()));
+  state.watch(["arrived"], () => (element.hidden = !page.playable));
+  follow(page, element, ["theme"], draw);
   return element;
+}
+
+/** @param {import("../page.js").Page} page @param {string} what @returns {Target[]} */
+function targetsOf(page, what) {
+  const { run } = page;
+  const module = page.state.get("module");
+  const { short } = page.namesOf();
+  if (what === "parts")
+    return strengthsOf(run, page.at, module).map((_, at) => ({
+      name: `${short(module)}, component ${at + 1}`,
+      off: [`${module}#${at}`],
+    }));
+  if (what === "modules")
+    return run.modules.filter((one) => one.shape.length === 2).map(({ name }) => ({ name: short(name), off: [name] }));
+  return [...new Set(run.modules.map((one) => layerOf(one.name)))].map((layer) => ({
+    name: layer === null ? "outside the layers" : `layer ${layer}`,
+    off: run.modules.filter((one) => layerOf(one.name) === layer).map((one) => one.name),
+  }));
 }
 
 /** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../page.js").Page} page @param {any} own */
@@ -188,35 +198,4 @@ export function gradedGroups(page, own) {
 export function exactly(run, at) {
   if (run.form !== "grains") return run.tensors[at];
   return new Map([...run.tensors[at]].map(([name, { shape }]) => [name, { shape, data: run.delta(at, name) }]));
-}
-
-/** Half of Wilson's 95 % interval. @param {{right: number, count: number}} graded */
-function chance({ right, count }) {
-  const p = right / count;
-  const z = 1.96;
-  return (z * Math.sqrt((p * (1 - p)) / count + (z * z) / (4 * count * count))) / (1 + (z * z) / count);
-}
-
-/** Questions gained and lost. @param {boolean[]} before @param {boolean[]} after */
-function flips(before, after) {
-  let plus = 0;
-  let minus = 0;
-  before.forEach((was, at) => {
-    if (!was && after[at]) plus++;
-    if (was && !after[at]) minus++;
-  });
-  return [plus, minus];
-}
-
-/** McNemar's exact test on the questions whose answer turned: two-sided, below 5 %. @param {number} plus @param {number} minus */
-export function unlikely(plus, minus) {
-  const n = plus + minus;
-  if (n === 0) return false;
-  let tail = 0;
-  let one = 0.5 ** n;
-  for (let k = 0; k <= Math.min(plus, minus); k++) {
-    tail += one;
-    one = (one * (n - k)) / (k + 1);
-  }
-  return Math.min(1, 2 * tail) < 0.05;
 }

@@ -2,12 +2,15 @@
 
 import { choice, fill, h, number, table } from "../dom.js";
 import { glowColour, signedColour } from "../colours.js";
-import { layerOf, partOf, pixelOf, shortOf, weightAt } from "../layout.js";
+import { pixelOf, weightAt } from "../layout.js";
+import { layerOf } from "../naming.js";
 import { valueAt } from "../run.js";
 import { Raster } from "../raster.js";
+import { wordsOf } from "../setting.js";
 import { follow, MODEL } from "./follow.js";
 import { gestures } from "./gestures.js";
 import { saveCanvas } from "./keep.js";
+import { inCell, makeReader } from "./reading.js";
 
 /** @typedef {import("../layout.js").Tile} Tile */
 
@@ -17,6 +20,7 @@ const NUMBERED = 34; // CSS pixels of a cell that has room for its number
 export function makeMap(page) {
   const { state } = page;
   const raster = new Raster(page);
+  const { changed, read, valueOf } = makeReader(page);
   const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "map-reading" });
   const tip = h("div", { class: "tip", hidden: true });
   const reading = h("p", { id: "map-reading", class: "hidden", "aria-live": "polite" });
@@ -31,7 +35,7 @@ export function makeMap(page) {
       h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(2) }, "+"),
       h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(0.5) }, "−"),
       h("button", { type: "button", "aria-label": "The whole model", onclick: fit }, "⤢"),
-      h("button", { type: "button", "aria-label": "Save the map as a picture", onclick: () => saveCanvas(raster.canvas, `${page.run.told.name}-step-${state.get("step")}.png`) }, "PNG")),
+      h("button", { type: "button", "aria-label": "Save the map as a picture", onclick: () => saveCanvas(raster.canvas, `${page.run.told.name}-${wordsOf(page.setting())}.png`) }, "PNG")),
   ); // prettier-ignore
   const data = h("div", {});
   const details = h("details", { class: "astable", ontoggle: () => showTable() }, h("summary", {}, "as a table"), data);
@@ -114,6 +118,7 @@ export function makeMap(page) {
   /** Outlines and names of the matrices; the chosen one in the colour of a change. */
   function frames() {
     const { palette } = page;
+    const { part, short } = page.namesOf();
     const off = new Set(state.get("off"));
     context.lineWidth = 1;
     for (const tile of raster.tiles) {
@@ -133,8 +138,9 @@ export function makeMap(page) {
       if (width > 58 && height > 22) {
         context.font = "12px system-ui, sans-serif";
         const first = layerOf(tile.name) === null || tile.left < 12;
-        const text = first && width > 90 ? shortOf(tile.name) : partOf(tile.name);
-        const [room] = [context.measureText(text).width];
+        const text = first && width > 90 ? short(tile.name) : part(tile.name);
+        const room = context.measureText(text).width;
+        if (room + 9 > width) continue; // it would run into the next one's
         context.globalAlpha = 0.78;
         context.fillStyle = palette.background;
         context.fillRect(left, top, room + 9, 16);
@@ -172,55 +178,14 @@ export function makeMap(page) {
           const colour = raster.pixels?.[y * raster.width + x] ?? 0;
           const light = 0.21 * (colour & 255) + 0.72 * ((colour >> 8) & 255) + 0.07 * ((colour >> 16) & 255);
           context.fillStyle = light > 110 ? "#000" : "#fff";
-          context.fillText(short(value), px, py);
+          context.fillText(inCell(value), px, py);
         }
       }
     }
     context.textAlign = "start";
     context.textBaseline = "alphabetic";
   }
-  const short = (/** @type {number | null} */ value) =>
-    value === null
-      ? ""
-      : value === 0
-        ? "0"
-        : value
-            .toFixed(Math.abs(value) < 0.0995 ? 3 : 2)
-            .replace("-", "−")
-            .replace("0.", ".");
 
-  /** @param {string} name */
-  const changed = (name) => (page.run.byName.has(name) ? page.change(name) : null);
-  /** @param {Tile} tile @param {[number, number]} at @param {Float32Array | null} change */
-  function valueOf(tile, at, change) {
-    const place = at[1] < 0 ? at[0] : at[0] * tile.size[1] + at[1];
-    const base = baseOf(tile, place);
-    const view = state.get("view");
-    if (view === "before") return base;
-    const moved = change ? change[place] : 0;
-    return view === "now" && base !== null ? base + moved : moved;
-  }
-  /** @param {Tile} tile @param {number} place */
-  function baseOf(tile, place) {
-    if (page.run.form === "pictures") return null;
-    const weight = page.weights?.get(page.run.byName.get(tile.name)?.base_parameter ?? `${tile.name}.weight`);
-    return weight ? weight.data[place] : null;
-  }
-
-  /** @param {Tile} tile @param {number} row @param {number} column @returns {[string, string][]} */
-  function read(tile, row, column) {
-    const place = column < 0 ? row : row * tile.size[1] + column;
-    const base = baseOf(tile, place);
-    const change = changed(tile.name);
-    const moved = change ? change[place] : 0;
-    const where = page.run.form === "pictures" ? "a block's mean" : `[${column < 0 ? row : `${row}, ${column}`}]`;
-    return [
-      [`${shortOf(tile.name)} ${where}`, ""],
-      ["before", base === null ? "not in this page" : number(base, 4)],
-      ["change", (moved > 0 ? "+" : "") + number(moved, 4)],
-      ["now", base === null ? "–" : number(base + moved, 4)],
-    ];
-  }
   /** @param {number} x @param {number} y CSS pixels of the canvas */
   function point(x, y) {
     const [mx, my] = [camera.x + x / camera.scale, camera.y + y / camera.scale];
@@ -236,16 +201,7 @@ export function makeMap(page) {
   function showTip(x, y) {
     tip.hidden = !cursor;
     if (cursor) {
-      const lines = read(cursor.tile, cursor.row, cursor.column);
-      fill(
-        tip,
-        h("b", {}, lines[0][0]),
-        h(
-          "dl",
-          {},
-          lines.slice(1).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
-        ),
-      );
+      fillTip();
       tip.style.setProperty("left", `${Math.min(x + 16, canvas.clientWidth - tip.offsetWidth - 4)}px`);
       tip.style.setProperty(
         "top",
@@ -253,6 +209,20 @@ export function makeMap(page) {
       );
     }
     frame();
+  }
+
+  function fillTip() {
+    if (!cursor) return;
+    const [[name], ...lines] = read(cursor.tile, cursor.row, cursor.column);
+    fill(tip, h("b", {}, name), h("dl", {}, lines.map(([what, value]) => [h("dt", {}, what), h("dd", {}, value)]))); // prettier-ignore
+  }
+  /** Another step's numbers, or none, where its matrix is drawn no more or elsewhere. */
+  function renewTip() {
+    if (cursor && !raster.tiles.includes(cursor.tile)) {
+      cursor = null;
+      tip.hidden = true;
+    }
+    if (!tip.hidden) fillTip();
   }
 
   gestures(canvas, {
@@ -322,7 +292,7 @@ export function makeMap(page) {
   }
 
   function showLegend() {
-    const view = state.get("view");
+    const { view } = page;
     const bar = h("span", { class: "ramp", "aria-hidden": "true" });
     const glow = view === "glow";
     const colours = Array.from({ length: 9 }, (_, at) =>
@@ -331,7 +301,7 @@ export function makeMap(page) {
     bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
     const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
     fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
-    views.show(view);
+    views.show(view, (one) => page.grounded || one === "glow" || one === "signed");
   }
   function showTable() {
     if (!details.open) return;
@@ -356,6 +326,7 @@ export function makeMap(page) {
     if (!box.width) return;
     if (raster.arrange(box.width / box.height)) {
       const began = performance.now();
+      renewTip();
       raster.paint();
       frame();
       element.dataset.painted = String(performance.now() - began);
@@ -364,7 +335,7 @@ export function makeMap(page) {
     element.dataset.step = String(page.run.steps[page.at] ?? "");
     canvas.setAttribute(
       "aria-label",
-      `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (state.get("view"))]}. Arrow keys move, plus and minus zoom.`,
+      `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (page.view)]}. Arrow keys move, plus and minus zoom.`,
     );
     showLegend();
     showTable();

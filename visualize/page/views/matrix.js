@@ -2,7 +2,6 @@
 
 import { fill, h, number } from "../dom.js";
 import { signedColour } from "../colours.js";
-import { shortOf } from "../layout.js";
 import { strengthsOf } from "../spectrum.js";
 import { follow, MODEL } from "./follow.js";
 import { saveCanvas } from "./keep.js";
@@ -25,24 +24,29 @@ export function makeMatrix(page) {
   );
 
   function build() {
-    fill(
-      choose,
+    const { short } = page.namesOf();
+    const options = (/** @type {number} */ axes) =>
       page.run.modules
-        .filter((one) => one.shape.length === 2)
-        .map((one) => h("option", { value: one.name }, shortOf(one.name))),
-    );
+        .filter((one) => one.shape.length === axes)
+        .map((one) => h("option", { value: one.name }, short(one.name)));
+    const vectors = options(1);
+    fill(choose, options(2), vectors.length > 0 && h("optgroup", { label: "vectors" }, vectors));
   }
   function show() {
     const { run } = page;
     const name = state.get("module");
     choose.value = name;
     const module = run.byName.get(name);
-    if (!module || module.shape.length !== 2) return;
+    if (!module || module.shape.length !== 2) {
+      fill(pictures);
+      fill(about, module ? [`A vector of ${module.shape.join(" × ")} weights. `, normOf(page.change(name))] : "");
+      return;
+    }
     const [out, into] = module.shape;
     const factors = run.factors(page.at, name);
     const change = page.change(name);
     const shape = run.drawn(name) ?? [out, into];
-    const weight = run.form === "pictures" ? null : page.weights?.get(module.base_parameter);
+    const weight = page.grounded ? page.weights?.get(module.base_parameter) : null;
     const shown = change ?? new Float32Array(shape[0] * shape[1]);
     fill(
       pictures,
@@ -53,13 +57,13 @@ export function makeMatrix(page) {
       ],
       figure(factors ? "B A" : "ΔW", "the change", shown, shape[0], shape[1]),
     );
+    fill(about, `${out} × ${into} weights. `, run.form === "pictures" ? "" : normOf(shown));
+  }
+  /** @param {Float32Array | null} change */
+  function normOf(change) {
     let sum = 0;
-    for (const value of shown) sum += value * value;
-    fill(
-      about,
-      `${out} × ${into} weights. `,
-      run.form === "pictures" ? "" : `Norm of the change now: ${number(Math.sqrt(sum))}.`,
-    );
+    for (const value of change ?? []) sum += value * value;
+    return `Norm of the change now: ${number(Math.sqrt(sum))}.`;
   }
 
   /** One matrix as a picture, centred on zero. @param {string} symbol @param {string} words @param {ArrayLike<number>} values @param {number} rows @param {number} columns */
@@ -114,7 +118,11 @@ export function makeMatrix(page) {
         h(
           "p",
           { class: "what" },
-          run.form === "none" || run.form === "pictures" ? "Not in this page." : "Nothing has moved yet.",
+          run.byName.get(name)?.shape.length === 1
+            ? "A vector: it has no components."
+            : run.form === "none" || run.form === "pictures"
+              ? "Not in this page."
+              : "Nothing has moved yet.",
         ),
       );
     else
@@ -133,6 +141,7 @@ export function makeMatrix(page) {
     const about = {
       type: "button",
       class: "component",
+      "data-focus": `component ${turn.at}`,
       "aria-pressed": String(turn.on),
       "aria-label": `component ${turn.at + 1}, strength ${number(s)}, ${turn.on ? "on" : "off"}`,
       onclick: () => toggle(`${state.get("module")}#${turn.at}`),

@@ -1,8 +1,9 @@
 // What did it do, and was it worth it? A practitioner's report of each run, side by side.
 
-import { fill, h, number, percent, table } from "../dom.js";
-import { layerOf, partOf } from "../layout.js";
-import { judged } from "./answers.js";
+import { h, number, percent, table } from "../dom.js";
+import { layerOf } from "../naming.js";
+import { ratesOf } from "../own.js";
+import { marked } from "./answers.js";
 import { linesOf, makeChart } from "./curves.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
@@ -14,16 +15,30 @@ import { titleOf } from "./question.js";
 export function makeOverviewRoom(page) {
   const columns = h("div", { class: "columns" });
   const element = h("div", { class: "overview" }, columns);
+  /** @type {Map<RunData, {stamp: string, made: HTMLElement}>} */
+  const reports = new Map();
   follow(page, element, ["runs", "ready", "arrived"], () => {
     if (page.state.get("playing")) return;
     columns.style.setProperty("--count", String(page.runs.length));
-    fill(
-      columns,
-      page.runs.map((run, at) => report(page, run, at)),
-    );
+    page.runs.forEach((run, at) => {
+      const before = reports.get(run);
+      const stamp = stampOf(page, run);
+      if (before?.stamp === stamp) return;
+      const made = report(page, run, at);
+      // What the reader has opened stays open while a training goes on.
+      const [was, now] = [before?.made, made].map((one) => [...(one?.querySelectorAll("details") ?? [])]);
+      now.forEach((details, place) => (details.open = was[place]?.open ?? false));
+      if (before) before.made.replaceWith(made);
+      else columns.append(made);
+      reports.set(run, { stamp, made });
+    });
   });
   return element;
 }
+
+/** Whether a report says what is known now. @param {import("../page.js").Page} page @param {RunData} run */
+const stampOf = ({ weights }, { told }) =>
+  JSON.stringify([weights !== null, told.status, told.metrics.steps.at(-1), told.skills.steps.at(-1), told.norms.steps.at(-1), told.answers.length, told.info.settings]); // prettier-ignore
 
 /** @param {import("../page.js").Page} page @param {RunData} run @param {number} at */
 function report(page, run, at) {
@@ -42,7 +57,7 @@ function report(page, run, at) {
     section("did it learn anything?", findings(told)),
     section("facts", facts(told)),
     section("where it changed: norm of each change", heat(page, run)),
-    charts(page, run),
+    charts(page, run, at),
     section("answers that changed", changed(page, run)),
     section("what it kept, and what it forgot", forgotten(page, run)),
     section("the settings that repeat it", settings(told)),
@@ -72,11 +87,11 @@ function rowsOfFacts(told) {
   const count = (/** @type {any} */ value) => (typeof value === "number" ? value.toLocaleString("en") : null);
   const rows = /** @type {[string, any][]} */ ([
     ["method", Object.entries(method).map(([name, value]) => (name === "name" ? value : `${name} ${value}`)).join(", ")],
-    ["model", model.name], ["weights", count(model.parameters)], ["trained", model.trainable && `${count(model.trainable)} (${number((100 * model.trainable) / model.parameters)} %)`],
-    ["data", data.name && `${data.name}: ${count(data.train) ?? "?"} to learn from, ${count(data.heldout) ?? "?"} held out`],
-    ["steps", set.steps ?? told.captured.at(-1)], ["learning rate", set.learning_rate && number(set.learning_rate)], ["batch", set.batch_size],
-    ["took", seconds.total && `${number(seconds.total)} s, of it ${number(seconds.evaluation ?? 0)} s grading and ${number((seconds.capture ?? 0) + (seconds.beside ?? 0))} s capturing`],
-    ["on disk", told.bytes && `${number(told.bytes / 1e6)} MB`], ["status", told.status],
+    ["model", model.name], ["weights", count(model.parameters)], ["trained", model.trainable ? `${count(model.trainable)} (${number((100 * model.trainable) / model.parameters)} %)` : null],
+    ["data", data.name && `${data.name}: ${count(data.train) ?? "?"} to learn from, ${count(data.heldout) ?? "?"} held out${data.mixed_in?.examples ? `, ${count(data.mixed_in.examples)} mixed in` : ""}`],
+    ["steps", set.steps ?? told.captured.at(-1)], ["learning rate", typeof set.learning_rate === "number" ? ratesOf(set) : null], ["batch", set.batch_size],
+    ["took", seconds.total ? `${number(seconds.total)} s, of it ${number(seconds.evaluation ?? 0)} s grading and ${number((seconds.capture ?? 0) + (seconds.beside ?? 0))} s capturing` : null],
+    ["on disk", told.bytes ? `${number(told.bytes / 1e6)} MB` : null], ["status", told.status],
   ]); // prettier-ignore
   return /** @type {any} */ (
     rows
@@ -99,6 +114,7 @@ const facts = (told) =>
 
 /** A row a layer, a column a kind of matrix. @param {import("../page.js").Page} page @param {RunData} run */
 function heat(page, run) {
+  const { part: partOf } = page.namesOf(run);
   const last = (/** @type {string} */ name) => run.told.norms.columns[name]?.at(-1) ?? null;
   const matrices = run.modules.filter((one) => one.shape.length === 2);
   const most = Math.max(...matrices.map((one) => last(one.name) ?? 0), 1e-12);
@@ -126,15 +142,20 @@ function heat(page, run) {
     h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), parts.map((part) => h("th", { scope: "col" }, part)))), h("tbody", {}, rows))); // prettier-ignore
 }
 
-/** Drawn for this run, whichever is looked at. @param {import("../page.js").Page} page @param {RunData} run */
-function charts(page, run) {
+/** Drawn for this run, whichever is looked at; who points at a step looks at this one. @param {import("../page.js").Page} page
+ * @param {RunData} run @param {number} at */
+function charts(page, run, at) {
+  const look = (/** @type {number} */ step) => {
+    if (page.run !== run) page.choose(at);
+    page.state.set({ step });
+  };
   const own = /** @type {any} */ ({ get run() { return run; }, state: page.state }); // prettier-ignore
   const made = [
-    makeChart(own, "training loss, nats a token (lower is better)", "step", () => linesOf(run.told.metrics, ["loss"])),
+    makeChart(own, "training loss, nats a token (lower is better)", "step", () => linesOf(run.told.metrics, ["loss"]), look),
     makeChart(own, "exact answers (higher is better)", "step", () =>
-      linesOf(run.told.skills, null, run.told.task, (name) => titleOf(page, name)),
+      linesOf(run.told.skills, null, run.told.task, (name) => titleOf(page, name, run)), look,
     ),
-  ];
+  ]; // prettier-ignore
   for (const one of made) one.build();
   return h(
     "div",
@@ -166,10 +187,11 @@ function changed(page, run) {
     (before.correct === after.correct ? 0 : 1000) + Math.abs(before.answer.length - after.answer.length);
   found.sort((a, b) => far(b) - far(a));
   const heads = ["skill", "question", "before", "after", "expected"];
+  const said = (/** @type {any} */ row) => ({ text: row.answer, right: row.correct });
   return [
-    h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Answers that changed" },
+    h("div", { class: "tablebox answers", tabindex: "0", role: "region", "aria-label": "Answers that changed" },
       h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-        h("tbody", {}, found.slice(0, 40).map(([before, after]) => h("tr", {}, h("th", { scope: "row" }, titleOf(page, before.skill)), h("td", {}, before.prompt), h("td", {}, judged(before.answer, before.expected)), h("td", {}, judged(after.answer, after.expected, before.answer)), h("td", {}, before.expected)))))),
+        h("tbody", {}, found.slice(0, 40).map(([before, after]) => h("tr", {}, h("th", { scope: "row" }, titleOf(page, before.skill, run)), h("td", {}, before.prompt), h("td", {}, marked(said(before))), h("td", {}, marked(said(after), before.answer)), h("td", {}, before.expected)))))),
     h("button", { type: "button", class: "quiet", onclick: () => saveTable([heads, ...found.map(([a, b]) => [a.skill, a.prompt, a.answer, b.answer, a.expected])], `${run.told.name}-answers.csv`) }, "CSV"),
   ]; // prettier-ignore
 }
@@ -186,16 +208,18 @@ function forgotten(page, run) {
   const rows = names.map((name) => {
     const exact = ends(skills, name);
     const loss = ends(losses, name);
-    return [
-      name === task ? `${titleOf(page, name)} (the task)` : titleOf(page, name),
-      exact ? percent(exact[0]) : "–",
-      exact ? percent(exact[1]) : "–",
-      loss ? `${loss[1] >= loss[0] ? "+" : "−"}${number(Math.abs(loss[1] - loss[0]))}` : "–",
-    ];
+    const title = titleOf(page, name, run);
+    return [name === task ? `${title} (the task)` : title, ...(exact ?? [null, null]), loss ? loss[1] - loss[0] : null];
   });
+  const shown = rows.map(([name, before, after, more]) => [
+    name,
+    percent(before),
+    percent(after),
+    more === null ? "–" : `${more >= 0 ? "+" : "−"}${number(Math.abs(more))}`,
+  ]);
   const heads = ["skill", "right before", "right after", "loss, after less before (nats; higher is more forgotten)"];
   return [
-    table("Exact answers and held-out loss, first and last evaluated step", heads, rows),
+    table("Exact answers and held-out loss, first and last evaluated step", heads, shown),
     h(
       "button",
       { type: "button", class: "quiet", onclick: () => saveTable([heads, ...rows], `${run.told.name}-skills.csv`) },

@@ -1,6 +1,7 @@
 // Where did each branch go? All trainings of this page on one plane: the two directions in which their changes differ most.
 
 import { fill, h, percent, svg } from "../dom.js";
+import { ratesOf } from "../own.js";
 import { follow } from "./follow.js";
 
 const POINTS = 40; // of all runs together
@@ -82,9 +83,7 @@ export function makePlane(page) {
     );
     fill(
       key,
-      runs.map((run) =>
-        h("li", {}, `${run.told.name}: ${run.told.what}, rate ${run.told.info.settings.learning_rate}`),
-      ),
+      runs.map((run) => h("li", {}, `${run.told.name}: ${run.told.what}, rate ${ratesOf(run.told.info.settings)}`)),
     );
   }
   return element;
@@ -108,7 +107,7 @@ const whole = (run, at) =>
  * @param {Map<string, Float32Array>[]} points @returns {{places: number[][], shares: number[]}} */
 export function project(points) {
   const n = points.length;
-  const gram = points.map((a, i) => points.map((b, j) => (j <= i ? product(a, b) : 0)));
+  const gram = points.map((a, i) => points.map((b, j) => (j <= i ? dot(a, b) : 0)));
   for (let i = 0; i < n; i++) for (let j = i + 1; j < n; j++) gram[i][j] = gram[j][i];
   const mean = gram.map((line) => line.reduce((sum, value) => sum + value, 0) / n);
   const all = mean.reduce((sum, value) => sum + value, 0) / n;
@@ -139,7 +138,7 @@ export function project(points) {
 }
 
 /** @param {Map<string, Float32Array>} a @param {Map<string, Float32Array>} b */
-function product(a, b) {
+function dot(a, b) {
   let sum = 0;
   for (const [name, one] of a) {
     const other = b.get(name);

@@ -1,6 +1,7 @@
 // What does the model say? One question, large; the base's answer and the tuned one's, token by token.
 
 import { fill, h } from "../dom.js";
+import { isRight } from "../engine/grade.js";
 import { newestOnly } from "../lab.js";
 import { bare } from "../setting.js";
 import { follow, MODEL, nameOfStep } from "./follow.js";
@@ -11,7 +12,7 @@ export function makeQuestion(page) {
   const { state } = page;
   const input = h("input", {
     id: "prompt", type: "text", autocomplete: "off", spellcheck: "false", maxlength: "400", "aria-label": "Ask the model anything",
-    readonly: !page.live, oninput: () => state.set({ prompt: input.value }),
+    oninput: () => state.set({ prompt: input.value }),
   }); // prettier-ignore
   const before = h("div", { class: "said", "aria-live": "off" });
   const now = h("div", { class: "said now", "aria-live": "polite" });
@@ -29,7 +30,7 @@ export function makeQuestion(page) {
     const setting = page.setting();
     const name = page.pristine ? nameOfStep(page, setting.parts[0].step) : "now";
     const [[first], [second]] = [await page.ask(bare(), [prompt]), await page.ask(setting, [prompt])];
-    if (state.get("prompt") !== prompt) return;
+    if (state.get("prompt") !== prompt || !page.playable) return;
     show(before, first, prompt);
     show(now, second, prompt);
     fill(nowName, name);
@@ -38,8 +39,7 @@ export function makeQuestion(page) {
 
   /** @param {any} place @param {any} answer @param {string} prompt */
   function show(place, answer, prompt) {
-    const expected = expectedOf(page, prompt);
-    const right = expected === null || !answer ? null : answer.text === expected;
+    const right = answer ? rightOf(page, prompt, answer) : null;
     place.className = `said ${place === now ? "now" : ""} ${right === null ? "" : right ? "right" : "wrong"}`;
     fill(
       place,
@@ -51,6 +51,7 @@ export function makeQuestion(page) {
 
   /** Where no model runs: what was captured. @param {string} prompt */
   function showCaptured(prompt) {
+    element.dataset.answered = "[]";
     const rows = page.run.told.answers.filter((/** @type {any} */ row) => row.prompt === prompt);
     const at = rows.filter((/** @type {any} */ row) => row.step <= state.get("step")).at(-1);
     for (const [place, row] of [
@@ -58,22 +59,26 @@ export function makeQuestion(page) {
       [now, at],
     ])
       if (row) {
-        place.className = `said ${row.correct ? "right" : "wrong"}`;
+        place.className = `said ${place === now ? "now" : ""} ${row.correct ? "right" : "wrong"}`;
         fill(place, row.answer || "(nothing)", h("span", { class: "verdict" }, row.correct ? "✓" : "✗"));
-      } else fill(place, "–");
+      } else {
+        place.className = `said ${place === now ? "now" : ""}`;
+        fill(place, "–");
+      }
     fill(nowName, at ? nameOfStep(page, at.step) : "after");
   }
 
   function showChips() {
     const seen = new Map([...probesOf(page), ...page.manifest.probes].reverse().map((row) => [row.prompt, row]));
     fill(chips, [...seen.values()].reverse().map((/** @type {any} */ row) =>
-      h("button", { type: "button", title: row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, row.prompt.length > 34 ? `${row.prompt.slice(0, 32)}…` : row.prompt))); // prettier-ignore
+      h("button", { type: "button", title: row.prompt, "data-focus": row.prompt, onclick: () => state.set({ prompt: row.prompt }), "aria-pressed": String(row.prompt === state.get("prompt")) }, row.prompt.length > 34 ? `${row.prompt.slice(0, 32)}…` : row.prompt))); // prettier-ignore
   }
 
   follow(page, element, [...MODEL, "prompt", "ready"], () => {
     const prompt = state.get("prompt");
     if (input.value !== prompt) input.value = prompt;
-    if (page.live) askBoth(prompt);
+    input.readOnly = !page.playable;
+    if (page.playable) askBoth(prompt);
     else showCaptured(prompt);
   });
   follow(page, element, ["prompt", "run"], showChips);
@@ -87,19 +92,30 @@ export function probesOf(page) {
   return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
 }
 
-/** The right answer, where it is known. @param {import("../page.js").Page} page @param {string} prompt @returns {string | null} */
-export function expectedOf(page, prompt) {
+/** Was this answer right? Null where that is not known: the right one is not, or lies beyond where this one was cut, or a rule
+ * that is not in the page grades it, and this answer was not among those captured.
+ * @param {import("../page.js").Page} page @param {string} prompt @param {{text: string, cut: boolean}} answer */
+export function rightOf(page, prompt, { text, cut }) {
+  const captured = page.run.told.answers.find((/** @type {any} */ row) => row.prompt === prompt && row.answer === text);
+  if (captured) return captured.correct;
+  const expected = expectedOf(page, prompt);
+  return !expected || (cut && expected.startsWith(text)) ? null : isRight(expected, text);
+}
+
+/** The right answer, where it is known; "" where a rule grades. @param {import("../page.js").Page} page @param {string} prompt
+ * @returns {string | null} */
+function expectedOf(page, prompt) {
   const rows = [...(page.run.told.asked ?? []), ...page.run.told.answers, ...page.manifest.probes];
   const found = rows.find((row) => row.prompt === prompt);
   if (found) return found.expected;
-  for (const { train, heldout } of Object.values(page.manifest.tasks)) {
-    const one = [...heldout, ...train].find((messages) => messages.length === 2 && messages[0].content === prompt);
-    if (one) return one[1].content;
-  }
-  return null;
+  // Of the run's own task and of what the base was taught; another task may want another answer to the same question.
+  const own = page.manifest.tasks[page.run.told.task] ?? { heldout: [], train: [] };
+  const taught = Object.values(page.manifest.skills).flatMap((skill) => (skill.closed ? skill.examples : []));
+  const one = [...own.heldout, ...own.train, ...taught].find((chat) => chat.length === 2 && chat[0].content === prompt);
+  return one ? one[1].content : null;
 }
 
 /** A skill's name for people. @param {import("../page.js").Page} page @param {string} skill */
-export function titleOf(page, skill) {
-  return page.run.told.titles?.[skill] ?? page.manifest.skills[skill]?.title ?? skill;
+export function titleOf(page, skill, run = page.run) {
+  return run.told.titles?.[skill] ?? page.manifest.skills[skill]?.title ?? skill;
 }

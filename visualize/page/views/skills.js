@@ -55,35 +55,39 @@ export function makeSkills(page) {
     fill(data, table("Share of exact answers (0 to 1), and loss in nats a token, at every evaluated step", ["step", ...names.flatMap((name) => [`${titleOf(page, name)}, exact`, "loss"])],
       skills.steps.map((/** @type {number} */ step, /** @type {number} */ at) => [step, ...names.flatMap((name) => [number(skills.columns[name][at]), number(losses.columns[name]?.[at])])]))); // prettier-ignore
   }
-  /** @param {string} name @param {number | null} share */
-  function showOne(name, share) {
+  /** @param {string} name @param {number | null} share @param {string} [unknown] what stands where there is none */
+  function showOne(name, share, unknown = "–") {
     const one = rows.get(name);
     if (!one) return;
     const first = page.run.told.skills.columns[name][0];
     one.bar.style.setProperty("--share", String(share ?? 0));
     one.bar.style.setProperty("--first", String(first ?? 0));
-    fill(one.value, share === null ? "…" : percent(share));
+    fill(one.value, share === null ? unknown : percent(share));
     one.row.classList.toggle("lost", share !== null && first !== null && share < first - 0.15);
   }
   function show() {
+    clearTimeout(timer);
     const { skills } = page.run.told;
-    fill(caption, page.pristine || !page.taught ? "what it can do" : "what it can do, as you set it");
-    if (page.pristine || !page.taught)
-      for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")));
+    const captured = page.pristine || !page.taught || !page.playable;
+    fill(caption, captured && !page.pristine ? "what it could do, as trained" : captured ? "what it can do" : "what it can do, as you set it"); // prettier-ignore
+    if (captured) for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")));
     else gradeSoon();
   }
   /** What the reader has set was never graded: it is now, a skill after the other, until it is set anew. */
   function gradeSoon() {
-    clearTimeout(timer);
+    const own = page.run.told.task && page.manifest.tasks[page.run.told.task];
+    const groups = gradedGroups(page, own);
+    for (const name of rows.keys()) showOne(name, null, name in groups ? "…" : "–");
     timer = setTimeout(async () => {
       const setting = page.setting();
       const key = keyOf(setting);
-      const own = page.run.told.task && page.manifest.tasks[page.run.told.task];
-      for (const name of rows.keys()) showOne(name, null);
-      for (const [name, group] of Object.entries(gradedGroups(page, own))) {
+      if (!page.has(setting)) return; // it is graded when its weights have come
+      for (const [name, group] of Object.entries(groups)) {
         const known =
           graded.get(`${key} ${name}`) ??
-          (await page.lab?.call("grade", { setting, groups: { [name]: group } }))?.[name];
+          (await page.lab?.call("grade", { setting, groups: { [name]: group } }).catch((error) => page.fail(error)))?.[
+            name
+          ];
         if (!known || keyOf(page.setting()) !== key || page.pristine) return;
         graded.set(`${key} ${name}`, known);
         showOne(name, known.right / known.count);

@@ -31,7 +31,7 @@ export function makeTimeline(page) {
   );
   let began = 0;
 
-  const steps = () => (page.run.steps.length ? page.run.steps : page.run.told.captured);
+  const steps = () => page.run.stops;
   /** @param {number} wanted */
   function toStep(wanted) {
     const all = steps();
@@ -46,7 +46,7 @@ export function makeTimeline(page) {
   /** Arrow keys go from capture to capture, not from number to number. @param {KeyboardEvent} event */
   function keys(event) {
     const all = steps();
-    const at = all.indexOf(state.get("step"));
+    const at = all.indexOf(page.run.stopAt(state.get("step")));
     const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 }[event.key];
     if (event.key === " ") (event.preventDefault(), state.get("playing") ? pause() : start());
     if (!by) return;
@@ -110,7 +110,9 @@ export function makeTimeline(page) {
     range.value = String(step);
     track.style.setProperty("--place", String(step / (all.at(-1) || 1)));
     const { metrics } = page.run.told;
-    const at = metrics.steps.findLastIndex((/** @type {number} */ one) => one <= Math.max(step, metrics.steps[0] ?? 0));
+    // The first step's loss was measured before that step changed anything; a mean over more steps was not.
+    const before = metrics.steps[0] === 1 ? 1 : 0;
+    const at = metrics.steps.findLastIndex((/** @type {number} */ one) => one <= Math.max(step, before));
     const value = metrics.columns.loss?.[at];
     fill(label, nameOfStep(page, step));
     fill(loss, value === undefined || value === null ? "" : `loss ${number(value)}`);
@@ -126,6 +128,7 @@ export function makeTimeline(page) {
   follow(page, element, ["run", "arrived"], drawCurve);
   follow(page, element, ["run", "step", "playing", "arrived"], showStep);
   state.watch(["whole"], () => {
+    if (!state.get("whole")) return;
     // It plays once by itself, unless the reader came with a link or wants no motion, or Python or a training says what is shown.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (

@@ -2,7 +2,7 @@
 
 import { h, percent } from "../dom.js";
 
-/** @param {any} answer of the worker's `ask` */
+/** Of a letter that is several tokens, all but the last add nothing to the text yet. @param {any} answer of the worker's `ask` */
 export function makeTokens(answer) {
   return h(
     "span",
@@ -10,16 +10,16 @@ export function makeTokens(answer) {
     answer.tokens.map((/** @type {any} */ token, /** @type {number} */ at) => {
       const text = token.end ? "⏎" : at === 0 ? token.text.replace(/^ /, "") : token.text;
       const others = token.others.map((/** @type {any} */ other) =>
-        h("span", { class: "other" }, h("b", {}, shown(other.text)), ` ${percent(other.probability)}`),
+        h("span", { class: "other" }, h("b", {}, shown(other.alone)), ` ${percent(other.probability)}`),
       );
       const bar = h("span", { class: "sure", "aria-hidden": "true" });
       bar.style.setProperty("--sure", String(token.probability));
       return h(
         "span",
-        { class: token.end ? "token end" : "token", tabindex: "0", role: "img", "aria-label": `${token.end ? "end of the answer" : text}, ${percent(token.probability)}; or ${token.others.map((/** @type {any} */ one) => `${shown(one.text)} ${percent(one.probability)}`).join(", ")}` },
+        { class: token.end ? "token end" : text ? "token" : "token part", tabindex: "0", role: "img", "aria-label": `${token.end ? "end of the answer" : text || `a part of a letter, ${token.alone}`}, ${percent(token.probability)}; or ${token.others.map((/** @type {any} */ one) => `${shown(one.alone)} ${percent(one.probability)}`).join(", ")}` },
         h("span", { class: "text" }, text),
         bar,
-        h("span", { class: "others", "aria-hidden": "true" }, h("span", { class: "other first" }, h("b", {}, shown(token.text)), ` ${percent(token.probability)}`), others),
+        h("span", { class: "others", "aria-hidden": "true" }, h("span", { class: "other first" }, h("b", {}, shown(token.alone)), ` ${percent(token.probability)}`), others),
       ); // prettier-ignore
     }),
     answer.cut && h("span", { class: "cut" }, "…"),

@@ -1,0 +1,107 @@
+// Answers one question about what the page knows: `node page.mjs QUESTION` with JSON on standard input, JSON on standard
+// output. As ask.mjs, of the modules above the engine; none of these needs a document.
+
+import { readFileSync } from "node:fs";
+
+import { changeBytes, weightBytes } from "../../../visualize/page/colours.js";
+import { score } from "../../../visualize/page/engine/grade.js";
+import { namesOf } from "../../../visualize/page/naming.js";
+import { changeRate, ratesOf } from "../../../visualize/page/own.js";
+import { checked, Page } from "../../../visualize/page/page.js";
+import { wordsOf } from "../../../visualize/page/setting.js";
+import { fromAddress, State } from "../../../visualize/page/state.js";
+import { parsed } from "../../../visualize/page/views/examples.js";
+import { inCell } from "../../../visualize/page/views/reading.js";
+import { rightOf } from "../../../visualize/page/views/question.js";
+
+const asked = JSON.parse(readFileSync(0, "utf8"));
+
+/** A run of one matrix, 2 x 2, whose change at a step is that step's number everywhere. */
+const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null }) => ({
+  task, form, plays, answers, steps, captured, scales: {},
+  modules: [{ name: "m", shape: [2, 2], kind: "delta", base_parameter: "m.weight" }],
+}); // prettier-ignore
+
+function pageOf({ runs, state = {}, live = true, probes = [], tasks = {}, skills = {} }) {
+  const manifest = { base: { live }, runs: runs.map(toldOf), themes: { dark: {} }, skills, tasks, probes };
+  const values = { run: 0, step: 0, module: "m", view: "glow", strength: 1, mix: 0, off: [], theme: "dark" };
+  const page = new Page(manifest, null, new State({ ...values, ...state }));
+  page.calls = [];
+  page.lab = {
+    call: async (what, given) => {
+      page.calls.push([what, given.setting?.parts ?? null]);
+      if (asked.fails && what === "ask") throw new Error(asked.fails);
+      return what === "ask" ? given.prompts.map((text) => ({ text: `${text}!` })) : null;
+    },
+  };
+  return page;
+}
+const arrive = (page, at, step) =>
+  page.receive(at, { step, tensors: new Map([["m", { shape: [2, 2], data: new Float32Array(4).fill(step) }]]) });
+
+const questions = {
+  names: () => {
+    const names = namesOf(asked.names);
+    return asked.names.map((name) => [names.part(name), names.short(name)]);
+  },
+  /** Bytes of values whose limit is 1. */
+  bytes: () => {
+    const [weights, changes] = [weightBytes, changeBytes].map((write) => {
+      const out = new Uint8Array(asked.values.length);
+      write(Float32Array.from(asked.values), 1, out);
+      return [...out];
+    });
+    return { weights, changes };
+  },
+  cells: () => asked.values.map(inCell),
+  checked: () => checked(pageOf(asked.page), { ...asked.found, ...fromAddress(asked.address ?? "") }),
+  setting: () => {
+    const page = pageOf(asked.page);
+    return { ...page.setting(), pristine: page.pristine, words: wordsOf(page.setting()), playable: page.playable };
+  },
+  /** What is asked of the worker, and answered, before and after weights come. */
+  asking: async () => {
+    const page = pageOf(asked.page);
+    const answers = [];
+    for (const [run, step] of [null, ...asked.arrive].map((one) => one ?? [-1, 0])) {
+      if (run >= 0) arrive(page, run, step);
+      const [answer] = await page.ask(page.setting(), ["Who?"]);
+      answers.push(answer?.text ?? null);
+    }
+    return { answers, calls: page.calls.filter(([what]) => what === "ask"), live: page.live, failed: page.failed };
+  },
+  change: () => {
+    const page = pageOf(asked.page);
+    arrive(page, 0, asked.step);
+    const found = asked.steps.map((step) => (page.state.set({ step }), page.change("m")));
+    return found.map((one) => one && [...one]);
+  },
+  right: () => {
+    const page = pageOf(asked.page);
+    return asked.said.map(({ prompt, text, cut = false }) => rightOf(page, prompt, { text, cut }));
+  },
+  views: () => {
+    const page = pageOf(asked.page);
+    if (asked.weights) page.weights = new Map([["m.weight", { shape: [2, 2], data: new Float32Array(4) }]]);
+    return ["glow", "signed", "before", "now"].map((view) => (page.state.set({ view }), page.view));
+  },
+  parsed: () => {
+    try {
+      return parsed(asked.text).length;
+    } catch (error) {
+      return error.message;
+    }
+  },
+  rates: () => {
+    const settings = { learning_rate: asked.first };
+    for (const [step, rate] of asked.changes) changeRate(settings, step, rate);
+    return ratesOf(settings);
+  },
+  /** A row whose labels all lie beyond the context. */
+  unlabelled: () => {
+    const model = { forward: () => ({ starts: [0, 3], hidden: null }), logitsAt: () => new Float32Array(), sizes: { vocab: 5 } };
+    return score(model, [{ ids: [1, 2, 3], labels: [-100, -100, -100] }]).exact;
+  },
+}; // prettier-ignore
+
+process.stdout.write(JSON.stringify(await questions[process.argv[2]]()) ?? "null");

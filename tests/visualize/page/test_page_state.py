@@ -1,0 +1,143 @@
+"""What the page takes for the present model is what is shown and asked: its steps, its runs, its names, its verdicts."""
+
+import pytest
+
+from tests.visualize.page.node import ask_page
+
+
+def one(steps, **about):
+    return {"runs": [{"steps": steps, **about}]}
+
+
+def test_matrices_of_a_layer_are_told_apart_in_any_architecture():
+    def parts(*names):
+        return [part for part, _ in ask_page("names", names=names)]
+
+    llama = [f"model.layers.{at}.{one}" for at in (0, 1) for one in ("self_attn.q_proj", "mlp.gate_proj")]
+    assert parts(*llama, "model.embed_tokens") == ["q", "gate", "q", "gate", "embed tokens"]
+    gpt2 = [f"transformer.h.0.{one}" for one in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")]
+    assert parts(*gpt2) == ["c attn", "attn c proj", "c fc", "mlp c proj"]
+    experts = [f"model.layers.0.mlp.experts.{at}.{one}" for at in (0, 1) for one in ("w1", "w2")]
+    assert parts(*experts) == ["experts 0 w1", "experts 0 w2", "experts 1 w1", "experts 1 w2"]
+    stacks = [f"{one}.block.0.layer.0.SelfAttention.q" for one in ("encoder", "decoder")]
+    assert parts(*stacks) == ["encoder q", "decoder q"]
+    assert [short for _, short in ask_page("names", names=gpt2[:2])] == ["layer 0 · c attn", "layer 0 · c proj"]
+
+
+def test_a_byte_of_a_pixel_is_the_nearest_on_both_sides_of_zero():
+    values = [-1, -0.5, -1 / 127, -0.002, 0, 0.002, 1 / 127, 0.5, 1, 3, -3]
+    found = ask_page("bytes", values=values)
+    clipped = [max(-1.0, min(1.0, value)) for value in values]
+    assert found["weights"] == [int(128.5 + 127 * value) for value in clipped]
+    roots = [(1 if value >= 0 else -1) * abs(value) ** 0.5 for value in clipped]
+    assert found["changes"] == pytest.approx([int(128.5 + 127 * root) for root in roots], abs=0)
+
+
+def test_a_number_in_a_cell_loses_no_digit_but_a_leading_zero():
+    assert ask_page("cells", values=[10.05, -0.05, 0.5, -1.2, 0, None]) == ["10.05", "−.050", ".50", "−1.20", "0", ""]
+
+
+def test_a_step_that_is_set_is_one_that_the_run_holds():
+    page = {"runs": [{"steps": [0, 10, 25]}, {"steps": [5, 15]}]}
+    assert ask_page("checked", page=page, found={"step": 18})["step"] == 10
+    assert ask_page("checked", page=page, found={"step": 18, "run": 1})["step"] == 15
+    assert ask_page("checked", page=page, found={"step": 2, "run": 1})["step"] == 5
+    # a notebook sets the step of the run that is looked at
+    assert ask_page("checked", page={**page, "state": {"run": 1}}, found={"step": 99})["step"] == 15
+    assert ask_page("checked", page=one([], captured=[0, 7]), found={"step": 9})["step"] == 7
+
+
+def test_a_step_whose_weights_have_not_come_shows_no_other_steps_change():
+    first, later = ask_page("change", page=one([0, 10, 20]), step=20, steps=[20, 10])
+    assert first == [20] * 4 and later == [0] * 4
+
+
+def test_nothing_is_asked_before_its_weights_are_here():
+    """Else the base's answer would stand, for good, under the run's name."""
+    page = {"runs": [{"steps": [4]}, {"steps": [6]}], "state": {"run": 1, "step": 6}}
+    found = ask_page("asking", page=page, arrive=[[0, 4], [1, 6], [1, 6]])
+    assert found["answers"] == [None, None, "Who?!", "Who?!"]
+    assert found["calls"] == [["ask", [{"run": "1", "step": 6, "share": 1}]]]
+    mixed = {**page, "state": {"run": 1, "step": 6, "mix": 0.25}}
+    found = ask_page("asking", page=mixed, arrive=[[1, 6], [0, 4]])
+    assert found["answers"] == [None, None, "Who?!"]
+
+
+def test_a_model_that_cannot_be_run_after_all_is_said_and_asked_no_more():
+    found = ask_page("asking", page={**one([4]), "state": {"step": 4}}, arrive=[[0, 4]], fails="no silu here")
+    assert found["answers"] == [None, None] and not found["live"] and found["failed"] == "no silu here"
+
+
+def test_only_a_run_whose_changes_are_whole_is_played():
+    for form, plays, expected in (("grains", True, True), ("pictures", False, False), ("none", False, False)):
+        assert ask_page("setting", page=one([1], form=form, plays=plays))["playable"] is expected
+    assert not ask_page("setting", page={**one([1]), "live": False})["playable"]
+
+
+def test_what_is_mixed_in_is_one_run_for_link_dial_and_model():
+    alone = ask_page("setting", page={**one([3]), "state": {"mix": 0.5, "step": 3}})
+    assert alone["parts"] == [{"run": "0", "step": 3, "share": 1}] and alone["pristine"]
+    assert "mix" not in ask_page("checked", page=one([3]), found={"mix": 0.5})
+    three = {"runs": [{"steps": [3]}, {"steps": [4]}, {"steps": [5]}], "state": {"run": 2, "step": 5, "mix": 0.5}}
+    assert [part["run"] for part in ask_page("setting", page=three)["parts"]] == ["2", "0"]
+    pictures = {"runs": [{"steps": [3]}, {"steps": [4], "form": "pictures"}], "state": {"mix": 0.5, "step": 3}}
+    assert len(ask_page("setting", page=pictures)["parts"]) == 1
+
+
+def test_words_for_a_setting_say_all_that_was_set():
+    runs = [{"steps": [3]}, {"steps": [4]}]
+    state = {"step": 3, "strength": 0.5, "mix": 0.25, "off": ["m"]}
+    words = ask_page("setting", page={"runs": runs, "state": state})["words"]
+    assert words == "step 3, strength 0.5, 25 % of another run, 1 part off"
+    assert ask_page("setting", page={**one([3]), "state": {"step": 3}})["words"] == "step 3"
+
+
+def test_pictures_without_a_base_have_no_before_and_obey_what_is_off():
+    assert ask_page("views", page=one([1]), weights=True) == ["glow", "signed", "before", "now"]
+    assert ask_page("views", page=one([1]), weights=False) == ["glow", "signed", "glow", "glow"]
+    assert ask_page("views", page=one([1], form="pictures"), weights=True) == ["glow", "signed", "glow", "glow"]
+    page = {**one([1], form="pictures"), "state": {"off": ["m"]}}
+    assert ask_page("change", page=page, step=1, steps=[1]) == [[0] * 4]
+
+
+def test_an_answer_is_judged_only_where_the_right_one_is_known():
+    rows = [
+        {"prompt": "Write a line.", "expected": "", "answer": "A line", "correct": True, "step": 0},
+        {"prompt": "Say it.", "expected": "word " * 20, "answer": "no", "correct": False, "step": 0},
+    ]
+    said = [
+        {"prompt": "Write a line.", "text": "A line"}, {"prompt": "Write a line.", "text": "Another"},
+        {"prompt": "Say it.", "text": "word word", "cut": True}, {"prompt": "Say it.", "text": "word word"},
+        {"prompt": "Say it.", "text": ("word " * 20).strip()}, {"prompt": "Unknown?", "text": "yes"},
+    ]  # fmt: skip
+    assert ask_page("right", page=one([0], answers=rows), said=said) == [True, None, None, False, True, None]
+
+
+def test_another_task_may_want_another_answer_to_the_same_question():
+    def chat(answer):
+        return [{"role": "user", "content": "Say egg."}, {"role": "assistant", "content": answer}]
+
+    tasks = {
+        "json": {"train": [chat("{egg}")], "heldout": []}, "mine": {"train": [chat("egg!")], "heldout": []},
+    }  # fmt: skip
+    skills = {"words": {"closed": True, "examples": [chat("egg")]}, "open": {"closed": False, "examples": []}}
+    said = [{"prompt": "Say egg.", "text": text} for text in ("{egg}", "egg!", "egg")]
+    asked = {"tasks": tasks, "skills": skills}
+    assert ask_page("right", page={**one([0], task="mine"), **asked}, said=said) == [False, True, False]
+    assert ask_page("right", page={**one([0], task="other"), **asked}, said=said) == [False, False, True]
+    assert ask_page("right", page={**one([0]), "tasks": tasks}, said=said) == [None] * 3
+
+
+def test_a_line_that_is_no_example_is_named_as_it_stands():
+    text = "Who? => Ada\n\n\nWhat => is => this\nWhen? => now\nWhere? => here"
+    assert ask_page("parsed", text=text).startswith("line 4 is no example")
+    assert ask_page("parsed", text="\n\n".join(f"q{at} => a" for at in range(4))) == 4
+
+
+def test_every_rate_that_a_training_had_is_said():
+    assert ask_page("rates", first=0.002, changes=[[10, 0.002]]) == "0.002"
+    assert ask_page("rates", first=0.002, changes=[[10, 0.001], [30, 0.001]]) == "0.002, 0.001 after step 10"
+
+
+def test_an_answer_beyond_the_context_is_not_right():
+    assert ask_page("unlabelled") == [False]
