@@ -26,9 +26,11 @@ export class Raster {
     this.lut = new Uint32Array(65536);
   }
 
-  /** Every matrix and vector there is to draw: the run's first, then what it left alone. */
+  /** Every matrix and vector there is to draw: the run's first, then what it left alone. Beside pictures there is nothing
+   * of the base: an empty frame would say that it did not move. */
   modules() {
-    const { run, weights } = this.page;
+    const { run } = this.page;
+    const weights = this.page.grounded ? this.page.weights : null;
     /** @type {{name: string, shape: number[]}[]} */
     const found = [];
     for (const module of run.modules) {

@@ -287,6 +287,9 @@ def test_where_only_pictures_are_held_what_was_captured_is_shown(browser, sketch
         assert page.locator(".knockout").is_hidden() and page.locator("label[for=mix]").is_hidden()
         assert page.locator(".choice button", has_text="before").is_hidden()  # a mean of blocks has none
         assert page.locator(".choice button", has_text="which way").is_visible()
+        page.locator(".map summary").click()  # nothing is drawn of which the page has no picture
+        drawn = "[...document.querySelectorAll('.map tbody th')].map((one) => one.textContent)"
+        assert sorted(until(page, f"{drawn}.length && {drawn}")) == sorted(run.modules)
         page.locator("#strength").fill("0")
         until(page, "document.querySelector('.skills h3').textContent === 'what it could do, as trained'")
         assert "…" not in page.locator(".skills").inner_text()

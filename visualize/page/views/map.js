@@ -307,7 +307,7 @@ export function makeMap(page) {
     if (!details.open) return;
     const step = state.get("step");
     fill(data, table(`Every matrix at step ${step}`, ["module", "shape", "norm of its change"],
-      raster.tiles.map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
+      raster.tiles.filter(({ start }) => start === 0).map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
   }
 
   let idle = false;
