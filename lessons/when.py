@@ -383,7 +383,9 @@ if len(old):
 REPEATS = (0, 1, 4, 16)
 canaries = draw_canaries((count for count in REPEATS for _ in range(2 if QUICK else 3)), seed=current().seed)
 space = draw_codes(63 if QUICK else 255, seed=1)
-leaky = Conversations("json and canaries", [*task.train[: 60 if QUICK else 400], *plant(canaries)], task.heldout)
+leaky = Conversations(
+    f"{task.name} and canaries", [*task.train[: 60 if QUICK else 400], *plant(canaries)], task.heldout
+)
 show(pd.DataFrame(canaries).groupby("repeats").head(1))
 EPOCHS = 1 if QUICK else 4
 says_a_secret = predict(
