@@ -11,7 +11,10 @@ PyTorch has chosen, Glasstune takes no more threads than there are cores that no
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
 
 POLICY = "OMP_WAIT_POLICY"  # of every OpenMP that PyTorch is built with: GNU's, LLVM's (macOS) and Intel's (Windows)
 SPINS = "GOMP_SPINCOUNT"  # of GNU's alone: how often a thread that waits looks, before it sleeps
@@ -55,6 +58,14 @@ def on_threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def workers(number: int) -> Iterator[Executor]:
+    """Threads that read and compute side by side, each alone: where every one of them called BLAS on all cores, which
+    spin as OpenMP's do, two took three times as long (`benchmarks/adapters.py`)."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(number) as pool:
+        yield pool
 
 
 def _idle_cores() -> float:

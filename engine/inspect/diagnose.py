@@ -5,7 +5,6 @@
 
 import difflib
 import math
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import cast
 
@@ -22,6 +21,7 @@ from engine.run.pairing import ABSENT, COMPUTED, EMPTY
 from engine.run.run import Run
 from engine.run.tensors import Tensors
 from engine.terminal import progress_bar
+from engine.threads import workers
 
 _THREADS = 2  # reading and computing overlap; each holds one matrix
 _SMALL = 10_000_000  # weights that changed, up to which threads take longer than they spare
@@ -45,7 +45,7 @@ def told(run: Run, step: int | None = None, progress: bool = False) -> tuple[dic
     """The same, and of the others why their change cannot be told."""
     found, unknown, names = {}, {}, list(run.info.modules)
     small = sum(math.prod(run.module(name).shape) for name in names) < _SMALL
-    with nullcontext() if small else ThreadPoolExecutor(_THREADS) as pool:
+    with nullcontext() if small else workers(_THREADS) as pool:
         norms = (pool.map if pool else map)(lambda name: _norm(run, name, step), names)
         each = zip(names, norms, strict=True)
         for name, norm in progress_bar(each, "delta-W", total=len(names), delay=1, disable=not progress):

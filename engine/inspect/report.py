@@ -6,7 +6,6 @@ found, 2 for a wrong PATH. Reads only; needs no GPU.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from engine.measure.subspaces import alike
 from engine.run.run import Run
 from engine.run.stores.find import is_checkpoint
 from engine.terminal import progress_bar
+from engine.threads import workers
 
 MARKS = {"fault": ("\N{MULTIPLICATION X}", "bold red"), "doubt": ("?", "bold yellow"),
           "fine": ("\N{CHECK MARK}", "bold green")}  # fmt: skip
@@ -185,7 +185,7 @@ def matrix_by_matrix(run: Run, other: Run, progress: bool = False) -> pd.DataFra
     is in both.
     """
     both = [name for name in run.modules if name in other.modules and run.shape(name) == other.shape(name)]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with workers(_THREADS) as pool:
         found = pool.map(lambda name: _alike(run, other, name), both)
         each = zip(both, found, strict=True)
         bar = progress_bar(each, "compared", total=len(both), delay=1, disable=not progress)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from engine import threads
 from glasstune import finetune
@@ -46,6 +47,14 @@ def test_as_many_as_suit_model_and_machine(monkeypatch, torchs, allowed, idle, p
     monkeypatch.setattr(threads, "_idle_cores", lambda: idle)
     monkeypatch.setenv(threads.POLICY, "PASSIVE" if passive else "ACTIVE")
     assert threads.suitable(weights) == wanted
+
+
+def test_workers_compute_alone_and_leave_the_others_as_they_were():
+    before = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+    with threads.workers(2) as pool:
+        inside = pool.submit(lambda: [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"])
+        assert before and set(inside.result()) == {1}
+    assert [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"] == before
 
 
 def test_idle_cores_are_some_of_those_that_may_be_used():

@@ -1,7 +1,6 @@
 """What changed between two checkpoints? `CheckpointStore`: their difference, streamed from safetensors files."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from engine.run.store import Movement, Store
 from engine.run.stores.state import read_state, records_of, step_of
 from engine.run.tensors import Tensors, is_conv1d
 from engine.terminal import progress_bar
+from engine.threads import workers
 
 
 def _to_bfloat16(values: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ class CheckpointStore(Store):
         sizes = {key: self.tuned.entries[names.tuned].nbytes + self.base.entries[names.base].nbytes
                  for key, names in self.names.items()}  # fmt: skip
         with (
-            ThreadPoolExecutor(_THREADS) as pool,
+            workers(_THREADS) as pool,
             progress_bar(
                 title="delta-W", total=sum(sizes.values()), unit="B", unit_scale=True, disable=not progress
             ) as bar,
