@@ -4,14 +4,12 @@ import gc
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
+os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores; more threads, BLAS's too, would wait for each other
 
 import pytest
-import torch
 
 from engine.models import load_model, load_tokenizer
 from glasstune import Full, LoRA, QLoRA, Run, finetune
-
-torch.set_num_threads(1)  # two workers share two cores; more threads would wait for each other
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
