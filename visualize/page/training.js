@@ -3,7 +3,7 @@
 // It can be stopped between any two steps, go on with another rate, and go back to a step that it kept.
 
 import { adapterFiles, modelFiles } from "./engine/adapter.js";
-import { encodeChat } from "./engine/grade.js";
+import { encodeChat, summed } from "./engine/grade.js";
 import { makeTrainer } from "./engine/train.js";
 import { zip } from "./engine/zip.js";
 
@@ -109,12 +109,8 @@ export class Training {
     /** @type {Record<string, {exact: number | null, loss: number}>} */
     const graded = {};
     for (const { name, closed, rows } of this.groups) {
-      const { losses, exact, counts } = this.trainer.model.score(rows);
-      const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
-      graded[name] = {
-        exact: closed ? exact.filter(Boolean).length / exact.length : null,
-        loss: sum(losses) / sum(counts),
-      };
+      const { right, count, loss } = summed(rows, this.trainer.model.score(rows));
+      graded[name] = { exact: closed && count ? right / count : null, loss };
     }
     return { graded };
   }

@@ -3,7 +3,7 @@
 // A worker is this same script, started without a document. It holds the base and the runs, puts the weights that the
 // reader has set into the model, and asks it. `lab.js` is the other end.
 
-import { encodeChat, isRight, strip } from "./engine/grade.js";
+import { encodeChat, isRight, strip, summed } from "./engine/grade.js";
 import { makeKernels } from "./engine/kernels.js";
 import { makeModel } from "./engine/llama.js";
 import { makeTokenizer } from "./engine/tokenizer.js";
@@ -105,14 +105,8 @@ class Host {
     /** @type {Record<string, {right: number, count: number, loss: number, each: boolean[]}>} */
     const found = {};
     for (const [name, { examples }] of Object.entries(groups)) {
-      const { losses, exact, counts } = /** @type {any} */ (this.model).score(this.rows(name, examples));
-      const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
-      found[name] = {
-        right: exact.filter(Boolean).length,
-        count: exact.length,
-        loss: sum(losses) / sum(counts),
-        each: exact,
-      };
+      const rows = this.rows(name, examples);
+      found[name] = summed(rows, /** @type {any} */ (this.model).score(rows));
     }
     return found;
   }
@@ -127,7 +121,7 @@ class Host {
         examples.map((one) => encodeChat(/** @type {any} */ (this.tokenizer), one, { last: true, longest })),
       );
     }
-    return this.encoded.get(key);
+    return /** @type {import("./engine/grade.js").Row[]} */ (this.encoded.get(key));
   }
 
   /** Each of many settings graded, one after the other; `tell` has each result.

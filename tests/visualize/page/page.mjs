@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 
 import { changeBytes, weightBytes } from "../../../visualize/page/colours.js";
-import { score } from "../../../visualize/page/engine/grade.js";
+import { score, summed } from "../../../visualize/page/engine/grade.js";
 import { namesOf } from "../../../visualize/page/naming.js";
 import { changeRate, ratesOf } from "../../../visualize/page/own.js";
 import { checked, Page } from "../../../visualize/page/page.js";
@@ -97,10 +97,11 @@ const questions = {
     for (const [step, rate] of asked.changes) changeRate(settings, step, rate);
     return ratesOf(settings);
   },
-  /** A row whose labels all lie beyond the context. */
-  unlabelled: () => {
-    const model = { forward: () => ({ starts: [0, 3], hidden: null }), logitsAt: () => new Float32Array(), sizes: { vocab: 5 } };
-    return score(model, [{ ids: [1, 2, 3], labels: [-100, -100, -100] }]).exact;
+  /** What rows come to for a model that always says token 1, evenly unsure of all others. */
+  summed: () => {
+    const logits = (count) => Float32Array.from({ length: 4 * count }, (_, at) => Number(at % 4 === 1));
+    const model = { forward: () => ({ starts: asked.starts, hidden: null }), logitsAt: (_, at) => logits(at.length), sizes: { vocab: 4 } };
+    return summed(asked.rows, score(model, asked.rows));
   },
 }; // prettier-ignore
 

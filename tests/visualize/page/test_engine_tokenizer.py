@@ -150,6 +150,7 @@ def test_what_is_learned_and_what_is_graded_is_marked_as_the_engine_marks_it(tok
     said, _ = ask("rows", tmp_path, chats=chats, options={"last": True, "longest": 20})
     for row, expected in zip(said, [encode_last_answer(tokenizer, chat, 20) for chat in chats], strict=True):
         assert (row["ids"], row["labels"]) == (expected.ids, expected.labels)
+        assert row["cut"] == (expected.cut > 0)
 
 
 def test_each_token_adds_what_it_adds_to_the_text(tokenizer, tmp_path):

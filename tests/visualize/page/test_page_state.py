@@ -1,5 +1,7 @@
 """What the page takes for the present model is what is shown and asked: its steps, its runs, its names, its verdicts."""
 
+import math
+
 import pytest
 
 from tests.visualize.page.node import ask_page
@@ -139,5 +141,12 @@ def test_every_rate_that_a_training_had_is_said():
     assert ask_page("rates", first=0.002, changes=[[10, 0.001], [30, 0.001]]) == "0.002, 0.001 after step 10"
 
 
-def test_an_answer_beyond_the_context_is_not_right():
-    assert ask_page("unlabelled") == [False]
+def test_an_answer_that_the_context_cuts_is_not_graded_and_its_loss_is_of_what_is_there():
+    rows = [
+        {"ids": [0, 1, 1], "labels": [-100, 1, 1]}, {"ids": [0, 1, 2], "labels": [-100, 1, 2]},
+        {"ids": [0, 1, 1], "labels": [-100, 1, 1], "cut": True}, {"ids": [0, 0], "labels": [-100, -100], "cut": True},
+    ]  # fmt: skip
+    found = ask_page("summed", rows=rows, starts=[0, 3, 6, 9, 11])
+    assert found["each"] == [True, False] and (found["right"], found["count"]) == (1, 2)
+    likely = math.log(math.e + 3) - 1  # nats of token 1; of another one more
+    assert found["loss"] == pytest.approx((5 * likely + likely + 1) / 6, rel=1e-6)

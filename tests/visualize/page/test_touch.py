@@ -263,8 +263,10 @@ def test_two_runs_are_each_what_they_are_and_the_overview_has_them_side_by_side(
         page.locator("#scrub").press("End")
         shown_step(page, lora_run.steps[-1])
         lora = answered(page, prompt)
+        page.locator(".which select").focus()
         page.locator(".which select").select_option("1")
         until(page, "document.querySelector('.modules').textContent.includes('outside')")
+        assert page.evaluate("document.activeElement.dataset.focus") == "run"  # the list was made anew
         page.locator("#mix").fill("1")  # all of the other run: that is the first one's answer
         says(page, prompt, lora)
 

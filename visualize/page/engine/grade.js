@@ -8,7 +8,8 @@
 /** @typedef {import("./forward.js").Core} Core */
 /** @typedef {import("./tokenizer.js").PageTokenizer} PageTokenizer */
 /** @typedef {import("./tokenizer.js").Message} Message */
-/** One conversation in tokens; labels are IGNORE where nothing is learned or graded. @typedef {{ids: number[], labels: number[]}} Row */
+/** One conversation in tokens; labels are IGNORE where nothing is learned or graded. cut: some of them lay beyond `longest`.
+ * @typedef {{ids: number[], labels: number[], cut?: boolean}} Row */
 
 export const IGNORE = -100;
 const TOKENS_AT_ONCE = 4096;
@@ -31,12 +32,12 @@ export function encodeChat(tokenizer, messages, { last = false, longest = Infini
     ids.push(...turn);
     labels.push(IGNORE, ...turn.slice(1).map((id) => (learned ? id : IGNORE)));
   });
-  return { ids: ids.slice(0, longest), labels: labels.slice(0, longest) };
+  const cut = labels.findLastIndex((label) => label !== IGNORE) >= longest;
+  return { ids: ids.slice(0, longest), labels: labels.slice(0, longest), cut };
 }
 
 /**
- * For each row the summed loss of its labels (nats), whether greedy decoding gives them all, and their number. A row
- * without labels, whose answer lies beyond the model's context, is not answered rightly.
+ * For each row the summed loss of its labels (nats), whether greedy decoding gives them all, and their number.
  * @param {Core} model @param {Row[]} rows
  * @returns {{losses: number[], exact: boolean[], counts: number[]}}
  */
@@ -62,7 +63,17 @@ export function score(model, rows) {
     });
     from = to;
   }
-  return { losses, exact: exact.map((all, at) => all && counts[at] > 0), counts };
+  return { losses, exact, counts };
+}
+
+/**
+ * What a score comes to. each: whether each answer was exact, of those that were whole, since the rest of an answer is not the
+ * answer; loss: nats a token of all there is. @param {Row[]} rows @param {ReturnType<typeof score>} scored
+ */
+export function summed(rows, { losses, exact, counts }) {
+  const sum = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0);
+  const each = exact.filter((_, at) => !rows[at].cut && counts[at] > 0);
+  return { each, right: each.filter(Boolean).length, count: each.length, loss: sum(losses) / sum(counts) };
 }
 
 /**

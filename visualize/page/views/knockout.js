@@ -101,7 +101,7 @@ export function makeKnockout(page) {
 
   /** The skills that have one right answer. @param {Graded} of */
   const closedOf = ({ names, all }) =>
-    names.filter((name) => all[name] && page.manifest.skills[name]?.closed !== false);
+    names.filter((name) => all[name]?.count && page.manifest.skills[name]?.closed !== false);
   const done = () => {
     if (!graded) return "";
     const { whole, targets } = graded;
