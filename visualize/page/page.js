@@ -112,9 +112,10 @@ export class Page {
     return strength === 1 && parts.length === 1 && !off.length;
   }
 
-  /** What the reader's setting adds to a module: (out, in), or a picture of it. @param {string} name @param {Setting} [setting]
-   * @returns {Float32Array | null} */
+  /** What the reader's setting adds to a module: (out, in), or a picture of it; null while that has not come.
+   * @param {string} name @param {Setting} [setting] @returns {Float32Array | null} */
   change(name, setting = this.setting()) {
+    if (!this.has(setting)) return null;
     if (this.run.form === "pictures") {
       const strength = setting.off.includes(name) ? 0 : setting.strength;
       return this.run.delta(this.at, name)?.map((value) => value * strength) ?? null;
@@ -219,7 +220,8 @@ export function checked(page, found) {
   if (!run.byName.has(found.module)) delete good.module;
   if (!["glow", "signed", "before", "now"].includes(found.view)) delete good.view;
   if (!page.manifest.themes[found.theme]) delete good.theme;
-  if (found.step !== undefined) good.step = run.stopAt(found.step);
+  // Another run may not hold the step that is looked at.
+  if (found.step !== undefined || run !== page.run) good.step = run.stopAt(found.step ?? page.state.get("step"));
   if (found.strength !== undefined) good.strength = clamp(found.strength, -1, 2);
   if (found.mix !== undefined) good.mix = clamp(found.mix, 0, 1);
   if (found.off) good.off = found.off.filter((/** @type {string} */ name) => run.byName.has(name.replace(/#\d+$/, "")));

@@ -57,12 +57,13 @@ export function makeMatrix(page) {
       ],
       figure(factors ? "B A" : "ΔW", "the change", shown, shape[0], shape[1]),
     );
-    fill(about, `${out} × ${into} weights. `, run.form === "pictures" ? "" : normOf(shown));
+    fill(about, `${out} × ${into} weights. `, run.form === "pictures" ? "" : normOf(change));
   }
   /** @param {Float32Array | null} change */
   function normOf(change) {
+    if (!change) return "";
     let sum = 0;
-    for (const value of change ?? []) sum += value * value;
+    for (const value of change) sum += value * value;
     return `Norm of the change now: ${number(Math.sqrt(sum))}.`;
   }
 

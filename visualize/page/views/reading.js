@@ -28,6 +28,7 @@ export function makeReader(page) {
   function movedAt(tile, row, column, place) {
     const { run } = page;
     const { off, parts, strength } = page.setting();
+    if (!page.has(page.setting())) return null;
     if (run.form === "pictures" || off.length || parts.length > 1) return changed(tile.name)?.[place] ?? 0;
     return strength * (run.one(page.at, tile.name, row, column) ?? 0);
   }
@@ -36,12 +37,13 @@ export function makeReader(page) {
     const place = column < 0 ? row : row * tile.size[1] + column;
     const base = baseOf(tile, place);
     const moved = movedAt(tile, row, column, place);
+    const absent = page.run.form === "none" ? "not in this page" : "…";
     const where = page.run.form === "pictures" ? "a block's mean" : `[${column < 0 ? row : `${row}, ${column}`}]`;
     return [
       [`${page.namesOf().short(tile.name)} ${where}`, ""],
       ["before", base === null ? "not in this page" : number(base, 4)],
-      ["change", (moved > 0 ? "+" : "") + number(moved, 4)],
-      ["now", base === null ? "–" : number(base + moved, 4)],
+      ["change", moved === null ? absent : (moved > 0 ? "+" : "") + number(moved, 4)],
+      ["now", base === null || moved === null ? "–" : number(base + moved, 4)],
     ];
   }
   return { changed, valueOf, read };
