@@ -63,12 +63,6 @@ class _Composer:
             if cell.kind == "markdown":
                 yield new_markdown_cell(cell.text, id=self._id("text"))
                 continue
-            if not begun and self.graded:
-                whose = tr(
-                    "yours, between the quotes: your numbers are then your own, and your teacher knows whose they are"
-                )
-                yield self._code(_NAME.format(why=whose), "name")
-            begun = True
             if cell.kind == "answer":
                 yield from self._function(cell.text, solution)
                 continue
@@ -78,6 +72,12 @@ class _Composer:
                     yield from self._question(text)
                 else:
                     yield self._code(shown(text), "code", folded=HIDDEN in cell.tags, tags=cell.tags)
+            if not begun and self.graded:  # after `begin`: whoever runs all again, with a name now, begins again first
+                whose = tr(
+                    "yours, between the quotes: your numbers are then your own, and your teacher knows whose they are"
+                )
+                yield self._code(_NAME.format(why=whose), "name")
+            begun = True
         if self.graded:
             what = tr(
                 "Writes what you answered, your code, tries and times into a file beside this notebook, to hand in."

@@ -34,6 +34,7 @@ class Prediction:
     guess: str | None = None
     measured: str | None = None
     undecided: str = ""
+    seed: int | None = None  # of what was measured, as `Session.measured_with` says
 
     def reveal(self, measured: str | int) -> None:
         """Say what was measured: one of the choices, or its number among them, from 0."""
@@ -50,6 +51,7 @@ class Prediction:
         self._say()
 
     def _say(self) -> None:
+        self.seed = current().measured_with(self.question)
         if current().forms != "data":
             show(self.verdict())
             return
@@ -74,7 +76,7 @@ class Prediction:
         if self.guess is None:
             return f"{measured}{why}"
         right = self.guess == self.measured
-        keep("predictions", self.question, self.guess, right)
+        keep("predictions", self.question, self.guess, right, self.seed)
         if right:
             return f"{measured} - {tr('as you predicted.')}{why}"
         of_guess = self.choices[self.guess]
@@ -129,8 +131,11 @@ def number_of(asked: object) -> int:
     return 1 + next(place for place, one in enumerate(current().questions) if one is asked)
 
 
-def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str = "") -> None:
-    """Note an answer among the student's own, with what else tells how it came about."""
+def keep(kind: progress.Kind, question: str, given: str, right: bool, seed: int | None, code: str = "") -> None:
+    """Note an answer among the student's own, with what else tells how it came about.
+
+    seed: of what was measured for the question; None if that hangs on none, so that it is whoever's answers.
+    """
     session = current()
     progress.note(
         session.lesson,
@@ -139,7 +144,7 @@ def keep(kind: progress.Kind, question: str, given: str, right: bool, code: str 
         given=given,
         right=right,
         code=code,
-        seed=session.trained,
+        seed=session.given if seed is None else seed,
         quick=session.quick,
         own=session.own,
         language=spoken(),
@@ -195,6 +200,7 @@ class Exercise:
     tolerance: float = 0.01
     choices: Sequence[str] = ()
     why: str = ""
+    seed: int | None = None  # of what was measured, as `Session.measured_with` says
 
     def _ipython_display_(self) -> None:
         """Nothing: a notebook would print the answer, as the value of the cell that asks."""
@@ -211,7 +217,7 @@ class Exercise:
     def verdict(self, given: str | float) -> str:
         """What is said to an answer; it is kept among the student's own."""
         right = self.is_right(given)
-        keep("exercises", self.question, str(given), right)
+        keep("exercises", self.question, str(given), right, self.seed)
         return f"{tr('Right.')} {self.why}".strip() if right else tr("Not yet. Hint: {hint}", hint=self.hint)
 
     def check(self, given: Any) -> bool:
@@ -235,7 +241,7 @@ def exercise(
     """
     if choices and answer not in choices:
         raise ValueError(f"the answer {answer!r} is none of the choices {list(choices)}")
-    asked = Exercise(question, answer, hint, tolerance, choices, why)
+    asked = Exercise(question, answer, hint, tolerance, choices, why, current().measured_with(question))
     current().questions.append(asked)
     if in_notebook() and current().forms == "data":
         _as_data(asked)

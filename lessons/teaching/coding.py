@@ -36,6 +36,7 @@ class CodeExercise:
     test: Callable[[Callable[..., Any]], object]
     solution: str
     hint: str
+    seed: int | None = None  # of what was measured, as `Session.measured_with` says
     solved: bool = False
 
     def check(self, function: Callable[..., Any]) -> None:
@@ -45,7 +46,7 @@ class CodeExercise:
             return
         trouble = self.trouble(function)
         lines = source_of(function, function_name(self.solution))
-        keep("exercises", self.question, "code", not trouble, code=lines)
+        keep("exercises", self.question, "code", not trouble, self.seed, code=lines)
         show(tr("Not yet. {trouble}Hint: {hint}", trouble=trouble, hint=self.hint) if trouble else tr("Right."))
         self.solved = not trouble
 
@@ -78,7 +79,7 @@ def exercise_code(
     of one that passes, which is tried here, so that a lesson never gives an answer that is wrong. hint: after a
     wrong one. Raises AssertionError if the solution does not pass.
     """
-    asked = CodeExercise(question, test, solution, hint)
+    asked = CodeExercise(question, test, solution, hint, current().measured_with(question))
     scratch: dict[str, Any] = {"np": np}
     exec(solution, scratch)
     trouble = asked.trouble(scratch[function_name(solution)])

@@ -69,21 +69,30 @@ class Session:
     _folder: Path | None = None
     _trained: int | None = None  # the seed that was trained with
     _anew: bool = True  # since the lesson began, was nothing trained yet?
+    _early: set[str] = field(default_factory=set)  # questions that were measured before anything was trained
 
     @property
     def seed(self) -> int:
         """What a lesson trains with: the student's, and the same until the lesson begins again."""
         if self._anew or self._trained is None:
-            self._trained, self._anew = self._given(), False
+            self._trained, self._anew = self.given, False
         return self._trained
 
     @property
-    def trained(self) -> int:
-        """The seed of what was measured, and so of its answers, whatever the student is called by now."""
-        return self._given() if self._trained is None else self._trained
-
-    def _given(self) -> int:
+    def given(self) -> int:
+        """What the next training from the lesson's beginning takes."""
         return seed_of(self.student) if self.given_seed is None else self.given_seed
+
+    def measured_with(self, question: str) -> int | None:
+        """The seed of what was measured for a question by now, and so of its answers, whatever the student is called
+        later; None if it hangs on no seed.
+
+        That the lesson began again does not say that all was measured again: its first cell may have been run alone.
+        But what was measured before all training once is so each time.
+        """
+        if self._trained is None:
+            self._early.add(question)
+        return None if self._anew and question in self._early else self._trained
 
     @property
     def own(self) -> bool:
@@ -91,9 +100,9 @@ class Session:
         return self.model not in ("", EMBEDDED) or bool(self.data)
 
     def sign(self, student: str) -> None:
-        """Say whose numbers these are; and of those that were measured before, that they are not."""
+        """Say whose numbers these are; and of those that were measured since the lesson began, that they are not."""
         self.student = student
-        if self.trained != seed_of(student):
+        if not self._anew and self._trained != seed_of(student):
             say(tr("What was measured before this name stood here is of another seed: run the notebook from the top."))
 
     def begin(self, lesson: str) -> None:

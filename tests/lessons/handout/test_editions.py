@@ -65,6 +65,14 @@ def test_marks_are_nbgraders_and_ids_are_one_each(lesson):
 
 
 @pytest.mark.parametrize("lesson", lessons())
+def test_a_lesson_begins_before_it_is_signed(lesson):
+    """So whoever fills in a name and runs all again is not told that what was measured before is of another."""
+    first, second, *others = (c for c in compose(FOLDER / f"{lesson}.py", "student").cells if c.cell_type == "code")
+    assert "begin(__name__" in first.source and second.id == "name"
+    assert "begin(__name__" not in "".join(cell.source for cell in others)
+
+
+@pytest.mark.parametrize("lesson", lessons())
 def test_nothing_of_a_lesson_is_lost(lesson):
     """What is packed and what is not, together, is the lesson's code."""
     text = (FOLDER / f"{lesson}.py").read_text(encoding="utf-8")

@@ -41,6 +41,32 @@ def test_a_name_after_the_training_changes_nothing_until_it_is_trained_again(ses
     assert session.seed == ADA and ask("third?", session) == ADA
 
 
+def test_all_cells_run_again_with_a_name_are_of_the_name(session, capsys):
+    """Not told to do what is being done, and what comes before the first training is not of the old seed either."""
+    for name, seed in (("", 0), ("Ada", ADA)):
+        walk.begin("lesson", "test")
+        session.sign(name)
+        assert ask("before?", session) == seed == session.seed
+        assert ask("after?", session) == seed
+    assert "run the notebook" not in capsys.readouterr().out
+
+
+def test_a_question_is_of_what_was_measured_for_it(session):
+    walk.begin("lesson", "test")
+    session.sign("")
+    assert session.seed == 0
+    asked = stage.exercise("how many?", 1, "HINT")
+    guessed = stage.predict("which?", ["one", "other"], exact=True)
+    guessed.guess = "one"
+    walk.begin("lesson", "test")
+    session.sign("Ada")
+    assert session.seed == ADA and asked.check(1)
+    guessed.reveal(0)  # a guess is of what is measured afterwards
+    kept = progress.load(session.lesson)
+    assert kept["exercises"]["how many?"]["seed"] == 0
+    assert kept["predictions"]["which?"]["seed"] == ADA
+
+
 def test_an_answer_before_any_training_binds_nothing(session, capsys):
     assert ask("first?", session) == 0
     session.sign("Ada")
