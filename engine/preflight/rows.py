@@ -17,10 +17,13 @@ _ENDLESS = 1_000_000  # tokenizers say 1e30 where they know no length
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation of a batch, without its padding: a row of it, or a part of a row that several share."""
+    """One conversation of a batch, without its padding: a row of it, or a part of a row that several share.
+
+    filled: how many tokens of that row there are up to its end, its own and those before."""
 
     ids: list[int]
     labels: list[int]
+    filled: int
 
     @property
     def trained(self) -> int:
@@ -46,8 +49,13 @@ class Row:
 def rows_of(batch: Mapping[str, Any]) -> list[Row]:
     """The conversations of one batch, in its order."""
     ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
+    mask = _beside(batch, "attention_mask") or [[1] * len(row) for row in ids]
     return [
-        Row([ids[at][k] for k in places], [labels[at][k] for k in places])
+        Row(
+            [ids[at][k] for k in places],
+            [labels[at][k] for k in places],
+            sum(map(bool, mask[at][: max(places, default=-1) + 1])),
+        )
         for at, every in enumerate(conversations(batch))
         for places in every
     ]
@@ -147,8 +155,13 @@ def about_rows(
     ]
 
 
+def _called(rows: Sequence[Row]) -> str:
+    """They are the batches' own rows, unless some come after others of the same one."""
+    return "conversations" if any(row.filled > len(row.ids) for row in rows) else "rows"
+
+
 def _share(count: int, rows: Sequence[Row]) -> str:
-    return f"{count} of {len(rows)} rows"
+    return f"{count} of {len(rows)} {_called(rows)}"
 
 
 def _about_size(rows: Sequence[Row], size: int) -> list[Finding]:
@@ -163,12 +176,10 @@ def _about_labels(rows: Sequence[Row]) -> list[Finding]:
     masked = sum(not row.trained for row in rows)
     learned, read = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
     if masked == len(rows):
-        return [Finding("fault", f"no token is learned in any of {len(rows)} rows: every label is {IGNORE}", _MASKED)]
+        return [Finding("fault", f"no token is learned in any of {len(rows)} {_called(rows)}: {_EVERY}", _MASKED)]
     findings = [Finding("fine", f"{learned:,} of {read:,} tokens are learned, in {_share(len(rows) - masked, rows)}")]
     if masked:
-        findings = [
-            Finding("doubt", f"nothing is learned from {_share(masked, rows)}: every label is {IGNORE}", _MASKED)
-        ]
+        findings = [Finding("doubt", f"nothing is learned from {_share(masked, rows)}: {_EVERY}", _MASKED)]
     if all(row.learns_prompt for row in rows if row.trained):
         findings.append(Finding("doubt", "prompts are learned as well as answers", _PROMPTS))
     return findings
@@ -193,7 +204,7 @@ def _about_ends(
         return [Finding("fault", f"the end of an answer is never learned: its label is {IGNORE}{why}", _END_MASKED)]
     findings = []
     if with_end < len(learning):
-        said = f"{len(learning) - with_end} of {len(learning)} rows learn no end of an answer ({names})"
+        said = f"{len(learning) - with_end} of {len(learning)} {_called(rows)} learn no end of an answer ({names})"
         findings.append(Finding("doubt", said, _NO_END))
     used = set().union(*learned)
     if stops and not used & stops:
@@ -239,12 +250,14 @@ def _about_prompt(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> li
 def _about_length(rows: Sequence[Row], ends: dict[int, str], limit: int | None) -> list[Finding]:
     if limit is None or limit > _ENDLESS:
         return []
-    cut = sum(len(row.ids) == limit and row.ids[-1] not in ends for row in rows)
+    # Packing cuts what fills up a row, however short that is.
+    cut = sum(limit in (len(row.ids), row.filled) and row.ids[-1] not in ends for row in rows)
     if not cut:
         return []
     return [Finding("doubt", f"{_share(cut, rows)} are cut at {limit} tokens, before the end of their answer", _CUT)]
 
 
+_EVERY = f"every label is {IGNORE}"
 _MASKED = (
     "look at how the labels are made: the response template must stand in the text as it is tokenised there, "
     "and the longest length must leave room for the answer"

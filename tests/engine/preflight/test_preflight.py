@@ -183,6 +183,31 @@ def test_conversations_that_share_a_row(tmp_path, encoded, told):
     assert len(found.rows) == (1 if told == "nothing" else 8) * 3
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_where_packing_cuts_at_the_end_of_a_full_row(tmp_path, encoded, told):
+    """The last conversation of a full row ends inside its answer, though it is shorter than the row."""
+    tokenizer = load_tokenizer()
+    first, second = encoded[0], encoded[1]
+    limit = len(first.ids) + len(second.ids) - 2
+    ids, labels = (first.ids + second.ids)[:limit], (first.labels + second.labels)[:limit]
+    tokenizer.model_max_length = limit
+
+    def packed(batch):
+        out = {"input_ids": torch.tensor([ids] * 4), "labels": torch.tensor([labels] * 4)}
+        if told:
+            out["position_ids"] = torch.tensor([[*range(len(first.ids)), *range(limit - len(first.ids))]] * 4)
+        return out
+
+    found = preflight(make(tmp_path, encoded[:8], collator=packed, tokenizer=tokenizer), show=False)
+    assert len(found.rows) == (8 if told else 4)
+    said = "4 of 8 conversations" if told else "4 of 4 rows"
+    doubts = [finding.what for finding in found.findings if finding.level == "doubt"]
+    assert f"{said} are cut at {limit} tokens, before the end of their answer" in doubts
+    tokenizer.model_max_length = limit + 1
+    found = preflight(make(tmp_path, encoded[:8], collator=packed, tokenizer=tokenizer), show=False)
+    assert not [finding for finding in found.findings if "are cut at" in finding.what]
+
+
 def talks(count):
     spanish = load("spanish").train
     return [spanish[2 * n] + spanish[2 * n + 1] for n in range(count)]
@@ -219,6 +244,7 @@ def test_padding_that_no_mask_shows_is_no_conversation():
     del batch["position_ids"]
     batch["attention_mask"] = torch.tensor([[0, 0, 1, 1, 1, 1, 0]])
     assert [row.ids for row in rows_of(batch)] == [[7, 8, 9, 0]]
+    assert [row.filled for row in rows_of(batch)] == [4]  # without padding at either side
     batch |= {"cu_seq_lens_q": torch.tensor([0, 4, 7]), "attention_mask": None}
     assert [row.ids for row in rows_of(batch)] == [[5, 6, 7, 8], [9, 0, 0]]
 
