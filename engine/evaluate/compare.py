@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from engine.data import Conversations, Source, load, render
 from engine.data.of_run import data_of
 from engine.data.overlap import drawn, trained_on
+from engine.data.records import digest
 from engine.errors import InputError, printable
 from engine.evaluate import Said, generate, last_answer, room_for_answers, room_for_prompt
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
@@ -94,17 +95,19 @@ def questions_of(
 
 
 def _mixed_in(run: Run) -> list[list[Message]] | None:
-    """The other conversations that were trained on; None where they are not at hand."""
+    """The other conversations that were trained on; None where they are not at hand, or nothing says that what lies
+    there now is what they were."""
     mixed = run.info.data.mixed_in
     if mixed is None:
         return []
-    if mixed.source is None:
+    if mixed.source is None or mixed.digest is None:
         return None
     try:
         with offline():
-            return drawn(mixed.source, mixed.examples or 0, run.info.settings.seed or 0)[0]
+            found, name = drawn(mixed.source, mixed.examples or 0, run.info.settings.seed or 0)
     except InputError:
         return None
+    return found if digest(Conversations(name, found, [])) == mixed.digest else None
 
 
 def _is_place(data: str | Path, source: str | None) -> bool:

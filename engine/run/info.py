@@ -116,10 +116,11 @@ class Model(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MixedIn(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Other data in between. source: None if it came from Python."""
+    """Other data in between. source: None if it came from Python. digest: of what was drawn of it."""
 
     name: str | None = None
     source: str | None = None
+    digest: str | None = None
     examples: Count = 0
 
 

@@ -17,7 +17,6 @@ from engine.data.records import digest
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, last_answer, task_probes
 from engine.evaluate.probes import EACH, GENERAL, Prober, probes_of
-from engine.messages import Message
 from engine.models import canonical, load_tokenizer
 from engine.recording.schedule import AUTO, EVALUATIONS, EvaluateAt, named
 from engine.run.base import EMBEDDED
@@ -29,9 +28,9 @@ from engine.training.settings import Settings
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that can be carried out. source: the model's name, one for one model. rows: what is trained on, of
-    which `mixed` are from `mix_with`. dropped, cut: examples with nothing to learn, or longer than max_length. seen:
-    held-out questions that are trained on too. old: what shows forgetting."""
+    """A request that can be carried out. source: the model's name, one for one model. mixed: what was drawn of
+    `mix_with`. rows: what is trained on, with that. dropped, cut: examples with nothing to learn, or longer than
+    max_length. seen: held-out questions that are trained on too. old: what shows forgetting."""
 
     told: Request
     source: str
@@ -40,8 +39,7 @@ class Prepared:
     tokenizer: PreTrainedTokenizerBase
     conversations: Conversations
     rows: list[Encoded]
-    mixed: int
-    mixed_name: str
+    mixed: Conversations
     dropped: int
     cut: int
     seen: int
@@ -86,9 +84,9 @@ def prepare(told: Request) -> Prepared:
     method, source, chosen = get_method(told.method), canonical(told.model), told.settings
     method.describe()  # what cannot be recorded is said now
     conversations = hold_out(load(told.data), chosen.seed)
-    mixed_in, mixed_name = _mixed_in(told.mix_with, len(conversations.train), chosen)
+    mixed = _mixed_in(told.mix_with, len(conversations.train), chosen)
     tokenizer = load_tokenizer(source)
-    every = [*conversations.train, *mixed_in]
+    every = [*conversations.train, *mixed.train]
     rows = encode_all(tokenizer, every, chosen.max_length, chosen.mask_prompts)
     skills = EACH if told.skills is None else told.skills
     old = str(told.probes or (CURRICULUM if source == EMBEDDED else GENERAL))
@@ -100,11 +98,10 @@ def prepare(told: Request) -> Prepared:
         tokenizer=tokenizer,
         conversations=conversations,
         rows=rows,
-        mixed=len(mixed_in),
-        mixed_name=mixed_name,
+        mixed=mixed,
         dropped=len(every) - len(rows),
         cut=sum(row.cut > 0 for row in rows),
-        seen=trained_on(conversations.heldout, conversations.train, mixed_in),
+        seen=trained_on(conversations.heldout, conversations.train, mixed.train),
         skills=skills,
         old=old,
         evaluator=make_evaluator(tokenizer, conversations, skills, chosen.max_length, answers=told.answers, old=old),
@@ -116,7 +113,12 @@ def prepare(told: Request) -> Prepared:
 def describe(prepared: Prepared) -> dict[str, Any]:
     """What run.json says of a fine-tuning: its method, data, settings and evaluations."""
     told, conversations = prepared.told, prepared.conversations
-    mixed = {"name": prepared.mixed_name, "source": _named(told.mix_with or CURRICULUM), "examples": prepared.mixed}
+    mixed = {
+        "name": prepared.mixed.name,
+        "source": _named(told.mix_with or CURRICULUM),
+        "digest": digest(prepared.mixed),
+        "examples": len(prepared.mixed.train),
+    }
     return {
         "method": prepared.method.describe(),
         "data": {
@@ -125,7 +127,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "digest": digest(conversations),
             "train": len(conversations.train),
             "heldout": len(conversations.heldout),
-            "mixed_in": mixed if prepared.mixed else None,
+            "mixed_in": mixed if prepared.mixed.train else None,
             "dropped": prepared.dropped,
             "cut": prepared.cut,
             "marking": marking(prepared.tokenizer),
@@ -175,11 +177,12 @@ def _named(data: Any) -> str | None:
     return str(data) if isinstance(data, str | Path) else None
 
 
-def _mixed_in(source: Source | None, train: int, settings: Settings) -> tuple[list[list[Message]], str]:
+def _mixed_in(source: Source | None, train: int, settings: Settings) -> Conversations:
     """As many other conversations as make them `mix` of the whole, and what they are called."""
     if source is not None and not settings.mix:
         raise InputError("mix_with does nothing without its share; give mix too, e.g. mix=0.3")
-    return drawn(source, round(train * settings.mix / (1 - settings.mix)), settings.seed)
+    found, name = drawn(source, round(train * settings.mix / (1 - settings.mix)), settings.seed)
+    return Conversations(name, found, [])
 
 
 def make_evaluator(

@@ -2,16 +2,21 @@
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from engine.data import IGNORE, encode, load
+from engine.data import IGNORE, Conversations, encode, load
 from engine.data.__main__ import main
 from engine.data.overlap import drawn, trained_on
+from engine.data.records import digest
 from engine.data.report import histogram, marked_example, normalised, report, show
 from engine.evaluate.compare import questions_of
 from engine.run.info import MixedIn
+from engine.run.run import Run
 from engine.terminal import Terminal
 from glasstune import Full, InputError, LoRA, finetune
 
@@ -117,10 +122,11 @@ def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
     mine, other = [pair(f"Ask {n}", "yes") for n in range(10)], [pair(f"Other {n}", "no") for n in range(3)]
     options = {"steps": 1, "skills": 0, "save": False, "progress": False, "batch_size": 4}
     run = finetune("embedded", mine, Full(), out=tmp_path / "a", mix=0.5, mix_with=other, **options)
-    assert run.info.data.mixed_in == MixedIn(name="dataset", source=None, examples=10)
+    assert replace(run.info.data.mixed_in, digest=None) == MixedIn(name="dataset", source=None, examples=10)
     assert run.info.data.train == 10
     run = finetune("embedded", mine, Full(), out=tmp_path / "b", mix=0.2, mix_with="curriculum", **options)
-    assert run.info.data.mixed_in == MixedIn(name="curriculum", source="curriculum", examples=2)
+    learned = digest(Conversations("curriculum", drawn("curriculum", 2, 0)[0], []))
+    assert run.info.data.mixed_in == MixedIn(name="curriculum", source="curriculum", digest=learned, examples=2)
     with pytest.raises(InputError, match="mix_with does nothing without its share"):
         finetune("embedded", mine, Full(), out=tmp_path / "c", mix_with="spanish", **options)
     with pytest.raises(InputError, match="no task and no file called 'nope'"):
@@ -133,10 +139,10 @@ def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
     from engine.training.settings import Settings
 
     other = [pair(f"Other {n}", "no") for n in range(7)]
-    drawn, _ = _mixed_in(other, 20, Settings(mix=0.5))
+    drawn = _mixed_in(other, 20, Settings(mix=0.5)).train
     times = [sum(c[0]["content"] == record["prompt"] for c in drawn) for record in other]
     assert sum(times) == 20 and set(times) <= {2, 3}
-    assert _mixed_in(other, 20, Settings(mix=0.5))[0] == drawn  # the same seed, the same mix
+    assert _mixed_in(other, 20, Settings(mix=0.5)).train == drawn  # the same seed, the same mix
 
 
 def test_finetune_says_which_held_out_questions_are_trained_on(tmp_path, capsys):
@@ -157,6 +163,23 @@ def test_finetune_says_which_held_out_questions_are_trained_on(tmp_path, capsys)
     run = finetune(data="spanish", out=tmp_path / "e", mix=0.01, mix_with=str(tmp_path / "other.jsonl"), **options)
     learned = drawn(str(tmp_path / "other.jsonl"), run.info.data.mixed_in.examples, 0)[0]
     assert questions_of(run, alone)[2] == len({c[0]["content"] for c in learned})
+
+
+def test_what_was_mixed_in_is_trusted_only_while_it_is_what_it_was(tmp_path):
+    other, asked = tmp_path / "other.jsonl", [pair(f"Ask {n}", f"say {n}") for n in range(20)]
+    other.write_text("".join(json.dumps(record) + "\n" for record in asked))
+    run = finetune(
+        data="spanish", out=tmp_path / "a", mix=0.01, mix_with=str(other), steps=1, skills=0, save=False, batch_size=4,
+        method=LoRA(r=1), answers=False, progress=False,
+    )  # fmt: skip
+    assert questions_of(run, asked)[2] > 0
+    old = Path(shutil.copytree(run.path, tmp_path / "old"))
+    told = json.loads((old / "run.json").read_text())
+    del told["data"]["mixed_in"]["digest"]
+    (old / "run.json").write_text(json.dumps(told))
+    assert questions_of(Run.load(old), asked)[2] is None, "nothing says what it was"
+    other.write_text(other.read_text().replace("Ask ", "Tell "))
+    assert questions_of(run, asked)[2] is None, "it has changed since"
 
 
 def test_a_question_of_an_earlier_turn_is_trained_on():
