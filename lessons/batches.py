@@ -40,7 +40,19 @@ from engine.models import load_model, load_tokenizer
 from engine.planning.memory import training_memory
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
-from lessons.teaching.stage import current, exercise, exercise_code, leader, ledger, model, predict, rate, show, task_of
+from lessons.teaching.stage import (
+    current,
+    exercise,
+    exercise_code,
+    leader,
+    ledger,
+    model,
+    new_skill,
+    predict,
+    rate,
+    show,
+    task_of,
+)
 from visualize import plots
 
 QUICK = current().quick
@@ -151,7 +163,7 @@ show(
         {
             "steps": [run.info.steps for run in by_size.values()],
             "held-out loss": list(ended.values()),
-            "right, held out (%)": [100 * run.skills[run.task].iloc[-1] for run in by_size.values()],
+            "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in by_size.values()],
         },
         index=pd.Index(by_size, name="batch size"),
     )

@@ -59,6 +59,8 @@ from lessons.teaching.stage import (
     leader,
     ledger,
     model,
+    new_skill,
+    old_skills,
     predict,
     rate,
     show,
@@ -156,7 +158,7 @@ show(plots.plot_sweep(dict(zip(ends.index, rates, strict=True))), name="rates")
 
 # %%
 best = new.max()
-asked_old = int(at_usual.graded.drop(columns=at_usual.task).iloc[-1].sum())  # questions of old skills
+asked_old = int(at_usual.graded[old_skills(at_usual).columns].iloc[-1].sum())  # questions of old skills
 near = [index for index, score in enumerate(new) if score >= 0.8 * best]
 right = max(near, key=lambda index: ends["old skills (%)"].iloc[index])
 
@@ -169,7 +171,7 @@ def judged(index):
         both = f"it has learned the task, too ({new[index]:.0f} %), and keeps {old:.0f} % of the old skills"
         if newcombe(most / 100 * asked_old, asked_old, old / 100 * asked_old, asked_old)[0] <= 0:
             return f"as good, as far as {asked_old} questions of old skills can tell: {both}"
-        return f"too {'high' if index > right else 'low'}: {both}"
+        return f"{'too high' if index > right else 'lower, and no better for it'}: {both}"
     what = f"too low for {steps} steps" if index < right else "too high"
     return f"{what}: {new[index]:.0f} % of the new task, and {old:.0f} % of the old skills are left"
 
@@ -212,7 +214,7 @@ by_heart = predict(
 
 # %%
 dozens = train("epochs", small, LoRA(), epochs=epochs, evaluate_at=2 if QUICK else 8, save=True)
-held, score = dozens.skill_losses[dozens.task], dozens.skills[dozens.task]
+held, score = dozens.skill_losses[dozens.task], new_skill(dozens)
 half = held.index[np.abs(held.index - held.index[-1] / 2).argmin()]
 change = held.iloc[-1] / held[half] - 1
 after_half_time.reveal(0 if change < -0.05 else 1 if change <= 0.05 else 2)
@@ -283,7 +285,7 @@ show(
         {
             "highest training loss": [run.metrics.loss.max() for run in warm.values()],
             "held-out loss at the end": list(last.values()),
-            "right, held out (%)": [100 * run.skills[run.task].iloc[-1] for run in warm.values()],
+            "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in warm.values()],
         },
         index=pd.Index(names, name=f"full, rate {HIGH:.2g}"),
     )
@@ -347,7 +349,7 @@ regular = pd.DataFrame(
         "norm of all delta-W": [math.sqrt((run.norms.iloc[-1] ** 2).sum()) for run in tried.values()],
         "training loss": [run.metrics.loss.tail(5).mean() for run in tried.values()],
         "held-out loss": [run.skill_losses[run.task].iloc[-1] for run in tried.values()],
-        "right, held out (%)": [100 * run.skills[run.task].iloc[-1] for run in tried.values()],
+        "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in tried.values()],
     },
     index=pd.Index(tried, name=f"LoRA, {less} epochs"),
 )

@@ -270,15 +270,25 @@ show(
 # order. Was it? (Data of your own takes the place of the lesson's where its answers are JSON.)
 
 # %%
+
+
+def keys_of(task):
+    """The keys that all answers of a task have, as JSON objects; none where one is no such object."""
+    texts = [both[1] for both in map(last_answer, [*task.heldout, *task.train]) if both]
+    if not texts or score(texts, texts, ["json"])["json"].value < 1:
+        return []
+    first, *others = map(parse_json, texts)
+    return [key for key in first if all(key in one for one in others)]
+
+
 task = heldout_of("json")
-texts = [both[1] for both in map(last_answer, [*task.heldout, *task.train]) if both]
-if score(texts, texts, ["json"])["json"].value < 1:
+if not keys_of(task):
     own = load("json")
     task = Conversations(own.name, own.train, own.heldout[:HELD_OUT])
 JSON_ORDER = "Answer as JSON."
 LENGTH = answer_length(tokenizer, task)
 questions, right = zip(*filter(None, map(last_answer, task.heldout)), strict=True)
-KEYS = list(parse_json(right[0]))
+KEYS = keys_of(task)
 
 
 def said(network, prompts):

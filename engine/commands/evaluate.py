@@ -19,7 +19,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--json-keys", nargs="+", metavar="KEY", help="also: share of JSON objects with these keys")
     parser.add_argument("--regex", metavar="PATTERN", help="also: share of answers that match from end to end")
     parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
-    parser.add_argument("--max-new-tokens", type=int, help="longest answer (the longest right one, 64 at least)")
+    parser.add_argument("--max-new-tokens", type=int, help="longest answer (as the longest right one; 64 to 256)")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
     parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
 

@@ -14,7 +14,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="draws the questions, and whose answer stands first (0)")
     parser.add_argument("--out", help="the file of judgements (default: beside RUN_A)")
     parser.add_argument(
-        "--max-new-tokens", type=at_least(1), help="longest answer (the longest right one, 64 at least)"
+        "--max-new-tokens", type=at_least(1), help="longest answer (as the longest right one; 64 to 256)"
     )
 
 

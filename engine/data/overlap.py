@@ -26,9 +26,10 @@ def trained_on(
     mixed: other data that was learned besides. It may ask the same and want another answer, as the curriculum does of
     what a task teaches to say in a new form; so there only a question with the same answer counts.
     """
-    known = {question for conversation in learned for question, _ in asked(conversation)}
-    besides = {pair for conversation in mixed for pair in asked(conversation)}
-    last = (pair for conversation in graded for pair in list(asked(conversation))[-1:])
+    last = [pair for conversation in graded for pair in list(asked(conversation))[-1:]]
+    wanted, pairs = {question for question, _ in last}, set(last)  # of much data only what is asked is kept
+    known = {question for conversation in learned for question, _ in asked(conversation) if question in wanted}
+    besides = {pair for conversation in mixed for pair in asked(conversation) if pair in pairs}
     return sum(pair[0] in known or pair in besides for pair in last)
 
 

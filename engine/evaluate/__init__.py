@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PROBE = "probe: "  # before the name of a general probe among the skills
 SPOKEN = 64  # tokens of an answer, where nobody says how many
-_MOST_SPOKEN = 256  # of a probe's, which is asked again and again
+MOST_SPOKEN = 256  # of an answer, however long a right one is: what is given to answers is taken from prompts
 # A model's generation_config may say other than the likeliest token, or more than one answer; here it is turned off.
 _GREEDY: dict[str, Any] = {
     "do_sample": False, "num_beams": 1, "num_return_sequences": 1, "return_dict_in_generate": False, "min_length": 0,
@@ -211,9 +211,12 @@ def generate(
 
 
 def room_for_answers(tokenizer: PreTrainedTokenizerBase, references: Iterable[str]) -> int:
-    """How many tokens an answer is given, so that each of the right ones fits in, with its end; 64 at least."""
-    longest = max((len(tokenizer(text, verbose=False)["input_ids"]) for text in references), default=0)
-    return max(SPOKEN, longest + 1)
+    """How many tokens an answer is given, so that each of the right ones fits in, with its end; 64 to 256."""
+    return min(max(SPOKEN, max((_long(tokenizer, text) for text in references), default=0)), MOST_SPOKEN)
+
+
+def _long(tokenizer: PreTrainedTokenizerBase, answer: str) -> int:
+    return len(tokenizer(answer, verbose=False)["input_ids"]) + 1
 
 
 @contextmanager
@@ -254,11 +257,11 @@ class Evaluator:
         ]
         graded = [(name, row) for name, row in encoded if row.trained]  # others have no answer, or it is cut away
         self._names, self._rows = [name for name, _ in graded], [row for _, row in graded]
-        self.room = min(room_for_answers(tokenizer, (probe.expected for probe in probes)), _MOST_SPOKEN)
+        self.room = room_for_answers(tokenizer, (probe.expected for probe in probes))
 
     def too_long(self) -> int:
         """Of how many probes the right answer is longer than `room`, the tokens that an answer in words is given."""
-        return sum(room_for_answers(self.tokenizer, [probe.expected]) > self.room for probe in self.probes)
+        return sum(_long(self.tokenizer, probe.expected) > self.room for probe in self.probes)
 
     def __call__(self, model: PreTrainedModel) -> Evaluation:
         losses, right, counts = score_answers(model, self._rows, self.tokenizer.pad_token_id)

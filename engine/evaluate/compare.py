@@ -128,7 +128,7 @@ def compare(
     """How good is the tuned model, and how good was its base? Both on the same questions.
 
     metrics: names (`engine.evaluate.metrics.METRICS`, "perplexity"), metrics, or functions. limit: questions at most.
-    max_new_tokens: of an answer (default: as many as the longest right one has, with its end, and 64 at least).
+    max_new_tokens: of an answer (default: as many as the longest right one has, with its end; 64 to 256).
     Raises InputError for a metric that does not apply, before any model is loaded.
     """
     run = as_run(run)

@@ -217,7 +217,7 @@ def judge(
     """Two runs' answers to the same questions, ready to be judged; b may be "base", the model that A began from.
 
     data: None takes what A held out. count: questions at most. out: the file (default: beside run A's folder).
-    max_new_tokens: of an answer (default: as many as the longest right one has, with its end, and 64 at least).
+    max_new_tokens: of an answer (default: as many as the longest right one has, with its end; 64 to 256).
     Answers are generated once and kept, so going on needs no model. Raises InputError for wrong input.
     """
     if count < 1:

@@ -32,7 +32,8 @@ def learning_path(run: Run) -> pd.DataFrame:
     scores = run.skills
     if run.task not in scores or scores.shape[1] < 2:
         raise InputError(
-            f"run {run.name} was not graded on its task and on old skills; fine-tune with held-out data and skills=20"
+            f"run {run.name} was not graded on its task and on old skills; fine-tune with held-out data, whose answers "
+            "fit into max_length, and skills=20"
         )
     return pd.DataFrame({"learned": scores[run.task], "kept": scores.drop(columns=run.task).mean(axis=1)})
 

@@ -76,12 +76,14 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
     _step: int = field(default=0, init=False)
     _filtered: bool = field(default=True, init=False)  # the Trainer's own logging_nan_inf_filter
-    _closes: bool = field(default=False, init=False)  # whether an error in training ends the Run, too
+    _watched: Trainer | None = field(
+        default=None, init=False, repr=False, compare=False
+    )  # whose errors end the Run, too
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
         if trainer := _trainer():
-            trainer.train, self._closes = self._closing(trainer.train), True
+            trainer.train, self._watched = self._closing(trainer.train), trainer
 
     def _closing(self, work: Callable[..., R]) -> Callable[..., R]:
         @wraps(work)
@@ -89,6 +91,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             try:
                 return work(*args, **kwargs)
             except BaseException:
+                if self._watched is not None:
+                    self._watched.args.logging_nan_inf_filter = self._filtered
                 left, self.recorder = self.recorder, None
                 if left:
                     with suppress(Exception):
@@ -112,9 +116,9 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             # Out of memory: the same train() begins anew, with a smaller batch; what it wrote so far is no run.
             if process_number() == 0 and (said := clear(Path(self.out))):
                 terminal.say(said, sys.stderr)
-        if not self._closes and not args.auto_find_batch_size and (trainer := _trainer()):
+        if (trainer := _trainer()) and trainer is not self._watched and not args.auto_find_batch_size:
             # Given by add_callback, in whose train() we are already: what is left to watch is each of its steps.
-            trainer.training_step, self._closes = self._closing(trainer.training_step), True
+            trainer.training_step, self._watched = self._closing(trainer.training_step), trainer
         probing = self._probing(kwargs["model"], kwargs.get("processing_class"))
         recorder = Recorder(
             kwargs["model"],
@@ -159,9 +163,11 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         if self.recorder and logs and "loss" in logs:
             values = {name: _logged(value) for name, value in logs.items()}
             self.recorder.log(state.global_step, values)
-            loss = values["loss"]
-            if self.stop_if_diverged and loss is not None and not math.isfinite(loss):
-                control.should_training_stop = self.diverged = True
+            if (loss := values["loss"]) is not None and not math.isfinite(loss):
+                if trainer := _trainer():  # it begins its next mean with what this one leaves: NaN - NaN
+                    trainer._tr_loss.zero_()
+                if self.stop_if_diverged:
+                    control.should_training_stop = self.diverged = True
         elif self.recorder and logs and "train_runtime" in logs:
             # The last step is captured at the Trainer's last log, not at the end: by then it may have put the best
             # checkpoint back. (An evaluation that stops it comes after on_epoch_end, so that would be too early.)

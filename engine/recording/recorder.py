@@ -124,7 +124,7 @@ class Recorder(CaptureOptions):
         if not goes_on and (before := sum(map(changes_already, self.trained.values()))):
             note = (
                 f"{before} of {len(self.trained)} adapted modules change W already before training: what is captured "
-                "is their whole change from the base, what they had learned before included"
+                "is their whole change from the base, what was there before included"
             )
             self.record["notes"] = [*self.record.get("notes", []), note]
             if self.writes:

@@ -35,6 +35,7 @@ from engine.run.info import Adapter, Module
 
 # Variants whose change is s B A like plain LoRA's: they differ in how it is learned.
 _PLAIN_VARIANTS = {"VeloraLinearVariant", "MiCALinearVariant", "MiCAEmbeddingVariant"}
+_ROUNDED = 1e-10  # of a squared norm: what rounding leaves of a product that is zero
 _MERGED_VARIANTS = {"QALoraLinearVariant"}  # whose change is what merging makes it
 
 _OF_INPUT = ("XLORA", "SHADOW", "POLY")  # a gate, or a second model, that reads what is asked
@@ -240,11 +241,23 @@ def _add_start(part: Part, layer: LoraLayer, inside_w: bool) -> None:
 
 
 def changes_already(part: Part) -> bool:
-    """Whether an adapter's B is not zero, as it is where its training begins, so that its change is that of an earlier
-    training, too. Of one whose initialisation took its own product out of W the change is measured from that."""
-    factors = (tensor for name, tensor in part.live.items() if "lora_B" in name or "lora_embedding_B" in name)
-    held = (tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in factors)
-    return not part.about.from_start and any(bool(tensor.detach().any()) for tensor in held)
+    """Whether an adapter's product is not zero, as it is where its training begins: after an earlier training, or a
+    start at random. Of one whose initialisation took its own product out of W the change is measured from that."""
+    found = {
+        side: (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
+        for name, tensor in part.live.items() for side in "AB"
+        if f"lora_{side}" in name or f"lora_embedding_{side}" in name
+    }  # fmt: skip
+    b, a = found.get("B"), found.get("A")
+    if part.about.from_start or b is None or not b.any():
+        return False
+    if a is None or min(a.ndim, b.ndim) < 2:
+        return True
+    # PEFT's "orthogonal" start: B A is zero but for rounding, and neither B nor A is.
+    b, a = b.flatten(1).double(), a.flatten(1).double()
+    if b.shape[1] != len(a):  # parts of a sharded one: by B alone
+        return True
+    return bool(((b.T @ b) * (a @ a.T)).sum() > _ROUNDED * b.square().sum() * a.square().sum())
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:

@@ -117,5 +117,13 @@ def old_skills(run: Run) -> pd.DataFrame:
 
 
 def new_skill(run: Run) -> pd.Series:
-    """Share right, 0 to 1, of the task's held-out part at every evaluated step; empty if nothing was held out."""
+    """Share right, 0 to 1, of the task's held-out part at every evaluated step; empty if nothing was held out.
+
+    Raises InputError where there are held-out answers, but none that could be graded.
+    """
+    if run.task not in run.skills and run.task in run.skill_losses:
+        raise InputError(
+            f"no held-out answer of {run.task} fits whole into the tokens that are read of an example (max_length), so "
+            "none is right or wrong; give shorter ones"
+        )
     return run.skills[run.task] if run.task in run.skills else pd.Series(dtype=float)

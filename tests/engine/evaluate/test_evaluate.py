@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from engine.data import IGNORE, Encoded, collate, encode, load
 from engine.evaluate import (
+    MOST_SPOKEN,
     Evaluator,
     alike,
     encode_last_answer,
@@ -267,6 +268,7 @@ def test_an_answer_is_given_room_for_the_longest_right_one(base, tokenizer):
     assert room_for_answers(tokenizer, ["dog"]) == 64 == room_for_answers(tokenizer, [])
     long = " ".join(["dog"] * 90)
     assert room_for_answers(tokenizer, ["dog", long]) == len(tokenizer(long)["input_ids"]) + 1
+    assert room_for_answers(tokenizer, ["dog", 9 * long]) == MOST_SPOKEN, "what answers are given, prompts lose"
     probes = task_probes(
         "mine",
         [[{"role": "user", "content": "Say it"}, {"role": "assistant", "content": f"{long} {n}"}] for n in (1, 2)],

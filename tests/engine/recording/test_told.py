@@ -211,6 +211,20 @@ def test_a_loss_that_is_no_number_is_seen_as_it_is_under_the_trainers_own_defaul
     assert arguments.logging_nan_inf_filter, "it is the user's"
 
 
+def test_what_follows_a_loss_that_is_no_number_is_logged_as_it_is(tmp_path):
+    """The Trainer takes its mean from what the last one left: NaN - NaN."""
+    trainer = trainer_of(tmp_path / "out", capture := CaptureCallback(tmp_path / "run", every=1, say=False))
+    trainer.args.logging_steps, trainer.args.learning_rate = 1, 0.0
+    loss = trainer.compute_loss
+
+    def once(*args, **kwargs):
+        return loss(*args, **kwargs) + (float("nan") if trainer.state.global_step == 1 else 0.0)
+
+    trainer.compute_loss = once
+    trainer.train()
+    assert np.isnan(capture.run.metrics.loss).tolist() == [False, True, False, False]
+
+
 def test_the_users_tokenizer_stays_as_it_was(tmp_path, tokenizer):
     plain = copy.deepcopy(tokenizer)
     plain.chat_template = None
@@ -224,6 +238,15 @@ def test_the_users_tokenizer_stays_as_it_was(tmp_path, tokenizer):
     Trainer(model, arguments, train_dataset=rows, processing_class=plain, callbacks=[capture]).train()
     assert any("probe" in name for name in capture.run.skill_losses), "it was probed"
     assert plain.chat_template is None
+
+
+def test_an_orthogonal_start_is_no_earlier_training(tmp_path):
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights="orthogonal")
+    model = get_peft_model(load_model("embedded"), config)
+    assert all(layer.lora_B["default"].weight.any() for layer in model.modules() if hasattr(layer, "lora_B"))
+    with capture(model, tmp_path / "new", every=1) as new:
+        new.step(loss=1.0)
+    assert not new.run.info.notes
 
 
 def test_an_adapter_that_was_trained_before_is_said_to_be(tmp_path, capsys):
