@@ -20,7 +20,7 @@ POLICY = "OMP_WAIT_POLICY"  # of every OpenMP that PyTorch is built with: GNU's,
 SPINS = "GOMP_SPINCOUNT"  # of GNU's alone: how often a thread that waits looks, before it sleeps
 # 40 steps of LoRA with two threads, beside the better of one and two: with 0 looks 1.5 times on an idle machine and 1.2
 # beside a busy process; with 500, 1.2 and 1.3; with 1,000, 1.0 and 1.5; with 10,000, 1.1 and 3 (two cores of a server).
-_LOOKS = 600
+_LOOKS = 500
 _SMALL = 10_000_000  # weights
 _ENOUGH = 4  # threads of a small model: two take 0.65 of one's time, so more save little, and cost a class much
 _LOOK = 0.2  # seconds for which the machine is watched
