@@ -121,7 +121,7 @@ def new_skill(run: Run) -> pd.Series:
 
     Raises InputError where there are held-out answers, but none that could be graded.
     """
-    if run.task not in run.skills and run.task in run.skill_losses:
+    if run.task not in run.skills and run.task in run.graded:
         raise InputError(
             f"no held-out answer of {run.task} fits whole into the tokens that are read of an example (max_length), so "
             "none is right or wrong; give shorter ones"

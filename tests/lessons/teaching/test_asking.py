@@ -13,6 +13,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from engine.data import Conversations
+from engine.errors import InputError
 from engine.models import load_model, load_tokenizer
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from glasstune import LoRA
@@ -398,6 +399,9 @@ def test_answers_may_be_as_long_as_right_ones_and_cut_ones_are_marked():
 def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):
     assert "spanish" not in stage.old_skills(lora_run) and len(stage.new_skill(lora_run)) == len(lora_run.skills)
     monkeypatch.setattr(type(lora_run), "skills", property(lambda _: pd.DataFrame()))
+    with pytest.raises(InputError, match="no held-out answer of spanish fits whole"):  # they have a loss
+        stage.new_skill(lora_run)
+    monkeypatch.setattr(type(lora_run), "graded", property(lambda _: pd.DataFrame()))
     assert stage.old_skills(lora_run).empty and stage.new_skill(lora_run).empty
 
 
