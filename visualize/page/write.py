@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from engine.errors import InputError
 from engine.files import check_out, write_text
+from engine.run.run import as_run
 from visualize.naming import proper
 from visualize.page.bundle import page_html
 from visualize.page.pack import pack
@@ -16,14 +17,14 @@ BUDGET = 15_000_000
 def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDGET) -> Path:
     """Write the page of one Run, or of several of one base model side by side, to `out`; returns its path.
 
-    budget: bytes that the file may take; what did not fit is said on the page. Raises InputError for runs of different
-    bases, a budget too small for anything, and a file that cannot be written.
+    runs: Runs, or paths of some. budget: bytes that the file may take; what did not fit is said on the page. Raises
+    InputError for runs of different bases, a budget too small for anything, and a file that cannot be written.
     """
-    runs = list(runs) if isinstance(runs, list | tuple) else [runs]
-    if not runs:
+    found = [as_run(run) for run in runs] if isinstance(runs, list | tuple) else [as_run(cast(Any, runs))]
+    if not found:
         raise InputError("a page needs at least one run")
     out = check_out(out)
-    write_text(out, page_of(runs, budget))
+    write_text(out, page_of(found, budget))
     return out
 
 
