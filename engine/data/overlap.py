@@ -1,7 +1,10 @@
 """Which of the questions that are graded were trained on? And what else was, of other data that was mixed in."""
 
+import json
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 
 from engine.data.records import Source, load
 from engine.messages import Message
@@ -10,12 +13,28 @@ from engine.school.curriculum import mixture
 CURRICULUM = "curriculum"
 
 
-def asked(conversation: list[Message]) -> Iterator[tuple[str, str]]:
-    """(what stands before, what is said) of each answer that is learned, the one that is graded last; a whole text is
-    its own question."""
-    for at, said in enumerate(conversation):
-        if said["role"] in ("assistant", "text") and said.get("weight", 1):
-            yield "\n".join(message["content"] for message in conversation[:at] or [said]), said["content"]
+def words(message: Message) -> str:
+    """What a message says, and the calls that it makes."""
+    calls = message.get("tool_calls")
+    return message["content"] + (json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else "")
+
+
+def asked(conversation: list[Message]) -> Iterator[tuple[bytes, str]]:
+    """(a digest of what stands before, what is said) of each answer that is learned, the one that is graded last; a
+    whole text is its own question. Digests, for of many turns what stands before is long, and stands there each time.
+    """
+    before = blake2b(digest_size=16)
+    for at, message in enumerate(conversation):
+        said = words(message)
+        text = (("\n" if at else "") + said).encode("utf-8", "surrogatepass")
+        if message["role"] in ("assistant", "text") and message.get("weight", 1):
+            yield (before if at else blake2b(text, digest_size=16)).digest(), said
+        before.update(text)
+
+
+def last_asked(conversation: list[Message]) -> bytes | None:
+    """The digest of the question that is graded; None where none is."""
+    return next((question for question, _ in deque(asked(conversation), maxlen=1)), None)
 
 
 def trained_on(
@@ -26,7 +45,9 @@ def trained_on(
     mixed: other data that was learned besides. It may ask the same and want another answer, as the curriculum does of
     what a task teaches to say in a new form; so there only a question with the same answer counts.
     """
-    last = [pair for conversation in graded for pair in list(asked(conversation))[-1:]]
+    last = [pair for conversation in graded for pair in deque(asked(conversation), maxlen=1)]
+    if not last:
+        return 0
     wanted, pairs = {question for question, _ in last}, set(last)  # of much data only what is asked is kept
     known = {question for conversation in learned for question, _ in asked(conversation) if question in wanted}
     besides = {pair for conversation in mixed for pair in asked(conversation) if pair in pairs}

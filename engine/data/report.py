@@ -6,7 +6,6 @@ Counts, lengths in tokens, what is cut or left out, what is empty, said twice or
 shares with the training part, and one example with the tokens that are learned marked. `report()` gives the numbers.
 """
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -21,6 +20,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from engine.data import IGNORE, LONG, Encoded, Source, encode, hold_out, load, marking
+from engine.data.overlap import asked, last_asked, words
 from engine.errors import InputError, printable
 from engine.messages import Message
 
@@ -100,10 +100,10 @@ def report(
     rows = [encode(tokenizer, messages, max_length) for messages in everything]
     places = [getattr(messages, "where", "") for messages in everything]
     exact, near = _seen(everything, _whole), _seen(everything, lambda m: normalised(_whole(m)))
-    trained_on = {_question(messages) for messages in data.train}
-    nearly = {normalised(question) for question in trained_on}
-    asked = [(_question(messages), getattr(messages, "where", "")) for messages in test]
-    said = Counter(_said(message).strip() for messages in everything for message in _answers(messages))
+    known = {question for messages in data.train for question, _ in asked(messages)}
+    nearly = {normalised(_question(messages)) for messages in data.train}
+    graded = [(messages, question) for messages in test if (question := last_asked(messages)) is not None]
+    said = Counter(words(message).strip() for messages in everything for message in _answers(messages))
     common, times = said.most_common(1)[0] if said else ("", 0)
     # The most usual example, not the first: of middling length, whole, with something to learn.
     shown = [row for row in rows if row.trained and not row.cut] or [row for row in rows if row.trained] or rows
@@ -124,8 +124,12 @@ def report(
         duplicates=[places[at] for at in sorted(exact)],
         near_duplicates=[places[at] for at in sorted(near - exact)],
         contradictions=list(_contradictions(everything)),
-        overlap=[where for question, where in asked if question in trained_on],
-        near_overlap=[w for question, w in asked if question not in trained_on and normalised(question) in nearly],
+        overlap=[getattr(messages, "where", "") for messages, question in graded if question in known],
+        near_overlap=[
+            getattr(messages, "where", "")
+            for messages, question in graded
+            if question not in known and normalised(_question(messages)) in nearly
+        ],
         not_learned=[p for p, c in zip(places, everything, strict=True) if any(m.get("weight", 1) == 0 for m in c)],
         unseen=_unseen(rows, places),
         unread=[place for place, row in zip(places, rows, strict=True) if row.unread],
@@ -143,21 +147,15 @@ def _answers(messages: list[Message]) -> list[Message]:
 def _question(messages: list[Message]) -> str:
     """Everything that comes before the last answer."""
     last = max((at for at, m in enumerate(messages) if m["role"] == "assistant"), default=len(messages))
-    return "\n".join(_said(message) for message in messages[:last])
-
-
-def _said(message: Message) -> str:
-    """The words of a message, and the calls that it makes."""
-    calls = message.get("tool_calls")
-    return message["content"] + (json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else "")
+    return "\n".join(words(message) for message in messages[:last])
 
 
 def _whole(messages: list[Message]) -> str:
-    return "\n".join(f"{message['role']} {_said(message)}" for message in messages)
+    return "\n".join(f"{message['role']} {words(message)}" for message in messages)
 
 
 def _is_empty(messages: list[Message]) -> bool:
-    return any(not _said(m).strip() for m in messages if m["role"] in ("user", "assistant", "text"))
+    return any(not words(m).strip() for m in messages if m["role"] in ("user", "assistant", "text"))
 
 
 def _unseen(rows: list[Encoded], places: list[str]) -> dict[str, list[str]]:
@@ -180,7 +178,7 @@ def _contradictions(conversations: list[list[Message]]) -> Iterator[str]:
         if not _answers(messages):
             continue
         known = answers.setdefault(_question(messages), set())
-        answer = normalised(_said(_answers(messages)[-1]))
+        answer = normalised(words(_answers(messages)[-1]))
         if known and answer not in known:
             yield getattr(messages, "where", "")
         known.add(answer)

@@ -34,6 +34,7 @@ from engine.run.run import Run, as_run
 
 PERPLEXITY = "perplexity"
 DEFAULT = ("exact", "token_f1", PERPLEXITY)
+_MOST_MIXED = 99  # times the data itself: a share of 0.99
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,20 @@ def questions_of(
 ) -> tuple[str, list[list[Message]], int | None]:
     """The data's name, the conversations to grade a run on, and how many of their questions it was trained on.
 
-    data: None takes what the run held out; of other data the held-out part, or all of it if it has none. The number
-    is None where the run's own data is not at hand. Raises InputError if there is nothing to grade.
+    The number is None where what the run was trained on is not at hand. For the rest see `to_grade`.
+    """
+    name, graded, own = to_grade(run, data, limit)
+    mixed = None if own is None else _mixed_in(run, own)
+    return name, graded, None if own is None or mixed is None else trained_on(graded, own.train, mixed)
+
+
+def to_grade(
+    run: Run, data: Source | None, limit: int | None = None
+) -> tuple[str, list[list[Message]], Conversations | None]:
+    """The data's name, the conversations to grade a run on, and the run's own data, None where it is not at hand.
+
+    data: None takes what the run held out; of other data the held-out part, or all of it if it has none. Raises
+    InputError if there is nothing to grade.
     """
     own: Conversations | InputError
     try:
@@ -88,13 +101,10 @@ def questions_of(
     graded = [c for c in chosen.heldout or chosen.train if last_answer(c)][:limit]
     if not graded:
         raise InputError(f"there is nothing to grade in {chosen.name}: no conversation has an answer after a question")
-    if isinstance(own, InputError):
-        return chosen.name, graded, None
-    mixed = _mixed_in(run)
-    return chosen.name, graded, None if mixed is None else trained_on(graded, own.train, mixed)
+    return chosen.name, graded, None if isinstance(own, InputError) else own
 
 
-def _mixed_in(run: Run) -> list[list[Message]] | None:
+def _mixed_in(run: Run, own: Conversations) -> list[list[Message]] | None:
     """The other conversations that were trained on; None where they are not at hand, or nothing says that what lies
     there now is what they were."""
     mixed = run.info.data.mixed_in
@@ -102,9 +112,11 @@ def _mixed_in(run: Run) -> list[list[Message]] | None:
         return []
     if mixed.source is None or mixed.digest is None:
         return None
+    if mixed.examples > _MOST_MIXED * len(own.train):  # a stranger may have written it, and they would all be made
+        return None
     try:
         with offline():
-            found, name = drawn(mixed.source, mixed.examples or 0, run.info.settings.seed or 0)
+            found, name = drawn(mixed.source, mixed.examples, run.info.settings.seed or 0)
     except InputError:
         return None
     return found if digest(Conversations(name, found, [])) == mixed.digest else None

@@ -29,7 +29,7 @@ from rich.text import Text
 from engine.data import Source
 from engine.errors import InputError, printable
 from engine.evaluate import last_answer, room_for_answers
-from engine.evaluate.compare import questions_of
+from engine.evaluate.compare import to_grade
 from engine.evaluate.sides import answers_of, of_another_model, tokenizer_of
 from engine.files import write_text
 from engine.measure.shares import wilson
@@ -226,7 +226,7 @@ def judge(
     if run_b is not None and run_a.id == run_b.id:
         raise InputError(f"{run_a.path} and {run_b.path} are the same run; give two, or compare one with {BASE!r}")
     names = (run_a.name, BASE) if run_b is None else tuple(told_apart([run_a, run_b]))
-    task, questions, _ = questions_of(run_a, data)
+    task, questions, _ = to_grade(run_a, data)
     path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 
     notes = [*of_another_model(run_a), *(of_another_model(run_b) if run_b else ())]

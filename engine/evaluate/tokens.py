@@ -13,7 +13,7 @@ from engine.data import IGNORE, collate, encode
 from engine.data.bytes import STAND_INS
 from engine.errors import InputError
 from engine.evaluate import evaluating
-from engine.evaluate.compare import questions_of
+from engine.evaluate.compare import to_grade
 from engine.evaluate.sides import tokenizer_of
 from engine.evaluate.weights import models_at
 from engine.messages import Message
@@ -94,6 +94,6 @@ def heldout_losses(run: Run, count: int = 1) -> pd.DataFrame:
     """
     if not run.steps:
         raise InputError(f"run {run.name} has no captured step, so no model to ask")
-    _, questions, _ = questions_of(run, None, count)
+    _, questions, _ = to_grade(run, None, count)
     middle = run.steps[len(run.steps) // 2]
     return token_losses(run, questions, sorted({run.steps[0], middle, run.steps[-1]}))

@@ -75,10 +75,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     run: Run | None = field(default=None, init=False)
     _batch: int | None = field(default=None, init=False)  # of the training that wrote the Run in `out`
     _step: int = field(default=0, init=False)
-    _filtered: bool = field(default=True, init=False)  # the Trainer's own logging_nan_inf_filter
-    _watched: Trainer | None = field(
-        default=None, init=False, repr=False, compare=False
-    )  # whose errors end the Run, too
+    _lifted: bool = field(default=False, init=False)  # the Trainer's logging_nan_inf_filter, which was on
+    _watched: Trainer | None = field(default=None, init=False)  # whose errors end the Run, too
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
@@ -92,7 +90,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
                 return work(*args, **kwargs)
             except BaseException:
                 if self._watched is not None:
-                    self._watched.args.logging_nan_inf_filter = self._filtered
+                    self._filter_again(self._watched.args)
                 left, self.recorder = self.recorder, None
                 if left:
                     with suppress(Exception):
@@ -104,6 +102,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._filter_again(args)  # out of memory in a step, which then has no end
         left, self.recorder = self.recorder, None
         if left:  # an error ended the training before this one
             left.finish(self._step, "stopped")
@@ -129,7 +128,6 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         )
         recorder.start()
         self.recorder, self._batch, self._step = recorder, state.train_batch_size or 0, state.global_step
-        self._filtered = args.logging_nan_inf_filter
 
     def _probing(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         """An evaluator of general probes, where none is given and they can be asked: one of each kind is tried here."""
@@ -164,8 +162,9 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             values = {name: _logged(value) for name, value in logs.items()}
             self.recorder.log(state.global_step, values)
             if (loss := values["loss"]) is not None and not math.isfinite(loss):
-                if trainer := _trainer():  # it begins its next mean with what this one leaves: NaN - NaN
-                    trainer._tr_loss.zero_()
+                # A Trainer begins its next mean with what this one leaves, NaN - NaN, in what is its own affair.
+                if (left := getattr(_trainer(), "_tr_loss", None)) is not None:
+                    left.zero_()
                 if self.stop_if_diverged:
                     control.should_training_stop = self.diverged = True
         elif self.recorder and logs and "train_runtime" in logs:
@@ -191,10 +190,16 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     ) -> None:
         # In the place of a loss that is no number it would log the mean of those before. During a step alone: the
         # Trainer's own evaluations go by it too, and what they decide is to be as without a capture.
-        args.logging_nan_inf_filter = False
+        if args.logging_nan_inf_filter:
+            args.logging_nan_inf_filter, self._lifted = False, True
+
+    def _filter_again(self, args: TrainingArguments) -> None:
+        if self._lifted:
+            args.logging_nan_inf_filter, self._lifted = True, False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        args.logging_nan_inf_filter, self._step = self._filtered, state.global_step
+        self._filter_again(args)
+        self._step = state.global_step
         if self.recorder:
             self.recorder.step(state.global_step)
 

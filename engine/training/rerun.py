@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.data.of_run import data_of
+from engine.data.records import digest
 from engine.errors import InputError, shown
 from engine.offline import offline
 from engine.reading import opened
@@ -166,7 +167,7 @@ def _changed(then: dict[str, Any]) -> list[str]:
 
 def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = True) -> Agreement:
     """Train the same again into `out`, on as many threads as then, and compare. Raises as `arguments_of`, and if the
-    data is not what it was."""
+    data, or what was mixed in, is not what it was."""
     from engine.training.finetune import train
     from engine.training.prepare import prepare
     from engine.training.request import Request
@@ -175,6 +176,9 @@ def rerun(run: Run, out: str | Path, data: str | None = None, progress: bool = T
     data_of(run, data)
     with offline():  # what it names has to be here: a stranger may have written it
         prepared = prepare(Request(out=out, progress=progress, save=False, **told))
+        mixed = run.info.data.mixed_in
+        if mixed and mixed.digest not in (None, digest(prepared.mixed)):
+            raise InputError(f"what was mixed in ({mixed.source}) has changed since {run.path} was trained on it")
         return agreement(run, train(prepared, threads=run.info.host["threads"]))
 
 

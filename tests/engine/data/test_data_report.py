@@ -178,8 +178,35 @@ def test_what_was_mixed_in_is_trusted_only_while_it_is_what_it_was(tmp_path):
     del told["data"]["mixed_in"]["digest"]
     (old / "run.json").write_text(json.dumps(told))
     assert questions_of(Run.load(old), asked)[2] is None, "nothing says what it was"
+    huge = json.loads((run.path / "run.json").read_text())
+    huge["data"]["mixed_in"]["examples"] = 2**39
+    (old / "run.json").write_text(json.dumps(huge))
+    assert questions_of(Run.load(old), asked)[2] is None, "so many are not made to find that they are others"
     other.write_text(other.read_text().replace("Ask ", "Tell "))
     assert questions_of(run, asked)[2] is None, "it has changed since"
+
+
+def test_calls_of_other_tools_are_other_conversations(tokenizer):
+    def talk(city, more="and then?"):
+        call = {"type": "function", "function": {"name": "weather", "arguments": {"city": city}}}
+        return [
+            {"role": "user", "content": "Weather?"}, {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "user", "content": more}, {"role": "assistant", "content": "It rains."},
+        ]  # fmt: skip
+
+    assert trained_on([talk("Rome")], [talk("Bonn")]) == 0 and trained_on([talk("Rome")], [talk("Rome")]) == 1
+    assert trained_on([talk("Rome")[:2]], [], [talk("Bonn")]) == 0, "what was answered is a call, and another one"
+    assert trained_on([talk("Rome")[:2]], [], [talk("Rome")]) == 1
+
+
+def test_the_report_counts_as_finetune_does(tokenizer):
+    """A question of an earlier turn counts; one whose answer is only read does not."""
+    user, answer = ({"role": "user", "content": "Who?"}, {"role": "assistant", "content": "me"})
+    held = [{"messages": [user, answer]}]
+    for learned, count in (([user, answer, user, answer], 1), ([user, answer | {"weight": 0}, user, answer], 0)):
+        data = [{"messages": learned}]
+        assert len(report(data, tokenizer, held).overlap) == count
+        assert trained_on(load(held).train, load(data).train) == count
 
 
 def test_a_question_of_an_earlier_turn_is_trained_on():

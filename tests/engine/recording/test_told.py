@@ -93,7 +93,7 @@ class Classifier(nn.Module):
         return {"loss": nn.functional.cross_entropy(self.linear(x), labels)}
 
 
-def trainer_of(folder, *callbacks):
+def trainer_of(folder, *callbacks, **more):
     rows = [{"x": torch.randn(4), "labels": torch.tensor(n % 2)} for n in range(8)]
     options = {
         "max_steps": 4,
@@ -101,6 +101,7 @@ def trainer_of(folder, *callbacks):
         "report_to": [],
         "save_strategy": "no",
         "use_cpu": True,
+        **more,
     }
     return Trainer(Classifier(), TrainingArguments(str(folder), disable_tqdm=True, **options), train_dataset=rows,
                    callbacks=list(callbacks))  # fmt: skip
@@ -209,6 +210,35 @@ def test_a_loss_that_is_no_number_is_seen_as_it_is_under_the_trainers_own_defaul
     assert run.status == "stopped" and run.metrics.loss.loc[[1, 2]].tolist() == [3.0, 3.0]
     assert list(run.metrics.index) == [1, 2, 3] and np.isnan(run.metrics.loss.loc[3])
     assert arguments.logging_nan_inf_filter, "it is the user's"
+
+
+@pytest.mark.parametrize("users", [True, False])
+@pytest.mark.parametrize("search", [True, False])
+def test_the_trainers_filter_is_the_users_after_an_error_too(users, search, tmp_path):
+    """Within a step that then has no end, alone or begun again with a smaller batch; and before there was a step."""
+    options = {"auto_find_batch_size": search, "logging_nan_inf_filter": users, "per_device_train_batch_size": 4}
+    captures = [CaptureCallback(tmp_path / name, every=1, say=False) for name in ("one", "two")]
+    trainer = trainer_of(tmp_path / "out", *captures, **options)
+    loss, seen = trainer.compute_loss, []
+
+    def large(*args, **kwargs):
+        seen.append(trainer.args.logging_nan_inf_filter)
+        if len(seen) == 2:
+            raise RuntimeError("CUDA out of memory.")
+        return loss(*args, **kwargs)
+
+    trainer.compute_loss = large
+    if search:
+        trainer.train()
+    else:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            trainer.train()
+    assert len(seen) == (6 if search else 2) and not any(seen), "off in every step"
+    assert trainer.args.logging_nan_inf_filter is users
+    trainer = trainer_of(tmp_path / "out", captures[0], logging_nan_inf_filter=users)
+    with pytest.raises(InputError):  # the folder holds a run: it fails as it begins
+        trainer.train()
+    assert trainer.args.logging_nan_inf_filter is users
 
 
 def test_what_follows_a_loss_that_is_no_number_is_logged_as_it_is(tmp_path):
