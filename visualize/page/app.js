@@ -206,13 +206,9 @@ async function load(page, ready) {
   const last = runs[0].form === "factors" ? [await stepOf(page, 0, runs[0].told.steps.length - 1)] : [];
   if (manifest.base) page.weights = await source.tensors(manifest.base.weights);
   if (worker) {
-    const { weights: _, ...about } = manifest.base;
     page.lab = new Remote(worker);
-    page.lab.call("start", { base: { ...about, weights: page.weights } }).then(
-      (found) => (page.kernels = found.kernels),
-      (error) => page.fail(error),
-    );
-    runs.forEach((run, at) => page.lab?.call("run", { key: String(at), told: toldToWorker(run) }));
+    page.tell("start", { base: page.base }).then((found) => (page.kernels = found?.kernels ?? null));
+    runs.forEach((run, at) => page.tell("run", { key: String(at), told: toldToWorker(run) }));
   }
   for (const [step, tensors] of last) page.receive(0, { step, tensors });
   if (last.length || runs[0].form === "none") ready();
@@ -222,7 +218,7 @@ async function load(page, ready) {
       const [step, tensors] = await stepOf(page, index, at);
       // Views are told when all is here: telling them each time would make them draw as often.
       run.add(step, tensors);
-      page.lab?.call("step", { key: String(index), step, tensors });
+      page.tell("step", { key: String(index), step, tensors });
     }
     page.receive(index, {});
     if (index === 0 && !last.length) ready();

@@ -121,7 +121,7 @@ def base_of(pieces: Pieces, source: str | None, runs: Sequence[Run], budget: int
     pieces.texts += trial.texts
     files = {name: json_of(folder / f"{name}.json") for name in ("config", "tokenizer")}
     return {
-        "source": source, "name": runs[0].info.model.name, **files, "live": is_runnable(folder),
+        "source": source, "name": runs[0].info.model.name, **files, "live": is_runnable(folder, **files),
         "weights": {**listed, "piece": len(pieces.texts) - 1},
     }  # fmt: skip
 

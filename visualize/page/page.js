@@ -2,7 +2,7 @@
 
 import { namesOf } from "./naming.js";
 import { RunData } from "./run.js";
-import { changeBy, keyOf, used } from "./setting.js";
+import { changeBy, keyOf, moduleOf, used } from "./setting.js";
 
 /** @typedef {import("./setting.js").Setting} Setting */
 
@@ -67,10 +67,20 @@ export class Page {
     return this.weights !== null && this.run.form !== "pictures";
   }
 
-  /** What the pixels show; without the base there is no before and no now. */
+  /** Whether this can be looked at: without the base there is no before and no now. @param {string} view */
+  offers(view) {
+    return this.grounded || view === "glow" || view === "signed";
+  }
+
+  /** What the pixels show. */
   get view() {
     const view = this.state.get("view");
-    return this.grounded || view === "signed" ? view : "glow";
+    return this.offers(view) ? view : "glow";
+  }
+
+  /** The base, as a worker is started with it. */
+  get base() {
+    return { ...this.manifest.base, weights: this.weights };
   }
 
   /** What the matrices of a run are called, those of the base too. @param {RunData} [run] */
@@ -128,12 +138,18 @@ export class Page {
   async ask(setting, prompts) {
     const key = (/** @type {string} */ prompt) => `${keyOf(setting)}\n${prompt}`;
     const missing = prompts.filter((prompt) => !this.answers.has(key(prompt)));
-    if (missing.length && this.lab && this.has(setting)) {
-      const found = await this.lab.call("ask", { setting, prompts: missing }).catch((error) => this.fail(error));
+    if (missing.length && this.has(setting)) {
+      const found = await this.tell("ask", { setting, prompts: missing });
       if (this.answers.size > 20000) this.answers.clear();
       if (found) missing.forEach((prompt, at) => this.answers.set(key(prompt), found[at]));
     }
     return prompts.map((prompt) => this.answers.get(key(prompt)));
+  }
+
+  /** The worker that holds the model is told or asked; null where it fails, undefined where there is none.
+   * @param {string} what @param {any} asked @returns {Promise<any>} */
+  async tell(what, asked) {
+    return this.lab?.call(what, asked).catch((error) => this.fail(error));
   }
 
   /** The model does not run here after all: the page says why, and shows what was captured. @param {Error} error @returns {null} */
@@ -147,7 +163,7 @@ export class Page {
   /** A new run, from a training in this page or elsewhere. @param {any} told @returns {number} its place */
   addRun(told) {
     this.runs.push(new RunData(told));
-    this.lab?.call("run", { key: String(this.runs.length - 1), told });
+    this.tell("run", { key: String(this.runs.length - 1), told });
     this.state.set({ runs: this.runs.length });
     return this.runs.length - 1;
   }
@@ -159,7 +175,7 @@ export class Page {
     if (told) Object.assign(run.told, told);
     if (step !== undefined && tensors) {
       run.add(step, tensors);
-      this.lab?.call("step", { key: String(index), step, tensors });
+      this.tell("step", { key: String(index), step, tensors });
     }
     this.state.set({ arrived: ++this.arrived });
   }
@@ -224,7 +240,7 @@ export function checked(page, found) {
   if (found.step !== undefined || run !== page.run) good.step = run.stopAt(found.step ?? page.state.get("step"));
   if (found.strength !== undefined) good.strength = clamp(found.strength, -1, 2);
   if (found.mix !== undefined) good.mix = clamp(found.mix, 0, 1);
-  if (found.off) good.off = found.off.filter((/** @type {string} */ name) => run.byName.has(name.replace(/#\d+$/, "")));
+  if (found.off) good.off = found.off.filter((/** @type {string} */ name) => run.byName.has(moduleOf(name)));
   if (good.mix && page.otherThan(run) < 0) delete good.mix;
   return good;
 }

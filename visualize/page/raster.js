@@ -2,6 +2,7 @@
 
 import { changeBytes, lookup, weightBytes, ZERO } from "./colours.js";
 import { inlay, layOut } from "./layout.js";
+import { moduleOf } from "./setting.js";
 
 /** @typedef {import("./layout.js").Tile} Tile */
 
@@ -132,7 +133,7 @@ export class Raster {
     const { off } = setting;
     const mixed = setting.parts.length > 1;
     if (!off.length && !mixed) return whole;
-    const touched = new Set(off.map((/** @type {string} */ name) => name.replace(/#\d+$/, "")));
+    const touched = new Set(off.map(moduleOf));
     const picture = whole.slice();
     for (const tile of this.tiles) {
       if (touched.has(tile.name) || (mixed && page.run.byName.has(tile.name)))

@@ -64,6 +64,13 @@ export class RunData {
     return this.stops.findLast((one) => one <= step) ?? this.stops[0] ?? step;
   }
 
+  /** The step there is that lies nearest to this one, of two the earlier; undefined where there is none.
+   * @param {number} step @returns {number | undefined} */
+  nearest(step) {
+    const { stops } = this;
+    return stops.reduce((best, one) => (Math.abs(one - step) < Math.abs(best - step) ? one : best), stops[0]);
+  }
+
   /** The place of a step among those whose weights are here, or -1. @param {number} step */
   at(step) {
     return this.steps.indexOf(step);

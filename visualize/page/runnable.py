@@ -11,9 +11,13 @@ from engine.run.run import Run
 _WHOLE = ("factors", "grains", "deltas")  # forms of changes that can be added to a weight
 
 
-def is_runnable(folder: Path) -> bool:
-    """Whether engine/forward.js computes what the model in `folder` does, and engine/tokenizer.js reads as it does."""
-    return _is_plain_llama(json_of(folder / "config.json") or {}) and _asked_as(folder) == _asked_as(EMBEDDED_FOLDER)
+def is_runnable(folder: Path, config: dict[str, Any] | None, tokenizer: dict[str, Any] | None) -> bool:
+    """Whether engine/forward.js computes what the model in `folder` does, and engine/tokenizer.js reads as it does.
+
+    config, tokenizer: what its config.json and its tokenizer.json hold; None where they cannot be read.
+    """
+    own = json_of(EMBEDDED_FOLDER / "tokenizer.json")
+    return _is_plain_llama(config or {}) and _asked_as(folder, tokenizer) == _asked_as(EMBEDDED_FOLDER, own)
 
 
 def plays(run: Run, form: str) -> bool:
@@ -34,9 +38,8 @@ def _is_plain_llama(config: dict[str, Any]) -> bool:
     )
 
 
-def _asked_as(folder: Path) -> Any:
+def _asked_as(folder: Path, about: dict[str, Any] | None) -> Any:
     """How a conversation becomes tokens, but for the vocabulary: what must be as in the embedded model."""
-    about = json_of(folder / "tokenizer.json")
     if about is None:
         return folder  # as no other
     try:

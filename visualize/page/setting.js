@@ -15,6 +15,12 @@ import { strongestOf } from "./spectrum.js";
  * @typedef {{parts: {run: string, step: number, share: number}[], strength: number, off: string[]}} Setting
  */
 
+/** The module of what is off, be that the module or one of its components. @param {string} off */
+export const moduleOf = (off) => off.replace(/#\d+$/, "");
+
+/** The modules of which single components are off. @param {Setting} setting */
+const singledOut = ({ off }) => new Set(off.map(moduleOf).filter((name, at) => name !== off[at]));
+
 /** The base alone. @returns {Setting} */
 export const bare = () => ({ parts: [], strength: 0, off: [] });
 
@@ -50,9 +56,7 @@ export function wordsOf({ parts, strength, off }) {
 function partsOf(runs, setting, only) {
   /** @type {Part[]} */ const parts = [];
   /** @type {import("./engine/compose.js").Setting[]} */ const settings = [];
-  const single = new Set(
-    setting.off.filter((one) => one.includes("#")).map((one) => one.slice(0, one.lastIndexOf("#"))),
-  );
+  const single = singledOut(setting);
   for (const chosen of used(setting)) {
     const { run, step, share } = chosen;
     const first = chosen === setting.parts[0];
@@ -122,8 +126,7 @@ export function makeSetter(base, runs, kernels) {
   let composer = makeComposer(base, [], kernels);
   return (setting) => {
     const { parts, settings } = partsOf(runs, setting);
-    const alone = setting.off.filter((one) => one.includes("#")).map((one) => one.slice(0, one.lastIndexOf("#")));
-    const key = JSON.stringify([used(setting).map(({ run, step }) => [run, step]), [...new Set(alone)].sort()]);
+    const key = JSON.stringify([used(setting).map(({ run, step }) => [run, step]), [...singledOut(setting)].sort()]);
     if (key !== made) composer = makeComposer(base, parts, kernels);
     made = key;
     return composer(settings);

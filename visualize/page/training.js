@@ -31,9 +31,10 @@ export class Training {
     this.plan = plan;
     const longest = base.config.max_position_embeddings;
     const rows = (/** @type {any[]} */ chats) => chats.map((chat) => encodeChat(tokenizer, chat));
-    if (plan.typed) refuseTooLong(rows(plan.examples), longest);
+    const examples = rows(plan.examples);
+    if (plan.typed) refuseTooLong(examples, longest);
     this.trainer = makeTrainer(base.config, base.weights, kernels, {
-      rows: rows(plan.examples),
+      rows: examples,
       replay: rows(plan.replay),
       method: plan.method,
       settings: plan.settings,

@@ -11,7 +11,8 @@ const CAPTURES = { lora: 40, full: 12 }; // a full one is the whole model again,
 
 export class Trainings {
   /** @param {import("./page.js").Page} page
-   * @param {(told: {log?: any, best?: number, end?: {done: boolean, steps: number}}) => void} tell of a step, and of the end */
+   * @param {(told: {log?: any, end?: {done: boolean, steps: number, best: number}}) => void} tell of a step; of the end, with the
+   * milliseconds of its fastest step */
   constructor(page, tell) {
     this.page = page;
     this.tell = tell;
@@ -24,10 +25,9 @@ export class Trainings {
   /** The worker, with the base in it: one that could not take it is not kept. */
   async worker() {
     if (this.remote) return this.remote;
-    const { weights: _, ...about } = this.page.manifest.base;
     const remote = new Remote(startWorker());
     try {
-      await remote.call("start", { base: { ...about, weights: this.page.weights } });
+      await remote.call("start", { base: this.page.base });
     } catch (error) {
       remote.end();
       throw error;
@@ -106,10 +106,12 @@ export class Trainings {
         const following = page.state.get("step") === (run.steps.at(-1) ?? 0);
         receiveOwn(page, index, step);
         if (step.tensors && following && page.run === run) page.state.set({ step: step.step });
-        if (step.log) this.tell({ log: step.log, best: (best = Math.min(best, step.log.ms)) });
+        if (!step.log) return;
+        best = Math.min(best, step.log.ms);
+        this.tell({ log: step.log });
       });
       run.told.status = end.done ? "finished" : "stopped";
-      this.tell({ end, best });
+      this.tell({ end: { ...end, best } });
     } catch (error) {
       run.told.status = "stopped";
       throw error;

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from engine.errors import InputError
 from engine.files import check_out, write_text
@@ -20,7 +20,8 @@ def write_page(runs: Any | Sequence[Any], out: str | Path, *, budget: int = BUDG
     runs: Runs, or paths of some. budget: bytes that the file may take; what did not fit is said on the page. Raises
     InputError for runs of different bases, a budget too small for anything, and a file that cannot be written.
     """
-    found = [as_run(run) for run in runs] if isinstance(runs, list | tuple) else [as_run(cast(Any, runs))]
+    every: Sequence[Any] = runs if isinstance(runs, list | tuple) else [runs]
+    found = [as_run(run) for run in every]
     if not found:
         raise InputError("a page needs at least one run")
     out = check_out(out)

@@ -11,8 +11,10 @@ import { checked, Page } from "../../../visualize/page/page.js";
 import { wordsOf } from "../../../visualize/page/setting.js";
 import { fromAddress, State } from "../../../visualize/page/state.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
+import { neededFor } from "../../../visualize/page/views/knockout.js";
 import { inCell } from "../../../visualize/page/views/reading.js";
 import { rightOf } from "../../../visualize/page/views/question.js";
+import { wordsFor } from "../../../visualize/page/views/tokens.js";
 
 const asked = JSON.parse(readFileSync(0, "utf8"));
 
@@ -30,7 +32,7 @@ function pageOf({ runs, state = {}, live = true, probes = [], tasks = {}, skills
   page.lab = {
     call: async (what, given) => {
       page.calls.push([what, given.setting?.parts ?? null]);
-      if (asked.fails && what === "ask") throw new Error(asked.fails);
+      if (asked.fails && what === (asked.at ?? "ask")) throw new Error(asked.fails);
       return what === "ask" ? given.prompts.map((text) => ({ text: `${text}!` })) : null;
     },
   };
@@ -76,6 +78,15 @@ const questions = {
     const found = asked.steps.map((step) => (page.state.set({ step }), page.change("m")));
     return found.map((one) => one && [...one]);
   },
+  /** What another worker is brought of the runs that the reader has set. */
+  needed: () => {
+    const page = pageOf(asked.page);
+    for (const [run, step] of asked.arrive) arrive(page, run, step);
+    return neededFor(page, page.setting()).map(({ key, told, step, tensors }) => ({
+      key, form: told.form, step, values: [...tensors.get("m").data],
+    }));
+  },
+  words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {
     const page = pageOf(asked.page);
     return asked.said.map(({ prompt, text, cut = false }) => rightOf(page, prompt, { text, cut }));

@@ -167,3 +167,6 @@ def test_each_token_adds_what_it_adds_to_the_text(tokenizer, tmp_path):
     assert parts[-1].endswith("\ufffd")  # what is left open at the end is said
     (piece,), _ = ask("piece", tmp_path, ids=[cut[-1]])
     assert piece.startswith("‹") and bytes.fromhex(piece[1:-1])
+    (the,) = tokenizer.encode("the", add_special_tokens=False)
+    pieces, _ = ask("piece", tmp_path, ids=[cut[-1], the, cut[-1]])
+    assert pieces == [piece, " the", piece]  # what was left open is not carried on into the next one

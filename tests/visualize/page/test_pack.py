@@ -21,7 +21,7 @@ from visualize.page import model, write_page
 from visualize.page.bundle import FOLDER, bundle
 from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
-from visualize.page.runnable import is_runnable, plays
+from visualize.page.runnable import is_runnable, json_of, plays
 from visualize.page.weights import pack_grains, spread
 
 
@@ -126,6 +126,10 @@ def test_a_transposed_weight_lies_in_the_page_as_its_change_does(tmp_path):
         assert list(weights[module["base_parameter"]].shape) == module["shape"]
 
 
+def runnable(folder):
+    return is_runnable(folder, json_of(folder / "config.json"), json_of(folder / "tokenizer.json"))
+
+
 @pytest.mark.parametrize(
     ("file", "change"),
     [
@@ -139,13 +143,13 @@ def test_only_what_the_browser_computes_as_torch_does_is_run_there(tmp_path, fil
     for path in EMBEDDED_FOLDER.iterdir():
         if path.suffix != ".safetensors":
             shutil.copy(path, tmp_path / path.name)
-    assert is_runnable(tmp_path)
+    assert runnable(tmp_path)
     if change is None:
         (tmp_path / "chat_template.jinja").unlink()
     else:
         path = tmp_path / f"{file}.json"
         path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    assert not is_runnable(tmp_path)
+    assert not runnable(tmp_path)
 
 
 def test_an_adapter_of_a_tied_output_layer_is_not_played(lora_run):

@@ -71,6 +71,12 @@ def test_a_model_that_cannot_be_run_after_all_is_said_and_asked_no_more():
     assert found["answers"] == [None, None] and not found["live"] and found["failed"] == "no silu here"
 
 
+def test_a_worker_that_cannot_take_a_step_is_said():
+    page = {**one([4]), "state": {"step": 4}}
+    found = ask_page("asking", page=page, arrive=[[0, 4]], fails="no room", at="step")
+    assert not found["live"] and found["failed"] == "no room"
+
+
 def test_only_a_run_whose_changes_are_whole_is_played():
     for form, plays, expected in (("grains", True, True), ("pictures", False, False), ("none", False, False)):
         assert ask_page("setting", page=one([1], form=form, plays=plays))["playable"] is expected
@@ -85,6 +91,38 @@ def test_what_is_mixed_in_is_one_run_for_link_dial_and_model():
     assert [part["run"] for part in ask_page("setting", page=three)["parts"]] == ["2", "0"]
     pictures = {"runs": [{"steps": [3]}, {"steps": [4], "form": "pictures"}], "state": {"mix": 0.5, "step": 3}}
     assert len(ask_page("setting", page=pictures)["parts"]) == 1
+
+
+def test_another_worker_is_brought_only_what_is_added_at_all():
+    """With a strength of zero, or all of another run, nothing waits for the weights of the step that is looked at."""
+    two = [{"steps": [3]}, {"steps": [4], "form": "grains"}]
+    first = {"key": "0", "form": "deltas", "step": 3, "values": [3] * 4}
+    other = {"key": "1", "form": "deltas", "step": 4, "values": [4] * 4}
+    for mix, strength, arrived, expected in (
+        (0, 1, [[0, 3]], [first]),
+        (0.5, 1, [[0, 3], [1, 4]], [first, other]),
+        (1, 1, [[1, 4]], [other]),
+        (0, 0, [], []),
+    ):
+        page = {"runs": two, "state": {"step": 3, "mix": mix, "strength": strength}}
+        assert ask_page("needed", page=page, arrive=arrived) == expected
+    page = {"runs": [two[1]], "state": {"step": 4, "strength": 0}}
+    assert ask_page("needed", page=page, arrive=[]) == []
+
+
+def test_a_space_is_a_token_and_no_part_of_a_letter():
+    """Also where it is first, and not written since no word stands before it."""
+    texts = [" ", "", " ", "the", " the"]
+    tokens = [{"text": text, "alone": text or "‹c3›", "end": False} for text in texts]
+    for rotated in range(len(texts)):
+        asked = tokens[rotated:] + tokens[:rotated]
+        for at, (token, said) in enumerate(zip(asked, ask_page("words", tokens=asked), strict=True)):
+            assert said["text"] == (token["text"].removeprefix(" ") if at == 0 else token["text"])
+            assert said["kind"] == ("token" if token["text"] else "token part")
+            assert said["label"].startswith("a part of a letter, ‹c3›") == (not token["text"]) and said["label"]
+    assert ask_page("words", tokens=tokens)[0]["label"] == "␣"
+    (end,) = ask_page("words", tokens=[{"text": "<|end|>", "alone": "⏎", "end": True}])
+    assert end == {"text": "⏎", "kind": "token end", "label": "end of the answer"}
 
 
 def test_words_for_a_setting_say_all_that_was_set():

@@ -66,6 +66,7 @@ export function makeTokenizer(json, config) {
   const byteOf = new Map(character.map((text, byte) => [text, byte]));
   const toBytes = new TextEncoder();
   const toText = new TextDecoder("utf-8", { ignoreBOM: true });
+  const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
   /** @type {Map<string, number[]>} */
   const known = new Map();
 
@@ -114,7 +115,7 @@ export function makeTokenizer(json, config) {
   function piece(id) {
     const bytes = Uint8Array.from(bytesOf(id));
     try {
-      return new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(bytes);
+      return strict.decode(bytes);
     } catch {
       return `‹${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")}›`;
     }

@@ -118,9 +118,8 @@ export function makeChart(page, title, axis, source, look = (step) => page.state
   function seek(event) {
     const box = picture.getBoundingClientRect();
     const wanted = first + (((event.clientX - box.left) / box.width) * WIDE - LEFT) / (WIDE - LEFT - RIGHT) * (last - first); // prettier-ignore
-    const { stops } = page.run;
-    if (stops.length)
-      look(stops.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), stops[0]));
+    const nearest = page.run.nearest(wanted);
+    if (nearest !== undefined) look(nearest);
   }
   function step() {
     if (axis !== "step") return build();

@@ -35,9 +35,7 @@ export function makeFoot(page) {
       checked.add(asked);
       const tensors = await page.source.tensors(asked.logits);
       const logits = asked.ids.map((/** @type {any} */ _, /** @type {number} */ at) => tensors.get(String(at)).data);
-      const found = await page.lab
-        .call("parity", { setting, ids: asked.ids, logits, answers: asked.answers })
-        .catch((error) => page.fail(error));
+      const found = await page.tell("parity", { setting, ids: asked.ids, logits, answers: asked.answers });
       if (!found) return;
       const text = `${name}: this browser's numbers are within ${number(found.furthest, 2)} of torch ${asked.torch}'s (logits), and ${found.same} of ${found.count} answers are the same.`;
       parity.append(h("p", { class: found.same === found.count ? "" : "apart" }, text));

@@ -5,7 +5,7 @@ import { signedColour } from "../colours.js";
 import { fill, h, percent } from "../dom.js";
 import { Remote, startWorker } from "../lab.js";
 import { layerOf } from "../naming.js";
-import { wordsOf } from "../setting.js";
+import { moduleOf, used, wordsOf } from "../setting.js";
 import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
@@ -14,7 +14,7 @@ import { titleOf } from "./question.js";
 /** @typedef {import("../setting.js").Setting} Setting */
 /** What is taken out, under one name. @typedef {{name: string, off: string[]}} Target */
 /** What was graded so far: which run, the model as it was set then, with nothing more out, and with each target out.
- * @typedef {{run: import("../run.js").RunData, whole: Setting, mix: number, targets: Target[], names: string[], all: any, found: [Target, any][]}} Graded */
+ * @typedef {{run: import("../run.js").RunData, whole: Setting, all: any, found: [Target, any][]}} Graded */
 
 /** @param {import("../page.js").Page} page */
 export function makeKnockout(page) {
@@ -78,16 +78,13 @@ export function makeKnockout(page) {
   /** @param {Remote} worker @param {Target[]} targets */
   async function grade(worker, targets) {
     const { run } = page;
-    const groups = gradedGroups(page, run.told.task && page.manifest.tasks[run.told.task]);
+    const groups = gradedGroups(page);
     const whole = page.setting();
-    graded = { run, whole, mix: state.get("mix"), targets, names: Object.keys(groups), all: null, found: [] };
-    const { weights: _, ...about } = page.manifest.base;
-    await worker.call("start", { base: { ...about, weights: page.weights } });
-    for (const part of whole.parts) {
-      const one = page.runs[Number(part.run)];
-      const { form, modules, scales } = one;
-      await worker.call("run", { key: part.run, told: { form: form === "grains" ? "deltas" : form, modules, scales } });
-      await worker.call("step", { key: part.run, step: part.step, tensors: exactly(one, one.at(part.step)) });
+    graded = { run, whole, all: null, found: [] };
+    await worker.call("start", { base: page.base });
+    for (const { key, told, step, tensors } of neededFor(page, whole)) {
+      await worker.call("run", { key, told });
+      await worker.call("step", { key, step, tensors });
     }
     const settings = [whole, ...targets.map(({ off }) => ({ ...whole, off: [...whole.off, ...off] }))];
     await worker.call("grades", { settings, groups }, ({ at, found }) => {
@@ -100,18 +97,19 @@ export function makeKnockout(page) {
   }
 
   /** The skills that have one right answer. @param {Graded} of */
-  const closedOf = ({ names, all }) =>
-    names.filter((name) => all[name]?.count && page.manifest.skills[name]?.closed !== false);
+  const closedOf = ({ all }) =>
+    Object.keys(all).filter((name) => all[name].count && page.manifest.skills[name]?.closed !== false);
   const done = () => {
     if (!graded) return "";
-    const { whole, targets } = graded;
-    return `Done: ${targets.length} taken out, of ${wordsOf(whole)}. A framed cell moved further than chance does at 95 %, on the same questions; of ${targets.length * closedOf(graded).length} cells at most one in twenty would by chance alone. Press a row to hear that model without that part.`;
+    const { whole, found } = graded;
+    return `Done: ${found.length} taken out, of ${wordsOf(whole)}. A framed cell moved further than chance does at 95 %, on the same questions; of ${found.length * closedOf(graded).length} cells at most one in twenty would by chance alone. Press a row to hear that model without that part.`;
   };
   /** The model of a row: what was graded, whatever has been set since. @param {Target} target */
   function hear({ off }) {
     if (!graded) return;
-    const { whole, mix } = graded;
-    const [part] = off[0].split("#");
+    const { whole } = graded;
+    const mix = whole.parts[1]?.share ?? 0;
+    const part = moduleOf(off[0]);
     if (off[0] !== part) state.set({ module: part }); // whose components are to be seen
     state.set({ step: whole.parts[0].step, strength: whole.strength, mix, off: [...new Set([...whole.off, ...off])] });
   }
@@ -183,10 +181,11 @@ function targetsOf(page, what) {
   }));
 }
 
-/** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../page.js").Page} page @param {any} own */
-export function gradedGroups(page, own) {
-  const { skills } = page.manifest;
+/** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../page.js").Page} page */
+export function gradedGroups(page) {
+  const { skills, tasks } = page.manifest;
   const { task } = page.run.told;
+  const own = tasks[task];
   const closed = Object.entries(skills).filter(([, skill]) => skill.closed);
   return {
     ...(own?.heldout?.length ? { [task]: { closed: true, examples: own.heldout } } : {}),
@@ -194,8 +193,19 @@ export function gradedGroups(page, own) {
   };
 }
 
+/** What a worker must have of the runs, beside the base, to be set so: each part that is added at all, with its weights.
+ * @param {import("../page.js").Page} page @param {Setting} setting */
+export function neededFor(page, setting) {
+  return used(setting).map(({ run, step }) => {
+    const one = page.runs[Number(run)];
+    const { form, modules, scales } = one;
+    const told = { form: form === "grains" ? "deltas" : form, modules, scales };
+    return { key: run, told, step, tensors: exactly(one, one.at(step)) };
+  });
+}
+
 /** The weights of one step as they stand, whatever they are a difference to. @param {import("../run.js").RunData} run @param {number} at */
-export function exactly(run, at) {
+function exactly(run, at) {
   if (run.form !== "grains") return run.tensors[at];
   return new Map([...run.tensors[at]].map(([name, { shape }]) => [name, { shape, data: run.delta(at, name) }]));
 }

@@ -168,9 +168,12 @@ export function makeMap(page) {
     context.textBaseline = "middle";
     const [right, bottom] = [camera.x + canvas.clientWidth / scale, camera.y + canvas.clientHeight / scale];
     for (const tile of raster.tiles) {
+      const [x0, y0] = [Math.max(tile.left, Math.floor(camera.x)), Math.max(tile.top, Math.floor(camera.y))];
+      const [x1, y1] = [Math.min(tile.left + tile.columns, right), Math.min(tile.top + tile.rows, bottom)];
+      if (x0 >= x1 || y0 >= y1) continue; // none of it is seen, and its change may take a product of matrices
       const change = changed(tile.name);
-      for (let y = Math.max(tile.top, Math.floor(camera.y)); y < Math.min(tile.top + tile.rows, bottom); y++) {
-        for (let x = Math.max(tile.left, Math.floor(camera.x)); x < Math.min(tile.left + tile.columns, right); x++) {
+      for (let y = y0; y < y1; y++) {
+        for (let x = x0; x < x1; x++) {
           const at = weightAt(tile, x - tile.left, y - tile.top);
           if (!at) continue;
           const value = valueOf(tile, at, change);
@@ -301,7 +304,7 @@ export function makeMap(page) {
     bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
     const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
     fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
-    views.show(view, (one) => page.grounded || one === "glow" || one === "signed");
+    views.show(view, (one) => page.offers(one));
   }
   function showTable() {
     if (!details.open) return;

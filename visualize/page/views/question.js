@@ -37,10 +37,15 @@ export function makeQuestion(page) {
     element.dataset.answered = JSON.stringify([prompt, second?.text ?? null]);
   });
 
+  /** @param {any} place @param {boolean | null} [right] null where that is not known */
+  function mark(place, right = null) {
+    place.className = `said ${place === now ? "now" : ""} ${right === null ? "" : right ? "right" : "wrong"}`;
+  }
+
   /** @param {any} place @param {any} answer @param {string} prompt */
   function show(place, answer, prompt) {
     const right = answer ? rightOf(page, prompt, answer) : null;
-    place.className = `said ${place === now ? "now" : ""} ${right === null ? "" : right ? "right" : "wrong"}`;
+    mark(place, right);
     fill(
       place,
       answer ? makeTokens(answer) : "…",
@@ -59,10 +64,10 @@ export function makeQuestion(page) {
       [now, at],
     ])
       if (row) {
-        place.className = `said ${place === now ? "now" : ""} ${row.correct ? "right" : "wrong"}`;
+        mark(place, row.correct);
         fill(place, row.answer || "(nothing)", h("span", { class: "verdict" }, row.correct ? "✓" : "✗"));
       } else {
-        place.className = `said ${place === now ? "now" : ""}`;
+        mark(place);
         fill(place, "–");
       }
     fill(nowName, at ? nameOfStep(page, at.step) : "after");
@@ -105,8 +110,9 @@ export function rightOf(page, prompt, { text, cut }) {
 /** The right answer, where it is known; "" where a rule grades. @param {import("../page.js").Page} page @param {string} prompt
  * @returns {string | null} */
 function expectedOf(page, prompt) {
-  const rows = [...(page.run.told.asked ?? []), ...page.run.told.answers, ...page.manifest.probes];
-  const found = rows.find((row) => row.prompt === prompt);
+  const same = (/** @type {any} */ row) => row.prompt === prompt;
+  const { asked, answers } = page.run.told;
+  const found = asked?.find(same) ?? answers.find(same) ?? page.manifest.probes.find(same);
   if (found) return found.expected;
   // Of the run's own task and of what the base was taught; another task may want another answer to the same question.
   const own = page.manifest.tasks[page.run.told.task] ?? { heldout: [], train: [] };

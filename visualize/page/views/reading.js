@@ -26,11 +26,10 @@ export function makeReader(page) {
   /** One weight's change, without its whole matrix where the reader has set nothing but the strength.
    * @param {Tile} tile @param {number} row @param {number} column @param {number} place */
   function movedAt(tile, row, column, place) {
-    const { run } = page;
-    const { off, parts, strength } = page.setting();
-    if (!page.has(page.setting())) return null;
-    if (run.form === "pictures" || off.length || parts.length > 1) return changed(tile.name)?.[place] ?? 0;
-    return strength * (run.one(page.at, tile.name, row, column) ?? 0);
+    const setting = page.setting();
+    if (!page.has(setting)) return null;
+    if (setting.off.length || setting.parts.length > 1) return changed(tile.name)?.[place] ?? 0;
+    return setting.strength * (page.run.one(page.at, tile.name, row, column) ?? 0);
   }
   /** @param {Tile} tile @param {number} row @param {number} column @returns {[string, string][]} */
   function read(tile, row, column) {

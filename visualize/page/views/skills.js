@@ -75,8 +75,7 @@ export function makeSkills(page) {
   }
   /** What the reader has set was never graded: it is now, a skill after the other, until it is set anew. */
   function gradeSoon() {
-    const own = page.run.told.task && page.manifest.tasks[page.run.told.task];
-    const groups = gradedGroups(page, own);
+    const groups = gradedGroups(page);
     for (const name of rows.keys()) showOne(name, null, name in groups ? "…" : "–");
     timer = setTimeout(async () => {
       const setting = page.setting();
@@ -84,10 +83,7 @@ export function makeSkills(page) {
       if (!page.has(setting)) return; // it is graded when its weights have come
       for (const [name, group] of Object.entries(groups)) {
         const known =
-          graded.get(`${key} ${name}`) ??
-          (await page.lab?.call("grade", { setting, groups: { [name]: group } }).catch((error) => page.fail(error)))?.[
-            name
-          ];
+          graded.get(`${key} ${name}`) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
         if (!known || keyOf(page.setting()) !== key || page.pristine) return;
         graded.set(`${key} ${name}`, known);
         showOne(name, known.right / known.count);

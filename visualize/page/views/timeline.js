@@ -34,14 +34,8 @@ export function makeTimeline(page) {
   const steps = () => page.run.stops;
   /** @param {number} wanted */
   function toStep(wanted) {
-    const all = steps();
-    if (!all.length) return;
-    const nearest = all.reduce(
-      (/** @type {number} */ best, /** @type {number} */ one) =>
-        Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best,
-      all[0],
-    );
-    state.set({ step: nearest });
+    const nearest = page.run.nearest(wanted);
+    if (nearest !== undefined) state.set({ step: nearest });
   }
   /** Arrow keys go from capture to capture, not from number to number. @param {KeyboardEvent} event */
   function keys(event) {
@@ -128,7 +122,6 @@ export function makeTimeline(page) {
   follow(page, element, ["run", "arrived"], drawCurve);
   follow(page, element, ["run", "step", "playing", "arrived"], showStep);
   state.watch(["whole"], () => {
-    if (!state.get("whole")) return;
     // It plays once by itself, unless the reader came with a link or wants no motion, or Python or a training says what is shown.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (

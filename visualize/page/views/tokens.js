@@ -8,7 +8,7 @@ export function makeTokens(answer) {
     "span",
     { class: "tokens" },
     answer.tokens.map((/** @type {any} */ token, /** @type {number} */ at) => {
-      const text = token.end ? "⏎" : at === 0 ? token.text.replace(/^ /, "") : token.text;
+      const { text, kind, label } = wordsFor(token, at === 0);
       const others = token.others.map((/** @type {any} */ other) =>
         h("span", { class: "other" }, h("b", {}, shown(other.alone)), ` ${percent(other.probability)}`),
       );
@@ -16,7 +16,7 @@ export function makeTokens(answer) {
       bar.style.setProperty("--sure", String(token.probability));
       return h(
         "span",
-        { class: token.end ? "token end" : text ? "token" : "token part", tabindex: "0", role: "img", "aria-label": `${token.end ? "end of the answer" : text || `a part of a letter, ${token.alone}`}, ${percent(token.probability)}; or ${token.others.map((/** @type {any} */ one) => `${shown(one.alone)} ${percent(one.probability)}`).join(", ")}` },
+        { class: kind, tabindex: "0", role: "img", "aria-label": `${label}, ${percent(token.probability)}; or ${token.others.map((/** @type {any} */ one) => `${shown(one.alone)} ${percent(one.probability)}`).join(", ")}` },
         h("span", { class: "text" }, text),
         bar,
         h("span", { class: "others", "aria-hidden": "true" }, h("span", { class: "other first" }, h("b", {}, shown(token.alone)), ` ${percent(token.probability)}`), others),
@@ -24,6 +24,15 @@ export function makeTokens(answer) {
     }),
     answer.cut && h("span", { class: "cut" }, "…"),
   );
+}
+
+/** How a token is written, marked and read out. The first one's space is not written: no word stands before it.
+ * @param {{text: string, alone: string, end: boolean}} token @param {boolean} first */
+export function wordsFor(token, first) {
+  if (token.end) return { text: "⏎", kind: "token end", label: "end of the answer" };
+  if (!token.text) return { text: "", kind: "token part", label: `a part of a letter, ${token.alone}` };
+  const text = first ? token.text.replace(/^ /, "") : token.text;
+  return { text, kind: "token", label: text || shown(token.text) };
 }
 
 /** @param {string} text */

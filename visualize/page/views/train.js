@@ -17,10 +17,10 @@ export function makeTrainRoom(page) {
   const { state } = page;
   const examples = makeExamples(page);
   const fields = makeFields();
-  const trainings = new Trainings(page, ({ log, best = Infinity, end }) => {
+  const trainings = new Trainings(page, ({ log, end }) => {
     const { steps } = page.runs[trainings.going].told.info.settings;
     if (log) fill(note, `Step ${log.step} of ${steps}: loss ${number(log.loss)}, ${number(log.ms)} ms a step`);
-    if (end) fill(note, `${end.done ? "Done" : "Stopped"} after ${end.steps} steps${best < Infinity ? `; a step took ${number(best)} ms at best` : ""}.`); // prettier-ignore
+    if (end) fill(note, `${end.done ? "Done" : "Stopped"} after ${end.steps} steps${end.best < Infinity ? `; a step took ${number(end.best)} ms at best` : ""}.`); // prettier-ignore
   });
   const button = (/** @type {string} */ kind, /** @type {string} */ text, /** @type {() => any} */ act) =>
     h("button", { type: "button", class: kind, onclick: act }, text);
