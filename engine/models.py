@@ -177,6 +177,24 @@ def kept_trainable(model: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def kept_modes(model: torch.nn.Module) -> Iterator[None]:
+    """Training or evaluating, it is afterwards what it was, each part of it by itself: some may be kept in one mode all
+    the time, as frozen batch norms are."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def stops_of(model: Any) -> list[int]:
+    """The tokens at which its generation stops; none where it was never told."""
+    stops = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [] if stops is None else list(stops) if isinstance(stops, list | tuple) else [stops]
+
+
+@contextmanager
 def _reaching(folder: str) -> Iterator[str]:
     """Where transformers may look, and what it is to be asked for: only a Hub id that the user named is fetched."""
     here = Path(folder).exists()

@@ -11,10 +11,11 @@ PyTorch has chosen, Glasstune takes no more threads than there are cores that no
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from threadpoolctl import threadpool_limits
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 POLICY = "OMP_WAIT_POLICY"  # of every OpenMP that PyTorch is built with: GNU's, LLVM's (macOS) and Intel's (Windows)
 SPINS = "GOMP_SPINCOUNT"  # of GNU's alone: how often a thread that waits looks, before it sleeps
@@ -61,9 +62,13 @@ def on_threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def workers(number: int) -> Iterator[Executor]:
+def workers(number: int) -> "Iterator[Executor]":
     """Threads that read and compute side by side, each alone: where every one of them called BLAS on all cores, which
     spin as OpenMP's do, two took three times as long (`benchmarks/adapters.py`)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(number) as pool:
         yield pool
 

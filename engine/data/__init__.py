@@ -268,7 +268,7 @@ def _added(
     fits = before == whole[: len(before)] and after == whole[: len(after)] and len(after) > len(before)
     if fits and isinstance(whole, str) and _WORD.search(messages[at]["content"]):
         added = whole[len(before) : len(after)]
-        for token in _special(tokenizer):
+        for token in _added_special(tokenizer, len(tokenizer)).values():
             added = added.replace(token, "")
         fits = bool(_WORD.search(added))  # or the template left the answer out
     return (len(before), len(after)) if fits else None
@@ -280,12 +280,9 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 @lru_cache(maxsize=8)
-def _added_special(tokenizer: PreTrainedTokenizerBase, size: int) -> frozenset[int]:
-    return frozenset(token for token, about in tokenizer.added_tokens_decoder.items() if about.special)
-
-
-def _special(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    return [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+def _added_special(tokenizer: PreTrainedTokenizerBase, size: int) -> dict[int, str]:
+    """Token -> its text. size: of the tokenizer, which grows with a new one; of a thousand, listing them takes ms."""
+    return {token: str(about) for token, about in tokenizer.added_tokens_decoder.items() if about.special}
 
 
 def _swapped(
@@ -314,7 +311,7 @@ def _swapped(
         fits = "".join(stands.split()) in "".join(said.split()) and bool(stands or not said.strip())
     if not fits:
         return None
-    special = _special(tokenizer)
+    special = _added_special(tokenizer, len(tokenizer)).values()
     while ends := [token for token in special if whole.startswith(token, last)]:
         last += len(max(ends, key=len))
     return first, last

@@ -11,6 +11,7 @@ from engine.messages import Message
 from engine.school.curriculum import mixture
 
 CURRICULUM = "curriculum"
+MOST_MIXED = 99  # times the data itself, a share of 0.99: what is drawn because a stranger's record says so
 
 
 def words(message: Message) -> str:

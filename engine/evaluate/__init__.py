@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import IGNORE, Encoded, collate, encode, render, special_ids, with_template
 from engine.messages import Message
-from engine.models import kept_trainable
+from engine.models import kept_modes, kept_trainable, stops_of
 from engine.school.curriculum import SKILLS, grade, heldout_examples
 
 if TYPE_CHECKING:
@@ -72,16 +72,10 @@ class Evaluation:
 
 @contextmanager
 def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Dropout off and no gradients, and the model as it was afterwards, each part of it by itself: some may be kept in
-    that mode all the time, as frozen batch norms are."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode(), kept_trainable(model):
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    """Dropout off and no gradients, and the model as it was afterwards."""
+    with kept_modes(model), torch.inference_mode(), kept_trainable(model):
+        model.eval()
+        yield
 
 
 def score_answers(
@@ -147,8 +141,14 @@ def room_for_prompt(model: PreTrainedModel, max_new_tokens: int) -> int | None:
     return None if context is None else max(context - max_new_tokens, context // 2)
 
 
+def room_for_answer(model: PreTrainedModel, max_new_tokens: int) -> int:
+    """How many tokens of an answer are generated: so many, or what its prompt leaves of the context."""
+    room, context = room_for_prompt(model, max_new_tokens), context_of(model)
+    return max_new_tokens if room is None or context is None else min(max_new_tokens, context - room)
+
+
 class Said(NamedTuple):
-    """What a model said. cut: it was not at its end when it had said as many tokens as it was given."""
+    """What a model said. cut: it was not at its end after `room_for_answer` tokens."""
 
     text: str
     cut: bool
@@ -176,15 +176,12 @@ def generate(
     max_new_tokens: int = SPOKEN,
     batch_size: int = 32,
 ) -> list[Said]:
-    """`generate_answers`, and of each answer whether it was cut at `max_new_tokens`."""
+    """`generate_answers`, and of each answer whether it was cut."""
     texts = [render(with_template(tokenizer), p, add_generation_prompt=True, tokenize=False) for p in prompts]
-    room, context = room_for_prompt(model, max_new_tokens), context_of(model)
+    room, length = room_for_prompt(model, max_new_tokens), room_for_answer(model, max_new_tokens)
     options = {} if room is None else {"truncation": True, "max_length": room}
-    length = max_new_tokens if room is None or context is None else min(max_new_tokens, context - room)
     # A model that was never told how its texts end would talk on to the last token.
-    ends = model.generation_config.eos_token_id
-    ends = tokenizer.eos_token_id if ends is None else ends
-    stops = set(ends if isinstance(ends, list | tuple) else [ends])
+    stops = stops_of(model) or [end for end in [tokenizer.eos_token_id] if end is not None]
     answers: list[Said] = []
     for start in range(0, len(texts), batch_size):
         with _on_the_left(tokenizer):
@@ -201,12 +198,12 @@ def generate(
                 attention_mask=batch["attention_mask"],
                 max_new_tokens=length,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=ends,
+                eos_token_id=stops or None,
                 **{name: value for name, value in _GREEDY.items() if hasattr(model.generation_config, name)},
             )
         new = out[:, batch["input_ids"].shape[1] :]
         said = tokenizer.batch_decode(new, skip_special_tokens=True)
-        answers += [Said(text.strip(), stops.isdisjoint(ids)) for text, ids in zip(said, new.tolist(), strict=True)]
+        answers += [Said(text.strip(), {*stops}.isdisjoint(ids)) for text, ids in zip(said, new.tolist(), strict=True)]
     return answers
 
 

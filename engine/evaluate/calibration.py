@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.evaluate import encode_last_answer, generate_answers, last_answer, score_answers
+from engine.evaluate import encode_last_answer, generate_answers, last_answer, room_for_answers, score_answers
 from engine.messages import Message
 
 
@@ -35,13 +35,17 @@ class Calibration:
 def answer_confidences(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[Message]]
 ) -> tuple[list[float], list[bool]]:
-    """For each conversation's last answer: how sure the model is of what it says itself, and whether that is right."""
+    """For each conversation's last answer: how sure the model is of what it says itself, and whether that is right.
+
+    It may say as much as the longest right answer is; what is cut there counts as if it ended there.
+    """
     pad = tokenizer.pad_token_id or 0
     losses, right, _ = score_answers(model, [encode_last_answer(tokenizer, c) for c in conversations], pad)
     asked = [last_answer(conversation) for conversation in conversations]
     wrong = [at for at, ok in enumerate(right) if not ok]
     prompts = [both[0] for at in wrong if (both := asked[at])]
-    said = generate_answers(model, tokenizer, prompts) if prompts else []
+    room = room_for_answers(tokenizer, (both[1] for both in asked if both))
+    said = generate_answers(model, tokenizer, prompts, room) if prompts else []
     own = [[*prompt, {"role": "assistant", "content": text}] for prompt, text in zip(prompts, said, strict=True)]
     if own:  # what it says instead of the right answer, which is what it is sure of
         spoken = score_answers(model, [encode_last_answer(tokenizer, c) for c in own], pad)[0]

@@ -20,10 +20,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Source, load, render
 from engine.data.of_run import data_of
-from engine.data.overlap import drawn, trained_on
+from engine.data.overlap import MOST_MIXED, drawn, trained_on
 from engine.data.records import digest
 from engine.errors import InputError, printable
-from engine.evaluate import Said, generate, last_answer, room_for_answers, room_for_prompt
+from engine.evaluate import Said, generate, last_answer, room_for_answer, room_for_answers, room_for_prompt
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
 from engine.evaluate.sides import SIDES, base_and_tuned, of_another_model, tokenizer_of
 from engine.evaluate.surprise import measure_perplexity
@@ -34,7 +34,6 @@ from engine.run.run import Run, as_run
 
 PERPLEXITY = "perplexity"
 DEFAULT = ("exact", "token_f1", PERPLEXITY)
-_MOST_MIXED = 99  # times the data itself: a share of 0.99
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Comparison:
     """scores: side ("base", "tuned") -> metric -> its number. answers: one row a question: prompt, expected, and what
     each side says. about: metric -> what it means. prompts_cut: questions too long for the context, read from their
     end. trained_on: how many of the questions stand in the run's training data too (None: that is not at hand).
-    answers_cut: side -> answers that were not at their end after `max_new_tokens`."""
+    answers_cut: side -> answers that were not at their end after `max_new_tokens`, which are no more than the context
+    has room for."""
 
     run: str
     data: str
@@ -112,7 +112,7 @@ def _mixed_in(run: Run, own: Conversations) -> list[list[Message]] | None:
         return []
     if mixed.source is None or mixed.digest is None:
         return None
-    if mixed.examples > _MOST_MIXED * len(own.train):  # a stranger may have written it, and they would all be made
+    if mixed.examples > MOST_MIXED * len(own.train):
         return None
     try:
         with offline():
@@ -161,6 +161,7 @@ def compare(
                 if PERPLEXITY in asked:
                     found[PERPLEXITY] = Score(measure_perplexity(model, tokenizer, graded).value)
                 scores[side] = found
+        length = room_for_answer(model, room)
         cut = _too_long(model, tokenizer, list(prompts), room) if on_texts else 0
     texts = {side: [one.text for one in answers] for side, answers in said.items()}
     answers = {"prompt": [p[-1]["content"] for p in prompts], "expected": list(references)}
@@ -174,7 +175,7 @@ def compare(
         prompts_cut=cut,
         trained_on=trained_on,
         answers_cut={side: sum(one.cut for one in answers) for side, answers in said.items()},
-        max_new_tokens=room,
+        max_new_tokens=length,
         notes=tuple(of_another_model(run)),
     )
 

@@ -16,7 +16,7 @@ The result is A's win rate with its 95 % interval.
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from rich.text import Text
 
 from engine.data import Source
 from engine.errors import InputError, printable
-from engine.evaluate import last_answer, room_for_answers
+from engine.evaluate import Said, last_answer, room_for_answers
 from engine.evaluate.compare import to_grade
 from engine.evaluate.sides import answers_of, of_another_model, tokenizer_of
 from engine.files import write_text
@@ -132,14 +132,13 @@ class Judging:
         cls,
         path: str | Path,
         info: dict[str, Any],
-        answers: Callable[[], list[tuple[str, str, str]]],
-        notes: Sequence[str] = (),
+        answers: Callable[[], tuple[list[tuple[str, str, str]], list[str]]],
     ) -> "Judging":
-        """Go on with the file at `path`, or begin it. answers: makes (prompt, A's answer, B's answer), if needed.
+        """Go on with the file at `path`, or begin it. answers: makes each (prompt, A's answer, B's answer), if
+        needed, and says what is to be known of them.
 
-        info: a, b, data and seed, and whatever else tells this judging from others. notes: what is to be known of the
-        answers, looked at when they are made. Raises InputError if the file is of another judging, or cannot be
-        written.
+        info: a, b, data and seed, and whatever else tells this judging from others. Raises InputError if the file is of
+        another judging, or cannot be written.
         """
         path = Path(path)
         if path.exists():
@@ -154,9 +153,9 @@ class Judging:
                 )
             return old
         _check_writable(path)
-        rng, found = random.Random(info["seed"]), answers()
+        rng, (found, notes) = random.Random(info["seed"]), answers()
         rng.shuffle(found)
-        lines: list[dict[str, Any]] = [{"event": "start", **info, "notes": list(notes)}]
+        lines: list[dict[str, Any]] = [{"event": "start", **info, "notes": notes}]
         for number, (prompt, a, b) in enumerate(found):
             first = rng.choice("ab")
             lines.append({"event": "pair", "id": number, "prompt": prompt, "a": a, "b": b, "first": first})
@@ -229,24 +228,25 @@ def judge(
     task, questions, _ = to_grade(run_a, data)
     path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 
-    notes = [*of_another_model(run_a), *(of_another_model(run_b) if run_b else ())]
-
-    def answers() -> list[tuple[str, str, str]]:
+    def answers() -> tuple[list[tuple[str, str, str]], list[str]]:
+        notes = [*of_another_model(run_a), *(of_another_model(run_b) if run_b else ())]
         chosen = random.Random(seed).sample(questions, min(count, len(questions)))
         prompts, right = zip(*(both for c in chosen if (both := last_answer(c))), strict=True)
         room = max_new_tokens or room_for_answers(tokenizer_of(run_a), right)
-        said = [answers_of(run_a, "tuned", list(prompts), room)]
-        said.append(answers_of(run_b or run_a, "base" if run_b is None else "tuned", list(prompts), room))
-        for name, side in zip(names, said, strict=True):
-            if cut := sum(one.cut for one in side):
-                notes.append(f"{cut} of {len(side)} answers of {name} are cut at {room} tokens (max_new_tokens)")
-        return [(_asked(prompt), a.text, b.text) for prompt, a, b in zip(prompts, *said, strict=True)]
+        sides = ((run_a, "tuned"), (run_a, "base") if run_b is None else (run_b, "tuned"))
+        said: list[list[Said]] = []
+        for name, (run, side) in zip(names, sides, strict=True):
+            found, length = answers_of(run, side, list(prompts), room)
+            said.append(found)
+            if cut := sum(one.cut for one in found):
+                notes.append(f"{cut} of {len(found)} answers of {name} are cut at {length} tokens (max_new_tokens)")
+        return [(_asked(prompt), a.text, b.text) for prompt, a, b in zip(prompts, *said, strict=True)], notes
 
     info = {
         "a": names[0], "b": names[1], "data": task, "seed": seed, "count": count, "max_new_tokens": max_new_tokens,
         "run of a": run_a.id, "run of b": run_b.id if run_b else BASE,
     }  # fmt: skip
-    return Judging.start(path, info, answers, notes)
+    return Judging.start(path, info, answers)
 
 
 def _asked(prompt: list[Message]) -> str:

@@ -8,7 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from engine.evaluate import Said, generate
+from engine.evaluate import Said, generate, room_for_answer
 from engine.messages import Message
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.offline import offline
@@ -44,12 +44,13 @@ def tokenizer_of(run: Run) -> PreTrainedTokenizerBase:
         return load_tokenizer(saved[0] if saved else run.base)
 
 
-def answers_of(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> list[Said]:
-    """What one side of a run says to each prompt."""
+def answers_of(run: Run, side: str, prompts: list[list[Message]], max_new_tokens: int) -> tuple[list[Said], int]:
+    """What one side of a run says to each prompt, and how many tokens it could say."""
     with base_and_tuned(run) as models:
         model, switched = models[side]
         with switched():
-            return generate(model, tokenizer_of(run), prompts, max_new_tokens)
+            said = generate(model, tokenizer_of(run), prompts, max_new_tokens)
+        return said, room_for_answer(model, max_new_tokens)
 
 
 def of_another_model(run: Run) -> list[str]:

@@ -92,8 +92,8 @@ def _weights(run: Run) -> list[Finding]:
     elif not broken and len(still) < len(norms):
         most = max(norms, key=lambda module: norms[module])
         said = f"{_share(run, norms, still)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
-        usual = max(norms[module] / math.sqrt(math.prod(run.module(module).shape)) for module in norms)
-        findings.append(Finding("doubt", f"{said}: {_FAINT}", _RATE) if usual < _LOST else Finding("fine", said))
+        largest = max(norms[module] / math.sqrt(max(1, math.prod(run.module(module).shape))) for module in norms)
+        findings.append(Finding("doubt", f"{said}: {_FAINT}", _RATE) if largest < _LOST else Finding("fine", said))
     return findings
 
 

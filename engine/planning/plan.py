@@ -22,6 +22,7 @@ import torch
 from transformers import TrainerCallback
 
 from engine.recording.folder import check_free
+from engine.recording.model import held_in
 from engine.recording.schedule import (
     allot,
     capture_schedule,
@@ -118,7 +119,7 @@ def plan_finetuning(told: Request) -> Plan:
         notes=tuple(left_out(prepared)),
         steps=prepared.steps,
         seconds_a_step=seconds_a_step,
-        parameters=sum(map(_held_in, model.parameters())),
+        parameters=sum(map(held_in, model.parameters())),
         trainable=sum(p.numel() for p in trained),
         peak=peak[0],
         held=(sum(p.nbytes for p in model.parameters()), gradients, state),
@@ -210,12 +211,6 @@ def _two_steps(prepared: Prepared, model: Any) -> tuple[float, int]:
     held = (value for about in trainer.optimizer.state.values() for value in about.values())
     shared = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in held if isinstance(tensor, torch.Tensor)}
     return clock.times[-1] - clock.times[-2], sum(shared.values())
-
-
-def _held_in(parameter: torch.nn.Parameter) -> int:
-    """How many weights a parameter holds: bitsandbytes packs two into a byte."""
-    state = getattr(parameter, "quant_state", None)
-    return state.shape.numel() if state else parameter.numel()
 
 
 def _result_bytes(model: Any) -> int:

@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from engine.data.report import marked_example
 from engine.errors import InputError, first_line, printable
 from engine.inspect.finding import Finding, worst_first
+from engine.models import stops_of
 from engine.preflight.rows import Row, about_rows, rows_of, says_bounds, text_beginning
 from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
 from engine.terminal import Terminal
@@ -60,7 +61,7 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             size = int(trainer.model.get_input_embeddings().weight.shape[0])
             limit = getattr(trainer.args, "max_length", None) or tokenizer.model_max_length
-            findings += about_rows(found, tokenizer, _stops(trainer.model), limit, size)
+            findings += about_rows(found, tokenizer, stops_of(trainer.model), limit, size)
             begin = text_beginning(tokenizer)
             if begin is None and not says_bounds(batches[0]):
                 unseen.append("whether conversations share rows: nothing in the batches says where one begins")
@@ -134,12 +135,6 @@ def _check_kind(batch: Any, model: Any) -> None:
         raise InputError(f"a batch has input_ids of shape {tuple(ids)} and labels of {tuple(labels)}; {_KIND}")
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         raise InputError(f"the model reads by an encoder and writes by a decoder; {_KIND}")
-
-
-def _stops(model: Any) -> list[int]:
-    """The tokens at which generation stops."""
-    stops = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return [] if stops is None else list(stops) if isinstance(stops, list | tuple) else [stops]
 
 
 def _length(trainer: Trainer) -> int | None:

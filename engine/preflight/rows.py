@@ -125,8 +125,8 @@ def ends_of(tokenizer: PreTrainedTokenizerBase, stops: Iterable[int]) -> dict[in
     if tokenizer.chat_template:
         talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         ids = _template(tokenizer, talk, False)
-        special = [token for token in ids[-3:] if token in special_ids(tokenizer)]
-        ends |= set(special[-1:])
+        known = special_ids(tokenizer)
+        ends |= set([token for token in ids[-3:] if token in known][-1:])
     return {token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends}
 
 

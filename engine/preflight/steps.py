@@ -15,7 +15,7 @@ from torch import nn
 from transformers import Trainer
 
 from engine.inspect.finding import Finding
-from engine.models import kept_trainable
+from engine.models import kept_modes, kept_trainable
 from engine.preflight.rows import conversations
 from engine.recording.schedule import readable
 
@@ -34,19 +34,17 @@ def untouched(model: nn.Module) -> Iterator[None]:
     trained = [(p, p.detach().clone()) for p in model.parameters() if p.requires_grad]
     buffers = [(b, b.detach().clone()) for b in model.buffers()]
     gradients = [(p, p.grad) for p in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
-        yield
+        with kept_modes(model):
+            yield
     finally:
         with torch.no_grad():
             for tensor, before in (*trained, *buffers):
                 tensor.copy_(before)
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        for module, training in modes:
-            module.training = training
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])

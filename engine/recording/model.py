@@ -17,14 +17,24 @@ def process_number() -> int:
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The base model inside of what DDP, `torch.compile` and PEFT put around it."""
+    inside = unshared(model)
+    while hasattr(inside, "get_base_model"):
+        inside = unshared(inside.get_base_model())
+    return inside
+
+
+def unshared(model: nn.Module) -> Any:
+    """The model inside of what DDP and `torch.compile` put around it, with its adapters."""
     inside: Any = model
-    while True:
-        if name := wrapped(inside):
-            inside = getattr(inside, name)
-        elif hasattr(inside, "get_base_model"):
-            inside = inside.get_base_model()
-        else:
-            return inside
+    while name := wrapped(inside):
+        inside = getattr(inside, name)
+    return inside
+
+
+def held_in(parameter: nn.Parameter) -> int:
+    """How many weights a parameter holds, not how many it is stored in: bitsandbytes packs two into a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return state.shape.numel() if state else parameter.numel()
 
 
 def is_quantised(model: nn.Module) -> bool:

@@ -29,12 +29,20 @@ from engine import terminal
 from engine.errors import InputError, first_line
 from engine.files import write_json
 from engine.merging import own_parameters
-from engine.models import canonical
+from engine.models import canonical, kept_modes
 from engine.recording.folder import absolute, claim_folder
 from engine.recording.live import begin_showing, find_show
 from engine.recording.lock import lock, unlock
-from engine.recording.model import adapter_settings, agreed, configs_of, is_quantised, process_number, unwrapped
-from engine.recording.names import wrapped
+from engine.recording.model import (
+    adapter_settings,
+    agreed,
+    configs_of,
+    held_in,
+    is_quantised,
+    process_number,
+    unshared,
+    unwrapped,
+)
 from engine.recording.options import CaptureOptions, check_told
 from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS, holds_run
@@ -121,7 +129,7 @@ class Recorder(CaptureOptions):
             "capture": kept,
         }
         self._check_record()
-        if not goes_on and (before := sum(map(changes_already, self.trained.values()))):
+        if not goes_on and (before := sum(changes_already(*one) for one in self.trained.items())):
             note = (
                 f"{before} of {len(self.trained)} adapted modules change W already before training: what is captured "
                 "is their whole change from the base, what was there before included"
@@ -188,11 +196,9 @@ class Recorder(CaptureOptions):
         adapters = {id(parameter) for layer in layers for parameter in own_parameters(layer)}
         adapters |= {id(parameter) for parameter in prompt_parameters(self.model)}
         for name, parameter in self.model.named_parameters():
-            # bitsandbytes packs parameters: count what a weight matrix holds, not what it is stored in.
-            state = getattr(parameter, "quant_state", None)
             trainable += parameter.numel() * parameter.requires_grad
             if id(parameter) not in adapters and ".modules_to_save." not in name:
-                total += state.shape.numel() if state else parameter.numel()
+                total += held_in(parameter)
         return {
             "id": uuid.uuid4().hex,
             "method": {"name": self._method(), **adapter_settings(self.model)},
@@ -449,19 +455,14 @@ class Recorder(CaptureOptions):
     def _evaluate(self, step: int) -> None:
         began = time.perf_counter()
         assert self.evaluator is not None
-        modes = [(module, module.training) for module in self.model.modules()]
-        model: Any = self.model
-        while name := wrapped(model):  # DDP knows no config and no generate, and waits for the other processes
-            model = getattr(model, name)
         try:
-            result = self.evaluator(model)
+            with kept_modes(self.model):  # dropout goes on as it was
+                # DDP knows no config and no generate, and waits for the other processes.
+                result = self.evaluator(unshared(self.model))
         except Exception as error:
             if isinstance(error, InputError) or not self._started:
                 raise
             raise InputError(f"the evaluator failed ({type(error).__name__}: {first_line(error)})") from error
-        finally:
-            for module, training in modes:  # dropout goes on as it was
-                module.training = training
         self.answers, self.answered = result.answers, step
         measured = getattr(result, "measured", {})
         values = {"exact": result.exact, "loss": result.loss, "graded": result.graded}

@@ -240,18 +240,25 @@ def _add_start(part: Part, layer: LoraLayer, inside_w: bool) -> None:
         part.start[part.about.in_base] = lambda: dequantize_module_weight(layer.get_base_layer())
 
 
-def changes_already(part: Part) -> bool:
-    """Whether an adapter's product is not zero, as it is where its training begins: after an earlier training, or a
-    start at random. Of one whose initialisation took its own product out of W the change is measured from that."""
-    found = {
-        side: (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
-        for name, tensor in part.live.items() for side in "AB"
-        if f"lora_{side}" in name or f"lora_embedding_{side}" in name
-    }  # fmt: skip
-    b, a = found.get("B"), found.get("A")
-    if part.about.from_start or b is None or not b.any():
+def changes_already(module: str, part: Part) -> bool:
+    """Whether an adapter changes W already before training: after an earlier training, or a start at random. Of one
+    whose initialisation took its own product out of W, and of a prompt, the change is measured from that."""
+    if part.about.from_start:
         return False
-    if a is None or min(a.ndim, b.ndim) < 2:
+    if part.merged is not None:
+        return not part.start and bool(part.merged().any())
+    if part.about.kind == "delta":
+        return False
+    pairs = factor_names(module, part.about).values()
+    return any(_is_product(part.live[b], part.live[a]) for a, b in pairs)
+
+
+def _is_product(b: torch.Tensor, a: torch.Tensor) -> bool:
+    """Whether B A is not zero."""
+    b, a = ((each.to_local() if isinstance(each, DTensor) else each).detach() for each in (b, a))
+    if not b.any():
+        return False
+    if min(a.ndim, b.ndim) < 2:
         return True
     # PEFT's "orthogonal" start: B A is zero but for rounding, and neither B nor A is.
     b, a = b.flatten(1).double(), a.flatten(1).double()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.data.of_run import data_of
+from engine.data.overlap import MOST_MIXED
 from engine.data.records import digest
 from engine.errors import InputError, shown
 from engine.offline import offline
@@ -102,6 +103,11 @@ def _checked(run: Run) -> dict[str, Any]:
     planned = settings.steps or (settings.epochs or 0) * max(1, (info.data.train or 0) + _mixed(run)) / each
     if not 0.5 * planned - 1 <= reached:
         raise InputError(f"{run.path} asks for {planned:,.0f} steps, and its record ends at step {reached:,}")
+    if settings.mix > MOST_MIXED / (MOST_MIXED + 1):
+        raise InputError(
+            f"{run.path} mixes in {settings.mix / (1 - settings.mix):.0f} times its data; repeat it in Python, if you "
+            "trust it"
+        )
     return told
 
 

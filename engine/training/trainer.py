@@ -261,7 +261,8 @@ def _flat(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], di
             todo += [(f"{path}.{name}", inner) for name, inner in value.items()]
         elif isinstance(value, torch.Tensor):
             memory = value.untyped_storage().data_ptr()
-            tensors[path] = value.clone() if memory in seen else value.contiguous()  # what is shared is written twice
+            value = value.contiguous()
+            tensors[path] = value.clone() if memory in seen else value  # what is shared is written twice
             seen.add(memory)
         elif isinstance(value, int | float):
             numbers[path] = value

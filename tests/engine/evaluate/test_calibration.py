@@ -47,3 +47,13 @@ def test_a_confidence_is_the_probability_of_what_the_model_says_itself(base, tok
             logs = base(input_ids=torch.tensor([whole])).logits[0].float().log_softmax(-1)
         expected = math.exp(sum(logs[at - 1, whole[at]].item() for at in range(begin, len(whole))))
         assert confidence == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_model_may_say_as_much_as_the_right_answer_is_long(base, tokenizer, monkeypatch):
+    right, rooms = "moo and moo " * 40, []
+    monkeypatch.setattr(
+        "engine.evaluate.calibration.generate_answers", lambda *given: rooms.append(given[-1]) or ["moo"]
+    )
+    asked = [{"role": "user", "content": "What does a cow say?"}, {"role": "assistant", "content": right}]
+    assert answer_confidences(base, tokenizer, [asked])[1] == [False]
+    assert rooms == [len(tokenizer(right)["input_ids"]) + 1] and rooms[0] > 64

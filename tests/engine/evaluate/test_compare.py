@@ -9,7 +9,7 @@ import pytest
 from peft.tuners.lora import LoraLayer
 
 from engine.data import load
-from engine.evaluate import generate_answers
+from engine.evaluate import Said, generate_answers
 from engine.evaluate.__main__ import main
 from engine.evaluate.compare import compare, questions_of, show
 from engine.evaluate.harness import run_tasks
@@ -26,16 +26,17 @@ HELD = load("spanish").heldout
 @pytest.mark.parametrize("kind", ["lora_run", "full_run"])
 def test_each_side_is_the_model_that_it_says(request, kind, tokenizer):
     run = request.getfixturevalue(kind)
-    found = compare(run, metrics=["exact", "token_f1", json_with("a"), "perplexity"], limit=6, max_new_tokens=8)
+    found = compare(run, metrics=["exact", "token_f1", json_with("a"), "perplexity"], limit=6, max_new_tokens=4)
     prompts = [c[:-1] for c in HELD[:6]]
     for side, model in (("base", load_model("embedded")), ("tuned", load_tuned(run))):
-        said = generate_answers(model, tokenizer, prompts, 8)
+        said = generate_answers(model, tokenizer, prompts, 4)
         assert list(found.answers[side]) == said
         assert found.scores[side]["token_f1"] == score(said, list(found.answers.expected))["token_f1"]
         nats = measure_perplexity(model, tokenizer, HELD[:6]).value
         assert found.scores[side]["perplexity"].value == pytest.approx(nats, rel=1e-5)
-        ids = [len(tokenizer(text)["input_ids"]) for text in said]
-        assert found.answers_cut[side] <= sum(count >= 7 for count in ids), "an answer that was cut is no short one"
+        whole = [len(tokenizer(text)["input_ids"]) + 1 for text in generate_answers(model, tokenizer, prompts, 64)]
+        assert found.answers_cut[side] == sum(length > 4 for length in whole), "with their ends they are longer"
+    assert 0 < sum(found.answers_cut.values()) < 12
     assert list(found.table.index) == ["exact", "token_f1", "json (a)", "perplexity"]
     assert (found.table.change == found.table.tuned - found.table.base).all()
     assert found.trained_on == 0 and found.prompts_cut == 0
@@ -52,6 +53,21 @@ def test_what_is_asked_is_said_where_it_is_not_what_was_trained(qlora_run, lora_
     assert compare(lora_run, metrics=["perplexity"], limit=2).notes == ()
     judging = judge(qlora_run, "base", count=2, out=tmp_path / "j.jsonl", max_new_tokens=4)
     assert "in four bits" in judging.info["notes"][0]
+
+
+def test_a_note_says_the_length_that_an_answer_really_had(lora_run, base, tmp_path, monkeypatch):
+    """The context may have less room than was asked for."""
+
+    def cut(model, tokenizer, prompts, room):
+        return [Said(f"{n}", True) for n, _ in enumerate(prompts)]
+
+    for place in ("compare", "sides"):
+        monkeypatch.setattr(f"engine.evaluate.{place}.generate", cut)
+    length = base.config.max_position_embeddings // 2
+    assert compare(lora_run, metrics=["exact"], limit=2, max_new_tokens=10**6).max_new_tokens == length
+    judging = judge(lora_run, "base", count=2, out=tmp_path / "j.jsonl", max_new_tokens=10**6)
+    said = [f"2 of 2 answers of {name} are cut at {length} tokens (max_new_tokens)" for name in ("lora", "base")]
+    assert judging.info["notes"] == said
 
 
 def test_perplexity_alone_generates_nothing(lora_run, monkeypatch):

@@ -16,7 +16,7 @@ INFO = {"a": "one", "b": "two", "data": "mine", "seed": 0}
 
 
 def begin(path, count=12, **info):
-    return Judging.start(path, INFO | info, lambda: [(f"question {n}", f"A{n}", f"B{n}") for n in range(count)])
+    return Judging.start(path, INFO | info, lambda: ([(f"question {n}", f"A{n}", f"B{n}") for n in range(count)], []))
 
 
 def test_both_orders_occur_and_the_seed_decides(tmp_path):
@@ -76,7 +76,7 @@ def test_a_run_that_was_made_anew_is_not_judged_by_its_old_answers(tmp_path):
 
 
 def test_the_same_words_twice_are_a_tie_that_nobody_is_asked_about(tmp_path):
-    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: [("q", "x", "x"), ("r", "x", "y")])
+    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: ([("q", "x", "x"), ("r", "x", "y")], []))
     assert judging.result.ties == 1 and [p.prompt for p in judging.pending] == ["r"]
 
 
@@ -119,7 +119,7 @@ def test_the_end_of_input_keeps_what_was_judged(tmp_path, monkeypatch):
 
 def test_hostile_answers_do_nothing_to_the_terminal_or_the_page(tmp_path, monkeypatch):
     bad = "\x1b[2J<script>alert(1)</script>[red]\u202e"
-    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: [(bad, bad + "1", bad + "2")])
+    judging = Judging.start(tmp_path / "j.jsonl", INFO, lambda: ([(bad, bad + "1", bad + "2")], []))
     said = ask(judging, "q\n", monkeypatch)
     assert all(c.isprintable() or c == "\n" for c in said) and "[red]" in said
     pytest.importorskip("ipywidgets")

@@ -14,7 +14,7 @@ from engine.inspect.diagnose import diagnose
 from engine.inspect.report import matrix_by_matrix, modules_table, open_two, show_comparison, summary
 from engine.measure import effective_rank, norm, relative_norm, singular_values
 from engine.terminal import Terminal
-from glasstune import InputError, Run
+from glasstune import InputError, Run, capture
 from tests.engine.small import save_adapter, save_base, small_model
 
 TARGETS = ["q_proj", "v_proj"]
@@ -111,6 +111,15 @@ def test_an_adapter_of_nothing(adapter):
     path = adapter / "adapter_model.safetensors"
     save_file({name: value[:0] for name, value in load_file(path).items()}, path)
     assert "8 (base_model.model." in faults(adapter)[0].what and "empty, as DeepSpeed ZeRO-3" in faults(adapter)[0].what
+
+
+def test_a_parameter_that_holds_nothing_is_no_division_by_zero(tmp_path):
+    model = torch.nn.Linear(3, 2)
+    model.empty = torch.nn.Parameter(torch.zeros(0, 3))
+    with capture(model, tmp_path / "run", every=1, say=False) as recorder:
+        torch.nn.init.ones_(model.weight)
+        recorder.step(loss=1.0)
+    assert any("1 of 3 tensors (1 of 2 matrices) changed" in found.what for found in diagnose(recorder.run))
 
 
 def test_the_table_is_what_is_measured(adapter):

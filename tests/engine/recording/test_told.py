@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoHaConfig, LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -299,6 +299,35 @@ def test_an_adapter_that_was_trained_before_is_said_to_be(tmp_path, capsys):
     module = name.removeprefix("base_model.model.")
     whole = layer.get_delta_weight("default").detach().numpy()
     np.testing.assert_allclose(again.run.delta(module, 0), whole, atol=1e-6)
+
+
+def test_one_of_several_adapters_that_was_trained_before_is_seen(tmp_path):
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    for trained, notes in (("first", 1), ("second", 1), (None, 0)):
+        model = get_peft_model(load_model("embedded"), config, "first")
+        model.add_adapter("second", config)
+        model.base_model.set_adapter(["first", "second"])
+        layer = next(layer for layer in model.modules() if hasattr(layer, "lora_B"))
+        if trained:
+            torch.nn.init.constant_(layer.lora_B[trained].weight, 0.5)
+        with capture(model, tmp_path / f"{trained}", every=1, say=False) as recorder:
+            recorder.step(loss=1.0)
+        assert len(recorder.run.info.notes) == notes
+        assert all(note.startswith(f"1 of {len(recorder.run.modules)} adapted") for note in recorder.run.info.notes)
+
+
+def test_an_adapter_that_is_no_b_a_and_was_trained_before_is_seen_too(tmp_path):
+    """Whatever its tensors are called: by the change that PEFT itself makes of them."""
+    config = LoHaConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    for trained, notes in ((True, 1), (False, 0)):
+        model = get_peft_model(load_model("embedded"), config)
+        layer = next(layer for layer in model.modules() if hasattr(layer, "hada_w2_b"))
+        if trained:
+            torch.nn.init.constant_(layer.hada_w2_b["default"], 0.5)
+        with capture(model, tmp_path / f"{trained}", every=1, say=False) as recorder:
+            recorder.step(loss=1.0)
+        assert len(recorder.run.info.notes) == notes
+        assert all(note.startswith(f"1 of {len(recorder.run.modules)} adapted") for note in recorder.run.info.notes)
 
 
 class Asks:

@@ -1,9 +1,12 @@
 """A run is repeated only with what it was made of."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+from engine.run.run import Run
 from engine.training.rerun import rerun
 from glasstune import InputError, LoRA, finetune
 
@@ -21,3 +24,9 @@ def test_what_was_mixed_in_has_to_be_what_it_was(tmp_path):
     with pytest.raises(InputError, match=r"what was mixed in \(.*other\.jsonl\) has changed since .*run was trained"):
         rerun(run, tmp_path / "again", progress=False)
     assert not (tmp_path / "again").exists()
+    told = json.loads((run.path / "run.json").read_text())
+    told["settings"]["mix"] = 1 - 1e-12
+    strange = Path(shutil.copytree(run.path, tmp_path / "strange"))
+    (strange / "run.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"mixes in .* times its data"):
+        rerun(Run.load(strange), tmp_path / "again", progress=False)

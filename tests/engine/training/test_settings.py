@@ -82,6 +82,9 @@ def test_an_optimizers_state_is_what_it_was():
     assert again.keys() == {0, 2} and again[0]["step"] == 7 and torch.equal(again[0]["hidden"]["two"][:, 0], shared)
     with pytest.raises(InputError, match="keeps as 'projector', a list; give checkpoint=None"):
         _flat({0: {"projector": [shared]}})
+    turned = torch.arange(6.0).view(2, 3).T
+    twice = _flat({0: {"one": turned, "two": turned}})[0]
+    assert all(torch.equal(tensor, turned) and tensor.is_contiguous() for tensor in twice.values()), "nor strides"
 
 
 @pytest.mark.parametrize("rows, batch, accumulation, epochs, steps", [
