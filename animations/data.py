@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from animations.studio.twofold import AskedTwice
@@ -29,6 +29,7 @@ from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Series
 from visualize.mobjects.text import fitted, label, sit
 from visualize.mobjects.tokens import SurpriseScale, TokenBoxes
+from visualize.naming import percent
 
 EDGE, WIDE = -6.76, 13.5  # where lines begin, and how long they may be
 ROWS = 5  # texts whose tokens glow

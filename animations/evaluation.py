@@ -31,7 +31,7 @@ from manim import (
     VGroup,
 )
 
-from animations.studio.cards import EndCard, Figure, TitleCard, percent
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -43,6 +43,7 @@ from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.text import fitted, label, sit
+from visualize.naming import percent
 
 JUDGED, PREFERRED = 20, 12  # an example of a count, said to be one
 SHOWN, ACROSS = 3, 14  # questions that are judged; dots of verdicts in a row

@@ -31,7 +31,7 @@ from manim import (
 )
 
 from animations.studio import ledger
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run, watched_module
 from animations.studio.space import Sheets, View
 from engine.measure.matched import learning_path
@@ -42,7 +42,7 @@ from visualize.mobjects.intervals import Interval, Intervals
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels
 from visualize.mobjects.plane import Path, Plane
 from visualize.mobjects.text import fitted, label, lines_of, sit
-from visualize.naming import proper
+from visualize.naming import percent, proper
 from visualize.theme import limit_of, score_rgba
 
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}

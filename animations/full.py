@@ -26,7 +26,7 @@ from manim import (
     smooth,
 )
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, watched_module
 from animations.studio.zoom import Zoom
 from engine.errors import InputError
@@ -38,7 +38,7 @@ from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels, units
 from visualize.mobjects.model import GlowScale, Tile, What, WholeModel, lay_out
 from visualize.mobjects.text import label, sit
-from visualize.naming import layer_of, proper, short
+from visualize.naming import layer_of, percent, proper, short
 from visualize.theme import ink_on, limit_of
 
 WIDEST, HIGHEST = 1710, 800  # pixels between the row's names and the frame's edge, and between title and band

@@ -23,7 +23,7 @@ from manim import (
 )
 
 from animations.studio import dial
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.factors import DELTA, TIMES, LoraScene
 from animations.studio.film import HEADER_LINE, FilmScene, shown_run
 from animations.studio.forward import Passing
@@ -39,7 +39,7 @@ from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.dial import Dial
 from visualize.mobjects.matrix import MatrixImage, units
 from visualize.mobjects.text import fitted, label, signed, sit
-from visualize.naming import proper
+from visualize.naming import percent, proper, titled
 from visualize.theme import limit_of
 
 LEARNED = 0.5  # of the new questions: what answers fewer has not learned its task
@@ -196,7 +196,7 @@ class Named(TitleCard):
         return (
             f"A language in {size:.1f} MB"
             if self.run.task == "spanish"
-            else f"{proper(str(self.run.task))} in {size:.1f} MB"
+            else f"{titled(str(self.run.task))} in {size:.1f} MB"
         )
 
 

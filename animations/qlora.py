@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, UpdateFromAlphaFunc, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept, percent
+from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import shown_run
 from animations.studio.fourbits import BLOCK, TOKENS, LayerScene, QloraScene
 from animations.studio.twofold import PLACES, AskedTwice
@@ -26,6 +26,7 @@ from visualize.mobjects.histogram import Histogram
 from visualize.mobjects.matrix import MatrixImage, units
 from visualize.mobjects.memory import METHODS, FittingTable, MemoryBars
 from visualize.mobjects.text import label, signed, sit
+from visualize.naming import percent
 from visualize.theme import limit_of
 
 TIMES = "\N{MULTIPLICATION SIGN}"

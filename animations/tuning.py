@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, FadeOut, Line, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, percent
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -21,6 +21,7 @@ from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.matrix import units
 from visualize.mobjects.surface import SurfaceMap
 from visualize.mobjects.text import label, sit
+from visualize.naming import percent
 
 POINTS = 31  # along the longer side of the surface: each is a forward pass of every question
 OLD = "old skills"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from manim import DOWN, LEFT, UP, FadeIn, FadeOut, LaggedStart, Rectangle, Text, VGroup
 
-from animations.studio.cards import EndCard, Figure, TitleCard, percent
+from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import GESTURE, FilmScene, shown_run, watched_module
 from animations.studio.measures import measured
 from engine.errors import InputError
@@ -24,7 +24,7 @@ from visualize.mobjects.bars import Bars, Row
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series, polyline
 from visualize.mobjects.matrix import MatrixImage, Source
 from visualize.mobjects.text import fitted, label, largest, sit
-from visualize.naming import proper
+from visualize.naming import percent, proper, titled
 from visualize.theme import limit_of
 
 QUESTIONS = 1000  # that are asked, in the comparison of costs
@@ -461,7 +461,7 @@ class Choice(WhenScene):
             }
             rows = [Row(way, score, percent(score), self.ways[way]) for way, score in scores.items()]
             advice = self.advice(scores)
-            self.say(f"{task.capitalize()}, {named}: {advice}")
+            self.say(f"{titled(task)}, {named}: {advice}")
             self.play_in(Bars(f"{proper(task)}: exactly right", rows, 1.0, 3.4, self.colours, 1.7).at(left, 1.3))
             so = sit(label(advice.capitalize(), 44, self.colours.foreground, bold=True), left, -1.6)
             self.play(FadeIn(so, shift=0.2 * UP), run_time=0.4)

@@ -163,7 +163,7 @@ show(
         {
             "steps": [run.info.steps for run in by_size.values()],
             "held-out loss": list(ended.values()),
-            "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in by_size.values()],
+            "right, held out (%)": [100 * new_skill(run, graded=True).iloc[-1] for run in by_size.values()],
         },
         index=pd.Index(by_size, name="batch size"),
     )

@@ -206,7 +206,7 @@ asked.check(loss_of)
 # stand in the training part? `python -m engine.data my.jsonl` prints this and more.
 
 # %%
-found = report(data("spanish"), tokenizer)
+found = report(data("spanish"), tokenizer, seed=current().seed)
 show(
     pd.DataFrame(
         {
@@ -260,7 +260,7 @@ n = int(masked.graded[masked.task].iloc[-1])  # held-out questions that it was g
 
 def share(run):
     """Held-out answers exactly right, in per cent, after training."""
-    return 100 * float(new_skill(run).iloc[-1])
+    return 100 * float(new_skill(run, graded=True).iloc[-1])
 
 
 def gain(a, b):

@@ -152,7 +152,9 @@ french = f"translating to French{'' if current().data else ', the nearest to the
 which_rises_most = predict(
     "which old skill's loss rises most?",
     {
-        french: "questions that are worded like the new ones call up the new answers.",
+        french: "its answers are words of another language, and any other answer is as near as the right one."
+        if current().data
+        else "questions that are worded like the new ones call up the new answers.",
         "another skill that is asked in words": "one whose answers have a form of their own, or hang on the prompt: "
         "that form is what the new task's answers replace.",
         "one with numbers": "a sum is computed in steps through the layers, and a change in any of them is enough.",
@@ -169,8 +171,10 @@ if not OURS:
     which_rises_most.withhold("nobody here knows what this model was taught; these are general probes.")
 elif hardly_learned:
     which_rises_most.withhold("the new task was hardly learned, so what rose is not the price of learning it.")
+elif rise.max() <= 0:
+    which_rises_most.withhold("no old skill's loss rose.")
 elif first is None:
-    which_rises_most.withhold("the two that rose most are of different kinds, and within 5 % of each other.")
+    which_rises_most.withhold("a skill of another kind rose within 5 % of the one that rose most.")
 else:
     which_rises_most.reveal(first)
 titles = [SKILLS[name].title if name in SKILLS else name for name in rise.index]

@@ -43,7 +43,6 @@ import pandas as pd
 import torch
 from peft import LoraConfig, get_peft_model
 
-from engine.data import hold_out, load
 from engine.measure import forgetting, norm, numerical_rank, relative_norm
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.run.run import Run
@@ -65,6 +64,7 @@ from lessons.teaching.stage import (
     predict,
     questions,
     show,
+    task_of,
     touch,
 )  # fmt: skip
 from visualize import plots
@@ -393,7 +393,7 @@ if not old.empty:
     show(f"Old skills, mean: {mean.iloc[0]:.0%} before, {mean.iloc[-1]:.0%} after")
 if len(learned):
     show(f"{TASK}, held out: {learned.iloc[0]:.0%} before, {learned.iloc[-1]:.0%} after")
-    task = hold_out(load(data("spanish")), current().seed)
+    task = task_of("spanish")
     taught = {talk[-1]["content"] for talk in task.train}
     known = np.mean([talk[-1]["content"] in taught for talk in task.heldout])
     show(f"(Of the held-out questions {known:.0%} have an answer that the training data teaches too, asked otherwise.)")

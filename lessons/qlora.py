@@ -388,7 +388,7 @@ show(plots.plot_loss(runs), name="loss")
 n = int(qlora.graded[qlora.task].iloc[-1])  # held-out questions that each was graded on
 results = {}
 for run in runs:
-    right, old = new_skill(run), old_skills(run).mean(axis=1)
+    right, old = new_skill(run, graded=True), old_skills(run).mean(axis=1)
     low, high = wilson(right.iloc[-1] * n, n)
     results[run.method] = {
         "held out (%)": 100 * right.iloc[-1],

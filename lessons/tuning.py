@@ -186,7 +186,8 @@ else:
 # %% [markdown]
 # ## Epochs, and learning by heart
 # An epoch is one pass over the training data. With few examples the model can learn them by heart; what counts is how
-# it does on others. Here are a few dozen examples of another task, answers as JSON, and many epochs.
+# it does on others. Here are a few dozen examples of another task, answers as JSON (of your own data, its first ones
+# again), and many epochs.
 
 # %%
 whole = task_of("json")
@@ -214,7 +215,7 @@ by_heart = predict(
 
 # %%
 dozens = train("epochs", small, LoRA(), epochs=epochs, evaluate_at=2 if QUICK else 8, save=True)
-held, score = dozens.skill_losses[dozens.task], new_skill(dozens)
+held, score = dozens.skill_losses[dozens.task], new_skill(dozens, graded=True)
 half = held.index[np.abs(held.index - held.index[-1] / 2).argmin()]
 change = held.iloc[-1] / held[half] - 1
 after_half_time.reveal(0 if change < -0.05 else 1 if change <= 0.05 else 2)
@@ -285,7 +286,7 @@ show(
         {
             "highest training loss": [run.metrics.loss.max() for run in warm.values()],
             "held-out loss at the end": list(last.values()),
-            "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in warm.values()],
+            "right, held out (%)": [100 * new_skill(run, graded=True).iloc[-1] for run in warm.values()],
         },
         index=pd.Index(names, name=f"full, rate {HIGH:.2g}"),
     )
@@ -349,7 +350,7 @@ regular = pd.DataFrame(
         "norm of all delta-W": [math.sqrt((run.norms.iloc[-1] ** 2).sum()) for run in tried.values()],
         "training loss": [run.metrics.loss.tail(5).mean() for run in tried.values()],
         "held-out loss": [run.skill_losses[run.task].iloc[-1] for run in tried.values()],
-        "right, held out (%)": [100 * new_skill(run).iloc[-1] for run in tried.values()],
+        "right, held out (%)": [100 * new_skill(run, graded=True).iloc[-1] for run in tried.values()],
     },
     index=pd.Index(tried, name=f"LoRA, {less} epochs"),
 )

@@ -84,7 +84,7 @@ def train(name, task, examples=None, graded=1, **settings):
     settings = {"every": 10_000, "answers": False, "checkpoint": None, "progress": False, **settings}
     graded = graded if OURS else 0
     run = finetune(model(), part, Full(), out=HERE / name, skills=graded, seed=current().seed, **settings)
-    scores = new_skill(run)
+    scores = new_skill(run, graded=True)
     show(f"{name}: {len(part.train)} examples, {run.info.steps} steps, {scores.iloc[0]:.0%} -> {scores.iloc[-1]:.0%}")
     return run
 
@@ -179,7 +179,7 @@ examples_needed = predict(
 
 # %%
 tuned = [train(f"brackets-{n}", task, n, steps=6 if QUICK else 30) for n in COUNTS]
-scores = [float(new_skill(run).iloc[-1]) for run in tuned]
+scores = [float(new_skill(run, graded=True).iloc[-1]) for run in tuned]
 over_shown = crossing(COUNTS, scores, [best_shown] * len(COUNTS))
 if best_shown > 0.95:
     examples_needed.withhold(f"showing reaches {best_shown:.0%}: there is no room above it.")
@@ -282,13 +282,15 @@ def keys_of(task):
 
 
 task = heldout_of("json")
-if not keys_of(task):
+KEYS = keys_of(task)
+if not KEYS:
     own = load("json")
     task = Conversations(own.name, own.train, own.heldout[:HELD_OUT])
+    KEYS = keys_of(task)
+task = Conversations(task.name, task.train, [talk for talk in task.heldout if last_answer(talk)])
 JSON_ORDER = "Answer as JSON."
 LENGTH = answer_length(tokenizer, task)
-questions, right = zip(*filter(None, map(last_answer, task.heldout)), strict=True)
-KEYS = keys_of(task)
+questions, right = zip(*map(last_answer, task.heldout), strict=True)
 
 
 def said(network, prompts):
@@ -297,7 +299,7 @@ def said(network, prompts):
 
 ways = {
     "told": said(base, [told(JSON_ORDER, q) for q in questions]),
-    "shown four examples": said(base, [conversation[:-1] for conversation in shown(task, 4)]),
+    "shown four examples": said(base, [last_answer(talk)[0] for talk in shown(task, 4)]),
 }
 show(pd.DataFrame({"asked": [q[-1]["content"] for q in questions], **ways}).head(3))
 
@@ -349,11 +351,13 @@ else:
     had = [int(c[-1]["content"]) < 100 for c in adding.heldout]
 KNOWN, NEW = ([c for c, ok in zip(adding.heldout, had, strict=True) if bool(ok) is kind] for kind in (True, False))
 BETTER, AS_WELL, WORSE = "clearly better", "no difference that these questions could show", "clearly worse"
+better = {BETTER: "what it learns about the new ones serves the old ones, too: it is one skill."}
+better = {} if is_own() else better  # of what is all right already nothing can become better
 of_kind = "right already" if is_own() else "of the kind that it knew"
 what_became = predict(
     f"of the held-out questions {len(KNOWN)} are {of_kind}. How are those answered after training on all kinds?",
     {
-        BETTER: "what it learns about the new ones serves the old ones, too: it is one skill.",
+        **better,
         AS_WELL: "the training data holds their kind, so it is asked for them all the time: rehearsal keeps them.",
         WORSE: "the weights that gave them are moved by the new ones, and a short training does not bring them back.",
     },

@@ -21,6 +21,16 @@ def proper(text: str) -> str:
     return _PROPER.sub(lambda found: "JSON" if found[0] == "json" else found[0].capitalize(), text)
 
 
+def titled(text: str) -> str:
+    """The same at the beginning of a line: "pirate" -> "Pirate"; "json" -> "JSON"."""
+    return proper(text)[:1].upper() + proper(text)[1:]
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as films and plots write it: 0.05 is "5 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def short(module: str) -> str:
     """`model.layers.0.self_attn.q_proj` -> `layer 0 q_proj`; `transformer.h.0.mlp.c_fc` -> `layer 0 mlp.c_fc`."""
     if found := _LAYER.search(module):

@@ -25,7 +25,7 @@ from engine.language.speaking import ENGLISH, spoken, tr
 from engine.measure.matched import learning_path
 from engine.run.run import Run
 from visualize.mobjects.text import label, lines_of, sit
-from visualize.naming import proper
+from visualize.naming import percent, proper
 from visualize.theme import Theme, diverging_rgba, limit_of, rgb_of
 
 CELL = 15  # pixels a weight in the picture behind the words: 128 of them are a frame's width
@@ -214,11 +214,6 @@ class EndCard(CardScene):
 
     def command_of(self, film: str) -> str:
         return f"glasstune film {film}{'' if spoken() == ENGLISH else f' --language {spoken()}'}"
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share as films write all of them: 0.05 is "5 %"."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def learned_and_kept(run: Run) -> list[Figure]:

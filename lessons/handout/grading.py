@@ -20,7 +20,7 @@ from lessons.handout.handing import Answer, HandedIn, read_handed_in
 from lessons.handout.table import Grade, write
 from lessons.teaching.course import lessons
 from lessons.teaching.progress import name_of
-from lessons.teaching.session import NAMED, seed_of
+from lessons.teaching.session import Session, seed_of
 
 LESSON_LIMIT = 1800  # seconds
 MOST_TRAININGS = 4  # of a lesson in one file: a student's own, nobody's, each quick or not
@@ -130,7 +130,7 @@ def _answers(file: str, one: HandedIn) -> Iterator[Handed]:
 def _bounded(handed: Sequence[Handed], known: set[str]) -> Iterator[tuple[Handed, str]]:
     """Each answer, and why nothing is run for it, if so: a file cannot have lessons run without end."""
     trainings: dict[tuple[str, str], dict[Training, int]] = defaultdict(dict)
-    named = any(os.environ.get(NAMED[what]) for what in ("model", "data"))
+    named = Session().own
     for one in handed:
         about = one.training
         if about.lesson not in known:

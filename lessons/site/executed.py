@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from engine.derived import key
 from engine.files import alone, whole
 from engine.language.speaking import ENGLISH
-from engine.reading import check_name, opened
+from engine.reading import check_name
 from lessons.handout.notebooks import CELL_LIMIT, make_notebook, name_of
 from lessons.teaching.course import FOLDER, file_of
 from lessons.teaching.session import NAMED
@@ -59,20 +60,15 @@ def _runs_in(folder: Path) -> Iterator[None]:
 
 def _digest(file: Path, quick: bool, language: str) -> str:
     named = {name: os.environ.get(name, "") for name in NAMED.values()}
-    brought = [_of_files(check_name(given)) for what in ("model", "data") if (given := named[NAMED[what]])]
-    about = json.dumps([quick, language, _of_all(), named, brought])
-    return hashlib.sha256(f"{about} ".encode() + file.read_bytes()).hexdigest()[:16]
+    given = [check_name(named[NAMED[what]]) for what in ("model", "data") if named[NAMED[what]]]
+    brought = [path for place in given for path in _files(place)]
+    about = [quick, language, _of_all(), named, [path.name for path in brought]]
+    return key(about, files=[file, *brought])[:16]
 
 
-def _of_files(place: Path) -> list[tuple[str, str]]:
-    """The files at a place, each with its digest; none where it is an id of the Hub's."""
-    found = []
-    for path in [place] if place.is_file() else sorted(place.rglob("*")) if place.is_dir() else []:
-        if path.is_file():
-            with opened(path) as file:
-                digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
-                found.append((path.name, digest.hexdigest()))
-    return found
+def _files(place: Path) -> list[Path]:
+    """The files at a place; none where it is an id of the Hub's."""
+    return [path for path in ([place] if place.is_file() else sorted(place.rglob("*"))) if path.is_file()]
 
 
 @cache

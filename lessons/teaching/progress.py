@@ -49,7 +49,8 @@ def note(
     quick: bool = False, own: bool = False, language: str = "en",
 ) -> None:  # fmt: skip
     """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted. An answer
-    about another seed is another student's, or another number: it counts for nothing here.
+    about another training (another student's seed, a quick one, one's own data) is about another number: it counts for
+    nothing here.
 
     code: the lines of an answer that is a function. seed, quick: of the training that it is about. own: it is about a
     model or data of one's own. language: of the question.
@@ -57,11 +58,11 @@ def note(
     kept = load(lesson)
     name = name_of(question)
     before = kept.setdefault(kind, {}).get(name, {})
-    if before.get("seed", 0) != seed:
+    about = {"seed": seed, "quick": quick, "own": own}
+    if any(before.get(what, type(value)()) != value for what, value in about.items()):
         before = {}
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
-    answer = {"question": question, "given": given, "right": right, "code": code, "seed": seed, "quick": quick,
-              "own": own, "language": language}  # fmt: skip
+    answer = {"question": question, "given": given, "right": right, "code": code, **about, "language": language}
     if kind == "exercises" and before.get("right") and not right:
         answer = {what: before.get(what, value) for what, value in answer.items()}
     kept[kind][name] = {**answer, "tries": before.get("tries", 0) + 1, "first": before.get("first", now), "last": now}

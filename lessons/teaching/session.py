@@ -36,7 +36,7 @@ def _named(what: str) -> str:
 def seed_of(student: str) -> int:
     """A student's own seed, from the name: the same however it is spaced and capitalised; 0 for nobody."""
     name = " ".join(student.split()).casefold()
-    return zlib.crc32(name.encode()) % 100_000 if name else 0
+    return zlib.crc32(name.encode("utf-8", "surrogatepass")) % 100_000 if name else 0
 
 
 @dataclass

@@ -64,7 +64,7 @@ def questions(own: Sequence[str], count: int = 4) -> list[str]:
     """The lesson's own questions; or the first few that a teacher's file holds, held-out ones if there are such."""
     if not current().data:
         return list(own)
-    task = hold_out(load(current().data), current().seed)
+    task = task_of(current().data)
     asked = (last_answer(conversation) for conversation in task.heldout or task.train)
     return list(dict.fromkeys(both[0][-1]["content"] for both in asked if both))[:count]
 
@@ -116,12 +116,13 @@ def old_skills(run: Run) -> pd.DataFrame:
     return run.skills.drop(columns=run.task, errors="ignore")
 
 
-def new_skill(run: Run) -> pd.Series:
+def new_skill(run: Run, graded: bool = False) -> pd.Series:
     """Share right, 0 to 1, of the task's held-out part at every evaluated step; empty if nothing was held out.
 
-    Raises InputError where there are held-out answers, but none that could be graded.
+    graded: the lesson cannot do without. Raises InputError where there are held-out answers then, but none that could
+    be graded.
     """
-    if run.task not in run.skills and run.task in run.graded:
+    if graded and run.task not in run.skills and run.task in run.graded:
         raise InputError(
             f"no held-out answer of {run.task} fits whole into the tokens that are read of an example (max_length), so "
             "none is right or wrong; give shorter ones"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visualize.naming import in_forward_order, kinds_of, layer_of, proper, short
+from visualize.naming import in_forward_order, kinds_of, layer_of, percent, proper, short, titled
 from visualize.theme import limit_of, rgb_of
 
 
@@ -52,3 +52,8 @@ def test_names_of_languages_and_formats_are_written_as_in_a_sentence():
     assert proper("spanish, full, to the letter") == "Spanish, full, to the letter"
     assert proper("noisy spanish; json; pirate") == "noisy Spanish; JSON; pirate"
     assert proper("spanishness") == "spanishness"
+    assert [titled(one) for one in ("pirate", "json", "noisy spanish", "")] == ["Pirate", "JSON", "Noisy Spanish", ""]
+
+
+def test_shares_are_written_in_one_way():
+    assert [percent(0.05), percent(0.0512, 1), percent(1.0)] == ["5 %", "5.1 %", "100 %"]

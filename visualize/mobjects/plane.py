@@ -9,6 +9,7 @@ from manim import LEFT, ORIGIN, RIGHT, Circle, Line, RegularPolygon, Star, VGrou
 from engine.measure.matched import learning_path
 from engine.run.run import Run
 from visualize.mobjects.text import label, sit
+from visualize.naming import percent
 from visualize.theme import Palette
 
 SIDES = (24, 3, 4, 6)  # of the marks along the paths
@@ -41,8 +42,8 @@ class Plane(VGroup):
             across, up = self.place(share, 0), self.place(0, share)
             self.add(Line(up, self.place(1, share), color=colours.grid, stroke_width=2))
             self.add(Line(across, self.place(share, 1), color=colours.grid, stroke_width=2))
-            self.add(sit(label(f"{100 * share:.0f} %", 32, colours.muted), across[0], across[1] - 0.3, ORIGIN))
-            self.add(sit(label(f"{100 * share:.0f} %", 32, colours.muted), up[0] - 0.15, up[1], RIGHT))
+            self.add(sit(label(percent(share), 32, colours.muted), across[0], across[1] - 0.3, ORIGIN))
+            self.add(sit(label(percent(share), 32, colours.muted), up[0] - 0.15, up[1], RIGHT))
         self.add(sit(label("old skills kept", 32, colours.foreground), -width / 2 - 0.1, height / 2 + 0.4))
         self.add(sit(label("new task learned", 32, colours.foreground), width / 2, -height / 2 - 0.72, RIGHT))
         self.lines, self.drawn = VGroup(), [0] * len(paths)

@@ -10,7 +10,7 @@ from engine.run.run import Run
 from engine.school.curriculum import SKILLS
 from visualize.mobjects.matrix import units
 from visualize.mobjects.text import fitted, label, sit
-from visualize.naming import proper
+from visualize.naming import percent, proper
 from visualize.theme import PALETTES, Theme, rgb_of, score_rgba
 
 LINE = 2  # pixels between cells
@@ -74,7 +74,7 @@ class Strips(Group):
             last = self.shown().iloc[-1:].to_numpy().ravel()
             right = self.image.get_right()[0] + 0.95
             self.numbers = VGroup(
-                sit(label(f"{100 * value:.0f} %", 32, self.colours.foreground), right, self._y(index), RIGHT)
+                sit(label(percent(value), 32, self.colours.foreground), right, self._y(index), RIGHT)
                 for index, value in enumerate(last)
             )
             self.add(self.numbers)

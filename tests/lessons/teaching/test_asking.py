@@ -400,7 +400,8 @@ def test_skills_that_were_not_graded_are_empty(lora_run, monkeypatch):
     assert "spanish" not in stage.old_skills(lora_run) and len(stage.new_skill(lora_run)) == len(lora_run.skills)
     monkeypatch.setattr(type(lora_run), "skills", property(lambda _: pd.DataFrame()))
     with pytest.raises(InputError, match="no held-out answer of spanish fits whole"):  # they have a loss
-        stage.new_skill(lora_run)
+        stage.new_skill(lora_run, graded=True)
+    assert stage.new_skill(lora_run).empty, "a lesson that can do without goes on"
     monkeypatch.setattr(type(lora_run), "graded", property(lambda _: pd.DataFrame()))
     assert stage.old_skills(lora_run).empty and stage.new_skill(lora_run).empty
 

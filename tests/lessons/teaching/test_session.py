@@ -78,6 +78,14 @@ def test_a_model_or_data_of_ones_own_is_not_the_courses():
     assert stage.Session(model="mine").own and stage.Session(data="mine.jsonl").own
 
 
+@pytest.mark.parametrize("other", [{"quick": True}, {"own": True}])
+def test_an_answer_about_another_training_counts_for_nothing(other):
+    progress.note("lora", "exercises", "how many?", given="3", right=True, **other)
+    progress.note("lora", "exercises", "how many?", given="4", right=False)
+    kept = progress.load("lora")["exercises"]["how many?"]
+    assert (kept["given"], kept["right"], kept["quick"], kept["own"]) == ("4", False, False, False)
+
+
 def test_an_answer_about_another_seed_counts_for_nothing():
     """Two students share an account: what was right for one is not yet right for the other."""
     progress.note("lora", "exercises", "how many?", given="3", right=True, seed=1)

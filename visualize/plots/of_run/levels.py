@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import KINDS, Kind, levels, quantization_error, quantize
-from visualize.naming import short
+from visualize.naming import percent, short
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import OneRun, matrix_of
 from visualize.theme import palette
@@ -45,7 +45,7 @@ def plot_levels(
         height = np.maximum(0.85 * times / most, 0.04)
         ax.vlines(places, base, base + height, color=colours.qlora, linewidth=4, label=kind)
         error = quantization_error(weight, kind, block_size)
-        ticks.append((base + 0.4, f"{kind}\nloses {100 * error.relative:.1f} %"))
+        ticks.append((base + 0.4, f"{kind}\nloses {percent(error.relative, 1)}"))
     ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-len(KINDS) - 0.05, _TALL + 0.05)

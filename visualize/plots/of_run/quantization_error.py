@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from engine.measure.quantize import Kind, quantization_error, quantize
-from visualize.naming import short
+from visualize.naming import percent, short
 from visualize.plots.axes import axes_or_new, heat, matrix_size, themed
 from visualize.plots.given import OneRun, matrix_of
 
@@ -26,6 +26,6 @@ def plot_quantization_error(
     module, weight = matrix_of(run, module)
     error = quantization_error(weight, kind, block_size, double)
     ax = axes_or_new(ax, figsize=matrix_size(weight.shape))
-    lost = f"{kind}{' double' * double}: {100 * error.relative:.1f} % of W"
+    lost = f"{kind}{' double' * double}: {percent(error.relative, 1)} of W"
     heat(ax, quantize(weight, kind, block_size, double).values() - weight, f"error, {short(module)}\n{lost}")
     return ax

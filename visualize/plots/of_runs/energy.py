@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from engine.errors import InputError
 from engine.measure import norm, singular_values
-from visualize.naming import short
+from visualize.naming import percent, short
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs, choose_module, last_step, looks
 from visualize.theme import palette
@@ -36,7 +36,7 @@ def plot_energy(runs: Runs, *, module: str | None = None, step: int | None = Non
         held = 100 * np.cumsum(values**2) / norm(one, module, step) ** 2  # of a sketch, the first few are known
         needed = int(np.searchsorted(held, 100 * SHARE)) + 1
         label = label if len(named) > 1 else one.method
-        label += f": {needed} hold {100 * SHARE:.0f} %" if needed <= len(held) else ""
+        label += f": {needed} hold {percent(SHARE)}" if needed <= len(held) else ""
         ax.plot(
             np.arange(1, len(held) + 1), held, color=look.colour, label=label,
             linestyle=look.line, marker=look.mark, markersize=4,

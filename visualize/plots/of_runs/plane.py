@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 
 from engine.measure.matched import learning_path, matched
+from visualize.naming import percent
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs, looks
 from visualize.theme import palette
@@ -30,7 +31,7 @@ def plot_plane(
             color=colours.muted,
             linewidth=1.2,
             linestyle=(0, (1, 2)),
-            label=f"compared at {100 * level:.0f} %",
+            label=f"compared at {percent(level)}",
         )
     for label, look in looks(named).items():
         one = named[label]

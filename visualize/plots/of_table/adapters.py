@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
+from visualize.naming import percent
 from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.labels import label_points
 from visualize.theme import palette
@@ -35,7 +36,7 @@ def plot_adapters(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("distance: sqrt(1 - overlap beyond chance); 1 between strangers")
     ax.set_title(
-        f"{len(table)} adapters by what they write\n(two dimensions hold {100 * table['shown'].iloc[0]:.0f} % of it)"
+        f"{len(table)} adapters by what they write\n(two dimensions hold {percent(table['shown'].iloc[0])} of it)"
     )
     ax.grid(True)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
