@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.measure.quantize import quantize
+from engine.run.tensors import to_bfloat16
 
 Stored = Literal["bfloat16", "float16", "int8", "nf4"]
 STORED: tuple[Stored, ...] = get_args(Stored)
@@ -40,14 +41,6 @@ def stored_as(weight: np.ndarray, form: str) -> np.ndarray:
     if form == "nf4":
         return quantize(weight, "nf4").values()
     raise InputError(f"no form called {form!r}; there are {', '.join(STORED)}")
-
-
-def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Rounded to the nearest bfloat16, ties to even: the upper half of a float32."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    odd = (bits >> 16) & 1
-    rounded = ((bits + 0x7FFF + odd) & np.uint32(0xFFFF0000)).view(np.float32)
-    return np.where(np.isfinite(values), rounded, values).astype(np.float32)
 
 
 def survival(weight: np.ndarray, delta: np.ndarray, form: str) -> Survival:

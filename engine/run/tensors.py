@@ -239,6 +239,14 @@ def to_float32(raw: memoryview, dtype: str, out: np.ndarray) -> np.ndarray:
     return out
 
 
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """float32 rounded to the nearest bfloat16, ties to even, still as float32: what is no number stays none."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    np.copyto(rounded, values, where=np.isnan(values))
+    return rounded
+
+
 @cache
 def _float8(dtype: str) -> np.ndarray:
     """The 256 values of an 8-bit float (Micikevicius et al. 2022): sign, exponent, mantissa."""

@@ -14,22 +14,16 @@ from engine.run.info import Found, Model, Module, RunInfo
 from engine.run.pairing import EMPTY, PACKED, is_head, pair
 from engine.run.store import Movement, Store
 from engine.run.stores.state import read_state, records_of, step_of
-from engine.run.tensors import Tensors, is_conv1d
+from engine.run.tensors import Tensors, is_conv1d, to_bfloat16
 from engine.terminal import progress_bar
 from engine.threads import workers
-
-
-def _to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Rounded to nearest, ties to even; float32 still."""
-    bits = values.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def _to_float16(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-ROUND = {"BF16": _to_bfloat16, "F16": _to_float16}
+ROUND = {"BF16": to_bfloat16, "F16": _to_float16}
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
