@@ -95,6 +95,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file of lines, one process at a time; it is on the disk when this returns. What a kill has cut
+    before it stays a line of its own."""
+    with alone(path), path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+        cut = file.read(1) not in (b"", b"\n")
+        file.write(("\n" * cut + line + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def hold(path: Path, *, wait: bool) -> BaseFileLock | None:
     """The lock file at `path`, held until its `release()`; None on a file system that has no locks.
 

@@ -135,6 +135,9 @@ def rows_of(store: Store, claims: Mapping[str, Claim] = CLAIMS, seeds: int = SEE
     return rows
 
 
+_OTHER_QUESTIONS = (IndexError, KeyError, ValueError)  # what a reading raises of results that it does not know
+
+
 def _results(store: Store, seeds: int) -> Results:
     """What has finished, on whichever base model and with whichever code: a row says on which."""
     return Results(lambda trial: kept.result if (kept := store.get(trial)) else None, seeds)
@@ -154,7 +157,7 @@ def _read(claim: Claim, store: Store, seeds: int) -> tuple[dict[str, Effect | No
             used |= results.used
         except NotYet:
             effects[name] = None
-        except (IndexError, KeyError, ValueError):
+        except _OTHER_QUESTIONS:
             if all(store.found[trial].same_code(trial) for trial in results.used):
                 raise
             effects[name] = None
@@ -167,7 +170,7 @@ def trials_behind(store: Store, seeds: int = SEEDS) -> list[Trial]:
     for claim in CLAIMS.values():
         for read in claim.conditions.values():
             results = _results(store, seeds)
-            with suppress(NotYet):
+            with suppress(NotYet, *_OTHER_QUESTIONS):  # the reading itself says so, in `_read`
                 read(results)
             found |= results.used
     return [trial for trial in found if store.get(trial)]

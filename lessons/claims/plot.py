@@ -43,11 +43,10 @@ def drawn(rows: Sequence[Row]) -> Figure:
 
 
 def save(rows: Sequence[Row], folder: Path) -> None:
-    """Each claim's picture as `<id>.png` in this folder; those of claims that are not among them are deleted."""
+    """Each claim's picture as `<id>.png` in this folder; those of other claims are deleted, and no other file."""
     folder.mkdir(parents=True, exist_ok=True)
-    for other in folder.glob("*.png"):
-        if other.stem not in {row.id for row in rows}:
-            other.unlink()
+    for other in CLAIMS.keys() - {row.id for row in rows}:
+        (folder / f"{other}.png").unlink(missing_ok=True)
     for row in rows:
         with theme("light"):
             figure = drawn([row])

@@ -8,7 +8,7 @@ until then the ledger says of how many rows another base was the subject.
 import inspect
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from engine.derived import code_of, key
 from engine.errors import InputError
-from engine.files import write_text
+from engine.files import alone, append_line, write_text
 from engine.reading import lines, parse_json
 from engine.run.base import embedded_digest
 from engine.school.tasks import TASKS, task_files
@@ -64,13 +64,16 @@ class Store:
         self.file = files[-1]
         self.found: dict[Trial, Kept] = {}
         for file in files:
-            for line in lines(file) if file.exists() else ():
-                try:
-                    told = parse_json(line)
-                    trial, code = trial_from(told["trial"]), told["code"]
-                    self.found[trial] = Kept(told["result"], told["base"], code, told["seconds"])
-                except (ValueError, KeyError, TypeError):
-                    continue
+            self._read(file)
+
+    def _read(self, file: Path) -> None:
+        for line in lines(file) if file.exists() else ():
+            try:
+                told = parse_json(line)
+                trial, code = trial_from(told["trial"]), told["code"]
+                self.found[trial] = Kept(told["result"], told["base"], code, told["seconds"])
+            except (ValueError, KeyError, TypeError):
+                continue
 
     def get(self, trial: Trial) -> Kept | None:
         return self.found.get(trial)
@@ -80,18 +83,18 @@ class Store:
         kept = self.found.get(trial)
         return kept is not None and kept.stands(trial)
 
-    def tidy(self, used: Iterable[Trial]) -> None:
-        """Keep the last line of each of these trials, in order, and no others: what the shipped file needs to hold."""
-        kept = sorted(_line(trial, self.found[trial]) for trial in set(used) & self.found.keys())
-        write_text(self.file, "".join(f"{line}\n" for line in kept))
+    def tidy(self, used: Callable[["Store"], Iterable[Trial]]) -> None:
+        """Keep the last line of each trial that is used, in order, and no others: what the shipped file needs to hold.
+        What other processes have finished meanwhile is read first."""
+        with alone(self.file):
+            self._read(self.file)
+            kept = sorted(_line(trial, self.found[trial]) for trial in set(used(self)) & self.found.keys())
+            write_text(self.file, "".join(f"{line}\n" for line in kept))
 
     def put(self, trial: Trial, result: Result, seconds: float = 0.0) -> None:
         kept = Kept(plain(result), embedded_digest(), version_of(trial), round(seconds, 1))
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            whole = not self.file.exists() or self.file.read_bytes()[-1:] in (b"", b"\n")
-            with self.file.open("a", encoding="utf-8") as file:
-                file.write(("" if whole else "\n") + _line(trial, kept) + "\n")
+            append_line(self.file, _line(trial, kept))
         except OSError as error:
             raise InputError(f"{self.file} cannot be written ({error.strerror}); give another --store") from None
         self.found[trial] = kept

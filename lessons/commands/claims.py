@@ -101,7 +101,7 @@ def run(chosen: Namespace) -> int:
             in_order(claims), store, seeds=SEEDS, jobs=chosen.jobs, backend=chosen.backend, address=chosen.address
         )
     if store.file == SHIPPED:
-        store.tidy(trials_behind(store))
+        store.tidy(trials_behind)
     rows = rows_of(store)
     keep_rows(rows, out)
     for row in rows:
@@ -115,7 +115,7 @@ def run(chosen: Namespace) -> int:
 
 
 def write_page(rows: "list[Row]", page: Path) -> Path:
-    """The ledger's page, and the pictures of its cards beside it; pictures of claims that are no more are deleted."""
+    """The ledger's page, and the pictures of its cards beside it; pictures of claims that are not tried are deleted."""
     from engine.files import write_text
     from lessons.claims.page import markdown, pictures_folder
     from lessons.claims.plot import save

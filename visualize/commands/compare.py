@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command, at_least
-from engine.files import check_out
+from engine.files import check_out, whole
 from engine.terminal import Terminal
 
 
@@ -27,7 +27,8 @@ def run(chosen: Namespace) -> None:
     show(many, Terminal(), chosen.top)
     table = placed(many)
     if csv:
-        table.to_csv(csv, index_label="adapter")
+        with whole(csv) as part:
+            table.to_csv(part, index_label="adapter")
     if picture:
         from matplotlib.figure import Figure
 
@@ -36,7 +37,8 @@ def run(chosen: Namespace) -> None:
 
         figure = figure_of(plot_adapters(table))
         assert isinstance(figure, Figure)
-        figure.savefig(picture, bbox_inches="tight")
+        with whole(picture) as part:
+            figure.savefig(part, bbox_inches="tight", format=picture.suffix[1:].lower())
 
 
 COMMAND = Command("many adapters beside each other: table and map", options, run)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lessons.claims.llm.trial import Tuning
+from lessons.claims.llm.trial import PILOT_SEED, Tuning
 
-PILOT_SEED = 100  # no arm is judged on the questions and the facts on which its rate was chosen
 # The learning rates that the pilot tries, wide enough that both edges are worse than the best of SmolLM2-135M; the best
 # is the one with the lowest held-out loss at the end.
 PILOT_RATES = {"full": (3e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2)}
@@ -15,16 +14,17 @@ FEW = 32  # examples
 SHOWN = 8  # examples that a prompt shows
 
 
-def pilot() -> list[Tuning]:
-    """The middle rate of each method first."""
+def pilot(task: str = "facts") -> list[Tuning]:
+    """The middle rate of each method first. task: what is learned, as in `Tuning`."""
     order = sorted((abs(at - len(rates) // 2), method, rate)
                    for method, rates in PILOT_RATES.items() for at, rate in enumerate(rates))  # fmt: skip
-    return [Tuning(method=method, rate=rate, bare=True, seed=PILOT_SEED) for _, method, rate in order]
+    return [Tuning(task, method, rate, bare=True, seed=PILOT_SEED) for _, method, rate in order]
 
 
-def arms(best: Mapping[str, float]) -> dict[str, Tuning]:
-    """Name -> trial, of seed 0. best: the rate of each method that the pilot chose."""
-    full, lora = Tuning(method="full", rate=best["full"]), Tuning(method="lora", rate=best["lora"])
+def arms(best: Mapping[str, float], task: str = "facts") -> dict[str, Tuning]:
+    """Name -> trial, of seed 0. best: the rate of each method that the pilot chose. task: as of the pilot; what is read
+    of the form of answers is of JSON, whatever else is learned."""
+    full, lora = (Tuning(task, method, best[method]) for method in ("full", "lora"))
     return {
         "full": replace(full, look=True),
         "lora": replace(lora, look=True),

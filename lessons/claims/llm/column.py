@@ -3,7 +3,7 @@
 A condition that some seed has not been tried for is "missing", and the page says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +23,7 @@ from lessons.claims.llm.trial import BATCH, GRADED, PROBES, STEPS, Result, Tunin
 from lessons.claims.together import both_say
 from lessons.claims.verdict import UNTRIED, Answer, answers, verdict
 
+EDGE = ", the edge of what was tried: no sentence compares it with another method"
 TITLE = "The same sentences on a real LLM"
 
 
@@ -38,7 +39,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
-    """A model's column. seeds: of how many every verdict is. finished, planned: trials of the arms."""
+    """A model's column. seeds: of how many every verdict is. finished, planned: trials of the arms. kept_in: the
+    file of all trials."""
 
     subject: Subject
     entries: list[Entry]
@@ -48,18 +50,19 @@ class Column:
     seeds: int
     finished: int
     planned: int
+    kept_in: str
 
 
 def shipped() -> tuple[Subject, Trials]:
     """The model whose trials ship, and these. Raises InputError if none do."""
     subject = first_subject(SHIPPED)
-    return subject, _trials(best_rates(SHIPPED, subject), dict(read_lines(SHIPPED, subject)), SEEDS)
+    best = best_rates(SHIPPED, subject)
+    return subject, _trials(arms(best, subject.task), dict(read_lines(SHIPPED, subject)), SEEDS)
 
 
-def _trials(best: Mapping[str, float], found: Mapping[Tuning, Result], seeds: int) -> Trials:
-    """The arms at these rates, with as many seeds as are finished for every arm; at least two, since of one seed
-    nothing is known around it."""
-    chosen = arms(best)
+def _trials(chosen: Mapping[str, Tuning], found: Mapping[Tuning, Result], seeds: int) -> Trials:
+    """The arms, with as many seeds as are finished for every arm; at least two, since of one seed nothing is known
+    around it."""
     whole = [seed for seed in range(seeds) if all(trial.with_seed(seed) in found for trial in chosen.values())]
     return Trials(chosen, found, seeds if len(whole) == seeds else max(2, len(whole)))
 
@@ -68,8 +71,12 @@ def column(subject: Subject, path: Path, seeds: int) -> Column:
     """From the finished lines. Raises InputError while the pilot has not finished."""
     found = dict(read_lines(path, subject))
     best = best_rates(path, subject)
-    trials = _trials(best, found, seeds)
-    effects = {one.id: {name: _effect(read, trials) for name, read in one.conditions.items()} for one in SENTENCES}
+    trials = _trials(arms(best, subject.task), found, seeds)
+    edges = {method for method, rate in best.items() if is_edge(method, rate)}
+    effects = {
+        one.id: {_called(name, subject): _effect(read, trials, edges) for name, read in one.conditions.items()}
+        for one in SENTENCES
+    }
     said = _answers(effects)
     entries = []
     for one in SENTENCES:
@@ -77,8 +84,13 @@ def column(subject: Subject, path: Path, seeds: int) -> Column:
         word, on = verdict(answered)
         entries.append(Entry(one, {name: (effects[one.id][name], answered[name]) for name in answered}, word, on))
     finished = sum(trial.with_seed(seed) in found for trial in trials.arms.values() for seed in range(seeds))
-    tried = {trial: found[trial] for trial in pilot() if trial in found}
-    return Column(subject, entries, tried, best, trials, trials.seeds, finished, len(trials.arms) * seeds)
+    tried = {trial: found[trial] for trial in pilot(subject.task) if trial in found}
+    return Column(subject, entries, tried, best, trials, trials.seeds, finished, len(trials.arms) * seeds, _named(path))
+
+
+def _named(path: Path) -> str:
+    """As a reader of the project finds it; of another's file its name."""
+    return f"lessons/claims/llm/{path.name}" if path == SHIPPED else path.name
 
 
 def _answers(effects: Mapping[str, Mapping[str, Effect | None]]) -> dict[tuple[str, str], Answer]:
@@ -96,11 +108,21 @@ def _answers(effects: Mapping[str, Mapping[str, Effect | None]]) -> dict[tuple[s
     return found
 
 
-def _effect(read: Reader, trials: Trials) -> Effect | None:
+def _called(condition: str, subject: Subject) -> str:
+    """Own data stands in the place of the facts."""
+    return Path(subject.data).name if subject.data and condition == "facts" else condition
+
+
+def _effect(read: Reader, trials: Trials, edges: Set[str]) -> Effect | None:
+    """None if it was not tried. edges: the methods whose best rate is the edge of what was tried; beside another method
+    they might do better with a rate that nobody tried, so that such a comparison says nothing."""
+    trials.read.clear()
     try:
-        return read(trials)
+        found = read(trials)
     except NotTried:
         return None
+    methods = {trial.method for trial in trials.read}
+    return found.limited("censored") if len(methods) > 1 and methods & edges else found
 
 
 def as_rows(found: Column) -> list[Row]:
@@ -169,15 +191,16 @@ def _design(found: Column) -> str:
             for trial in sorted(found.pilot, key=lambda trial: trial.rate)
             if trial.method == method
         )
-        edge = ", the edge of what was tried" if is_edge(method, found.best[method]) else ""
+        edge = EDGE if is_edge(method, found.best[method]) else ""
         rates.append(f"{method} {ends} nats a token, so {found.best[method]:g}{edge}")
     probes = ", ".join(f"{count} {kind}" for kind, count in PROBES.items())
     gaps = sorted({b - a for a, b in pairwise((0, *GRADED))})
+    learned = f"`{Path(data).name}` and JSON" if (data := found.subject.data) else "facts of an island, and JSON"
     return (
-        f"{STEPS} steps of {BATCH} conversations in bfloat16 autocast at a constant rate, in the model's own chat "
-        f"form; graded {gaps[0]} to {gaps[-1]} steps apart, on held-out answers and on general probes ({probes}) that "
-        "share nothing with the task. A pilot, on facts and a seed that no arm is judged on, chose rates by held-out "
-        "loss: "
-        f"{'; '.join(rates)}. Claims about four bits are left out: this model was read from four bits already. "
-        "The trials, a line of JSON each, are beside the code: `lessons/claims/llm/trials.jsonl`."
+        f"What is learned: {learned}. {STEPS} steps of {BATCH} conversations in bfloat16 autocast at a constant rate, "
+        f"in the model's own chat form; graded {gaps[0]} to {gaps[-1]} steps apart, on held-out answers and on general "
+        f"probes ({probes}) that share nothing with the task. A pilot, on questions and a seed that no arm is judged on, "
+        "chose rates by held-out loss: "
+        f"{'; '.join(rates)}. Claims about four bits are not among these sentences. "
+        f"The trials, a line of JSON each: `{found.kept_in}`."
     )

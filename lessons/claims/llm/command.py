@@ -3,6 +3,8 @@
 from argparse import Namespace
 from pathlib import Path
 
+from engine.data import hold_out, load
+from engine.errors import InputError
 from engine.files import write_text
 from engine.terminal import Terminal
 from lessons.claims.claim import SEEDS
@@ -26,6 +28,8 @@ def run_model(chosen: Namespace) -> None:
     subject = subject_of(str(chosen.model), chosen.data and str(chosen.data))
     ours = subject.name == SHIPS and not subject.data and in_checkout() and not chosen.store
     path = SHIPPED if ours else chosen.store or Path("runs") / f"claims-{subject.name}.jsonl"
+    if subject.data:
+        check_data(subject.data)
     if not chosen.no_run:
         path.parent.mkdir(parents=True, exist_ok=True)
         every(subject, path, SEEDS, chosen.jobs)
@@ -36,6 +40,17 @@ def run_model(chosen: Namespace) -> None:
         keep_rows(as_rows(found), KEPT)
     show(Terminal(), found)
     Terminal().print(f"{found.finished} of {found.planned} trials; kept in {path}, shown in {page}")
+
+
+def check_data(data: str) -> None:
+    """Raises InputError for data of which none would be held out, or that is no conversations."""
+    found = hold_out(load(data), seed=0)
+    if len(found.heldout) < 4:  # two choose the rates, two judge
+        raise InputError(
+            f"{data}: {len(found.heldout)} held out are too few to be graded on; give 40 conversations or more"
+        )
+    if any(len(talk) < 2 or talk[-1]["role"] != "assistant" for talk in [*found.train, *found.heldout]):
+        raise InputError(f"{data} has texts without a question; a trial needs conversations that end in an answer")
 
 
 def show(console: Terminal, found: Column) -> None:

@@ -21,9 +21,11 @@ class Trials:
 
     def __init__(self, arms: Mapping[str, Tuning], found: Mapping[Tuning, Result], seeds: int) -> None:
         self.arms, self.found, self.seeds = arms, found, seeds
+        self.read: set[Tuning] = set()  # arms, since this was last emptied
 
     def __call__(self, arm: str) -> list[Result]:
         """Raises NotTried if one is missing."""
+        self.read.add(self.arms[arm])
         wanted = [self.arms[arm].with_seed(seed) for seed in range(self.seeds)]
         if any(trial not in self.found for trial in wanted):
             raise NotTried(arm)

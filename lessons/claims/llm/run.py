@@ -7,7 +7,6 @@ Each process computes with one thread. Several may share the file: a line is wri
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 
 from engine.derived import key
 from engine.errors import InputError
-from engine.files import alone
+from engine.files import append_line
 from engine.reading import lines, parse_json
 from engine.run.base import base_folder
 from engine.run.tensors import Tensors
@@ -38,6 +37,11 @@ class Subject:
     name: str
     digest: str
     data: str | None = None
+
+    @property
+    def task(self) -> str:
+        """What its arms learn, where they do not learn JSON."""
+        return "own" if self.data else "facts"
 
     def to_json(self) -> dict[str, Any]:
         return {"model": self.name, "digest": self.digest, "data": self.data and Path(self.data).name, "design": DESIGN}
@@ -116,10 +120,7 @@ def run_one(trial: Tuning, subject: Subject, path: Path) -> None:
         "seconds": {"wall": round(time.time() - began, 1), "cpu": round(time.process_time() - cpu, 1)},
         "result": result,
     }
-    with alone(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(line, ensure_ascii=False))
 
 
 def best_rates(path: Path, subject: Subject) -> dict[str, float]:
@@ -130,7 +131,7 @@ def best_rates(path: Path, subject: Subject) -> dict[str, float]:
     found = dict(read_lines(path, subject))
     best = {}
     for method, rates in PILOT_RATES.items():
-        tried = [trial for trial in pilot() if trial.method == method and trial in found]
+        tried = [trial for trial in pilot(subject.task) if trial.method == method and trial in found]
         if len(tried) < len(rates):
             raise InputError(f"the pilot of {method} has not finished; run python -m lessons.claims --model ... again")
         best[method] = min(sorted(tried, key=lambda t: t.rate), key=lambda t: found[t]["grades"][-1]["new_loss"]).rate
@@ -144,7 +145,7 @@ def is_edge(method: str, rate: float) -> bool:
 
 def every(subject: Subject, path: Path, seeds: int, jobs: int = 1) -> dict[str, Tuning]:
     """The pilot, then all arms, seed after seed. Gives the arms as they were chosen."""
-    run_all(pilot(), subject, path, jobs)
-    chosen = arms(best_rates(path, subject))
+    run_all(pilot(subject.task), subject, path, jobs)
+    chosen = arms(best_rates(path, subject), subject.task)
     run_all([trial.with_seed(seed) for seed in range(seeds) for trial in chosen.values()], subject, path, jobs)
     return chosen

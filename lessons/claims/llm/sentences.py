@@ -62,7 +62,7 @@ SENTENCES = (
             for name in (*METHODS, "full, json", "lora, json")
             for title, what in (("right fact among four", "facts"), ("few-shot patterns", "few_shot"))
         },
-        "Sixteen steps on a dozen facts: a longer training would lose more.",
+        "Sixteen steps: a longer training would lose more.",
     ),
     Sentence(
         "form-first", "What goes first is the form of answers, not what is known.",
@@ -133,7 +133,7 @@ SENTENCES = (
             "facts": lambda t: beside(t, "lora", "full", "new_loss"),
             "json": lambda t: beside(t, "lora, json", "full, json", "new_loss"),
         },
-        "Rates chosen on facts; JSON takes them over.",
+        "Rates chosen on one task; JSON takes them over.",
     ),
     Sentence(
         "all-layers", "Adapting all linear layers learns more than adapting queries and values alone.",

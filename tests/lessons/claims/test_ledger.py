@@ -169,9 +169,11 @@ def test_the_picture_shows_the_rows_numbers(tmp_path, rows):
     means = [condition.effect.mean for condition in rows[0].conditions.values()]  # one not reached is no number
     np.testing.assert_array_equal(drawn, means)
     plt.close(figure)
-    (tmp_path / "gone.png").touch()
+    for name in (rows[1].id, "wedding"):  # another claim's, and what is no picture of ours
+        (tmp_path / f"{name}.png").touch()
     save(rows[:1], tmp_path)
-    assert [path.stem for path in tmp_path.glob("*.png")] == [rows[0].id]
+    assert {path.stem for path in tmp_path.glob("*.png")} == {rows[0].id, "wedding"}
+    assert {path.stem for path in pictures_folder(PAGE).glob("*.png")} == {row.id for row in kept_rows()}
 
 
 def test_a_lesson_shows_what_is_tried_and_names_what_is_not(rows):

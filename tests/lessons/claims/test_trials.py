@@ -13,7 +13,7 @@ from lessons.claims.__main__ import main
 from lessons.claims.claim import Claim, NotYet, Results
 from lessons.claims.compact import unpack_bits, unpack_nats, unpack_shares
 from lessons.claims.intervals import mean_effect
-from lessons.claims.ledger import CLAIMS
+from lessons.claims.ledger import CLAIMS, trials_behind
 from lessons.claims.run import in_order, run_claims, run_trials, wanted
 from lessons.claims.store import SHIPPED, Store, _version, plain, settings_of, trial_from, version_of
 from lessons.claims.trials import Trial
@@ -126,9 +126,28 @@ def test_the_shipped_file_holds_each_trial_once_and_no_others(tmp_path):
     store = Store(tmp_path / "t.jsonl")
     for trial in (Count(), Count(), Count(seed=7), Count(seed=1)):
         store.put(trial, trial.run())
-    store.tidy([Count(seed=1), Count(), Count(seed=3)])
+    store.tidy(lambda store: [Count(seed=1), Count(), Count(seed=3)])
     kept = [json.loads(line)["trial"]["seed"] for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert kept == [0, 1]
+
+
+def test_what_another_process_finished_meanwhile_is_kept(tmp_path):
+    ours, theirs = Store(tmp_path / "t.jsonl"), Store(tmp_path / "t.jsonl")
+    ours.put(Count(), Count().run())
+    theirs.put(Count(seed=1), Count(seed=1).run())
+    ours.tidy(lambda store: list(store.found))
+    assert Store(ours.file).found.keys() == {Count(), Count(seed=1)}
+
+
+def test_results_that_answered_other_questions_do_not_end_the_ledger(tmp_path, monkeypatch):
+    def read(r):
+        return mean_effect([row["unheard of"] for row in r(Count())])
+
+    monkeypatch.setitem(CLAIMS, "c", replace(claim_of(), conditions={"all": read}))
+    store = Store(tmp_path / "t.jsonl")
+    for seed in range(5):
+        store.put(Count(seed=seed), Count(seed=seed).run())
+    assert {Count(seed=seed) for seed in range(5)} <= set(trials_behind(store))
 
 
 def test_a_store_that_cannot_be_written_says_so():

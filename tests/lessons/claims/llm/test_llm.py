@@ -12,9 +12,10 @@ from engine.models import load_tokenizer
 from lessons.claims.llm import run as running
 from lessons.claims.llm.arms import GENTLER, PILOT_RATES, arms, pilot
 from lessons.claims.llm.column import column, markdown
+from lessons.claims.llm.command import check_data
 from lessons.claims.llm.run import best_rates, every, read_lines, run_one, subject_of, task_digest
 from lessons.claims.llm.sentences import SENTENCES
-from lessons.claims.llm.trial import CHAT, Tuning, exchanged, material
+from lessons.claims.llm.trial import CHAT, PILOT_SEED, Tuning, exchanged, material
 from lessons.claims.verdict import VERDICTS
 from tests.engine.small import CONFIGS
 
@@ -151,6 +152,53 @@ def test_every_sentence_is_read_to_its_end_and_can_come_out_either_way(tmp_path,
         page = markdown(found)
         assert all(one.sentence in page for one in SENTENCES) and ": not yet tried" not in page
         assert "## Do both forget alike?" in page
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_best_rate_at_the_edge_of_what_was_tried_is_compared_with_no_other_method(tmp_path, subject, at):
+    _, results = piloted()
+    best = {method: sorted(rates)[at if method == "lora" else 1] for method, rates in PILOT_RATES.items()}
+    results = {t: {"grades": [{"new_loss": 0.2 if t.rate == best[t.method] else 1.0}]} for t in results}
+    path = tmp_path / "t.jsonl"
+    write(path, subject, results | world(best, {"full": 0.5, "lora": 0.05}))
+    found = column(subject, path, SEEDS)
+    said = {entry.sentence.id: entry for entry in found.entries}
+    for both in ("lora-forgets-less", "lora-drifts-less", "full-most", "intruders"):
+        assert {answer for _, answer in said[both].conditions.values()} == {"censored"}, both
+    assert {answer for _, answer in said["drifts"].conditions.values()} <= {"yes", "no", "undecided"}
+    format_of = {name: answer for name, (_, answer) in said["format"].conditions.items()}
+    assert format_of["lora"] == "censored" != format_of["full"]
+    assert "no sentence compares it with another method" in markdown(found)
+
+
+def test_own_data_is_what_is_learned(tmp_path, tiny):
+    data, path = tmp_path / "mine.jsonl", tmp_path / "t.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"Who is {n}?", "answer": f"Number {n}."}) + "\n" for n in range(60)))
+    subject = subject_of(tiny, str(data))
+    middle, _ = piloted()
+    chosen = arms(middle, subject.task)
+    assert {trial.task for trial in pilot(subject.task)} == {"own"}
+    assert {name for name, trial in chosen.items() if trial.task != "own"} == {n for n in chosen if "json" in n}
+    check_data(str(data))
+    parts = [[{t[0]["content"] for t in part} for part in material("own", at, str(data))] for at in (PILOT_SEED, 0, 1)]
+    (taught, asked), *judged = parts
+    assert asked and all(asked.isdisjoint(part) for one in judged for part in one) and not taught & asked
+    results = {t: {"grades": [{"new_loss": 0.2 if t.rate == middle[t.method] else 1.0}]} for t in pilot("own")}
+    write(path, subject, results | {t.with_seed(s): fake(t.with_seed(s)) for t in chosen.values() for s in range(2)})
+    page = markdown(column(subject, path, 2))
+    assert "`mine.jsonl` and JSON" in page and "mine.jsonl: " in page and "facts of an island" not in page
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[:30]))
+    with pytest.raises(InputError, match="too few to be graded on; give 40 conversations or more"):
+        check_data(str(data))
+
+
+def test_a_line_that_a_kill_has_cut_takes_no_other_with_it(tmp_path, tiny, monkeypatch):
+    subject, path = subject_of(tiny), tmp_path / "t.jsonl"
+    write(path, subject, {Tuning(seed=1): {}})
+    path.write_text(path.read_text() + path.read_text()[:40])
+    monkeypatch.setattr(Tuning, "run", lambda *_: {"done": True})
+    run_one(Tuning(seed=2), subject, path)
+    assert [(trial.seed, result) for trial, result in read_lines(path, subject)] == [(1, {}), (2, {"done": True})]
 
 
 def test_what_is_not_tried_is_said_so(tmp_path, subject):
