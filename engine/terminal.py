@@ -8,6 +8,7 @@ direction round. Colours are said by `style=` or `rich.text.Text`. A test forbid
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -33,6 +34,12 @@ class Terminal(Console):
 def say(text: object, to: TextIO | None = None) -> None:
     """Print a line, or several, as plain text. to: a stream (default: standard output)."""
     print(printable(str(text), keep="\n"), file=sys.stdout if to is None else to)
+
+
+def remark(text: object) -> None:
+    """Say it on the error stream, if there still is one: a terminal that was closed ends no training."""
+    with suppress(OSError, ValueError):
+        say(text, sys.stderr)
 
 
 def progress_bar(of: Iterable[Any] | None = None, title: str = "", **options: Any) -> "tqdm[Any]":

@@ -27,6 +27,7 @@ from engine.recording.schedule import (
     allot,
     capture_schedule,
     count_captures,
+    count_steps,
     evaluation_schedule,
     parse_bytes,
     readable,
@@ -136,7 +137,7 @@ def plan_finetuning(told: Request) -> Plan:
 def _evaluations(prepared: Prepared, training: float, each: float) -> int:
     """How many there will be, the first and the last included. training, each: seconds."""
     graded = evaluation_schedule(prepared.evaluate_at, prepared.steps)
-    due = sum(graded(step) or step == prepared.steps for step in range(prepared.steps + 1))
+    due = count_steps(graded, 0, prepared.steps) + (not graded(prepared.steps))
     share = prepared.evaluation_share
     return due if share is None or not each else min(due, max(2, int(share / (1 - share) * training / each)))
 

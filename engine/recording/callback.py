@@ -10,7 +10,6 @@ import engine.quietly  # noqa: F401
 import copy
 import inspect
 import math
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,13 +29,15 @@ from transformers import (
 )
 
 from engine import terminal
+from engine.checks import check_between
 from engine.errors import InputError, first_line, shown
 from engine.evaluate import Evaluator
 from engine.evaluate.probes import EACH, Prober
+from engine.recording.folder import absolute
 from engine.recording.model import process_number
 from engine.recording.options import CaptureOptions
 from engine.recording.ours import clear, holds_run
-from engine.recording.recorder import Recorder
+from engine.recording.recorder import OWN, Recorder
 from engine.run.format import evaluated_losses
 from engine.run.run import Run
 
@@ -78,6 +79,11 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
     _lifted: bool = field(default=False, init=False)  # the Trainer's logging_nan_inf_filter, which was on
     _watched: Trainer | None = field(default=None, init=False)  # whose errors end the Run, too
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        absolute(self.out)
+        check_between("probes", self.probes, 0, 10_000)
+
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # A Trainer tells its callbacks of no error. So that none leaves a Run that seems to run, its train() does.
         if trainer := _trainer():
@@ -114,7 +120,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
                 )
             # Out of memory: the same train() begins anew, with a smaller batch; what it wrote so far is no run.
             if process_number() == 0 and (said := clear(Path(self.out))):
-                terminal.say(said, sys.stderr)
+                terminal.remark(said)
         if (trainer := _trainer()) and trainer is not self._watched and not args.auto_find_batch_size:
             # Given by add_callback, in whose train() we are already: what is left to watch is each of its steps.
             trainer.training_step, self._watched = self._closing(trainer.training_step), trainer
@@ -142,7 +148,7 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
             tokenizer = copy.deepcopy(tokenizer)
             Prober(tokenizer, most=1)(model)
         except Exception as error:  # a model of any kind may raise anything; it is trained all the same
-            terminal.say(f"capture: forgetting is not probed: {first_line(error)}", sys.stderr)
+            terminal.remark(f"capture: forgetting is not probed: {first_line(error)}")
             return {}
         share = _SHARE if self.evaluation_share is None else self.evaluation_share
         return {
@@ -159,7 +165,8 @@ class CaptureCallback(CaptureOptions, TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if self.recorder and logs and "loss" in logs:
-            values = {name: _logged(value) for name, value in logs.items()}
+            # Another callback may add what a record says itself: both are kept.
+            values = {f"logs_{name}" if name in OWN else name: _logged(value) for name, value in logs.items()}
             self.recorder.log(state.global_step, values)
             if (loss := values["loss"]) is not None and not math.isfinite(loss):
                 # A Trainer begins its next mean with what this one leaves, NaN - NaN, in what is its own affair.
@@ -267,7 +274,7 @@ class LoopRecorder:
 
 def _number(name: str, value: Any) -> float | torch.Tensor:
     """What can be written of a step. Raises InputError, before anything is, for what cannot."""
-    if name in ("step", "event"):
+    if name in OWN:
         raise InputError(f"step({name}=...): steps are counted by themselves; call it once after each optimizer step")
     if isinstance(value, torch.Tensor):
         if value.numel() != 1 or value.is_complex():

@@ -5,7 +5,6 @@ group "glasstune.live" (in pyproject.toml) for a function that is told the Run's
 and gives what to call when the training has ended.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -46,4 +45,4 @@ def _said() -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
-        terminal.say(f"the training cannot be watched, and goes on: {why}", sys.stderr)
+        terminal.remark(f"the training cannot be watched, and goes on: {why}")

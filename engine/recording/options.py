@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.checks import check_between, check_kinds
 from engine.errors import InputError, shown
-from engine.recording.schedule import DEFAULT_BUDGET, EVALUATIONS, EvaluateAt, Every
+from engine.recording.schedule import DEFAULT_BUDGET, EVALUATIONS, EvaluateAt, Every, check_capture
 
 if TYPE_CHECKING:
     from engine.evaluate import Evaluator
@@ -40,6 +41,16 @@ class CaptureOptions:
     overwrite: bool = False
     live: bool = False
     must_capture: bool = False
+
+    def __post_init__(self) -> None:
+        check_kinds(self, type(self))  # of all that a callback or a recorder is told besides, too
+        check_capture(self.every, self.evaluate_at, self.budget, self.modules)
+        check_between("evaluation_share", self.evaluation_share, 0, 1)
+        if self.evaluator is not None and not callable(self.evaluator):
+            raise InputError(f"evaluator is {shown(self.evaluator)}; give an engine.evaluate.Evaluator, or None")
+        if self.source is not None and not isinstance(self.source, str | Path):
+            raise InputError(f"source is {shown(self.source)}; give the folder or the name of the base model")
+        check_told({} if self.info is None else self.info)
 
     def options(self) -> dict[str, Any]:
         """These, to hand on."""

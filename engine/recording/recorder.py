@@ -8,7 +8,6 @@ import atexit
 import errno
 import json
 import os
-import sys
 import time
 import uuid
 import weakref
@@ -26,7 +25,8 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from engine import terminal
-from engine.errors import InputError, first_line
+from engine.checks import check_between
+from engine.errors import InputError, first_line, shown
 from engine.files import write_json
 from engine.merging import own_parameters
 from engine.models import canonical, kept_modes
@@ -43,15 +43,17 @@ from engine.recording.model import (
     unshared,
     unwrapped,
 )
-from engine.recording.options import CaptureOptions, check_told
+from engine.recording.options import CaptureOptions
 from engine.recording.origin import provenance
 from engine.recording.ours import RECORDS, holds_run
 from engine.recording.prompts import prompt_parameters
 from engine.recording.resume import adopt, later_modules, rewind
 from engine.recording.schedule import (
+    STEPS,
     allot,
     capture_schedule,
     count_captures,
+    count_steps,
     evaluation_schedule,
     named,
     parse_bytes,
@@ -64,6 +66,8 @@ from engine.run.format import BASE_ANSWERS, START_SCRATCH, later_starts
 from engine.run.info import FORMAT, VERSION, read_info
 from engine.run.run import Run
 from engine.run.sketch import LEVELS, Level
+
+OWN = ("step", "event")  # what a line of metrics says itself, of which no logged value may have the name
 
 
 @dataclass(eq=False, repr=False)
@@ -82,7 +86,12 @@ class Recorder(CaptureOptions):
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
-        check_told(self.info or {})
+        super().__post_init__()
+        if not isinstance(self.model, nn.Module):
+            raise InputError(f"model is {shown(self.model)}; give the torch.nn.Module that is trained")
+        for name in ("total", "resumed"):
+            check_between(name, getattr(self, name), 0, STEPS)
+        self.total, self.resumed = None if self.total is None else int(self.total), int(self.resumed)
         self.folder, total, resumed = absolute(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
         self._started = self._closing = False
@@ -136,7 +145,7 @@ class Recorder(CaptureOptions):
             )
             self.record["notes"] = [*self.record.get("notes", []), note]
             if self.writes:
-                terminal.say(f"capture: {note}", sys.stderr)
+                terminal.remark(f"capture: {note}")
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
@@ -156,7 +165,7 @@ class Recorder(CaptureOptions):
                         self._add(again, resumed + 1)
         self._seconds["capture"] = time.perf_counter() - began
         if self.say and self.writes:
-            terminal.say(self._opening(goes_on), sys.stderr)
+            terminal.remark(self._opening(goes_on))
 
     def _check_record(self) -> None:
         """What is written can be read again. Raises InputError for an `info` that would prevent it."""
@@ -279,7 +288,7 @@ class Recorder(CaptureOptions):
             self.settle()
         self._started = True
         if self.say and self.writes and getattr(self.evaluator, "prober", None) is not None and not self.resumed:
-            terminal.say(self._cost(), sys.stderr)
+            terminal.remark(self._cost())
         if self.writes:
             # Before the first optimizer step that could move what has just been unfrozen: later, its start is lost.
             this = weakref.ref(self)
@@ -300,7 +309,7 @@ class Recorder(CaptureOptions):
         """What the evaluations will take, now that the first is done."""
         each = self._seconds["evaluation"]
         total = self.total or 0
-        between = sum(self._evaluated_at(step) for step in range(1, total))
+        between = count_steps(self._evaluated_at, 1, total - 1)
         share = self.evaluation_share
         if not between:
             bound = ""
@@ -331,7 +340,7 @@ class Recorder(CaptureOptions):
             notes = [f"at step {step}, {note}" for note in seen.notes]
             self.record["notes"] = [*self.record.get("notes", []), *notes]
             for note in notes:
-                terminal.say(f"capture: {note}", sys.stderr)
+                terminal.remark(f"capture: {note}")
             write_json(self.folder / "run.json", self.record)
         if seen.added:
             model = self.record.get("model")
@@ -358,10 +367,9 @@ class Recorder(CaptureOptions):
         self.record["capture"] |= self._kept()
         write_json(self.folder / "run.json", self.record)
         if self.say and parts:
-            terminal.say(
+            terminal.remark(
                 f"capture: {len(parts)} more are trained from step {step} on, and captured ({min(parts)}, ...); "
-                "until then their change is zero",
-                sys.stderr,
+                "until then their change is zero"
             )
 
     def _levels(self, parts: dict[str, Part], step: int) -> dict[str, Level | None]:
@@ -434,7 +442,7 @@ class Recorder(CaptureOptions):
         if self.why is not None:
             return
         self.writes, self.why = False, f"at step {step}: {_said(error)}"
-        terminal.say(f"capture has ended, and training goes on without it: {self.why}", sys.stderr)
+        terminal.remark(f"capture has ended, and training goes on without it: {self.why}")
         if self.writer is not None:
             with suppress(Exception):
                 self.writer.close()
@@ -450,7 +458,7 @@ class Recorder(CaptureOptions):
         self._write("norms.jsonl", {"step": step, "norms": norms})
 
     def _log(self, step: int, values: Mapping[str, Any], event: str) -> None:
-        self._write("metrics.jsonl", {"step": step, "event": event, **values})
+        self._write("metrics.jsonl", {**values, "step": step, "event": event})
 
     def _evaluate(self, step: int) -> None:
         began = time.perf_counter()

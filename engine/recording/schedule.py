@@ -17,8 +17,53 @@ FUNCTION = "a function of the step"  # what a run says of a schedule that it can
 AUTO = "auto"  # and of evaluations whose number the time decided
 _AUTO_BYTES = 150_000_000  # what "auto" aims for
 HEADER = 150  # bytes that a file's header spends on a tensor, at most about
-_STEPS = 2**40  # more than there can be
+STEPS = 10**11  # more than there can be; the name of a capture has room for it
+_MOST = 1_000_000  # evaluations that are told apart, and steps of which a function of the step is asked beforehand
 _MANY = 1_000  # steps that a loop of unknown length is taken to have when room is allotted
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A schedule that is counted without going through its steps, of which there may be a billion: these parts, which
+    share none."""
+
+    parts: tuple[range | frozenset[int], ...]
+
+    def __call__(self, step: int) -> bool:
+        return any(step in part for part in self.parts)
+
+    def count(self, first: int, last: int) -> int:
+        """How many there are from `first` to `last`, both included."""
+        return sum(_below(part, last + 1) - _below(part, first) for part in self.parts)
+
+
+def _below(part: range | frozenset[int], end: int) -> int:
+    if isinstance(part, range):
+        return len(range(part.start, min(part.stop, end), part.step))
+    return sum(step < end for step in part)
+
+
+def count_steps(due: Callable[[int], bool], first: int, last: int) -> int:
+    """At how many steps from `first` to `last` something is due. A function of one's own is asked of the first million;
+    that it goes on like this is taken for granted, of what serves only to say and to allot."""
+    if last < first:
+        return 0
+    if isinstance(due, Steps):
+        return due.count(first, last)
+    asked = min(last, first + _MOST - 1)
+    found = sum(1 for step in range(first, asked + 1) if due(step))
+    return found if asked == last else round(found * (last + 1 - first) / _MOST)
+
+
+def check_capture(every: Every, evaluate_at: EvaluateAt, budget: str | int | None, modules: Any) -> None:
+    """Raises InputError for what is no schedule, no size or no patterns of names."""
+    capture_schedule(every, 1, None)
+    evaluation_schedule(evaluate_at, None)
+    if budget is not None:
+        parse_bytes(budget)
+    patterns = modules if isinstance(modules, list | tuple) else [modules]
+    if modules is not None and not (patterns and all(isinstance(one, str) and one for one in patterns)):
+        raise InputError(f"modules is {shown(modules)}; give patterns of names, such as '*.q_proj'")
 
 
 def capture_schedule(every: Every, bytes_each: int, total: int | None, aim: int = _AUTO_BYTES) -> Callable[[int], bool]:
@@ -33,35 +78,33 @@ def capture_schedule(every: Every, bytes_each: int, total: int | None, aim: int 
     if isinstance(every, Mapping):
         return _strides(every)
     if not isinstance(every, str | int) and isinstance(every, Collection):
-        whole = [step for step in every if type(step) is int and 0 <= step < _STEPS]
+        whole = [step for step in every if type(step) is int and 0 <= step < STEPS]
         steps = frozenset(whole)
         if len(whole) < len(every):
             raise InputError(f"every is {shown(every)}; a list of steps holds whole numbers from 0 on")
-        return lambda step: step in steps
+        return Steps((steps,))
     if every != "auto":
-        if type(every) is not int or not 1 <= every < _STEPS:
+        if type(every) is not int or not 1 <= every < STEPS:
             raise InputError(f"every is {shown(every)}; capture every 1st, 2nd, ... step, or 'auto'")
-        return lambda step: step % every == 0
+        return Steps((range(0, STEPS, every),))
     room = min(80, max(12, aim // max(1, bytes_each)))
     if total is None:  # an endless loop: ever sparser, so that the run grows with the logarithm of its steps
         return lambda step: step <= 8 or math.floor(math.log(step, 1.15)) > math.floor(math.log(step - 1, 1.15))
     dense = room // 4
     stride = max(1, math.ceil((total - dense) / (room - dense)))
-    return lambda step: step <= dense or (total - step) % stride == 0
+    sparse = dense + 1 + (total - dense - 1) % stride  # the first from which a whole number of strides ends at the last
+    return Steps((range(dense + 1), range(sparse, STEPS, stride)))
 
 
 def _strides(every: Mapping[int, int]) -> Callable[[int], bool]:
     """{0: 1, 100: 10}: the stride that holds from each step on. Before the first one named, nothing is captured."""
-    whole = all(type(n) is int and 0 <= n < _STEPS for n in (*every, *every.values()))
+    whole = all(type(n) is int and 0 <= n < STEPS for n in (*every, *every.values()))
     if not every or not whole or not all(every.values()):
         raise InputError(f"every is {shown(dict(every))}; give the stride from each step on, such as {{0: 1, 100: 10}}")
-    starts = sorted(every, reverse=True)
-
-    def captured(step: int) -> bool:
-        start = next((start for start in starts if step >= start), None)
-        return start is not None and (step - start) % every[start] == 0
-
-    return captured
+    starts = sorted(every)
+    return Steps(
+        tuple(range(start, end, every[start]) for start, end in zip(starts, [*starts[1:], STEPS], strict=True))
+    )
 
 
 def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bool]:
@@ -71,12 +114,12 @@ def evaluation_schedule(at: EvaluateAt, total: int | None) -> Callable[[int], bo
     """
     if callable(at):
         return at
-    if type(at) is not int or not 1 <= at < _STEPS:
+    if type(at) is not int or not 1 <= at < STEPS:
         raise InputError(f"evaluate_at is {shown(at)}; evaluate at least once between the first step and the last")
     if total is not None and at >= 3 * total:  # closer together than the steps are
-        return lambda step: True
-    steps = {round((total or 0) * (part / at) ** 1.5) for part in range(at + 1 if total else 1)}
-    return lambda step: step in steps
+        return Steps((range(STEPS),))
+    at = min(at, _MOST)
+    return Steps((frozenset(round((total or 0) * (part / at) ** 1.5) for part in range(at + 1 if total else 1)),))
 
 
 def named(every: Every) -> Any:
@@ -123,7 +166,8 @@ class Size:
 def count_captures(captured: Callable[[int], bool], total: int | None, first: int = 0) -> int:
     """How many captures there will be from step `first` on, that one and the last included."""
     last = first + _MANY if total is None else max(total, first)
-    return sum(1 for step in range(first, last + 1) if step in (first, last) or captured(step))
+    ends = {first, last}
+    return count_steps(captured, first, last) + sum(not captured(end) for end in ends)
 
 
 def allot(sizes: Mapping[str, Size], captures: int, budget: int | None) -> dict[str, Level | None]:

@@ -28,11 +28,14 @@ def is_shape(value: Any) -> bool:
     return list_of(is_count)(value) and len(value) <= 8
 
 
-def check_record(record: Any) -> str:
-    """What is wrong with one line of metrics.jsonl, answers.jsonl or norms.jsonl; empty if nothing is."""
+def check_record(record: Any, file: str = "metrics.jsonl") -> str:
+    """What is wrong with one line of metrics.jsonl, answers.jsonl or norms.jsonl; empty if nothing is.
+
+    Each by its own file alone: what a training logs may be called "norms" or "answer", too.
+    """
     if not isinstance(record, dict) or not is_count(record.get("step")):
         return "it has no step"
-    if "event" in record:
+    if file == "metrics.jsonl" and "event" in record:
         if record["event"] not in ("train", "eval"):
             return f"its event is {record['event']!r}, neither train nor eval"
         if record["event"] == "eval":
@@ -50,11 +53,19 @@ def check_record(record: Any) -> str:
             return "it holds what is no number"
         elif wrong := [name for name in _NUMBERS if not _is_score(record.get(name))]:
             return f"its {wrong[0]} is no number"
-    if "norms" in record and not (_is_group(record["norms"]) and all(map(_is_score, record["norms"].values()))):
+    if (
+        file == "norms.jsonl"
+        and "norms" in record
+        and not (_is_group(record["norms"]) and all(map(_is_score, record["norms"].values())))
+    ):
         return "its norms are no number a module"
-    if "answer" in record and not all(
-        is_text(record.get(key)) or (key == "expected" and record.get(key) is None)
-        for key in ("skill", "prompt", "expected", "answer")
+    if (
+        file == "answers.jsonl"
+        and "answer" in record
+        and not all(
+            is_text(record.get(key)) or (key == "expected" and record.get(key) is None)
+            for key in ("skill", "prompt", "expected", "answer")
+        )
     ):
         return "its answer is no text"
     return ""

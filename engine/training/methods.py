@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from engine import patterns
+from engine.checks import check_between, check_kinds
 from engine.errors import InputError, shown, understood
-from engine.training.settings import check_between, check_kinds, option
+from engine.training.settings import option
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig

@@ -11,19 +11,19 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
+from engine.checks import check_between, check_kinds
 from engine.errors import InputError, shown
 from engine.reading import DIGITS, parse_json
 from engine.recording.schedule import (
     DEFAULT_BUDGET,
     EvaluateAt,
     Every,
-    capture_schedule,
-    evaluation_schedule,
+    check_capture,
     parse_bytes,
 )
 from engine.run.base import EMBEDDED
 from engine.training.methods import METHODS, Method
-from engine.training.settings import Settings, check_between, check_kinds, option
+from engine.training.settings import Settings, option
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -123,11 +123,7 @@ class Request(Settings):
 
     def _check_capture(self) -> None:
         """What the capture would refuse is said before anything is loaded."""
-        capture_schedule(self.every, 1, self.steps)
-        if self.evaluate_at != "auto":
-            evaluation_schedule(self.evaluate_at, None)
-        if self.budget is not None:
-            parse_bytes(self.budget)
+        check_capture(self.every, 1 if self.evaluate_at == "auto" else self.evaluate_at, self.budget, self.modules)
         check_between("skills", self.skills, 0, 10_000)
         if self.skills is not None and not isinstance(self.skills, int):
             raise InputError(f"skills is {shown(self.skills)}; it must be a whole number")
@@ -135,9 +131,6 @@ class Request(Settings):
             if not isinstance(self.checkpoint, int) or isinstance(self.checkpoint, bool):
                 raise InputError(f"checkpoint is {shown(self.checkpoint)}; give a number of steps, 'auto' or None")
             check_between("checkpoint", self.checkpoint, 1, 10_000_000)
-        patterns = self.modules if isinstance(self.modules, list | tuple) else [self.modules]
-        if self.modules is not None and not (patterns and all(isinstance(p, str) and p for p in patterns)):
-            raise InputError(f"modules is {shown(self.modules)}; give patterns of names, such as '*.q_proj'")
         for name in ("model", "out"):
             if not isinstance(getattr(self, name), str | Path) or not str(getattr(self, name)):
                 raise InputError(f"{name} is {shown(getattr(self, name))}; give a name or a folder")

@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.measure import singular_values
 from engine.patterns import check
 from engine.reading import parse_json
+from engine.recording.ours import RECORDS
 from engine.run.form import check_record
 from engine.run.format import read_lines
 from engine.run.info import read_info
@@ -42,7 +43,11 @@ def run_json(data: bytes) -> None:
 
 
 def lines(data: bytes) -> None:
-    _file("metrics.jsonl", data, lambda path: [check_record(record) for record in read_lines(path)])
+    _file(
+        "metrics.jsonl",
+        data,
+        lambda path: [check_record(record, file) for record in read_lines(path) for file in RECORDS],
+    )
 
 
 def safetensors(data: bytes) -> None:

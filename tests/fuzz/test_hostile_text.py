@@ -104,7 +104,10 @@ def test_a_plot_draws_it_as_text(prompt, answer):
 
 def test_half_a_character_in_an_answer_is_refused():
     answer = {"step": 1, "skill": "a", "prompt": "b", "expected": "c", "answer": "\ud800", "correct": False}
-    assert check_record({**answer, "answer": "whole"}) == "" and check_record(answer) == "its answer is no text"
+    whole = {**answer, "answer": "whole"}
+    assert (
+        check_record(whole, "answers.jsonl") == "" and check_record(answer, "answers.jsonl") == "its answer is no text"
+    )
 
 
 @TRIES

@@ -63,7 +63,7 @@ class FolderStore(Store):
         path = self.path / name
         records = read_lines(path)
         for number, record in enumerate(records, 1):
-            if wrong := check_record(record):
+            if wrong := check_record(record, name):
                 raise InputError(f"{path}, line {number}: {wrong}; restore the file or delete the line")
         return records
 

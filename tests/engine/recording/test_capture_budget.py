@@ -13,6 +13,7 @@ from engine.recording.schedule import (
     allot,
     capture_schedule,
     count_captures,
+    count_steps,
     evaluation_schedule,
     parse_bytes,
     readable,
@@ -49,6 +50,20 @@ def test_evaluations_come_closer_together_at_first():
     assert [step for step in range(100) if evaluation_schedule(5, None)(step)] == [0]
     with pytest.raises(InputError, match="evaluate_at is 0"):
         evaluation_schedule(0, 100)
+
+
+@pytest.mark.timeout(20)
+def test_a_schedule_is_counted_without_going_through_its_steps():
+    schedules = [capture_schedule(every, size, total) for every in (1, 7, {2: 3, 10: 1, 30: 5}, [0, 4, 4, 99], "auto")
+                 for size in (1000, 10_000_000) for total in (0, 1, 50, 401)]  # fmt: skip
+    schedules += [evaluation_schedule(at, total) for at in (1, 5, 300) for total in (None, 0, 1, 50)]
+    for at in schedules:
+        for first, last in ((0, 0), (0, 60), (3, 41), (5, 1), (399, 500)):
+            assert count_steps(at, first, last) == sum(map(at, range(first, last + 1)))
+    assert count_captures(capture_schedule(1000, 8, 10**9), 10**9) == 10**6 + 1
+    assert count_captures(capture_schedule("auto", 10**9, 10**9), 10**9) <= 13
+    assert count_steps(evaluation_schedule(10**9, 10**9), 1, 10**9 - 1) <= 10**6
+    assert count_steps(lambda step: step % 10 == 0, 0, 10**9 - 1) == 10**8, "what goes on like its beginning"
 
 
 @pytest.mark.parametrize("every", [0, -1, "often", 2.5, {}, {0: 0}, {-1: 1}, [1, -2], [1.5]])

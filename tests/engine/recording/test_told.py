@@ -40,6 +40,48 @@ def test_what_a_step_cannot_say_is_said_at_the_call(values, said, tmp_path):
     assert recorder.run.status == "finished"
 
 
+class Names(TrainerCallback):
+    """Of somebody else, called before: it logs what it likes."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        logs.update(dict.fromkeys(NAMES, 7.5))
+
+
+NAMES = ("step", "event", "norms", "answer", "exact", "measured", "graded", "skill")
+
+
+def test_whatever_a_logged_value_is_called_the_run_opens(tmp_path):
+    with loop(tmp_path / "run") as recorder:
+        recorder.step(loss=1.0, **dict.fromkeys(NAMES[2:], 7.5))
+    assert recorder.run.metrics[list(NAMES[2:])].to_numpy().tolist() == [[7.5] * 6]
+    capture = CaptureCallback(tmp_path / "trained", every=1, say=False)
+    trainer_of(tmp_path / "out", Names(), capture, logging_steps=1).train()
+    assert capture.run.metrics.index.tolist() == [1, 2, 3, 4] and set(capture.run.metrics.logs_step) == {7.5}
+
+
+class Closed:
+    def write(self, text):
+        raise OSError(5, "Input/output error")
+
+    flush = write
+
+
+def test_an_error_stream_that_is_gone_ends_no_training(tmp_path, monkeypatch):
+    model, done = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2).requires_grad_(False)), []
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    monkeypatch.setattr(sys, "stderr", Closed())
+    with capture(model, tmp_path / "run", every=1, total=3) as recorder:
+        for step in range(3):
+            model(torch.ones(8)).sum().backward()
+            model[1].requires_grad_(True)  # of which there is something to say
+            optimizer.step()
+            if step == 1:
+                (tmp_path / "run" / "metrics.jsonl").unlink()  # from here on nothing can be written
+            recorder.step(loss=1.0)
+            done.append(step)
+    assert done == [0, 1, 2] and recorder.run.modules == ["0", "1"] and "deleted" in recorder.run.info.why
+
+
 @pytest.mark.parametrize("info", [
     *({name: "mine"} for name in ("format", "version", "modules", "capture", "id", "status", "why", "found")),
     {"data": {"name": 7}}, {"method": "lora"}, {"method": {"name": "lora", "target_modules": {"a": 1}}}, {"model": [1]},

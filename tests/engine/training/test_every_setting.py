@@ -6,13 +6,16 @@ The settings are read from their own list, so that a new one is tried too.
 from dataclasses import fields
 
 import pytest
+from torch import nn
 
 from engine.commands.finetune import COMMAND
 from engine.errors import InputError
+from engine.recording.recorder import Recorder
 from engine.training.finetune import finetune
 from engine.training.methods import METHODS, method_options
 from engine.training.prepare import Prepared
 from engine.training.request import Request
+from glasstune import CaptureCallback, capture
 
 WRONG = [
     None, True, -1, 0, 1.5, 10**12, 10**400, float("inf"), float("nan"), -1e308, "", "x" * 300, "\0", "(", "(a+)+$", "~nobody",
@@ -96,6 +99,30 @@ def test_of_methods(name):
                 kind(**{name: value})
             except InputError as error:
                 assert name in sentence(error)
+
+
+@pytest.mark.parametrize("name", [about.name for about in fields(Recorder)])
+def test_of_capture(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.recording.recorder.find_show", lambda: None)  # live=True would serve a page
+    for number, value in enumerate(WRONG):
+        told = {"model": nn.Linear(2, 1), "out": tmp_path / "runs" / str(number), "total": 1, "say": False}
+        try:
+            with capture(**{**told, name: value}) as recorder:
+                recorder.step(loss=1.0)
+        except InputError as error:
+            sentence(error)
+            assert not (tmp_path / "runs" / str(number)).exists(), "nothing was written"
+        else:
+            assert recorder.run.status == "finished" and recorder.run.steps
+
+
+@pytest.mark.parametrize("name", [about.name for about in fields(CaptureCallback) if about.init])
+def test_of_the_callback(name, tmp_path):
+    for value in WRONG:
+        try:
+            CaptureCallback(**{"out": tmp_path, name: value})
+        except InputError as error:
+            sentence(error)
 
 
 @pytest.mark.parametrize("name", [*(about.name for about in fields(Request)), *method_options()])
