@@ -38,7 +38,7 @@ from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.curve import LossCurve
 from visualize.mobjects.dial import Dial
 from visualize.mobjects.matrix import MatrixImage, units
-from visualize.mobjects.text import fitted, label, signed, sit
+from visualize.mobjects.text import fitted, label, largest, signed, sit
 from visualize.naming import percent, proper, titled
 from visualize.theme import limit_of
 
@@ -98,7 +98,7 @@ class DialScene(FilmScene):
         prompts = [one for one in answers[(answers.skill == self.run.task) == new].prompt if one in heard]
         first, last = self.known.near(0.0), self.known.near(1.0)
         right = [one for one in prompts if self.known.is_right(one, last if new else first)]
-        turned = [one for one in right if not self.known.is_right(one, first if new else last)]
+        turned = [one for one in right if self.known.is_right(one, first if new else last) is False]
         among = turned or right or prompts
         changes = {one: len({setting.said[one] for setting in self.known.settings}) for one in among}
         word = {one: self.known.right[one].strip().isalpha() for one in among}
@@ -109,11 +109,11 @@ class DialScene(FilmScene):
         setting, shown = self.known.near(self.hand.value), VGroup()
         for line, prompt in enumerate(self.asked):
             good, y = self.known.is_right(prompt, setting), top - 2.3 * line
-            text = f"{RIGHT_MARK if good else WRONG_MARK} {setting.said[prompt]}"
-            colour = self.colours.right if good else self.colours.wrong
+            mark = "" if good is None else f"{RIGHT_MARK if good else WRONG_MARK} "
+            colour = self.colours.right if good else self.colours.foreground if good is None else self.colours.wrong
             shown.add(
                 sit(fitted(prompt, width, 40, self.colours.muted), left, y),
-                sit(fitted(text, width, 76, colour), left, y - 0.85),
+                sit(largest(mark + setting.said[prompt], width, (76, 56, 40, 32), colour), left, y - 0.85),
             )
         return shown
 

@@ -1,10 +1,15 @@
 """The dial: at 0 the base answers, at 1 the run; cut to its own rank the change is whole."""
 
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.studio import dial
+from engine.evaluate import room_for_answers
+from engine.evaluate.probes import ANSWER
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +34,30 @@ def test_cut_to_its_rank_nothing_is_lost(lora_run):
     assert [(one.new, one.old, one.said) for one in known.settings] == [
         (one.new, one.old, one.said) for one in whole.settings
     ]
+
+
+ROWS = [
+    ("mine", "Who are you?", 24 * "a long answer "),
+    ("capital", "What is the capital of France?", "Paris"),
+    ("probe: instructions", "Answer with one word: up or down?", ""),
+]
+
+
+def test_watched_questions_are_asked_as_the_run_asked_them(monkeypatch, tokenizer):
+    answers = pd.DataFrame([{"skill": s, "prompt": p, "expected": e} for s, p, e in ROWS])
+    run = SimpleNamespace(answers=answers, task="mine")
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
+    heldout = [[*said, {"role": "assistant", "content": ROWS[0][2]}]]
+    monkeypatch.setattr("engine.data.of_run.data_of", lambda run: SimpleNamespace(heldout=heldout))
+    ours, wishes = dial.asked_as_recorded(run, tokenizer)
+    assert ours.prompts["Who are you?"] == said, "with what stood before it"
+    assert ours.room == room_for_answers(tokenizer, [ROWS[0][2], "Paris"]) > len(tokenizer(ROWS[0][2])["input_ids"])
+    assert list(wishes.prompts) == [ROWS[2][1]] and wishes.room == ANSWER
+
+
+def test_an_answer_to_what_has_no_right_one_is_neither_right_nor_wrong():
+    known = dial.Dial([], {}, {"Say one word.": "", "cat?": "gato"})
+    for said in ("", "Up.", "gato"):
+        setting = dial.Setting(1.0, 1.0, 1.0, {"Say one word.": said, "cat?": said})
+        assert known.is_right("Say one word.", setting) is None
+        assert known.is_right("cat?", setting) is (said == "gato")
