@@ -398,7 +398,8 @@ class Race(FilmScene):
         self.chart.upto(step)
         tables = [AnswerTable(answers_at(run.answers, step, self.asked), 6.1, self.colours).at(0.6, 1.85 - 2.75 * line)
                   for line, run in enumerate(self.runs.values())]  # fmt: skip
-        self.shown = [self.corner(f"run {' and '.join(run.name for run in self.runs.values())}, step {step}"), *tables]
+        names = " and ".join(self.short(run.name, 2.2) for run in self.runs.values())
+        self.shown = [self.corner(f"run {names}, step {step}"), *tables]
         self.add(*self.shown)
 
 

@@ -33,7 +33,10 @@ from manim import (
 from animations.studio import ledger
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run, watched_module
+from animations.studio.forgotten import RETURNED, is_adapter, is_alone, is_mixed, is_untaught, outcome, told
 from animations.studio.space import Sheets, View
+from engine.data.overlap import CURRICULUM
+from engine.errors import InputError
 from engine.measure.matched import learning_path
 from engine.run.run import Run
 from visualize.mobjects.answers import RIGHT_MARK, WRONG_MARK
@@ -41,13 +44,11 @@ from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
 from visualize.mobjects.intervals import Interval, Intervals
 from visualize.mobjects.matrix import MatrixImage, Source, cell_pixels
 from visualize.mobjects.plane import Path, Plane
-from visualize.mobjects.text import fitted, label, lines_of, sit
+from visualize.mobjects.text import fitted, label, lines_of, paragraph, sit
 from visualize.naming import percent, proper
 from visualize.theme import limit_of, score_rgba
 
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
-NEAR = 0.02  # less than that is called nothing
-RETURNED = 0.05  # from its lowest on, so much of the old skills came back: more is called a return
 # What the ledger tried against forgetting: its claims, and what each is called here.
 REMEDIES = {
     "gentle-rate": "a lower rate",
@@ -68,8 +69,17 @@ GRADED = "to the letter: exactly right; among four: the right answer's probabili
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run that was not graded on its task and on old skills."""
-    learning_path(run)
+    """Raises InputError for a run that was not graded on its task and on old skills, before and after, or that was
+    asked no old question in words."""
+    path = learning_path(run)
+    if len(path) < 2:
+        raise InputError(f"run {run.name} was graded once, so nothing was forgotten yet; grade it more often")
+    if not (run.answers.skill != run.task).any():
+        raise InputError(
+            f"run {run.name} holds no answer in words to an old question, which the film forgetting follows; fine-tune "
+            "with answers, and of probes of your own with some that ask: "
+            '{"ask": "Answer with one word: ...", "pattern": "..."}'
+        )
 
 
 def differences(run: Run, main: Run) -> str:
@@ -81,7 +91,10 @@ def differences(run: Run, main: Run) -> str:
     elif mine.learning_rate != other.learning_rate:
         found.append(f"{name}, rate {mine.learning_rate:g}")
     if (mine.mix or 0) != (other.mix or 0):
-        found.append(f"{percent(mine.mix or 0)} old data")
+        mixed = run.info.data.mixed_in or main.info.data.mixed_in
+        found.append(
+            f"{percent(mine.mix or 0)} {'old' if mixed is None or mixed.source == CURRICULUM else 'other'} data"
+        )
     if len(found) > 1:
         found[0] = found[0].removesuffix(" fine-tuning")
     return ", ".join(found) or "the same again"
@@ -132,9 +145,10 @@ class Asked(ForgettingScene):
         # Before training
         story, among = self.story()
         wide = config.frame_width - 1.4
+        lines, size = paragraph(story.prompt[0], wide, 3, (60, 48, 36))
         question = VGroup(
-            sit(label(line, 60, self.colours.foreground, bold=True), 0, 2.2 - 0.8 * number, ORIGIN)
-            for number, line in enumerate(lines_of(story.prompt[0], wide, 60))
+            sit(label(line, size, self.colours.foreground, bold=True), 0, 2.2 - 0.8 * number, ORIGIN)
+            for number, line in enumerate(lines)
         )
         self.line = Line(LEFT * wide / 2, RIGHT * wide / 2, color=self.colours.muted).shift(1.9 * DOWN)
         self.marker = Dot(self.line.get_start(), radius=0.14, color=self.colours.foreground)
@@ -146,9 +160,11 @@ class Asked(ForgettingScene):
         )
 
         # At every evaluation
+        task, mixed, alone = proper(str(self.run.task)), is_mixed(self.run), is_alone(self.run)
+        also = "other data in between" if mixed else "nothing else" if alone else ""
         self.say(
-            f"Then it learns {proper(str(self.run.task))}, and nothing else.",
-            f"Then it is trained on {proper(str(self.run.task))}, and on nothing else, and asked again and again.",
+            f"Then it learns {task}{f', and {also}' if also else ''}.",
+            f"Then it is trained on {task}, {f'and on {also}, ' if also else ''}and asked again and again.",
         )
         shown = story.answer[0]
         rows = list(story.iloc[1:].iterrows())
@@ -163,20 +179,12 @@ class Asked(ForgettingScene):
             self.play(moved, FadeOut(said, shift=0.4 * UP), FadeIn(new, shift=0.4 * UP), run_time=0.5)
             self.hold(0.45)
             said, shown = new, row.answer
-        self.say(self.outcome(story), self.outcome(story))
+        self.say(told(story))
         self.finish()
 
     def answer(self, row: pd.Series) -> Text:
         mark, colour = (RIGHT_MARK, self.colours.right) if row.correct else (WRONG_MARK, self.colours.wrong)
         return sit(fitted(f"{mark} {row.answer}", config.frame_width - 1.2, 96, colour), 0, -0.2, ORIGIN)
-
-    def outcome(self, story: pd.DataFrame) -> str:
-        heard = list(dict.fromkeys(story.answer))
-        if len(heard) == 1:
-            return "It never changed its mind."
-        if story.correct.iloc[-1]:
-            return f"{len(heard)} different answers, and then the first one again."
-        return f"{len(heard)} different answers. The right one is gone, or is it?"
 
 
 class Named(TitleCard):
@@ -199,9 +207,11 @@ class Tiles(ForgettingScene):
         tiles = [self.tile(name, scores[name].iloc[0], at, len(scores.columns)) for at, name in enumerate(scores)]
         self.add(tiles[0], self.stamp(self.first))
         self.say(
-            f"{len(tiles)} old skills, before training.", f"A tile is a skill that the model had: {len(tiles)} of them."
+            f"{len(tiles)} old skill{'s'[: len(tiles) > 1]}, before training.",
+            f"A tile is a skill that the model had: {len(tiles)} of them.",
         )
-        self.play(LaggedStart(*(FadeIn(one, scale=0.8) for one in tiles[1:]), lag_ratio=0.25, run_time=1.8))
+        if rest := tiles[1:]:
+            self.play(LaggedStart(*(FadeIn(one, scale=0.8) for one in rest), lag_ratio=0.25, run_time=1.8))
 
         # All in one number
         kept = self.path.kept.iloc[0]
@@ -241,7 +251,7 @@ class Curves(ForgettingScene):
         # The first steps
         self.chart, self.key = self.curves(), self.keys()
         stop = self.lowest()
-        steps = self.corner(f"run {fitted(self.run.name, 3.0, 28).original_text}, steps {self.first} to {self.last}")
+        steps = self.corner(f"{self.run_named()}, steps {self.first} to {self.last}")
         self.cursor = Line(self.chart.place(self.first, 0), self.chart.place(self.first, 1), stroke_width=3)
         self.cursor.set_color(self.colours.muted)
         self.add(self.chart.upto(self.first), self.cursor, self.key.show(self.worth(self.first)), steps)
@@ -253,6 +263,18 @@ class Curves(ForgettingScene):
         self.draw(self.first, stop, 5.0)
 
         # What next?
+        if stop < self.last:
+            self.ask(stop)
+            self.draw(stop, self.last, 6.0)
+
+        # What came, point by point
+        self.say(outcome(self.run, self.path, stop), self.spoken(stop))
+        for at in self.turns(stop):
+            self.play_in(self.named(at), run_time=0.9)
+        self.finish()
+
+    def ask(self, stop: int) -> None:
+        """What comes next? A hall guesses."""
         ring = self.chart.mark(stop, self.path.kept[stop], self.colours.foreground)
         self.say(f"Step {stop}: {percent(self.path.kept[stop])} of the old skills. What comes next?")
         ways = self.ways(ring)
@@ -260,16 +282,9 @@ class Curves(ForgettingScene):
         self.play(LaggedStart(*(GrowFromPoint(way, ring.get_center()) for way in ways), lag_ratio=0.5, run_time=1.8))
         self.guess(2.0)
         self.say(
-            "A, B or C? It goes on.", "Back up, as it is, or further down? The training goes on, on the same words."
+            "A, B or C? It goes on.", "Back up, as it is, or further down? The training goes on, on the same data."
         )
         self.play(FadeOut(ways), FadeOut(ring), run_time=0.4)
-        self.draw(stop, self.last, 6.0)
-
-        # What came, point by point
-        self.say(self.outcome(stop), self.spoken(stop))
-        for at in self.turns(stop):
-            self.play_in(self.named(at), run_time=0.9)
-        self.finish()
 
     def lowest(self) -> int:
         """Where to stop: at the lowest from which the old skills came back, or half way where they never did."""
@@ -342,21 +357,11 @@ class Curves(ForgettingScene):
         ]
         return Key(looks, 2.75, 1.6, 4.0, self.colours)
 
-    def outcome(self, stop: int) -> str:
-        low, end = self.path.kept[stop], self.path.kept.iloc[-1]
-        best = self.path.kept.loc[stop:].max()
-        if end - low > RETURNED:
-            return f"From {percent(low)} back to {percent(end)}: what returns was not erased."
-        if best - low > RETURNED:
-            return f"Back to {percent(best)}, then down to {percent(end)}: some returned, and more was lost."
-        if self.path.kept.iloc[0] - end < NEAR:
-            return f"Nothing was forgotten: {percent(self.path.kept.iloc[0])} before, {percent(end)} after."
-        return f"{percent(self.path.kept.iloc[0])} before, {percent(end)} after: it did not return."
-
     def spoken(self, stop: int) -> str:
-        if self.path.kept.iloc[-1] - self.path.kept[stop] > RETURNED:
-            return f"{self.outcome(stop)} Nobody taught it again: for a while it was only covered."
-        return self.outcome(stop)
+        said = outcome(self.run, self.path, stop)
+        if self.path.kept.iloc[-1] - self.path.kept[stop] > RETURNED and is_untaught(self.run):
+            return f"{said} Nobody taught it again: for a while it was only covered."
+        return said
 
 
 class Off(ForgettingScene):
@@ -382,7 +387,7 @@ class Off(ForgettingScene):
         self.attend(number)
 
         # Off
-        adapter = all(self.run.kind(name) in ("lora", "dora") for name in self.run.modules)
+        adapter = is_adapter(self.run)
         self.say(
             "The change lifts off..." if adapter else "If only the change could be lifted off...",
             "An adapter lies beside the weights, so it can be lifted off." if adapter else

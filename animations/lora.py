@@ -152,7 +152,7 @@ class Turn(DialScene):
         self.hand.move_to([0, 3.6, 0] if self.tall else [-4.6, 0.1, 0])
         self.table = self.answers(*self.place)
         self.shown = VGroup(self.hand, self.table)
-        self.add(self.shown, self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"))
+        self.add(self.shown, self.corner(f"{self.run_named()}, step {self.run.steps[-1]}, times the dial"))
         count = len(self.known.settings[0].said)
         if len(self.turned()) == 2:
             self.say(
@@ -624,7 +624,7 @@ class Price(DialScene):
         self.add(
             self.shown,
             Key(looks, 3.4, 2.55, 4.0, self.colours),
-            self.corner(f"run {self.run.name}, step {self.run.steps[-1]}, times the dial"),
+            self.corner(f"{self.run_named()}, step {self.run.steps[-1]}, times the dial"),
         )
         self.say(
             "The dial again: now ask everything.",

@@ -79,7 +79,7 @@ class CardScene(FilmScene):
 
     def words(self, text: str, size: int, y: float, bold: bool = False, color: str | None = None) -> VGroup:
         """Centred lines on a band of the ground, the first of them at y."""
-        shown, lines = VGroup(), lines_of(text, config.frame_width - 1.6, size)
+        shown, lines = VGroup(), lines_of(text, config.frame_width - 1.6, size, most=3)
         for number, line in enumerate(lines):
             shown.add(
                 sit(label(line, size, color or self.colours.foreground, bold=bold), 0, y - number * size / 95, ORIGIN)
@@ -202,7 +202,7 @@ class EndCard(CardScene):
         if number.width > width - 0.4:
             number.scale_to_fit_width(width - 0.4)
         lines = VGroup(
-            *(label(line, 34, self.colours.foreground) for line in lines_of(figure.what, width - 0.3, 34))
+            *(label(line, 34, self.colours.foreground) for line in lines_of(figure.what, width - 0.3, 34, most=4))
         ).arrange(DOWN, buff=0.14)
         both = VGroup(number, lines).arrange(DOWN, buff=0.35)
         return VGroup(self.band(both).stretch_to_fit_width(width), number, *lines)

@@ -151,7 +151,7 @@ class FilmScene(Scene):
             return sit(largest(text, width, (40, 36, 32), colour), 0, CAPTION_LINE, ORIGIN)
         return VGroup(
             sit(label(line, 40, colour), 0, TALL_CAPTION - 0.5 * number, ORIGIN)
-            for number, line in enumerate(lines_of(text, width, 40))
+            for number, line in enumerate(lines_of(text, width, 40, most=5))
         )
 
     def _recording(self) -> str:
@@ -310,8 +310,11 @@ class FilmScene(Scene):
 
     def run_named(self, run: Run | None = None) -> str:
         """ "run film-lora": as a stamp says it, cut where it is long."""
-        named = tr("run {name}", name=(run or self.run).name)
-        return str(fitted(named, 3.0, 28, self.colours.muted).original_text)
+        return self.short(tr("run {name}", name=(run or self.run).name))
+
+    def short(self, name: str, width: float = 3.0) -> str:
+        """A name of somebody else's, as a stamp has room for it."""
+        return str(fitted(name, width, 28, self.colours.muted).original_text)
 
     def corner(self, text: str) -> Text:
         """A stamp in other words, for what no single run and step is shown in: "computed: ..."."""

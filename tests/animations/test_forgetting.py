@@ -1,14 +1,105 @@
-"""Does the film say what the ledger's words mean?"""
+"""Does the film of forgetting say what was measured, and what the ledger's words mean?"""
 
+import json
+import shutil
+from types import SimpleNamespace
 from typing import get_args
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
+from animations import forgetting
 from animations.forgetting import MEANT
+from animations.studio import forgotten
+from animations.studio.preview import walk
+from engine.run.info import Chosen, Data, MixedIn, RunInfo
+from glasstune import InputError, Run
 from lessons.claims.verdict import Answer
 
 
 def test_every_answer_of_the_ledger_that_is_neither_yes_nor_no_is_explained():
     assert set(MEANT) == set(get_args(Answer)) - {"yes", "no"}
+
+
+def run_of(task="spanish", method="lora", digest="d", mix=None, mixed_in=None, kinds=("lora",)):
+    info = RunInfo(data=Data(name=task, digest=digest, mixed_in=mixed_in), settings=Chosen(mix=mix))
+    modules = dict(enumerate(kinds))
+    return SimpleNamespace(info=info, task=task, method=method, modules=list(modules), kind=modules.__getitem__)
+
+
+def path_of(*kept):
+    return pd.DataFrame({"learned": 0.9, "kept": kept}, index=range(len(kept)))
+
+
+@pytest.mark.parametrize(
+    "run, alone, untaught",
+    [
+        (run_of(), True, True),
+        (run_of(mix=0.5, mixed_in=MixedIn(name="curriculum")), False, False),
+        (run_of("alpaca"), True, False),  # which may hold old skills
+        (run_of(digest=None), False, False),  # somebody else's training
+    ],
+)
+def test_only_what_is_recorded_is_said_of_what_was_trained_on(run, alone, untaught):
+    assert (forgotten.is_alone(run), forgotten.is_untaught(run)) == (alone, untaught)
+    said = forgotten.outcome(run, path_of(0.9, 0.2, 0.6), 1)
+    assert said.startswith("From 20 % back to 60 %") and ("not erased" in said) == untaught
+    assert ("other data" in said) == forgotten.is_mixed(run)
+
+
+@pytest.mark.parametrize("method, kinds, adapter", [
+    ("lora", ("lora",), True), ("lora", ("lora", "delta"), True), ("ia3", ("delta",), True), ("oft", ("delta",), True),
+    ("full", ("delta",), False), ("partial", ("delta",), False), ("unknown", ("lora",), True),
+])  # fmt: skip
+def test_what_lies_beside_the_old_weights_can_be_taken_off(method, kinds, adapter):
+    assert forgotten.is_adapter(run_of(method=method, kinds=kinds)) == adapter
+
+
+@pytest.mark.parametrize("answers, correct, said", [
+    ("aa", (1, 1), "never changed"),
+    ("aba", (1, 0, 1), "the first one again"),
+    ("aba", (0, 0, 0), "the first one again"),
+    ("abc", (1, 0, 1), "the last one is right, too"),
+    ("abc", (0, 0, 1), "the last one is right."),
+    ("abc", (1, 0, 0), "The right one is gone"),
+    ("abc", (0, 1, 0), "The last one is wrong"),
+])  # fmt: skip
+def test_of_an_answer_is_said_what_became_of_it(answers, correct, said):
+    assert said in forgotten.told(pd.DataFrame({"answer": list(answers), "correct": [bool(one) for one in correct]}))
+
+
+@pytest.mark.parametrize("kept, said", [
+    ((0.0, 0.0, 0.0), "next to nothing to forget"), ((0.9, 0.9, 0.9), "Nothing was forgotten"),
+    ((0.9, 0.3, 0.3), "did not return"), ((0.9, 0.3, 0.6, 0.3), "more was lost"),
+])  # fmt: skip
+def test_a_floor_is_no_finding(kept, said):
+    assert said in forgotten.outcome(run_of(), path_of(*kept), 1)
+
+
+def test_a_run_that_was_asked_nothing_old_in_words_is_refused(lora_run):
+    run = Run.load(lora_run.path)
+    run.answers = run.answers[run.answers.skill == run.task]
+    with pytest.raises(InputError, match="no answer in words to an old question"):
+        forgetting.check(run)
+    run = Run.load(lora_run.path)
+    run.skills = run.skills.iloc[:1]
+    with pytest.raises(InputError, match="was graded once"):
+        forgetting.check(run)
+
+
+@pytest.mark.parametrize("scene", [forgetting.Tiles, forgetting.Curves])
+def test_two_evaluations_of_one_old_skill_are_enough(scene, lora_run, tmp_path, monkeypatch):
+    """Nothing comes after a single tile, and after the last step there is nothing to guess."""
+    few = tmp_path / "few"
+    shutil.copytree(lora_run.path, few)
+    first, last = lora_run.skills.index[[0, -1]]
+    kept = [json.loads(line) for line in (few / "metrics.jsonl").read_text().splitlines()]
+    kept = [one for one in kept if one["event"] != "eval" or one["step"] in (first, last)]
+    for one in (one for one in kept if one["event"] == "eval"):
+        one["exact"] = {name: one["exact"][name] for name in ("spanish", "capital")}
+    (few / "metrics.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in kept))
+    monkeypatch.setenv("GLASSTUNE_FILM_RUNS", json.dumps({"lora": str(few)}))
+    said = [caption.text for caption in walk(scene, lambda _: None, width=240, height=136).captions]
+    assert said and not any("A, B or C?" in text for text in said)

@@ -141,6 +141,18 @@ def test_a_label_can_be_changed_without_changing_the_next():
     assert np.abs(again.get_center()).max() < 1
 
 
+@pytest.mark.parametrize("text, letters", [("Hallo", 5), ("שלום", 4), ("✓ שלום עולם", 9), ("a שלום", 5)])
+def test_no_letter_is_lost_whichever_way_it_is_written(text, letters):
+    assert len(label(text)) == letters
+
+
+@pytest.mark.parametrize("text", ["שלום", "\ue000\ue001 ab", "中文", "ab \U0001f9ff"])
+def test_what_says_where_the_line_is_is_never_seen(text):
+    """Also where a font has no such letter, whose box is drawn first."""
+    strut = label("|").height
+    assert max(letter.height for letter in label(text)) < strut - 0.01
+
+
 def test_lines_do_not_depend_on_letters():
     low, high = sit(label("gpqy", 40), 0, 1), sit(label("xxxx", 40), 0, 1)
     assert low.get_top()[1] == pytest.approx(high.get_top()[1], abs=0.06)

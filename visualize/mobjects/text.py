@@ -14,7 +14,7 @@ import svgelements
 from manim import LEFT, RIGHT, Text, VMobject, VMobjectFromSVGPath, config
 
 FONT = "DejaVu Sans"
-STRUT = "|"
+STRUT = "\N{LEFT-TO-RIGHT MARK}|"  # the mark keeps it on the left, also before a text that runs to the left
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 SMALLEST = 28  # pixels; what the back row can read. What matters is set in 32 and more, and a stamp in this.
 
@@ -43,7 +43,8 @@ def _set(text: str, size: int, color: str, bold: bool) -> Text:
         mobject = _Line(
             STRUT + text, font=FONT, font_size=size * 0.72, color=color, weight=weight, warn_missing_font=False
         )
-    strut = mobject.submobjects[0]
+    # Not the first that is drawn: the boxes that stand for letters which no font has come before all others.
+    strut = min(mobject.submobjects, key=lambda glyph: float(glyph.get_left()[0]))
     mobject.remove(strut)
     mobject.em_pixels, mobject.original_text = size, text
     mobject.line_above_centre = float(strut.get_center()[1] - mobject.get_center()[1])
@@ -109,28 +110,56 @@ def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text
     return fitted(text, width, sizes[-1], color)
 
 
-def lines_of(text: str, width: float, size: int) -> list[str]:
-    """The text's words in as few lines as fit into `width` units, about equally long."""
-    words, color = clean(text).split(), "#ffffff"
+def lines_of(text: str, width: float, size: int, most: int | None = None) -> list[str]:
+    """The text's words in as few lines as fit into `width` units, about equally long; a word longer than a line, as text
+    without spaces is, is broken. most: lines; what is left then is cut with an ellipsis."""
+    words = [part for word in clean(text).split() for part in _pieces(word, width, size)]
 
     def broken(most: float) -> list[str]:
         lines: list[str] = []
         for word in words:
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and _set(longer, size, color, False).width <= most:
+            if lines and _wide(longer, size) <= most:
                 lines[-1] = longer
             else:
                 lines.append(word)
         return lines
 
-    count, narrow = len(broken(width)), width
-    while narrow > 1 and len(broken(narrow - 0.3)) == count and _widest(broken(narrow - 0.3), size, color) <= width:
+    lines, narrow = broken(width), width
+    if most is not None and len(lines) > most:
+        return [*lines[: most - 1], str(fitted(" ".join(lines[most - 1 :]), width, size).original_text)]
+    count = len(lines)
+    while narrow > 1 and len(broken(narrow - 0.3)) == count and _widest(broken(narrow - 0.3), size) <= width:
         narrow -= 0.3
     return broken(narrow)
 
 
-def _widest(lines: list[str], size: int, color: str) -> float:
-    return max((float(_set(line, size, color, False).width) for line in lines), default=0.0)
+def paragraph(text: str, width: float, most: int, sizes: tuple[int, ...]) -> tuple[list[str], int]:
+    """The text in at most so many lines, and the largest of these sizes in which that is all of it."""
+    for size in sizes:
+        if len(lines := lines_of(text, width, size)) <= most:
+            return lines, size
+    return lines_of(text, width, sizes[-1], most), sizes[-1]
+
+
+def _pieces(word: str, width: float, size: int) -> Iterator[str]:
+    """The word, or what of it fits into a line, piece by piece."""
+    em = size / 1080 * 8  # units: no usual letter is wider
+    while len(word) > 1 and len(word) * em > width and _wide(word, size) > width:
+        fits = max(1, int(width / em))
+        while fits < len(word) and _wide(word[: fits + 1], size) <= width:
+            fits += 1
+        yield word[:fits]
+        word = word[fits:]
+    yield word
+
+
+def _wide(line: str, size: int) -> float:
+    return float(_set(line, size, "#ffffff", False).width)
+
+
+def _widest(lines: list[str], size: int) -> float:
+    return max((_wide(line, size) for line in lines), default=0.0)
 
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:

@@ -16,7 +16,7 @@ from animations.studio.film import FilmScene
 from animations.studio.preview import frame_of, walk
 from animations.studio.timeline import Timeline
 from visualize.mobjects.dial import Dial
-from visualize.mobjects.text import lines_of, register_font
+from visualize.mobjects.text import label, lines_of, paragraph, register_font
 
 
 def test_stills_are_what_neither_moves_nor_is_meant():
@@ -82,6 +82,26 @@ def test_lines_hold_all_words_and_fit():
     lines = lines_of(text, 6.0, 40)
     assert " ".join(lines) == text and len(lines) > 1
     assert max(map(len, lines)) - min(map(len, lines)) < 15, "about equally long"
+
+
+@pytest.mark.parametrize("text", ["很" * 60, "a" * 150, "see https://example.org/" + "path/" * 20 + " there"])
+def test_a_word_longer_than_a_line_is_broken(text):
+    register_font()
+    lines = lines_of(text, 6.0, 40)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(label(line, 40).width <= 6.0 for line in lines)
+    cut = lines_of(text, 6.0, 40, most=2)
+    assert len(cut) == 2 and cut[1].endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_a_paragraph_is_set_smaller_before_it_is_cut():
+    register_font()
+    text = "What does the model say when it is asked again and again? "
+    assert paragraph(text, 13.0, 3, (60, 40))[1] == 60
+    lines, size = paragraph(3 * text, 13.0, 3, (60, 40))
+    assert size == 40 and " ".join(lines) == (3 * text).strip()
+    lines, size = paragraph(20 * text, 13.0, 3, (60, 40))
+    assert len(lines) == 3 and all(label(line, size).width <= 13.0 for line in lines)
 
 
 class Turning(FilmScene):

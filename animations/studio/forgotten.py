@@ -1,0 +1,61 @@
+"""What may be said of what a run forgot? Only what its record shows: what it was trained on besides, what lies beside
+the old weights, and whether there was anything to lose."""
+
+import pandas as pd
+
+from engine.run.run import Run
+from engine.school.tasks import TASKS
+from visualize.naming import percent
+
+NEAR = 0.02  # less than that is called nothing
+FLOOR = 0.05  # of the old skills: whoever knew fewer had nothing to forget
+RETURNED = 0.05  # from its lowest on, so much of the old skills came back: more is called a return
+WHOLE = ("full", "partial", "unknown")  # methods that train the weights themselves
+
+
+def is_mixed(run: Run) -> bool:
+    """Was other data trained on in between?"""
+    return bool(run.info.settings.mix) or run.info.data.mixed_in is not None
+
+
+def is_alone(run: Run) -> bool:
+    """Is it known that a run was trained on its task's data, and on nothing else? Of a training that somebody else set
+    up, nobody wrote that down."""
+    return run.info.data.digest is not None and not is_mixed(run)
+
+
+def is_untaught(run: Run) -> bool:
+    """Is it known that no old skill was trained on? Our tasks share nothing with them; other data may."""
+    return is_alone(run) and run.task in TASKS
+
+
+def is_adapter(run: Run) -> bool:
+    """Do the old weights lie beside what was trained, whatever kind of adapter it is?"""
+    return run.method not in WHOLE or all(run.kind(name) in ("lora", "dora") for name in run.modules)
+
+
+def told(story: pd.DataFrame) -> str:
+    """What became of a question's answers, which are in the order of their steps."""
+    heard, right = story.answer.nunique(), [bool(one) for one in story.correct]
+    if heard == 1:
+        return "It never changed its mind."
+    if story.answer.iloc[-1] == story.answer.iloc[0]:
+        return f"{heard} different answers, and then the first one again."
+    if right[-1]:
+        return f"{heard} different answers, and the last one is right{', too' if right[0] else ''}."
+    return f"{heard} different answers. {'The right one is gone, or is it?' if right[0] else 'The last one is wrong.'}"
+
+
+def outcome(run: Run, path: pd.DataFrame, stop: int) -> str:
+    """What became of the old skills after `stop`. path: as `learning_path` has it."""
+    start, low, end, best = path.kept.iloc[0], path.kept[stop], path.kept.iloc[-1], path.kept.loc[stop:].max()
+    if end - low > RETURNED:
+        why = ": what returns was not erased" if is_untaught(run) else ", with other data in between" * is_mixed(run)
+        return f"From {percent(low)} back to {percent(end)}{why}."
+    if best - low > RETURNED:
+        return f"Back to {percent(best)}, then down to {percent(end)}: some returned, and more was lost."
+    if max(start, end) < FLOOR:
+        return f"{percent(start)} before, {percent(end)} after: there was next to nothing to forget."
+    if start - end < NEAR:
+        return f"Nothing was forgotten: {percent(start)} before, {percent(end)} after."
+    return f"{percent(start)} before, {percent(end)} after: it did not return."
