@@ -33,7 +33,7 @@ from manim import (
 from animations.studio import ledger
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run, watched_module
-from animations.studio.forgotten import RETURNED, is_adapter, is_alone, is_mixed, is_untaught, outcome, told
+from animations.studio.findings import RETURNED, is_adapter, is_alone, is_mixed, is_untaught, outcome, told
 from animations.studio.space import Sheets, View
 from engine.data.overlap import CURRICULUM
 from engine.errors import InputError

@@ -26,6 +26,7 @@ from animations.studio import dial
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.factors import DELTA, TIMES, LoraScene
 from animations.studio.film import HEADER_LINE, FilmScene, shown_run
+from animations.studio.findings import FLOOR, asked_of, is_more
 from animations.studio.forward import Passing
 from animations.studio.space import Sheets, View
 from animations.studio.zoom import Zoom
@@ -43,6 +44,8 @@ from visualize.naming import percent, proper, titled
 from visualize.theme import limit_of
 
 LEARNED = 0.5  # of the new questions: what answers fewer has not learned its task
+KNOWN = 0.9  # of the new questions, before training: what answers more has hardly anything to learn
+DEPTH = 4.4  # units from the farthest layer to the nearest: more of them stand closer
 MOST = 1.5  # where the dial ends
 LARGE = 20_000_000  # weights
 STOPS = (0.0, 0.5, 1.0, 1.5)
@@ -431,7 +434,10 @@ class Training(LoraScene):
         if self.run.task not in self.run.skills:
             return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
         before, after = (float(self.run.skills[self.run.task].iloc[at]) for at in (0, -1))
-        if after >= LEARNED and after > before:
+        more = is_more(after, before, asked_of(self.run))
+        if before >= KNOWN and not more:
+            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: known."
+        if after >= LEARNED and more:
             return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: learned."
         return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: not learned."
 
@@ -451,9 +457,9 @@ class Layers(LoraScene):
         stamp = self.stamp(self.last)
         self.add(stamp, whole.settle())
         self.say(f"{DELTA}W, the change.", "This is what training changed in this matrix. Let us take it apart.")
-        flat, tilted = View(), SEEN
+        flat, tilted, gap = View(), SEEN, self.gap()
         self.play(
-            UpdateFromAlphaFunc(sheets, lambda group, share: group.see(flat.towards(tilted, share), 0.62 * share)),
+            UpdateFromAlphaFunc(sheets, lambda group, share: group.see(flat.towards(tilted, share), gap * share)),
             FadeOut(whole, run_time=0.3), run_time=2.0,
         )  # fmt: skip
         self.say(
@@ -465,7 +471,7 @@ class Layers(LoraScene):
         # Guess
         self.play(
             UpdateFromAlphaFunc(
-                sheets, lambda group, share: group.see(tilted, 0.62, [1 - share] * self.rank, OUTLINE * share)
+                sheets, lambda group, share: group.see(tilted, gap, [1 - share] * self.rank, OUTLINE * share)
             )
         )
         bars = self.bar(0)
@@ -484,7 +490,7 @@ class Layers(LoraScene):
             came = [float(at >= self.rank - count) for at in range(self.rank)]
 
             def come(group: Sheets, share: float, came: list[float] = came, last: int = self.rank - count) -> None:
-                group.see(tilted, 0.62, [share if at == last else one for at, one in enumerate(came)], OUTLINE)
+                group.see(tilted, gap, [share if at == last else one for at, one in enumerate(came)], OUTLINE)
 
             new = self.bar(count)
             self.play(UpdateFromAlphaFunc(moving, come), FadeOut(self.marks), FadeIn(new), run_time=0.6)
@@ -493,6 +499,10 @@ class Layers(LoraScene):
         self.say(self.needed())
         self.turn(sheets, tilted, 2.4)
         self.finish()
+
+    def gap(self) -> float:
+        """Units between two layers, so that all of them stand before the eye and in the frame."""
+        return min(0.62, DEPTH / max(1, self.rank - 1))
 
     def layer(self, at: int) -> MatrixImage:
         values = np.outer(self.u[:, at] * self.s[at], self.v[at]).astype(np.float32)
@@ -505,7 +515,7 @@ class Layers(LoraScene):
 
         def gently(group: Sheets, share: float) -> None:
             turned = View(view.turn + 0.22 * np.sin(2 * np.pi * share), view.tilt, view.distance, view.zoom)
-            group.see(turned, 0.62, lifted, OUTLINE)
+            group.see(turned, self.gap(), lifted, OUTLINE)
 
         self.play(UpdateFromAlphaFunc(sheets, gently), run_time=seconds, rate_func=lambda t: t)
 
@@ -617,7 +627,7 @@ class Price(DialScene):
         self.chart, asked = self.curves(), self.known.asked
         looks: list[tuple[str, str, Dash]] = [
             (tr("new questions"), self.colours.lora, "solid"),
-            (tr("old skills"), self.colours.W, "dashed"),
+            *([(tr("old skills"), self.colours.W, "dashed")] if asked["old"] else []),
         ]
         self.drawn = self.chart.upto(0.0)
         self.shown = VGroup(self.hand, self.drawn)
@@ -628,7 +638,9 @@ class Price(DialScene):
         )
         self.say(
             "The dial again: now ask everything.",
-            f"The dial again. Now {asked['new']} new questions are asked, and {asked['old']} old ones.",
+            f"The dial again. Now {asked['new']} new questions are asked, and {asked['old']} old ones."
+            if asked["old"]
+            else f"The dial again. Now {asked['new']} new questions are asked.",
         )
         self.sweep([MOST], 5.0)
 
@@ -636,10 +648,30 @@ class Price(DialScene):
         best = self.meeting()
         self.say(self.told(best), self.told(best))
         self.sweep([best.at], 1.6)
-        ring = VGroup(*(self.chart.mark(best.at, value, self.colours.foreground) for value in (best.new, best.old)))
+        values = [value for value in (best.new, best.old) if np.isfinite(value)]
+        ring = VGroup(*(self.chart.mark(best.at, value, self.colours.foreground) for value in values))
         self.play_in(ring)
-        self.say("Forgetting is on the dial, too.", "So forgetting is on the dial, too. Where does it come from?")
+        self.say(self.cost(), self.cost_spoken())
         self.finish()
+
+    def forgets(self) -> bool:
+        """Are fewer old answers right with the whole change than without it, by more than chance?"""
+        base, full = (self.known.near(end).old for end in (0.0, 1.0))
+        return bool(self.known.asked["old"]) and is_more(base, full, self.known.asked["old"])
+
+    def cost(self) -> str:
+        """What the change did to old answers, where it could have done anything."""
+        base, full = (self.known.near(end).old for end in (0.0, 1.0))
+        if not self.known.asked["old"]:
+            return "What this costs old skills was not asked here."
+        if base < FLOOR:
+            return f"Of the old ones only {percent(base)} were right without it: nothing to lose."
+        if self.forgets():
+            return "Forgetting is on the dial, too."
+        return f"No clear forgetting here: {percent(base)} of the old ones without it, {percent(full)} with it."
+
+    def cost_spoken(self) -> str:
+        return "So forgetting is on the dial, too. Where does it come from?" if self.forgets() else self.cost()
 
     def heard(self, group: VGroup) -> None:
         self.drawn.upto(max(self.hand.value, getattr(self, "reached", 0.0)))
@@ -678,7 +710,9 @@ class End(EndCard):
         share = (model.trainable or 0) / max(1, model.parameters or 1)
         size = Figure(
             f"{megabytes(self.run):.1f} MB",
-            f"a file of {model.trainable or 0:,} weights: {percent(share, 1)} of this small model, "
+            f"a file of {model.trainable or 0:,} weights: {percent(share, 1)} of this model"
+            if (model.parameters or 0) > LARGE
+            else f"a file of {model.trainable or 0:,} weights: {percent(share, 1)} of this small model, "
             "far less of a large one",
         )
         return [size, *learned_and_kept(self.run)]

@@ -12,7 +12,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations import forgetting
 from animations.forgetting import MEANT
-from animations.studio import forgotten
+from animations.studio import findings
 from animations.studio.preview import walk
 from engine.run.info import Chosen, Data, MixedIn, RunInfo
 from glasstune import InputError, Run
@@ -43,10 +43,10 @@ def path_of(*kept):
     ],
 )
 def test_only_what_is_recorded_is_said_of_what_was_trained_on(run, alone, untaught):
-    assert (forgotten.is_alone(run), forgotten.is_untaught(run)) == (alone, untaught)
-    said = forgotten.outcome(run, path_of(0.9, 0.2, 0.6), 1)
+    assert (findings.is_alone(run), findings.is_untaught(run)) == (alone, untaught)
+    said = findings.outcome(run, path_of(0.9, 0.2, 0.6), 1)
     assert said.startswith("From 20 % back to 60 %") and ("not erased" in said) == untaught
-    assert ("other data" in said) == forgotten.is_mixed(run)
+    assert ("other data" in said) == findings.is_mixed(run)
 
 
 @pytest.mark.parametrize("method, kinds, adapter", [
@@ -54,7 +54,7 @@ def test_only_what_is_recorded_is_said_of_what_was_trained_on(run, alone, untaug
     ("full", ("delta",), False), ("partial", ("delta",), False), ("unknown", ("lora",), True),
 ])  # fmt: skip
 def test_what_lies_beside_the_old_weights_can_be_taken_off(method, kinds, adapter):
-    assert forgotten.is_adapter(run_of(method=method, kinds=kinds)) == adapter
+    assert findings.is_adapter(run_of(method=method, kinds=kinds)) == adapter
 
 
 @pytest.mark.parametrize("answers, correct, said", [
@@ -67,7 +67,7 @@ def test_what_lies_beside_the_old_weights_can_be_taken_off(method, kinds, adapte
     ("abc", (0, 1, 0), "The last one is wrong"),
 ])  # fmt: skip
 def test_of_an_answer_is_said_what_became_of_it(answers, correct, said):
-    assert said in forgotten.told(pd.DataFrame({"answer": list(answers), "correct": [bool(one) for one in correct]}))
+    assert said in findings.told(pd.DataFrame({"answer": list(answers), "correct": [bool(one) for one in correct]}))
 
 
 @pytest.mark.parametrize("kept, said", [
@@ -75,7 +75,7 @@ def test_of_an_answer_is_said_what_became_of_it(answers, correct, said):
     ((0.9, 0.3, 0.3), "did not return"), ((0.9, 0.3, 0.6, 0.3), "more was lost"),
 ])  # fmt: skip
 def test_a_floor_is_no_finding(kept, said):
-    assert said in forgotten.outcome(run_of(), path_of(*kept), 1)
+    assert said in findings.outcome(run_of(), path_of(*kept), 1)
 
 
 def test_a_run_that_was_asked_nothing_old_in_words_is_refused(lora_run):

@@ -1,8 +1,9 @@
-"""What may be said of what a run forgot? Only what its record shows: what it was trained on besides, what lies beside
-the old weights, and whether there was anything to lose."""
+"""What may a film say that a run learned, or forgot? Only what its record shows: by more than chance, where there was
+room to, and of what is known to have been trained on."""
 
 import pandas as pd
 
+from engine.measure.shares import newcombe
 from engine.run.run import Run
 from engine.school.tasks import TASKS
 from visualize.naming import percent
@@ -11,6 +12,16 @@ NEAR = 0.02  # less than that is called nothing
 FLOOR = 0.05  # of the old skills: whoever knew fewer had nothing to forget
 RETURNED = 0.05  # from its lowest on, so much of the old skills came back: more is called a return
 WHOLE = ("full", "partial", "unknown")  # methods that train the weights themselves
+
+
+def asked_of(run: Run) -> int:
+    """On how many questions of its task a run's score stands; 0 where nothing says."""
+    return int(run.graded[run.task].iloc[-1]) if run.task in run.graded else run.info.data.heldout or 0
+
+
+def is_more(one: float, other: float, asked: int) -> bool:
+    """Is one share of so many answers greater than another, and by more than chance?"""
+    return newcombe(round(one * asked), asked, round(other * asked), asked)[0] > 0
 
 
 def is_mixed(run: Run) -> bool:
