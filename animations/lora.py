@@ -625,10 +625,9 @@ class Price(DialScene):
         # The dial, and two curves
         self.hand.move_to([-5.1, 0.3, 0])
         self.chart, asked = self.curves(), self.known.asked
-        looks: list[tuple[str, str, Dash]] = [
-            (tr("new questions"), self.colours.lora, "solid"),
-            *([(tr("old skills"), self.colours.W, "dashed")] if asked["old"] else []),
-        ]
+        looks: list[tuple[str, str, Dash]] = [(tr("new questions"), self.colours.lora, "solid")]
+        if asked["old"]:
+            looks.append((tr("old skills"), self.colours.W, "dashed"))
         self.drawn = self.chart.upto(0.0)
         self.shown = VGroup(self.hand, self.drawn)
         self.add(
