@@ -1,19 +1,25 @@
 """How long may a regular expression take that somebody else wrote? That is counted before it is used.
 
 Python's `re` tries one way after another, and `(a+)+$` has more of them than there are seconds. A pattern whose ways
-could not all be tried in some seconds is refused.
+could not all be tried in some seconds is refused. What people write to check a sentence has as many, and is mostly done
+at once: `fits` tries it, for some seconds at most.
 """
 
 import math
 import re
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
+
+import regex
 
 from engine.errors import InputError
 
 _LONGEST = 2_000  # characters of a pattern
+_LARGEST = 100_000  # the same with what it repeats written out, as it is in memory
+_SECONDS = 5.0  # that one is tried on one text
 _WORK = 2e8  # ways times characters: some seconds
 
 
@@ -36,14 +42,59 @@ def ways(pattern: str, length: int, where: object = "pattern") -> float:
 
     Raises InputError for what is no regular expression.
     """
+    with _used(pattern, where):
+        return _ways(_parser.parse(pattern), length)
+
+
+def check_form(pattern: str, where: object) -> None:
+    """Raises InputError for what is no regular expression, or one that `fits` could not be asked of."""
+    with _used(pattern, where):
+        if (size := _size(_parser.parse(pattern))) > _LARGEST:
+            raise re.error(f"written out it has {size:,} characters")
+        regex.compile(pattern)
+
+
+def fits(pattern: str, text: str, where: object) -> bool:
+    """Whether all of a text is as a pattern says. Raises InputError where that could not be told in some seconds."""
+    try:
+        return regex.fullmatch(pattern, text, timeout=_SECONDS) is not None
+    except TimeoutError:
+        raise InputError(
+            f"{where}: after {_SECONDS:.0f} s it was not clear whether {pattern[:80]!r} fits an answer of "
+            f"{len(text):,} characters; write it simpler, without repeats inside of repeats"
+        ) from None
+
+
+@contextmanager
+def _used(pattern: str, where: object) -> Iterator[None]:
     try:
         if len(pattern) > _LONGEST:
             raise re.error(f"it has {len(pattern):,} characters")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of what will mean something else one day
-            return _ways(_parser.parse(pattern), length)
-    except (re.error, RecursionError, OverflowError, Warning) as error:
+            yield
+    except (re.error, regex.error, RecursionError, OverflowError, Warning) as error:
         raise InputError(f"{where}: {pattern[:80]!r} is no regular expression that can be used ({error})") from None
+
+
+def _size(tree: Iterable[tuple[Any, Any]]) -> int:
+    """Characters of a pattern in which each repeat is written as often as it is at least."""
+    found = 0
+    for what, inside in tree:
+        match str(what):
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                found += (int(inside[0]) + 1) * _size(inside[2])
+            case "SUBPATTERN" | "ASSERT" | "ASSERT_NOT":
+                found += _size(inside[-1])
+            case "ATOMIC_GROUP":
+                found += _size(inside)
+            case "BRANCH":
+                found += sum(map(_size, inside[1]))
+            case "GROUPREF_EXISTS":
+                found += _size(inside[1]) + _size(inside[2] or ())
+            case _:
+                found += 1
+    return found
 
 
 def _ways(tree: Iterable[tuple[Any, Any]], length: int) -> float:

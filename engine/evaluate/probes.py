@@ -19,7 +19,6 @@ one's own has lines of the same forms:
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,8 +33,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from engine import patterns
 from engine.data import IGNORE, Encoded, collate, read_jsonl
-from engine.errors import InputError, first_line, understood
+from engine.errors import InputError, first_line, shown, understood
 from engine.evaluate import (
     PROBE,
     alike,
@@ -177,10 +177,10 @@ def _all_text(*values: Any) -> bool:
 
 
 def _pattern(value: Any, where: str) -> str | None:
-    try:
-        re.compile(value or "")
-    except (re.error, TypeError) as error:
-        raise InputError(f"{where}: its pattern is no regular expression ({error})") from None
+    if value is not None:
+        if not isinstance(value, str):
+            raise InputError(f"{where}: its pattern is {shown(value)}; give a regular expression, as text")
+        patterns.check_form(value, where)
     return value
 
 
@@ -414,7 +414,7 @@ class Prober:
         rows: list[dict[str, str | bool]] = []
         for (asked, pattern), answer in zip(self.probes.asked, said, strict=False):
             if pattern is not None:
-                kept = re.fullmatch(pattern, answer.strip()) is not None
+                kept = patterns.fits(pattern, answer.strip(), f"the probe {shown(asked)}")
                 rows.append(
                     {
                         "skill": f"{PROBE}instructions",

@@ -7,6 +7,7 @@ Their numbers are options of the command line, so torch and PEFT are loaded only
 import json
 from copy import deepcopy
 from dataclasses import MISSING, asdict, dataclass, fields
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -87,9 +88,6 @@ class LoRA(Method):
     def _adapt(self, model: "PreTrainedModel") -> "PreTrainedModel":
         from peft import LoraConfig
 
-        widest = max((max(weight.shape) for weight in model.parameters() if weight.ndim == 2), default=self.r)
-        if self.r > widest:
-            raise InputError(f"r is {self.r}, and no matrix of this model is wider than {widest}; give a smaller rank")
         config = LoraConfig(
             r=self.r,
             lora_alpha=self.alpha,
@@ -179,11 +177,15 @@ def _wrapped(model: "PreTrainedModel", config: "PeftConfig") -> "PreTrainedModel
     # isort: split
     from peft import get_peft_model
 
-    try:
-        with without_peft_warnings():
+    rank = max([config.r, *(config.rank_pattern or {}).values()])
+    widest = max((max(weight.shape) for weight in model.parameters() if weight.ndim == 2), default=rank)
+    if rank > widest:
+        raise InputError(f"r is {rank}, and no matrix of this model is wider than {widest}; give a smaller rank")
+    with understood("what LoRA is told", "change its settings"), without_peft_warnings():
+        try:
             return get_peft_model(model, config)
-    except ValueError as error:
-        raise InputError(f"LoRA found nothing to adapt: {error}") from None
+        except ValueError as error:
+            raise InputError(f"LoRA found nothing to adapt: {error}") from None
 
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Full, LoRA, QLoRA)}
@@ -220,10 +222,14 @@ def method_of(described: dict[str, Any]) -> Method:
 
         with understood("the run's method"):
             config = LoraConfig(**options["config"])
-            for text in (config.target_modules, config.exclude_modules):
-                if isinstance(text, str):
-                    patterns.check([text], _NAMES, "the run's method")
-            check_between("r", config.r, 1, _WIDEST)
+            names = [text for text in (config.target_modules, config.exclude_modules) if isinstance(text, str)]
+            for by_name in (config.rank_pattern, config.alpha_pattern):
+                names += by_name or {}  # whose keys are regular expressions, too
+            patterns.check(names, _NAMES, "the run's method")
+            for rank in (config.r, *(config.rank_pattern or {}).values()):
+                check_between("r", index(rank), 1, _WIDEST)
+            for alpha in (config.lora_alpha, *(config.alpha_pattern or {}).values()):
+                check_between("lora_alpha", 0.0 + alpha, 0, 1_000_000)
         return FromConfig(config)
     if unknown := options.keys() - {about.name for about in fields(kind)}:  # type: ignore[arg-type]
         raise InputError(f"{kind.name} has no {shown(min(unknown))}; the run was made by another Glasstune")

@@ -1,11 +1,13 @@
 """A stranger's regular expression is counted before it is used: those that people write pass, those that hang do not."""
 
 import math
+import re
 
 import pytest
 
 from engine.errors import InputError
-from engine.patterns import check, ways
+from engine.evaluate.probes import general
+from engine.patterns import check, check_form, fits, ways
 
 NAMES = [f"model.layers.{n}.self_attn.q_proj" for n in range(200)]
 
@@ -38,3 +40,34 @@ def test_what_is_no_pattern_is_said(pattern):
                                             ("a{2,5}", 4), ("(ab|cd){3}", 8), ("(a+)+", math.inf)])  # fmt: skip
 def test_ways_are_counted(pattern, count):
     assert ways(pattern, 10 if count < math.inf else 100) == count
+
+
+SENTENCES = ["", "Yes.", "1 2 3 4 5", "An umbrella is wet when it rains, as I told you.", '{"name": "Tom"}', "red, green and blue",
+             "Certainly. Birds sing.", "banana Banana banana", "1. apple\n2. pear", "THE SEA", "K \u212a \u017f \u0130"]  # fmt: skip
+
+
+def test_our_own_probes_are_checked_as_ever():
+    for asked, pattern in general().asked:
+        if pattern is not None:
+            check_form(pattern, "here")
+            assert [fits(pattern, text, asked) for text in SENTENCES] == [
+                re.fullmatch(pattern, text) is not None for text in SENTENCES
+            ]
+
+
+@pytest.mark.timeout(20)
+def test_what_hangs_on_an_answer_is_stopped_and_what_fills_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("engine.patterns._SECONDS", 0.05)
+    assert not fits(r"(([A-Za-z ,.]+)+)+!", "a" * 300, "here")
+    with pytest.raises(InputError, match="it was not clear whether"):
+        fits(r"(a|a)*b|!c", "a" * 300, "here")
+    for pattern in (
+        "a{1000000000}",
+        "((a{1000}){1000}){1000}",
+        "(?=(?:a{1000}){1000})|b",
+        "x" * 5000,
+        "(" * 900 + ")" * 900,
+    ):
+        with pytest.raises(InputError, match="is no regular expression that can be used"):
+            check_form(pattern, "here")
+    check_form("(?s)(ab?){30}.{8,}(?=x)?", "here")

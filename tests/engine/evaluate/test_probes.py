@@ -151,6 +151,8 @@ def test_they_share_no_question_with_the_tasks():
         ({"choose": "x", "options": ["a", "a"]}, "no two alike"),
         ({"continue": "x"}, "line 2: no probe"),
         ({"ask": "x", "pattern": "("}, "no regular expression"),
+        ({"ask": "x", "pattern": "a{1000000000}"}, "line 2: .*written out it has"),
+        ({"ask": "x", "pattern": 0}, "line 2: its pattern is 0"),
         ({"instruction": "x", "output": "y"}, "line 2: no probe"),
     ],
 )

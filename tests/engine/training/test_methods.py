@@ -60,6 +60,24 @@ def test_a_peft_config_is_a_method(tmp_path):
     assert config.base_model_name_or_path is None, "the user's own object is left as it was"
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("told, said", [
+    ({"rank_pattern": {"(([a-z_.0-9]+)+)+!": 8}}, "could take for ever"), ({"alpha_pattern": {"(a|a)*!": 8}}, "for ever"),
+    ({"target_modules": "(([a-z]+)+)+!"}, "for ever"), ({"rank_pattern": {"(": 8}}, "no regular expression"),
+    ({"rank_pattern": {"q_proj": 20_000_000}}, "r is 20000000; it can be at most"), ({"rank_pattern": {"q_proj": "x"}}, "understood"),
+    ({"rank_pattern": ["q_proj"]}, "understood"), ({"lora_alpha": "x"}, "understood"), ({"alpha_pattern": {"q_proj": None}}, "understood"), ({"rank_pattern": {"q_proj": None}}, "understood"), ({"lora_alpha": float("nan")}, "at most"), ({"rank_pattern": {"q_proj": -1}}, "at least 1"), ({"r": 10**9}, "at most"),
+])  # fmt: skip
+def test_a_config_out_of_a_run_is_bounded(told, said):
+    with pytest.raises(InputError, match=said):
+        method_of({"name": "lora", "config": {"r": 8, "target_modules": ["q_proj"], **told}})
+
+
+def test_a_rank_of_some_layers_is_no_wider_than_the_model():
+    for told in ({"r": 2, "rank_pattern": {"q_proj": 500_000}}, {"r": 500_000}):
+        with pytest.raises(InputError, match="no matrix of this model is wider than"):
+            FromConfig(LoraConfig(target_modules=["q_proj"], **told)).prepare("embedded")
+
+
 @pytest.mark.parametrize(
     "method, said",
     [
