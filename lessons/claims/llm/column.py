@@ -199,8 +199,8 @@ def _design(found: Column) -> str:
     return (
         f"What is learned: {learned}. {STEPS} steps of {BATCH} conversations in bfloat16 autocast at a constant rate, "
         f"in the model's own chat form; graded {gaps[0]} to {gaps[-1]} steps apart, on held-out answers and on general "
-        f"probes ({probes}) that share nothing with the task. A pilot, on questions and a seed that no arm is judged on, "
-        "chose rates by held-out loss: "
+        f"probes ({probes}) that share nothing with the task. A pilot, on questions and a seed that no arm is "
+        "judged on, chose rates by held-out loss: "
         f"{'; '.join(rates)}. Claims about four bits are not among these sentences. "
         f"The trials, a line of JSON each: `{found.kept_in}`."
     )
