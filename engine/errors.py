@@ -77,6 +77,21 @@ def never_stumble() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Python processes that are started meanwhile import nothing from the folder they are started in: a stranger's run,
+    or what students handed in, may lie there, with a file called as a module."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nStopped.") -> Callable[..., int]:
     """Makes `main(arguments)` a command line's: it gives the exit status, and a mistake is one line, no trace.
 
@@ -90,7 +105,8 @@ def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nSt
         never_stumble()
         sleep_while_waiting()
         try:
-            return main(arguments) or 0
+            with safe_path():
+                return main(arguments) or 0
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -114,5 +130,5 @@ def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nSt
 
 def _defect() -> int:
     """What nobody foresaw keeps its traceback, and a status that no verdict has."""
-    traceback.print_exc()
+    print(printable(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)  # it may quote anybody's text
     return 3

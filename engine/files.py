@@ -1,24 +1,29 @@
 """How is a file written so that a kill leaves the old one or the new one, and how does one process at a time do it?
 
-Everything is written beside its place, as `<name>.part`, and renamed into it when whole. Locks are filelock's: the
-system forgets those of a process that is gone, however it went.
+Everything is written beside its place, as `.<name>.<process>.part`, and renamed into it when whole: two processes that
+write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the system
+forgets those of a process that is gone, however it went.
 """
 
 import errno
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from engine.errors import InputError
 from engine.reading import check_name
 
 PART = ".part"
+_HALF = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.before)?\.part")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some network folders
 
 
@@ -31,8 +36,9 @@ def whole(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"{path} is neither a file nor a folder, and stays as it is; give another name")
-    part, before = path.with_name(path.name + PART), path.with_name(f".{path.name}{PART}")
-    remove(part)  # what a kill has left
+    part, before = (path.with_name(f".{path.name}.{os.getpid()}{more}{PART}") for more in ("", ".before"))
+    for left in _left(path):
+        remove(left)
     try:
         yield part
         if not part.is_dir():
@@ -45,6 +51,29 @@ def whole(path: Path) -> Iterator[Path]:
         remove(before)
     finally:
         remove(part)
+
+
+def _left(path: Path) -> list[Path]:
+    """What kills have left where `path` was to be written: no process is at it any more."""
+    if not path.parent.is_dir():
+        return []
+    names = (one.name for one in path.parent.iterdir() if one.name.endswith(PART))
+    found = ((name, _HALF.fullmatch(name)) for name in names)
+    return [
+        path.with_name(name)
+        for name, half in found
+        if half and half["name"] == path.name and (int(half["process"]) == os.getpid() or not _runs(half["process"]))
+    ]
+
+
+def _runs(process: str) -> bool:
+    return len(process) < 10 and psutil.pid_exists(int(process))
+
+
+def meant(name: str) -> str:
+    """What a half-written file or folder was to be called; any other keeps its name."""
+    half = _HALF.fullmatch(name)
+    return half["name"] if half else name.removesuffix(PART)
 
 
 def check_out(path: str | Path, ends: Sequence[str] = ()) -> Path:
@@ -110,8 +139,11 @@ def append_line(path: Path, line: str) -> None:
 def hold(path: Path, *, wait: bool) -> BaseFileLock | None:
     """The lock file at `path`, held until its `release()`; None on a file system that has no locks.
 
-    Raises BlockingIOError if another process holds it and this one would not wait.
+    Raises BlockingIOError if another process holds it and this one would not wait, InputError where a link or a device
+    lies there.
     """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise InputError(f"{path} is no file, and stays as it is: who writes there cannot be known; delete it")
     lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
     try:
         lock.acquire()

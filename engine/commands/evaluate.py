@@ -33,7 +33,8 @@ def run(chosen: Namespace) -> None:
     from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import as_run
 
-    sys.path.append(str(Path.cwd()))  # a metric of one's own lies here; last, so that nothing here stands before ours
+    if any(":" in metric for metric in chosen.metrics or ()):
+        sys.path.append(str(Path.cwd()))  # where it lies; last, so that nothing here stands before what is installed
     console = Terminal()
     if chosen.lm_eval:
         from engine.evaluate.harness import show_tasks

@@ -13,11 +13,16 @@ def data_of(run: Run, source: Source | None = None) -> Conversations:
 
     source: where they lie now, for a run that does not say it or says another place. Raises InputError where they are
     not at hand, or are not what they were. What a data set was called is no place: nothing is looked for by its name.
+    And a place that a run names, without a word of what lay there, is no data of its: any file could lie there.
     """
     used, given = run.info.data, source if source is not None else run.info.data.source
     if given is None:
         raise InputError(
             f"the data of run {run.name} is not at hand (it came from Python, or the run does not say where it lies)"
+        )
+    if source is None and used.digest is None and None in (used.train, used.heldout):
+        raise InputError(
+            f"run {run.name} says that its data was {given}, but not what was in it; name it yourself if it is that"
         )
     try:
         with offline() if source is None else nullcontext():

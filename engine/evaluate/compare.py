@@ -9,6 +9,7 @@ table stand some answers, because a number alone does not say what went wrong.
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from engine.evaluate.surprise import measure_perplexity
 from engine.files import write_text
 from engine.messages import Message
 from engine.offline import offline
+from engine.reading import check_name
 from engine.run.run import Run, as_run
 
 PERPLEXITY = "perplexity"
@@ -126,7 +128,9 @@ def _is_place(data: str | Path, source: str | None) -> bool:
     """Whether this is what the run was trained on, however its path is written."""
     if source is None:
         return False
-    return str(data) == source or Path(data).expanduser().resolve() == Path(source).expanduser().resolve()
+    with suppress(InputError):  # a run may name anything
+        return str(data) == source or check_name(data).resolve() == check_name(source).resolve()
+    return False
 
 
 def compare(

@@ -48,7 +48,7 @@ from engine.evaluate import (
 )
 from engine.files import whole
 from engine.messages import Message
-from engine.reading import opened
+from engine.reading import check_name, opened
 
 T = TypeVar("T")
 GENERAL = "general"
@@ -138,7 +138,7 @@ def probes_of(source: str | Path) -> Probes:
     """`general()`, or those of a user's file. Raises InputError that names the line that is none."""
     if str(source) == GENERAL:
         return general()
-    path = Path(source).expanduser()
+    path = check_name(source)
     if not path.is_file():
         raise InputError(f"there is no file of probes {source}; give one, or {GENERAL!r}")
     return _of_lines(path.stem, read_jsonl(path), path.name)

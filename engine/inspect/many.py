@@ -22,6 +22,7 @@ from engine import linear
 from engine.errors import InputError
 from engine.inspect.diagnose import diagnose, norms_of
 from engine.measure.subspaces import moving_directions
+from engine.reading import check_name
 from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.run import Run
@@ -51,7 +52,7 @@ class Many:
 
 def find_adapters(folder: str | Path) -> list[Path]:
     """Every folder below that holds an adapter, sorted. Raises InputError if there is none."""
-    place = Path(folder).expanduser()
+    place = check_name(folder)
     found = sorted(config.parent for config in place.rglob(CONFIG)) if place.is_dir() else []
     if not found:
         raise InputError(f"{folder} holds no adapters (no {CONFIG} in it or below)")
@@ -76,7 +77,7 @@ def _read_many(folder: str | Path, base: str | Path | None, modules: int, jobs: 
     if jobs == 0:
         raise InputError("0 processes read nothing; give --jobs 1 or more, or -1 for one a core")
     places = find_adapters(folder)
-    names = [os.path.relpath(place, Path(folder).expanduser()) for place in places]
+    names = [os.path.relpath(place, check_name(folder)) for place in places]
     bar = progress_bar(places, "adapters", disable=not progress)
     read = _each(partial(_row, base=base), bar, len(places), jobs)
     unread = {name: one for name, one in zip(names, read, strict=True) if isinstance(one, str)}

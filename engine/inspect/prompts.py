@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.inspect.diagnose import of_log
 from engine.inspect.finding import Finding, worst_first
 from engine.linear import norm
+from engine.reading import check_name
 from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
 from engine.run.base import base_folder
@@ -178,7 +179,7 @@ def _texts(tokenizer: Any, tokens: np.ndarray) -> list[str]:
 
 def _checkpoints(path: str | Path) -> list[tuple[int, Path]]:
     """checkpoint-N with an adapter in it, in order."""
-    place = Path(path).expanduser()
+    place = check_name(path)
     found = place.glob("checkpoint-*") if place.is_dir() else ()
     numbered = ((checkpoint_number(one), one) for one in found if (one / CONFIG).is_file())
     return sorted((number, one) for number, one in numbered if number is not None)
@@ -186,7 +187,7 @@ def _checkpoints(path: str | Path) -> list[tuple[int, Path]]:
 
 def _logged(path: str | Path, places: list[tuple[int, Path]]) -> pd.DataFrame:
     """What a Trainer logged: of the whole training, or up to its last checkpoint."""
-    states = (read_state(place) for place in (Path(path).expanduser(), *(place for _, place in reversed(places))))
+    states = (read_state(place) for place in (check_name(path), *(place for _, place in reversed(places))))
     rows = [row for row in records_of(next(filter(None, states), None)) if row.get("event") == "train"]
     return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
 

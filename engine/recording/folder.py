@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+from filelock import BaseFileLock
+
 from engine.errors import InputError, shown
 from engine.files import remove
 from engine.reading import check_name
+from engine.recording.lock import NAME as LOCK
 from engine.recording.lock import lock, unlock
 from engine.recording.ours import check_ours, holds_run, only_begun, remove_run
 
@@ -37,16 +40,27 @@ def check_free(out: str | Path, overwrite: bool = False) -> Path:
     return out
 
 
-def claim_folder(out: str | Path, overwrite: bool = False) -> Path:
-    """Make the folder of a run. Raises InputError as `check_free` does."""
+def claim_folder(out: str | Path, overwrite: bool = False) -> BaseFileLock | None:
+    """Make the folder of a run, and hold it (see `lock`). Raises InputError as `check_free` does.
+
+    Of two processes that begin in one folder, one gets it: what a kill has left there is removed under the lock.
+    """
     out = check_free(out, overwrite)
     if overwrite and holds_run(out):
         remove_run(out)
-    elif only_begun(out):
-        remove(out)
+    begun = only_begun(out)
     try:
-        (out / "captures").mkdir(parents=True)
+        (out / "captures").mkdir(parents=True, exist_ok=begun)
+        held = lock(out)
     except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{out} cannot be written ({why}); give another folder") from None
-    return out
+    if begun and not only_begun(out):
+        unlock(out, held)
+        raise InputError(f"{out} already holds another run; give another folder, or overwrite=True to delete that")
+    for left in [*out.iterdir(), *(out / "captures").iterdir()]:
+        if left.is_file() and left.name != LOCK:
+            remove(left)
+    return held

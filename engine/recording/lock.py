@@ -1,5 +1,6 @@
 """Who writes a run? One process at a time."""
 
+import errno
 from pathlib import Path
 
 from filelock import BaseFileLock
@@ -24,13 +25,17 @@ def lock(folder: Path) -> BaseFileLock | None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether some process writes the run in this folder; where the file system has no locks, whether one did."""
-    if not (folder / NAME).exists():
+    """Whether some process writes the run in this folder; where that cannot be asked (no locks, another user's run),
+    whether one did. A link or a device in its place is no lock of ours."""
+    file = folder / NAME
+    if file.is_symlink() or not file.is_file():
         return False
     try:
-        held = hold(folder / NAME, wait=False)
+        held = hold(file, wait=False)
     except BlockingIOError:
         return True
+    except OSError as error:
+        return error.errno != errno.EROFS  # nobody writes where nothing can be written
     if held is None:
         return True
     held.release()

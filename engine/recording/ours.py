@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.files import PART, aside, remove
+from engine.files import PART, aside, meant, remove
 from engine.reading import read_json
 from engine.recording.lock import NAME as LOCK
 from engine.recording.lock import lock, unlock
@@ -51,7 +51,7 @@ def not_ours(folder: Path, within: Path | None = None) -> Path | None:
     """
     known_files = _FILES | {file.name for file in later_starts(folder)}
     for path in sorted((within or folder).rglob("*")):
-        first, *others = (name.removesuffix(PART) for name in path.relative_to(folder).parts)
+        first, *others = (meant(name) for name in path.relative_to(folder).parts)
         rest = "/".join(others)
         if first in _INSIDE and path.is_dir() and not rest:
             known = True

@@ -184,8 +184,7 @@ class Recorder(CaptureOptions):
         """Make or take over the folder, open its files, and give what run.json says now."""
         info = self.record
         if before is None:
-            claim_folder(self.folder, self.overwrite)
-            self._lock = lock(self.folder)
+            self._lock = claim_folder(self.folder, self.overwrite)
             if self.resumed:
                 info["began_at"] = self.resumed
         else:

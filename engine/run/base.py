@@ -26,8 +26,8 @@ def base_folder(source: str) -> Path:
     """The folder that holds a base model's files: the embedded one, a folder, or a Hub id already downloaded."""
     if source == EMBEDDED:
         return EMBEDDED_FOLDER
-    if check_name(source).is_dir():
-        return Path(source)
+    if (folder := check_name(source)).is_dir():
+        return folder
     try:
         from huggingface_hub import snapshot_download
 

@@ -152,8 +152,10 @@ def _rerun(lesson: str, about: Training, answers: Sequence[Answer], limit: int) 
             for one in answers
         ]
         asked.write_text(json.dumps({"lesson": lesson, "how": about[1:], "answers": todo}))
-        command = [sys.executable, "-m", "lessons.handout.again", str(asked), str(said)]
-        ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(sys.path)}
+        # -P: what was handed in lies in this folder, and may be called as a module that is imported.
+        command = [sys.executable, "-P", "-m", "lessons.handout.again", str(asked), str(said)]
+        places = os.pathsep.join(place for place in sys.path if place)
+        ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": places}
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env={**os.environ, **ours})
         except subprocess.TimeoutExpired:

@@ -104,6 +104,8 @@ def _execute(lesson: str, notebook: Any, quick: bool, limit: int, forms: Forms) 
         os.environ["GLASSTUNE_HOME"] = home  # nobody answers here, so nothing is to be kept of it
         os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
         os.environ["GLASSTUNE_FORMS"] = forms
+        if lesson.endswith(".py"):
+            os.environ.pop("PYTHONSAFEPATH", None)  # one's own may import what lies here
         # The kernel is this Python, whatever else is called "python3" on the machine.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
         client = NotebookClient(

@@ -1,6 +1,7 @@
 """How does a teacher read the grades? As a table, a line an answer, that any spreadsheet opens."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 from engine.errors import InputError, printable
 from engine.files import whole
+
+# Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
+_FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value, keep="\n")
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text) else text
+    if _is_number(text):
+        return text
+    return _FORMULA.sub(r"\1'\2", text)
 
 
 def _is_number(text: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from engine.errors import InputError, first_line
 from engine.files import whole
 from engine.language.speaking import ENGLISH, in_script, speaking, spoken, tr
+from engine.reading import read_json
 from engine.terminal import note, progress_bar
 from lessons.handout.notebooks import CELL_LIMIT
 from lessons.site.cells import Page
@@ -71,8 +72,7 @@ def build_site(
         raise InputError(
             f"the site needs {error.name}, which is not installed; install it with: pip install -e '.[site]'"
         ) from None
-    if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} holds something else; give another folder with -o")
+    _check_free(out)
     with tempfile.TemporaryDirectory() as scratch, speaking(language):
         source, static = Path(scratch) / "source", Path(scratch) / "static"
         (source / "lessons").mkdir(parents=True)
@@ -94,8 +94,30 @@ def build_site(
             built = Path(scratch) / "built" / "html"  # myst-nb writes a folder of its own beside it
             _sphinx(source, static, built, Path(scratch) / "trees")
             shutil.move(built, part)
-            (part / _MARK).write_text("made by glasstune site\n")
+            (part / _MARK).write_text(json.dumps({"files": _files(part)}, indent=1), encoding="utf-8")
     return out / "index.html"
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _check_free(out: Path) -> None:
+    """A site is replaced, and nothing but a site. Raises InputError where anything else lies."""
+    if out.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise InputError(f"a site would take the place of {out.resolve()}, where you are; give another folder with -o")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / _MARK).is_file():
+        raise InputError(f"{out} holds something else; give another folder with -o")
+    try:
+        ours = {_MARK, *map(str, read_json(out / _MARK).get("files", []))}
+    except InputError:
+        ours = {_MARK}
+    if others := [file for file in _files(out) if file not in ours]:
+        raise InputError(
+            f"{out} holds {others[0]}, which is no part of its site; move that away, or give another folder"
+        )
 
 
 def _words() -> dict[str, str]:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import InputError
 from engine.language.speaking import tr
 from engine.notebook import in_notebook
-from engine.reading import read_text
+from engine.reading import check_name, read_text
 from lessons.teaching.asking import TRIES, keep, number_of
 from lessons.teaching.session import current
 from lessons.teaching.showing import show, show_data
@@ -143,7 +144,11 @@ def _read(starter: str) -> str | None:
         if not lines and line.strip() == "e":
             return complete(_from_editor(starter), starter)
         if not lines and line.strip().endswith(".py"):
-            path = Path(line.strip()).expanduser()
+            try:
+                path = check_name(line.strip())
+            except InputError as error:
+                show(str(error))
+                continue
             if path.is_file():
                 return complete(read_text(path), starter)
             show(tr("There is no file {path} here.", path=path))

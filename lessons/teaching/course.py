@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.reading import check_name
 from lessons.teaching import progress
 from lessons.teaching.percent import MARK, read_cells
 
@@ -40,7 +41,7 @@ def file_of(lesson: str) -> Path:
     """
     if lesson in lessons():
         return FOLDER / f"{lesson}.py"
-    path = Path(lesson).expanduser()
+    path = check_name(lesson)
     if path.suffix != ".py":
         raise InputError(
             f"no lesson called {lesson!r}; there are: {', '.join(lessons())}, and your own by a path: mine.py"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from platformdirs import user_data_path
 
 from engine.files import write_json
-from engine.reading import read_json
+from engine.reading import check_name, read_json
 from engine.terminal import say
 
 Kind = Literal["predictions", "exercises"]
@@ -22,7 +22,7 @@ Kind = Literal["predictions", "exercises"]
 def home() -> Path:
     """Where a student's answers are kept."""
     if given := os.environ.get("GLASSTUNE_HOME"):
-        return Path(given).expanduser()
+        return check_name(given)
     return user_data_path("glasstune", appauthor=False)
 
 

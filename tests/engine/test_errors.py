@@ -1,6 +1,7 @@
 """A user's mistake is one line on the terminal, with its own exit status, whatever the text in it."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,20 @@ def test_a_defect_of_ours_keeps_its_traceback_and_no_verdicts_status(defect, cap
     assert main([]) == 3
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and type(defect).__name__ in said
+
+
+def test_processes_that_a_command_starts_import_nothing_from_a_strangers_folder(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("print('run')")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    start = [sys.executable, "-c", "import json"]
+
+    @command
+    def main(arguments=None):
+        assert subprocess.run(start, cwd=tmp_path, capture_output=True, text=True).stdout == ""
+
+    assert main([]) == 0
+    assert "PYTHONSAFEPATH" not in os.environ  # what comes later is not ours
+    assert subprocess.run(start, cwd=tmp_path, capture_output=True, text=True).stdout == "run\n"
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():

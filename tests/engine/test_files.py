@@ -1,6 +1,7 @@
 """A file or folder is the old one or the new one, whatever goes wrong; and one process at a time makes it."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.files import alone, check_out, hold, whole, write_json, writing
+from engine.files import alone, append_line, check_out, hold, meant, whole, write_json, writing
+from engine.recording.lock import is_held
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError()])
@@ -24,13 +26,27 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
 
 
 def test_a_folder_appears_when_it_is_whole_and_what_a_kill_left_goes(tmp_path):
-    (tmp_path / "run.part").mkdir()
-    (tmp_path / "run.part" / "left").touch()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f".run.{gone.pid}.part", f".run.{os.getpid()}.part", f".run.{gone.pid}.before.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "left").touch()
     with whole(tmp_path / "run") as part:
         part.mkdir()
         (part / "new").touch()
         assert not (tmp_path / "run").exists()
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "new"]
+
+
+def test_what_others_write_beside_it_stays(tmp_path):
+    """A browser's download, another process's half of the same file, and what happens to be called alike."""
+    others = [tmp_path / name for name in ("a.mp4.part", f".a.mp4.{os.getppid()}.part", ".b.mp4.999999999.part")]
+    for other in others:
+        other.write_bytes(b"theirs")
+    with writing(tmp_path / "a.mp4") as file:
+        file.write(b"ours")
+    assert all(other.read_bytes() == b"theirs" for other in others)
+    assert meant(f".a.mp4.{os.getppid()}.part") == "a.mp4" and meant("run.json.part") == "run.json" == meant("run.json")
 
 
 @pytest.mark.parametrize("killed", ["", "replace", "rmtree"])
@@ -95,6 +111,37 @@ def test_a_lock_is_held_by_one_process_and_forgotten_when_that_is_gone(tmp_path)
     held.release()
     assert subprocess.run(ask).returncode == 0
     hold(tmp_path / "a.lock", wait=False).release()  # that process ended without letting go
+
+
+def test_a_link_in_a_locks_place_is_not_followed(tmp_path):
+    (tmp_path / "thesis").write_text("mine")
+    (tmp_path / "run.lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(InputError, match=r"run\.lock is no file"):
+        hold(tmp_path / "run.lock", wait=False)
+    assert (tmp_path / "thesis").read_text() == "mine" and not is_held(tmp_path)
+    (tmp_path / "run.lock").unlink()
+    os.mkfifo(tmp_path / "run.lock")
+    assert not is_held(tmp_path)
+
+
+def test_a_run_of_which_nobody_can_say_who_writes_it_opens(tmp_path, monkeypatch):
+    def refuse(number):
+        def hold(*_, **__):
+            raise OSError(number, "no")
+
+        return hold
+
+    (tmp_path / "run.lock").touch()
+    for number, held in ((errno.EACCES, True), (errno.EROFS, False)):
+        monkeypatch.setattr("engine.recording.lock.hold", refuse(number))
+        assert is_held(tmp_path) == held
+
+
+def test_a_line_is_added_on_a_line_of_its_own(tmp_path):
+    for before, after in (("", "é\n"), ("a\n", "a\né\n"), ("a\nhalf", "a\nhalf\né\n")):
+        (tmp_path / "lines").write_text(before)
+        append_line(tmp_path / "lines", "é")
+        assert (tmp_path / "lines").read_text(encoding="utf-8") == after
 
 
 def test_alone_lets_go_after_an_error(tmp_path):

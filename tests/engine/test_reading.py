@@ -199,4 +199,5 @@ def test_files_of_others_are_read_through_this_door_only():
                     continue  # what lies beside the code
                 json_or_path = module in ("json", "np", "numpy") or last not in ("load", "loads")
                 assert not (module and last in READS and json_or_path), f"{file}: {name}, not through engine.reading"
+                assert last != "expanduser", f"{file}: {name}, not through engine.reading.check_name"
                 assert name not in ("safe_open", "load_file", "open"), f"{file}: {name}, not through engine.reading"

@@ -58,7 +58,7 @@ def test_a_stopped_render_leaves_nothing_behind(how, lora_run, tmp_path):
     alive = [pid for pid in started if Path(f"/proc/{pid}").exists()]
     assert not alive and "Traceback" not in said, said
     assert process.returncode != 0 and not out.exists()
-    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".part") and path.suffix == ".mp4"]
+    assert not list(tmp_path.rglob("*.part"))
     videos = list((tmp_path / "cache").rglob("*.mp4"))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and out.stat().st_size > 10_000, done.stderr

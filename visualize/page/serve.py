@@ -86,10 +86,14 @@ class Training:
         with self.lock:
             if self.ended or self.following.goes_on:
                 return
-            self.ended = True
-            with suppress(InputError):
+            try:
                 self.following.close()
                 self.final = self.following.final()
+            except InputError:
+                pass  # there is no page of it
+            except OSError:  # e.g. a file that is just being put in its place: at the next look
+                return
+            self.ended = True
 
     @contextmanager
     def asked(self) -> Iterator[None]:

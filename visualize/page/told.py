@@ -1,5 +1,6 @@
 """What does a page say of a run beside its weights? Facts, log, skills, answers, norms; and the diagnosis."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,11 @@ def _status(run: Run) -> str:
 
 def diagnosed(run: Run) -> dict[str, Any]:
     """The diagnosis, and what the run takes on the disk."""
-    files = [path for path in run.path.rglob("*") if path.is_file()] if run.path.is_dir() else []
-    return {
-        "findings": [list(finding) for finding in diagnose(run)],
-        "bytes": sum(path.stat().st_size for path in files),
-    }
+    size = 0
+    for path in run.path.rglob("*") if run.path.is_dir() else ():
+        with suppress(OSError):  # gone meanwhile: the run is still being written
+            size += path.stat().st_size if path.is_file() else 0
+    return {"findings": [list(finding) for finding in diagnose(run)], "bytes": size}
 
 
 def table(frame: Any, cut: list[str]) -> dict[str, Any]:

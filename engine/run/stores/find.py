@@ -43,7 +43,7 @@ def find_store(path: str | Path, base: str | Path | None = None) -> Store:
 
 
 def is_adapter(path: str | Path) -> bool:
-    place = Path(path).expanduser()
+    place = check_name(path)
     return (place / CONFIG).is_file() or place.name == "adapter_model.safetensors" or find_file(place) is not None
 
 

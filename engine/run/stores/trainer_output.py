@@ -8,7 +8,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from engine.errors import InputError
-from engine.reading import inside
+from engine.reading import check_name, inside
 from engine.run.adapters.adapter import CONFIG
 from engine.run.delta import Factors
 from engine.run.info import Found, Method, Model, Module, RunInfo
@@ -24,7 +24,7 @@ class TrainerStore(Store):
     """What transformers' Trainer leaves behind: trainer_state.json, `checkpoint-N` folders, and often the result."""
 
     def __init__(self, folder: str | Path, base: str | Path | None = None) -> None:
-        self.path, self.base = Path(folder).expanduser(), base
+        self.path, self.base = check_name(folder), base
         if not self.path.is_dir():
             raise InputError(f"{self.path} is no folder; give the output_dir of a Trainer")
         own = read_state(self.path)

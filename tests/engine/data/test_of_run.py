@@ -55,8 +55,17 @@ def test_without_a_digest_the_counts_must_do(told, source):
         data_of(told(source=str(source), train=35, heldout=5))
 
 
+def test_a_place_of_which_a_run_says_nothing_else_is_not_read(told, source):
+    """It could be any file of the reader's."""
+    with pytest.raises(InputError, match="but not what was in it; name it yourself"):
+        data_of(told(source=str(source)))
+    with pytest.raises(InputError, match="but not what was in it; name it yourself"):
+        data_of(told(source=str(source), train=36))
+    assert len(data_of(told(), source).train) == 36
+
+
 def test_a_source_that_is_gone_is_said(told, source):
-    run = told(name="mine", source=str(source))
+    run = told(name="mine", source=str(source), train=36, heldout=4)
     source.unlink()
     with pytest.raises(InputError, match=r"the data of run .* is not at hand .*mine.jsonl"):
         data_of(run)

@@ -10,6 +10,8 @@ from transformers import TrainerCallback
 
 from animations.studio import runs
 from engine.files import aside
+from engine.recording.folder import claim_folder
+from engine.recording.lock import lock, unlock
 from engine.recording.ours import clear
 from glasstune import CaptureCallback, InputError, LoRA, Run, finetune
 
@@ -147,6 +149,32 @@ def test_a_run_that_has_only_begun_makes_room_but_not_with_notes_in_it(stopped, 
     assert (tmp_path / "run.kept-1" / "notes.txt").read_text() == "mine" and "run.kept-1" in capsys.readouterr().err
     assert stopped(None, checkpoint=4, resume=True).status == "finished"
     assert {path.name for path in tmp_path.iterdir()} == {"run", "run.kept-1"}
+
+
+def test_of_two_that_begin_in_one_folder_one_gets_it(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    (out / "captures").mkdir(parents=True)  # as a kill leaves it
+    for half in ("metrics.jsonl", ".run.json.999999999.part", "captures/.step-000001.safetensors.999999999.part"):
+        (out / half).touch()
+    held = claim_folder(out)
+    assert {path.name for path in out.rglob("*")} == {"captures", "run.lock"}
+    with pytest.raises(InputError, match="is being written by another process"):
+        claim_folder(out)
+    with monkeypatch.context() as late:  # that one looked before the first one had its lock
+        late.setattr("engine.recording.folder.check_free", lambda out, overwrite: Path(out))
+        with pytest.raises(InputError, match="is being written by another process"):
+            claim_folder(out)
+        unlock(out, held)
+        real = lock(out)
+
+        def locked(folder):
+            (folder / "run.json").write_text("{}")  # the first one is done meanwhile
+            return real
+
+        late.setattr("engine.recording.folder.lock", locked)
+        with pytest.raises(InputError, match="already holds another run"):
+            claim_folder(out)
+    assert (out / "run.json").read_text() == "{}"
 
 
 def test_a_users_copy_of_a_checkpoint_outlives_training(stopped, tmp_path, capsys):

@@ -14,6 +14,7 @@ from lessons.handout.again import again
 from lessons.handout.grading import grade
 from lessons.handout.handing import Answer, HandedIn, hand_in, read_handed_in
 from lessons.handout.sandbox import Sandbox
+from lessons.handout.table import Grade, write
 from lessons.handout.tryout import decode, encode
 from lessons.teaching import progress, stage
 from lessons.teaching.asking import Exercise
@@ -142,14 +143,29 @@ def test_answers_are_graded_by_what_is_measured_anew(small, ada, reruns):
     }  # fmt: skip
 
 
-def test_a_lesson_runs_again_in_a_process_of_its_own(small, ada):
+def test_a_lesson_runs_again_in_a_process_of_its_own(small, ada, monkeypatch):
     ada.parent.mkdir()
+    for name in ("json", "numpy", "lessons"):  # a student's, who knows where grading is started
+        (ada.parent / f"{name}.py").write_text("open('run', 'w')")
+    monkeypatch.chdir(ada.parent)
     asked = [answer("What is it, measured?", "1005", seed=5), answer("Else?", seed=5)]
     ada.write_bytes(msgspec.json.encode(HandedIn("Ada L", asked)))
     assert {one.question: one.right for one in grade(ada.parent, own=[small])[1]} == {
         asked[0].question: "yes",
         "Else?": "",
     }
+    assert not (ada.parent / "run").exists()
+
+
+@pytest.mark.parametrize(("text", "cell"), [
+    ("=1+1", "'=1+1"), ("  @SUM(1)", "  '@SUM(1)"), ("x;=cmd|' /C calc'!A0;y", "x;'=cmd|' /C calc'!A0;y"),
+    ("x\n+1", "x\n'+1"), ("a - b, -c", "a - b, -c"), ("-0.5", "-0.5"), ("-0,5", "-0,5"), ("Ana-Maria", "Ana-Maria"),
+])  # fmt: skip
+def test_no_answer_is_a_spreadsheets_formula(text, cell, tmp_path):
+    """Semicolons part cells where commas part decimals."""
+    write([Grade("ada.json", given=text)], tmp_path / "grades.csv")
+    with (tmp_path / "grades.csv").open(newline="", encoding="utf-8") as file:
+        assert next(csv.DictReader(file))["given"] == cell
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,26 @@ def test_nothing_but_a_site_is_replaced(tmp_path, small):
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
+def test_what_was_put_into_a_site_is_not_lost(site, small, tmp_path, monkeypatch):
+    def build(out):
+        return build_site(out, [str(small)], kept=tmp_path, films=tmp_path)
+
+    mine = tmp_path / "site"
+    shutil.copytree(site, mine)
+    (mine / "CNAME").write_text("example.org")
+    with pytest.raises(InputError, match="holds CNAME, which is no part of its site"):
+        build(mine)
+    (mine / ".glasstune-site").write_text("made by somebody")
+    with pytest.raises(InputError, match="which is no part of its site"):
+        build(mine)
+    assert (mine / "CNAME").read_text() == "example.org" and (mine / "index.html").exists()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for place in (".", str(tmp_path)):
+        with pytest.raises(InputError, match="where you are"):
+            build(Path(place))
+
+
 def test_no_page_names_another_place_in_its_code(site):
     for path in [*site.rglob("*.js"), *site.rglob("*.css")]:
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -246,6 +246,21 @@ def test_a_killed_training_is_called_stopped_and_one_that_is_resumed_goes_on(gro
     assert manifest["runs"][0]["steps"][-1] == lora_run.steps[1]
 
 
+def test_a_file_that_is_just_put_in_its_place_costs_no_final_page(growing, served, monkeypatch):
+    growing.finish()
+    real, tries = Following.final, []
+
+    def final(self):
+        tries.append(None)
+        if len(tries) == 1:
+            raise FileNotFoundError(2, "No such file", "model.part")
+        return real(self)
+
+    monkeypatch.setattr(Following, "final", final)
+    get(served, "/the-token/news?version=1&step=0")
+    assert json.loads(get(served, "/the-token/news?version=1&step=0")[1])["again"] and len(tries) == 2
+
+
 def test_a_training_whose_folder_is_taken_away_is_called_stopped_and_asked_no_more(growing, served):
     assert get(served, "/the-token/")[0].status == 200
     growing.held.release()
