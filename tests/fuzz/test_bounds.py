@@ -217,6 +217,56 @@ def test_a_pipe_or_a_link_out_among_a_results_files_is_named(tmp_path, lora_run)
         Run.load(run).factors(lora_run.modules[0])
 
 
+LONG_SIDE = 1_000_000  # a square of such sides has four terabytes
+SMALL_FACTORS = {
+    "LOHA": {"hada_w1_a": (LONG_SIDE, 1), "hada_w1_b": (1, LONG_SIDE), "hada_w2_a": (LONG_SIDE, 1),
+             "hada_w2_b": (1, LONG_SIDE)},
+    "LOHA, one half": {"hada_w1_a": (4, 1), "hada_w1_b": (1, 4), "hada_w2_a": (LONG_SIDE, 1),
+                       "hada_w2_b": (1, LONG_SIDE)},
+    "LOHA, a core": {**{f"hada_w{n}_{side}": (2, LONG_SIDE) for n in (1, 2) for side in "ab"},
+                     **{f"hada_t{n}": (2, 2, 3, 3) for n in (1, 2)}},
+    "LOKR": {"lokr_w1": (1000, 1000), "lokr_w2": (1000, 1000)},
+    "LOKR, of factors": {"lokr_w1": (2, 2), "lokr_w2_a": (LONG_SIDE, 1), "lokr_w2_b": (1, LONG_SIDE)},
+    "LOKR, a core": {"lokr_w1": (2, 2), "lokr_w2_a": (2, LONG_SIDE), "lokr_w2_b": (LONG_SIDE, 2),
+                     "lokr_t2": (2, LONG_SIDE, 1, 1)},
+    "ADALORA": {"lora_A": (1, LONG_SIDE), "lora_B": (4, 1), "lora_E": (LONG_SIDE, 1)},
+    "LORA": {"lora_A.weight": (1, LONG_SIDE), "lora_B.weight": (LONG_SIDE, 1)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SMALL_FACTORS)
+def test_small_factors_of_something_huge_are_asked_for_room_first(kind, tmp_path, capsys):
+    from engine.inspect.__main__ import main
+
+    tensors = {f"base_model.model.a.b.{part}": torch.ones(shape) for part, shape in SMALL_FACTORS[kind].items()}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    about = {"peft_type": kind.partition(",")[0], "r": 1, "lora_alpha": 1, "alpha": 1}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(about))
+    run = Run.from_adapter(tmp_path)
+    with pytest.raises(InputError, match=r"of memory are free|cannot be multiplied"):
+        run.delta(next(iter(run.info.modules)))
+    assert main([str(tmp_path)]) in (0, 1) and "Traceback" not in capsys.readouterr().out
+
+
+def test_so_are_a_stack_of_experts_and_a_prompt_of_many_tasks(tmp_path):
+    from engine.run.adapters.prompts import read_vectors
+
+    names = {f"base_model.model.a.experts.lora_{side}.weight": torch.ones(shape)
+             for side, shape in (("A", (2, LONG_SIDE)), ("B", (LONG_SIDE, 2)))}  # fmt: skip
+    save_file(names, tmp_path / "adapter_model.safetensors")
+    about = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_parameters": ["experts.gate_up_proj"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(about))
+    run = Run.from_adapter(tmp_path)
+    with pytest.raises(InputError, match="of memory are free"):
+        run.delta(next(iter(run.info.modules)))
+    vectors = {"prompt_embeddings": torch.ones(2, 2), "prefix_task_cols": torch.ones(1, LONG_SIDE, 1),
+               "prefix_task_rows": torch.ones(1, 1, LONG_SIDE)}  # fmt: skip
+    save_file(vectors, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "MULTITASK_PROMPT_TUNING"}))
+    with pytest.raises(InputError, match="of memory are free"):
+        read_vectors(tmp_path)
+
+
 @pytest.mark.timeout(60)
 def test_finite_weights_that_overflow_are_inspected_and_do_not_hang(tmp_path, capsys):
     from engine.inspect.__main__ import main

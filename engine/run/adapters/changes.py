@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.errors import InputError
+from engine.linear import check_room
 from engine.run.adapters.starts import Start
 from engine.run.delta import Factors, Read, dora
 
@@ -33,6 +34,19 @@ class Change(NamedTuple):
         assert self.factors is not None
         product = self.factors(read, weight).product()
         return product if self.shape is None else product.reshape(self.shape)
+
+
+# What small factors make may be of any size, and so is asked for room before it is made:
+
+
+def _of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    check_room((*one.shape[:-1], other.shape[-1]), "what its factors make")
+    return one @ other
+
+
+def _by(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    check_room(np.broadcast_shapes(one.shape, other.shape), "what its factors make")
+    return one * other
 
 
 # --- LoRA and what is like it ----------------------------------------------------------------------------
@@ -70,7 +84,7 @@ def adalora(a: str, b: str, e: str, alpha: float) -> Change:
 
     def factors(read: Read, _: Weight) -> Factors:
         rank = len(read(a))
-        return Factors(read(b), read(e) * read(a), (alpha if alpha > 0 else rank) / (rank + 1e-5))
+        return Factors(read(b), _by(read(e), read(a)), (alpha if alpha > 0 else rank) / (rank + 1e-5))
 
     return Change((a, b, e), factors)
 
@@ -82,7 +96,7 @@ def vera(out_scale: str, rank_scale: str, a: str, b: str) -> Change:
     def factors(read: Read, weight: Weight) -> Factors:
         out, into = weight().shape
         left, right = read(out_scale)[:, None], read(rank_scale)[:, None]
-        return Factors(left * read(b)[:out], right * read(a)[:, :into], 1.0)
+        return Factors(_by(left, read(b)[:out]), _by(right, read(a)[:, :into]), 1.0)
 
     return Change((out_scale, rank_scale), factors, partial=True)
 
@@ -119,17 +133,26 @@ def loha(parts: tuple[str, ...], scaling: float) -> Change:
     halves = [parts[: len(parts) // 2], parts[len(parts) // 2 :]]
 
     def delta(read: Read, _: Weight) -> np.ndarray:
-        one, two = (_tucker(read, half[2], half[0], half[1]) if len(half) == 3 else read(half[0]) @ read(half[1])
-                    for half in halves)  # fmt: skip
-        return np.float32(scaling) * one * two
+        one, two = (
+            _tucker(read, half[2], half[0], half[1]) if len(half) == 3 else _of(read(half[0]), read(half[1]))
+            for half in halves
+        )
+        if one.shape != two.shape:
+            raise InputError(f"its halves are {one.shape} and {two.shape}, which cannot be multiplied")
+        one *= np.float32(scaling)
+        one *= two
+        return one
 
     return Change(parts, None, delta)
 
 
 def _tucker(read: Read, core: str, out: str, into: str) -> np.ndarray:
     """(out, in, ...) of a core (r, r, ...) and its two sides, (r, out) and (r, in)."""
-    turned = np.tensordot(read(out).T, read(core), axes=1)  # (out, r, ...)
-    return np.moveaxis(np.tensordot(read(into).T, turned, axes=(1, 1)), 0, 1)
+    inner, one, two = read(core), read(out), read(into)
+    check_room((one.shape[1], *inner.shape[1:]), "what its factors make")
+    turned = np.tensordot(one.T, inner, axes=1)  # (out, r, ...)
+    check_room((one.shape[1], two.shape[1], *inner.shape[2:]), "what its factors make")
+    return np.moveaxis(np.tensordot(two.T, turned, axes=(1, 1)), 0, 1)
 
 
 def lokr(first: tuple[str, ...], second: tuple[str, ...], scaling: float) -> Change:
@@ -139,11 +162,15 @@ def lokr(first: tuple[str, ...], second: tuple[str, ...], scaling: float) -> Cha
     def of(read: Read, names: tuple[str, ...]) -> np.ndarray:
         if len(names) == 3:
             return _tucker(read, names[2], names[0], names[1])
-        return read(names[0]) if len(names) == 1 else read(names[0]) @ read(names[1])
+        return read(names[0]) if len(names) == 1 else _of(read(names[0]), read(names[1]))
 
     def delta(read: Read, _: Weight) -> np.ndarray:
         one, two = of(read, first), of(read, second)
-        return np.float32(scaling) * np.kron(one.reshape(*one.shape, *(1,) * (two.ndim - 2)), two)
+        one = one.reshape(*one.shape, *(1,) * (two.ndim - 2))
+        check_room(tuple(a * b for a, b in zip(one.shape, two.shape, strict=True)), "what its factors make")
+        found = np.kron(one, two)
+        found *= np.float32(scaling)
+        return found
 
     return Change((*first, *second), None, delta)
 
@@ -192,6 +219,8 @@ def expert_stack(a: str, b: str, scaling: float, experts: int) -> Change:
         first = first.reshape(experts, -1, first.shape[-1])
         second = read(b)
         second = second.reshape(len(second), -1, experts).transpose(2, 0, 1)
-        return np.float32(scaling) * (second @ first)
+        found = _of(second, first)
+        found *= np.float32(scaling)
+        return found
 
     return Change((a, b), None, delta)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import InputError, understood
+from engine.linear import check_room
 from engine.reading import read_json
 from engine.run.adapters.adapter import CONFIG, HARMLESS, Adapter, find_adapter
 from engine.run.adapters.computed import is_computed
@@ -119,10 +120,18 @@ class AdapterStore(Store):
         change = self.adapter.changes[module]
         if change.factors is None:
             raise InputError(f"the change of {module} in {self.path} is no product of two factors: it has a delta only")
-        return change.factors(self.adapter.tensors.read, lambda: self._beside(module))
+        with understood(f"{module} in {self.path}"):
+            return change.factors(self.adapter.tensors.read, lambda: self._beside(module))
 
     def delta(self, step: int, module: str) -> np.ndarray:
-        return self.adapter.changes[module].whole(self.adapter.tensors.read, lambda: self._beside(module))
+        change, about = self.adapter.changes[module], self.adapter.modules[module]
+        with understood(f"{module} in {self.path}"):
+            if not change.partial:
+                check_room(about.shape, module)
+            found = change.whole(self.adapter.tensors.read, lambda: self._beside(module))
+            if found.shape != about.shape:
+                raise ValueError(f"it is {found.shape}, not {about.shape}")
+        return found
 
     def rounding(self, step: int, module: str) -> float:
         if module not in self._rounding:  # kept, for a start may have to be computed from W
