@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging
 
 from engine.errors import InputError, first_line, printable
+from engine.foreseen import check_settings
 from engine.gguf import find_gguf, load_gguf, load_gguf_config, load_gguf_tokenizer
 from engine.offline import hub_answers, is_offline, offline
 from engine.reading import check_files, check_name, inside, opened, read_json
@@ -153,6 +154,8 @@ def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     """A model with an adapter's folder around it, in PEFT's wrapper. Raises InputError if it does not fit, or lacks
     weights."""
     _look_at_adapter(folder)
+    with offline():
+        check_settings(base, folder)
     try:
         with without_peft_warnings(), offline():
             # PEFT only warns of what the file lacks, and leaves it as it was drawn.

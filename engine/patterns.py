@@ -5,8 +5,11 @@ could not all be tried in some seconds is refused. What people write to check a 
 at once: `fits` tries it, for some seconds at most.
 """
 
+import json
 import math
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -63,6 +66,34 @@ def fits(pattern: str, text: str, where: object) -> bool:
             f"{where}: after {_SECONDS:.0f} s it was not clear whether {pattern[:80]!r} fits an answer of "
             f"{len(text):,} characters; write it simpler, without repeats inside of repeats"
         ) from None
+
+
+def check_by_trying(patterns: Collection[str], texts: Collection[str], where: object) -> None:
+    """Raises InputError as `check`, but for patterns that cannot be counted only where all of them take long on these
+    very texts: they are tried in a process of its own, which can be stopped."""
+    try:
+        check(patterns, texts, where)
+        return
+    except InputError:
+        for pattern in patterns:
+            check_form(pattern, where)
+    try:
+        subprocess.run([sys.executable, "-I", "-S", "-c", _TRY], input=json.dumps([*map(list, (patterns, texts))]),
+                       text=True, timeout=_SECONDS, check=True, capture_output=True)  # fmt: skip
+    except subprocess.SubprocessError:
+        raise InputError(
+            f"{where}: its patterns ({max(patterns, key=len)[:80]!r}) take more than {_SECONDS:.0f} s on "
+            f"{len(texts)} names; write them simpler, without repeats inside of repeats"
+        ) from None
+
+
+_TRY = """
+import json, re, sys
+patterns, texts = json.load(sys.stdin)
+for pattern in map(re.compile, patterns):
+    for text in texts:
+        pattern.match(text), pattern.fullmatch(text)
+"""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import numpy as np
+import peft
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -14,11 +15,12 @@ from safetensors.torch import save_file
 from engine.data import LONG, beginning, encode, load
 from engine.data.report import report
 from engine.evaluate.compare import questions_of
-from engine.models import load_model, load_tuned
+from engine.models import load_model, load_tuned, with_adapter
 from engine.run import tensors
 from glasstune import InputError, LoRA, Run, finetune
+from tests.engine.peft_methods import config_of
 from tests.engine.run.test_quantized import NAME, four_bit
-from tests.engine.small import save_adapter, save_base
+from tests.engine.small import save_adapter, save_base, small_model
 from tests.fuzz.fields import places, put
 from tests.fuzz.mutate import HOSTILE
 
@@ -265,6 +267,40 @@ def test_so_are_a_stack_of_experts_and_a_prompt_of_many_tasks(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "MULTITASK_PROMPT_TUNING"}))
     with pytest.raises(InputError, match="of memory are free"):
         read_vectors(tmp_path)
+
+
+@pytest.mark.parametrize("kind, told", [
+    ("LORA", {"r": 2_000_000}), ("LORA", {"rank_pattern": {"q_proj": 3_000_000}}), ("VERA", {"r": 10_000_000}),
+    ("HRA", {"r": 5_000_000}), ("VBLORA", {"num_vectors": 10**6, "vector_length": 10**6}), ("SHIRA", {"r": 10**7}),
+    ("LOHA", {"r": 10**7}), ("RANDLORA", {"r": 10**7}),
+])  # fmt: skip
+def test_what_settings_alone_would_make_is_foreseen(kind, told, tmp_path):
+    """peft made it before it compared it with the file."""
+    model = peft.get_peft_model(small_model(), config_of(kind))
+    model.save_pretrained(tmp_path)
+    with_adapter(small_model(), tmp_path)
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | told))
+    with pytest.raises(InputError, match=r"its settings make an adapter of [\d,.]+ GB, and its file holds 0\.\d MB"):
+        with_adapter(small_model(), tmp_path)
+
+
+# As Unsloth writes it, which cannot be counted.
+UNSLOTH = (r"(?:.*?(?:vision|image|language|text).*?(?:self_attn|attention|mlp|ffn).*?(?:q_proj|k_proj|v_proj|gate_proj).*?)"
+           r"|(?:\bmodel\.layers\.[\d]{1,}\.(?:self_attn|attention|mlp)\.(?:(?:q_proj|k_proj|v_proj|gate_proj)))")  # fmt: skip
+
+
+def test_patterns_of_an_adapter_are_tried_before_peft_uses_them(tmp_path, monkeypatch):
+    peft.get_peft_model(small_model(), peft.LoraConfig(r=2, target_modules=UNSLOTH)).save_pretrained(tmp_path)
+    with_adapter(small_model(), tmp_path)
+    monkeypatch.setattr("engine.patterns._SECONDS", 0.3)
+    file = tmp_path / "adapter_config.json"
+    saved, evil = json.loads(file.read_text()), "(([a-z_.0-9]+)+)+!"
+    for told in ({"target_modules": evil}, {"exclude_modules": evil}, {"alpha_pattern": {evil: 8}},
+                 {"layers_pattern": evil}, {"modules_to_save": [evil]}):  # fmt: skip
+        file.write_text(json.dumps(saved | told))
+        with pytest.raises(InputError, match=r"its patterns .* take more than"):
+            with_adapter(small_model(), tmp_path)
 
 
 @pytest.mark.timeout(60)
