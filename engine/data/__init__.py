@@ -21,6 +21,7 @@ from engine.data.forms import Conversation, to_messages
 from engine.data.records import Conversations, Source, hold_out, load
 from engine.data.tables import read_jsonl
 from engine.errors import InputError, first_line
+from engine.linear import check_room
 from engine.messages import Message
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
 
 LONG = 200_000  # characters of a conversation, from which on it is cut before it is made into tokens
 _CHARACTERS = 64  # of a token, at most about
+_BYTES = 250  # of a character while it is made into tokens
+_BESIDE = 10  # times as much of what is thought beside the answers: templates may leave the earlier of it out
 _LEAST = 100  # characters that every message keeps: templates refuse, or skip, empty ones
 IGNORE = -100  # PyTorch's cross entropy leaves labels of this value out
 
@@ -129,24 +132,41 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_leng
 
 
 def beginning(messages: list[Message], room: int) -> tuple[list[Message], int]:
-    """The conversation with `room` characters of its texts at most, and how many are left out: a text costs some 250
-    bytes a character while it is made into tokens, most of which would then be cut."""
-    if sum(len(message["content"]) for message in messages) <= room:
+    """The conversation with `room` characters of its texts at most, ten times as many of its reasoning, and how many
+    are left out: most of the tokens that they cost memory for would then be cut."""
+    rooms = {"content": room, "reasoning_content": _BESIDE * room}
+    if all(sum(len(message.get(key) or "") for message in messages) <= most for key, most in rooms.items()):
         return messages, 0
     kept = Conversation((), getattr(messages, "where", ""), getattr(messages, "form", "messages"))
     left_out = 0
     for message in messages:
-        said = message["content"]
-        spaces = len(said) - len(said.lstrip())  # which templates strip
-        few = said[: spaces + max(room, _LEAST)]
-        room -= len(few)
-        left_out += len(said) - len(few)
-        kept.append({**message, "content": few})
+        few: Message = {}
+        for key in rooms.keys() & message.keys():
+            said = message[key] or ""
+            spaces = len(said) - len(said.lstrip())  # which templates strip
+            few[key] = said[: spaces + max(rooms[key], _LEAST)]
+            rooms[key] -= len(few[key])
+            left_out += len(said) - len(few[key])
+        kept.append({**message, **few})
     return kept, left_out
+
+
+def _check_memory(messages: Sequence[Message]) -> None:
+    """Raises InputError for what has no room in memory while it is made into tokens, tools and their calls included."""
+    check_room((_characters(messages),), f"{_where(messages)}the conversation, in characters,", _BYTES)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(key)) + _characters(one) for key, one in value.items())
+    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 0
 
 
 def _whole_text(tokenizer: PreTrainedTokenizerBase, message: Message) -> tuple[list[int], list[int]]:
     """Every token of a text, and its end: what TRL makes of a column "text"."""
+    _check_memory([message])
     ids = list(tokenizer(message["content"], **_QUIETLY)["input_ids"])
     if tokenizer.eos_token_id is not None and ids[-1:] != [tokenizer.eos_token_id]:
         ids.append(tokenizer.eos_token_id)
@@ -155,6 +175,7 @@ def _whole_text(tokenizer: PreTrainedTokenizerBase, message: Message) -> tuple[l
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
     """`apply_chat_template` as the records are meant: with their tools, and without fields that are ours."""
+    _check_memory(messages)
     tools = messages[0].get("tools") if messages else None
     ours = [{key: value for key, value in m.items() if key not in ("weight", "tools")} for m in messages]
     if _in_parts(tokenizer, str(tokenizer.chat_template)):
@@ -212,7 +233,7 @@ def _unseen(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> tupl
     )
 
 
-def _where(messages: list[Message]) -> str:
+def _where(messages: Sequence[Message]) -> str:
     where = getattr(messages, "where", "")
     return f"{where}: " if where else ""
 

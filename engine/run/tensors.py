@@ -24,6 +24,7 @@ from engine.run.quantized import Packed, find_packed
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
 _BLOCK = 1 << 22  # bytes compared at a time
+_LONGEST = 1_000  # characters of a tensor's name
 _BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
@@ -349,6 +350,8 @@ def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:
             if name != "__metadata__"
         }
         for name, entry in entries.items():
+            if len(name) > _LONGEST:  # expressions that look for its parts would try each of thousands from each
+                raise ValueError(f"a tensor's name has {len(name):,} characters")
             begin, stop = header[name]["data_offsets"]
             if begin < 0 or stop - begin != entry.nbytes:
                 raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")

@@ -103,11 +103,46 @@ def test_a_long_text_is_cut_before_it_is_made_into_tokens(tokenizer, monkeypatch
     ]
 
 
+def test_what_is_thought_and_called_beside_an_answer_is_bounded_too(tokenizer, monkeypatch):
+    long = "x" * 3_000_000
+    answer = {"role": "assistant", "content": "hi", "reasoning_content": long}
+    kept, left_out = beginning([{"role": "user", "content": "a"}, answer], 1000)
+    assert (len(kept[1]["reasoning_content"]), left_out) == (10_000, len(long) - 10_000) and kept[1]["content"] == "hi"
+
+    class Full:
+        available = 500_000_000  # three million characters need more
+
+    monkeypatch.setattr("engine.linear.psutil.virtual_memory", lambda: Full)
+    ask, call = (
+        {"role": "user", "content": "a"},
+        {"type": "function", "function": {"name": "f", "arguments": {"a": long}}},
+    )
+    tool = {"type": "function", "function": {"name": "f", "description": long}}
+    for talk in ([ask, {"role": "assistant", "content": "", "tool_calls": [call]}], [{"role": "text", "content": long}],
+                 [{**ask, "tools": [tool]}, {"role": "assistant", "content": "hi"}], [ask, answer],
+                 [ask, {"role": "assistant", "content": long}]):  # fmt: skip
+        with pytest.raises(InputError, match="the conversation, in characters, is 30000"):
+            encode(tokenizer, talk)
+
+
 def test_a_beginning_is_all_of_what_is_short_and_keeps_every_message():
     talk = [{"role": "user", "content": "a" * 30}, {"role": "assistant", "content": "  " + "b" * 500}]
     assert beginning(talk, 1000) == (talk, 0)
     kept, left_out = beginning(talk, 40)
     assert [len(m["content"]) for m in kept] == [30, 102] and left_out == 400  # spaces, which templates strip, and 100
+
+
+def test_a_name_is_no_longer_than_any_is(tmp_path):
+    """Expressions look for the parts of a tensor's name: of a megabyte they took minutes."""
+    from engine.run.adapters.prompts import read_vectors
+
+    for kind, name in (("LORA", "base_model.model.a" + ".base_layer" * 50_000 + ".x"),
+                       ("ADAPTION_PROMPT", "layers.1" * 50_000)):  # fmt: skip
+        save_file({name: torch.ones(2, 2)}, tmp_path / "adapter_model.safetensors")
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": kind}))
+        for read in (Run.from_adapter if kind == "LORA" else read_vectors, tensors.Tensors):
+            with pytest.raises(InputError, match=r"a tensor's name has \d{3},\d{3} characters"):
+                read(tmp_path)
 
 
 # --- many ------------------------------------------------------------------------------------------------
