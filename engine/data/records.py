@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import datasets
-import psutil
 from datasets import Dataset, DatasetDict
 
 from engine.data.forms import to_messages
@@ -26,11 +25,11 @@ from engine.errors import InputError, first_line
 from engine.messages import Message
 from engine.offline import hub_answers, offline
 from engine.reading import check_name, read_json
+from engine.room import while_there_is_room
 from engine.school.tasks import TASKS, task_file
 
 # What `datasets` may read with: tables and text. Others of its readers open pickles (pandas, webdataset), or media.
 READERS = ("arrow", "csv", "json", "parquet", "text")
-_RESERVE = 200_000_000  # bytes of memory that are left for everything else
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
@@ -89,18 +88,14 @@ def digest(conversations: Conversations) -> str:
 
 
 def _conversations(found: Iterable[Found], empty: str = "the data set is empty") -> list[list[Message]]:
-    conversations: list[list[Message]] = [to_messages(record, where) for where, record in _while_there_is_room(found)]
+    conversations: list[list[Message]] = [to_messages(record, where) for where, record in _kept(found)]
     if not conversations:
         raise InputError(f"{empty}: give at least one record")
     return conversations
 
 
-def _while_there_is_room(found: Iterable[Found]) -> Iterator[Found]:
-    """Raises InputError before memory is full: all of a data set is kept in it."""
-    for number, one in enumerate(found):
-        if number % 1000 == 999 and psutil.virtual_memory().available < _RESERVE:
-            raise InputError(f"{one[0]}: memory is nearly full, and the data does not end here; give a part of it")
-        yield one
+def _kept(found: Iterable[Found]) -> Iterator[Found]:
+    return while_there_is_room(found, lambda _, one: one[0])
 
 
 def _name(data: Any) -> str:
@@ -130,7 +125,7 @@ def _load_parts(name: str, parts: Mapping[str, Iterable[Found]]) -> Conversation
     return Conversations(
         name,
         _conversations(parts["train"], f"data set {name} is empty"),
-        [to_messages(record, where) for where, record in _while_there_is_room(parts[heldout])] if heldout else [],
+        [to_messages(record, where) for where, record in _kept(parts[heldout])] if heldout else [],
     )
 
 

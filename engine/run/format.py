@@ -44,6 +44,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.reading import lines, parse_json
+from engine.room import while_there_is_room
 
 START = "start.safetensors"
 BASE_ANSWERS = "base-answers.safetensors"
@@ -87,7 +88,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for number, line in enumerate(lines(path, within=path.parent), 1):
+    every = while_there_is_room(lines(path, within=path.parent), lambda number, _: f"{path}, line {number + 1}")
+    for number, line in enumerate(every, 1):
         if not line.endswith(b"\n"):
             break
         try:

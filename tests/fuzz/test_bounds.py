@@ -17,6 +17,7 @@ from engine.data.report import report
 from engine.evaluate.compare import questions_of
 from engine.models import load_model, load_tuned, with_adapter
 from engine.run import tensors
+from engine.run.format import read_lines
 from glasstune import InputError, LoRA, Run, finetune
 from tests.engine.peft_methods import config_of
 from tests.engine.run.test_quantized import NAME, four_bit
@@ -76,9 +77,12 @@ def test_memory_that_is_nearly_full_ends_reading_before_it_is(tmp_path, monkeypa
     class Full:
         available = 1000
 
-    monkeypatch.setattr("engine.data.records.psutil.virtual_memory", lambda: Full)
+    monkeypatch.setattr("engine.room.psutil.virtual_memory", lambda: Full)
     with pytest.raises(InputError, match=r"record 999: memory is nearly full, and the data does not end here"):
         load([{"prompt": "a", "completion": "b"}] * 5000)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n' * 3000)
+    with pytest.raises(InputError, match=r"metrics.jsonl, line 1000: memory is nearly full"):
+        read_lines(tmp_path / "metrics.jsonl")
 
 
 def test_a_long_text_is_cut_before_it_is_made_into_tokens(tokenizer, monkeypatch):
