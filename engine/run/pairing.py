@@ -5,10 +5,12 @@ is left out silently.
 """
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 from engine.run.tensors import Tensors
 
@@ -23,6 +25,7 @@ _COMPUTED = re.compile(
     r"(?:inv_freq|masked_bias|position_ids|token_type_ids|num_batches_tracked|attn\.bias|_float_tensor)$"
 )
 _WITH_HEAD = ("CausalLM", "LMHead", "ConditionalGeneration", "MaskedLM")
+_MOST = 100  # names that fit equally well, which are told apart by the words before
 COMPUTED = "in one only, but a library computes them anew"
 EMPTY = "empty, as DeepSpeed ZeRO-3 saves what was not gathered"
 ABSENT = "named in the index, but in no file"
@@ -51,8 +54,8 @@ def find_name(parameter: str, among: Tensors) -> str | None:
     """
     if parameter in among:
         return parameter
-    found = _nearest(parameter, None, _places_of(among))
-    return found or (tied_to(among) if is_head(parameter) else None)
+    found = _places_of(among).nearest(parameter)
+    return found or (_head_of(among) if is_head(parameter) else None)
 
 
 def is_head(parameter: str) -> bool:
@@ -76,49 +79,72 @@ def tied_to(tensors: Tensors) -> str | None:
 
 # --- names that differ ---------------------------------------------------------------------------------
 
-Places = dict[tuple[tuple[str, ...], str], list[str]]
 
-
-def _place(name: str) -> tuple[tuple[str, ...], str]:
+def _place(parts: list[str]) -> tuple[tuple[str, ...], str]:
     """What has to agree whatever the prefixes: the numbers in a name, and its last word."""
-    parts = plain(name).split(".")
     return tuple(part for part in parts if part.isdigit()), parts[-1]
+
+
+class Places:
+    """Names by what has to agree, and then by their words from the last to the first, in order: those with the longest
+    common end stand side by side, so that none of fifty thousand is compared with all.
+
+    among: whose shapes have to agree, too.
+    """
+
+    def __init__(self, names: Iterable[str], among: Tensors | None = None) -> None:
+        self.groups: dict[Any, list[tuple[list[str], str]]] = defaultdict(list)
+        for name in names:
+            parts = plain(name).split(".")
+            shape = None if among is None else among.shape(name)
+            self.groups[_place(parts), shape].append((parts[::-1], name))
+        for group in self.groups.values():
+            group.sort()
+
+    def nearest(self, name: str, shape: tuple[int, ...] | None = None) -> str | None:
+        """The one name with the longest common end; at least the module's own name and the leaf, or the whole of one.
+        None if there is none, or several that fit equally well."""
+        parts = plain(name).split(".")
+        group, ends = self.groups.get((_place(parts), shape), []), parts[::-1]
+        at = bisect_left(group, ends, key=lambda one: one[0])
+        longest = max((_common(ends, other) for other, _ in group[max(0, at - 1) : at + 1]), default=0)
+        if longest >= 2 or len(ends) == 1:
+            nearest = self._beside(group, at, ends, longest)
+        else:  # the whole of one is a single word, and these come first
+            nearest = [found for found in islice(group, _MOST) if len(found[0]) == 1]
+            longest = 1
+        # `model.language_model.layers...` is `language_model.model.layers...`, and no vision tower's.
+        if len(nearest) > 1:
+            shared = [len({*other[longest:]} & {*ends[longest:]}) for other, _ in nearest]
+            nearest = [found for found, count in zip(nearest, shared, strict=True) if count == max(shared)]
+        return nearest[0][1] if len(nearest) == 1 else None
+
+    def _beside(
+        self, group: list[tuple[list[str], str]], at: int, ends: list[str], longest: int
+    ) -> list[tuple[list[str], str]]:
+        """All that have so long an end in common; none where they are too many to be told apart."""
+        first, last = at, at
+        while first > 0 and last - first <= _MOST and _common(ends, group[first - 1][0]) == longest:
+            first -= 1
+        while last < len(group) and last - first <= _MOST and _common(ends, group[last][0]) == longest:
+            last += 1
+        return group[first:last] if last - first <= _MOST else []
 
 
 @lru_cache(maxsize=4)
 def _places_of(tensors: Tensors) -> Places:
     """Of thousands of names that are looked up, one after another."""
-    return _by_place(tensors.entries)
+    return Places(tensors.entries)
 
 
-def _by_place(names: Iterable[str]) -> Places:
-    found: Places = defaultdict(list)
-    for name in names:
-        found[_place(name)].append(name)
-    return found
+@lru_cache(maxsize=4)
+def _head_of(tensors: Tensors) -> str | None:
+    return tied_to(tensors)
 
 
-def _nearest(name: str, shape: tuple[int, ...] | None, places: Places, among: Tensors | None = None) -> str | None:
-    """The one name with the longest common end; at least the module's own name and the leaf, or the whole of one."""
-    parts, best = plain(name).split("."), [(0, "")]
-    for other in places.get(_place(name), []):
-        if shape is not None and among is not None and among.shape(other) != shape:
-            continue
-        theirs = plain(other).split(".")
-        common = _common_end(parts, theirs)
-        if common >= 2 or common == min(len(parts), len(theirs)):
-            best.append((common, other))
-    longest = max(common for common, _ in best)
-    nearest = [other for common, other in best if common == longest]
-    if len(nearest) > 1:  # `model.language_model.layers...` is `language_model.model.layers...`, and no vision tower's
-        shared = [len({*plain(other).split(".")[:-longest]} & {*parts[:-longest]}) for other in nearest]
-        nearest = [other for other, count in zip(nearest, shared, strict=True) if count == max(shared)]
-    return nearest[0] or None if len(nearest) == 1 else None
-
-
-def _common_end(one: list[str], other: list[str]) -> int:
+def _common(one: list[str], other: list[str]) -> int:
     count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
+    for a, b in zip(one, other, strict=False):
         if a != b:
             break
         count += 1
@@ -160,22 +186,23 @@ def _add_renamed(met: dict[str, str], base: Tensors, tuned: Tensors) -> None:
     """What has another name in the base: each is the other's nearest, of the same shape."""
     taken = set(met.values())
     left = [name for name in tuned.entries if name not in met]
-    theirs, ours = _by_place(name for name in base.entries if name not in taken), _by_place(left)
+    theirs, ours = Places((name for name in base.entries if name not in taken), base), Places(left, tuned)
     for name in left:
-        other = _nearest(name, tuned.shape(name), theirs, base)
-        if other and _nearest(other, base.shape(other), ours, tuned) == name:
+        other = theirs.nearest(name, tuned.shape(name))
+        if other and ours.nearest(other, base.shape(other)) == name:
             met[name] = other
 
 
 def _tied(base: Tensors, tuned: Tensors, pairs: dict[str, Pair]) -> dict[str, Pair]:
     """A head of its own in one, where the other has its embedding for it."""
     in_base = {both.base for both in pairs.values()}
-    found = {}
+    found, other = {}, tied_to(base)
     for name in _heads(tuned):
-        if name not in pairs and (other := tied_to(base)) and base.shape(other) == tuned.shape(name):
+        if name not in pairs and other and base.shape(other) == tuned.shape(name):
             found[name] = Pair(name, other)
+    other = tied_to(tuned)
     for name in _heads(base):
-        if name not in in_base and (other := tied_to(tuned)) and tuned.shape(other) == base.shape(name):
+        if name not in in_base and other and tuned.shape(other) == base.shape(name):
             found[name] = Pair(other, name)
     return found
 

@@ -18,6 +18,7 @@ from engine.evaluate.compare import questions_of
 from engine.models import load_model, load_tuned, with_adapter
 from engine.run import tensors
 from engine.run.format import read_lines
+from engine.run.pairing import find_name, pair
 from glasstune import InputError, LoRA, Run, finetune
 from tests.engine.peft_methods import config_of
 from tests.engine.run.test_quantized import NAME, four_bit
@@ -172,6 +173,29 @@ def many(folder, count):
         )
     )
     save_file({f"{name}.weight": torch.ones(2, 2) for name in ranks}, folder / "model.safetensors")
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize("end", ["weight", "a.weight", "lm_head.weight"])
+def test_names_without_a_number_are_not_each_compared_with_all(end, tmp_path):
+    for side, folder in (("x", tmp_path / "base"), ("y", tmp_path / "tuned")):
+        folder.mkdir()
+        names = [f"{side}{n}.{end}" for n in range(5000)]
+        save_file({name: torch.ones(1) for name in [*names, "z.same.weight"]}, folder / "model.safetensors")
+    base, tuned = (tensors.Tensors(tmp_path / side) for side in ("base", "tuned"))
+    pairs, apart = pair(base, tuned)
+    assert list(pairs) == ["z.same.weight"] and len(apart["only in the base"]) == 5000
+    assert not any(find_name(name, base) for name in tuned.entries if name not in pairs)
+
+
+@pytest.mark.timeout(15)
+def test_copies_that_were_trained_are_not_each_compared_with_all(tmp_path):
+    names = [
+        f"base_model.model.a{n}.{kind}.weight" for n in range(4000) for kind in ("modules_to_save", "original_module")
+    ]
+    save_file({name: torch.ones(1) for name in names}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 4}))
+    assert len(Run.from_adapter(tmp_path).info.modules) == 4000
 
 
 def test_a_header_is_read_once_however_many_tensors_it_names(tmp_path, monkeypatch):

@@ -23,11 +23,13 @@ def fit(adapter: Adapter, base: Tensors) -> None:
         adapter.modules[name] = _in_base(name, about, adapter, base)
     if adapter.method == "ia3":
         _add_scaled_biases(adapter, base)
+    foreign = dict.fromkeys(adapter.foreign)
     for name, about in adapter.modules.items():
         parameter = about.parameter or ""
         strayed = about.fits == "" and parameter != about.in_base
         if strayed and _twice(parameter, about.in_base):  # DDP's, not its own, or one wrapper's too many
-            adapter.foreign += [part for part in adapter.changes[name].parts if part not in adapter.foreign]
+            foreign |= dict.fromkeys(adapter.changes[name].parts)
+    adapter.foreign = list(foreign)
 
 
 def _twice(parameter: str, in_base: str) -> bool:

@@ -5,6 +5,7 @@ What cannot be shown truly is listed with the reason; nothing is left out silent
 
 import re
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,12 @@ def _add_other(adapter: Adapter, short: str, name: str) -> None:
 
 def _plainly(adapter: Adapter, found: re.Match[str]) -> bool:
     """Whether PEFT saved a trained copy under its plain name as well, as it does with embeddings."""
-    wanted = f"{found['module']}.{found['leaf']}"
-    return any(short_name(name) == wanted for name in adapter.tensors.entries)
+    return f"{found['module']}.{found['leaf']}" in _short_names(adapter.tensors)
+
+
+@lru_cache(maxsize=1)
+def _short_names(tensors: Tensors) -> frozenset[str]:
+    return frozenset(map(short_name, tensors.entries))
 
 
 def _is_trained(config: dict[str, Any], short: str) -> bool:
