@@ -124,6 +124,9 @@ class Scaled:
 Packed = FourBit | Scaled | Grouped
 
 
+_DESCRIPTION = 100_000  # bytes of what bitsandbytes says beside a weight, at most: it is some hundred
+
+
 class Found(NamedTuple):
     """packed: weight -> how to read it. refused: weight -> the method that is not read. parts: what belongs to them."""
 
@@ -161,6 +164,8 @@ def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
 def _add_four_bit(
     found: Found, weight: str, kind: str, state: str, entries: Mapping[str, Stored], source: Source
 ) -> None:
+    if entries[state].nbytes > _DESCRIPTION:  # it is read when the checkpoint is opened, before anything is asked for
+        raise ValueError(f"{state} has {entries[state].nbytes:,} bytes, which no description has")
     about = parse_json(source.raw(state).tobytes())
     shape = about["shape"]
     if not is_shape(shape):

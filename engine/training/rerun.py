@@ -98,11 +98,11 @@ def _checked(run: Run) -> dict[str, Any]:
     if not isinstance(threads, int) or not 1 <= threads <= 4 * cores:
         raise InputError(f"{run.path} was made on {shown(threads)} threads; from 1 to {4 * cores} can be used here")
     settings = Settings(**told)
-    reached = max([0, *run.metrics.index])
+    reached = len({*run.metrics.index})  # every step is logged; the number of one is soon written
     each = settings.batch_size * settings.accumulation
     planned = settings.steps or (settings.epochs or 0) * max(1, (info.data.train or 0) + _mixed(run)) / each
     if not 0.5 * planned - 1 <= reached:
-        raise InputError(f"{run.path} asks for {planned:,.0f} steps, and its record ends at step {reached:,}")
+        raise InputError(f"{run.path} asks for {planned:,.0f} steps, and its record has {reached:,}")
     if settings.mix > MOST_MIXED / (MOST_MIXED + 1):
         raise InputError(
             f"{run.path} mixes in {settings.mix / (1 - settings.mix):.0f} times its data; repeat it in Python, if you "

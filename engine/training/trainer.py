@@ -30,7 +30,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from engine import terminal
 from engine.data import Encoded, collate
-from engine.errors import InputError, first_line
+from engine.errors import InputError, first_line, understood
 from engine.files import PART, aside, remove, whole
 from engine.reading import opened, read_json
 from engine.recording.lock import lock, unlock
@@ -241,7 +241,8 @@ class ListTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            _set_random_state(_rest(checkpoint)["random"])
+            with understood(f"the random state in {Path(checkpoint) / REST}", AGAIN):
+                _set_random_state(_rest(checkpoint)["random"])
 
 
 def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -314,8 +315,14 @@ def _set_random_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
+    then, here = state.get("cuda", []), torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if then[:here]:
+        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in then[:here]])
+    if len(then) != here:
+        terminal.remark(
+            f"the training stopped on a machine with {len(then)} GPUs, and goes on with {here}: what is drawn at "
+            "random on them, and sums, will not be quite as they would have been"
+        )
 
 
 def checkpoint_bytes(model: nn.Module) -> int:

@@ -36,8 +36,14 @@ class TrainerStore(Store):
                 "checkpoint, and trainer.save_state() at the end"
             )
         self.state, others = one_training(self.path, own, states)
-        folders = {step: place for place, step in places.items() if place not in others and _holds_weights(place)}
         notes = [f"{place.name} is of another training, whose log differs, and is left out" for place in sorted(others)]
+        folders: dict[int, Path] = {}
+        for place in sorted(places, key=lambda one: (len(one.name), one.name)):  # as a Trainer calls it first
+            if place in others or not _holds_weights(place):
+                continue
+            if places[place] in folders:
+                notes.append(f"{place.name} has the number of {folders[places[place]].name}, and is left out")
+            folders.setdefault(places[place], place)
         if not folders and (named := [place for place in (self.path, *places) if _named_adapters(place)]):
             inside_it = _named_adapters(named[-1])
             raise InputError(

@@ -35,6 +35,14 @@ def four_bit(weight, kind, double, name=NAME):
     return {name: codes, **parts}, bnb.dequantize_4bit(codes, state)
 
 
+def test_a_description_is_no_megabyte_that_is_read_when_the_file_is_opened(tmp_path, weight):
+    stored, _ = four_bit(weight, "nf4", False)
+    state = next(name for name in stored if "quant_state" in name)
+    stored[state] = torch.cat([stored[state], torch.full((1_000_000,), ord(" "), dtype=torch.uint8)])
+    with pytest.raises(InputError, match=r"1,000,\d{3} bytes, which no description has"):
+        Tensors(save(tmp_path, **stored))
+
+
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("double", [False, True])
 def test_four_bits_are_read_as_bitsandbytes_reads_them(tmp_path, weight, kind, double):

@@ -90,6 +90,18 @@ def test_a_result_that_equals_no_checkpoint(output):
     assert run.steps == [10, 20, 30, 35] and run.result == 35 and not run.info.notes
 
 
+def test_of_two_folders_of_one_number_the_trainers_own_name_counts_and_the_other_is_named(output):
+    shutil.copytree(output / "checkpoint-20", output / "checkpoint-0020")
+    scale(output / "checkpoint-0020", 7)
+    norms = Run.open(output).norms
+    run = Run.open(output)
+    assert run.steps == [10, 20, 30] and run.info.notes == (
+        "checkpoint-0020 has the number of checkpoint-20, and is left out",
+    )
+    shutil.rmtree(output / "checkpoint-0020")
+    assert Run.open(output).norms.equals(norms)
+
+
 def test_two_trainings_are_not_joined_and_the_folders_own_state_decides(output):
     for step in (10, 20):
         write(output / f"checkpoint-{step}", state(step, seed=1))

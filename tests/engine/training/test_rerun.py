@@ -25,6 +25,12 @@ def test_what_was_mixed_in_has_to_be_what_it_was(tmp_path):
         rerun(run, tmp_path / "again", progress=False)
     assert not (tmp_path / "again").exists()
     told = json.loads((run.path / "run.json").read_text())
+    long = Path(shutil.copytree(run.path, tmp_path / "long"))
+    (long / "run.json").write_text(json.dumps(told | {"settings": told["settings"] | {"steps": 9_999_999}}))
+    with (long / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9999999, "event": "train", "loss": 1.0}\n')
+    with pytest.raises(InputError, match="asks for 9,999,999 steps, and its record has 2"):
+        rerun(Run.load(long), tmp_path / "again", progress=False)
     told["settings"]["mix"] = 1 - 1e-12
     strange = Path(shutil.copytree(run.path, tmp_path / "strange"))
     (strange / "run.json").write_text(json.dumps(told))

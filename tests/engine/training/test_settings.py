@@ -1,5 +1,7 @@
 """What finetune is told: anything of the Trainer's, the precision, one model under two names, a run made anew."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import TrainingArguments
 
 from engine.data import Conversations, load
 from engine.run.base import EMBEDDED_FOLDER
+from engine.training import trainer as trainers
 from engine.training.arguments import OURS, training_arguments
 from engine.training.prepare import prepare
 from engine.training.request import Request
@@ -175,3 +178,15 @@ def test_a_cell_run_twice_overwrites_what_is_ours_and_nothing_else(tmp_path):
 def test_what_is_of_the_wrong_kind_is_one_sentence(wrong, said, tmp_path):
     with pytest.raises(InputError, match=said):
         finetune("embedded", "spanish", "lora", out=tmp_path / "run", **wrong)
+
+
+@pytest.mark.parametrize("then, here", [(2, 1), (1, 1), (1, 2), (3, 0), (0, 1)])
+def test_random_states_are_set_on_as_many_gpus_as_there_are(then, here, monkeypatch, capsys):
+    state = json.loads(json.dumps(trainers._random_state() | {"cuda": [[1, 2, 3]] * then}))
+    set_on = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: here > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", set_on.extend)
+    trainers._set_random_state(state)
+    assert len(set_on) == min(then, here)
+    assert (f"with {then} GPUs, and goes on with {here}" in capsys.readouterr().err) is (then != here)
