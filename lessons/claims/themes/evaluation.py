@@ -1,10 +1,11 @@
 """Can the loss alone be trusted? Where it and the answers disagree, within a run and between runs."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
-from scipy import stats
 
 from lessons.claims.claim import Claim, Results, over
 from lessons.claims.intervals import Array, Effect, mean_effect, share_effect, unseen
@@ -27,7 +28,13 @@ RUNS: Mapping[str, tuple] = {
 def luck(some: Array, others: Array) -> float:
     """p of answers that differ so, were both equally good: McNemar's exact test on the questions where they differ."""
     better, worse = int((some > others).sum()), int((some < others).sum())
-    return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return even(min(better, worse), better + worse)
+
+
+@cache
+def even(fewer: int, tosses: int) -> float:
+    """p of a fair coin that falls on one side so few times, or fewer, whichever side that is."""
+    return min(1.0, 2 * sum(comb(tosses, many) for many in range(fewer + 1)) / 2**tosses)
 
 
 def against(one: Result, other: Result, among: int) -> bool:

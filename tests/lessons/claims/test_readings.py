@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lessons.claims.choosing import by_keeping, by_learning, choose
 from lessons.claims.claim import CHOOSING, NotYet, Results
@@ -17,7 +18,7 @@ from lessons.claims.readings import (
     scores,
     when_learned,
 )
-from lessons.claims.themes.evaluation import against, luck
+from lessons.claims.themes.evaluation import against, even, luck
 from lessons.claims.themes.tuning import shrinkage
 from lessons.claims.themes.when import best_prompt
 from lessons.claims.trials.prompting import Prompting
@@ -129,6 +130,8 @@ def test_answers_differ_by_more_than_luck():
     assert luck(right, right) == 1.0
     better = np.arange(100) < 60
     assert luck(better, right) == pytest.approx(2 * 0.5**10)
+    for fewer, tosses in ((0, 1), (3, 6), (2, 9), (30, 100)):
+        assert even(fewer, tosses) == pytest.approx(stats.binomtest(fewer, tosses).pvalue)
     one, other = run_of([0.6, 0.5], [1, 1], loss=(2.0, 1.0))["at"]
     assert against(one, other, 1)  # ten more are right, and the loss is higher
     assert not against(one, other, 100) and not against(one, {**other, "new_loss": pack_nats([3.0] * MANY)}, 1)

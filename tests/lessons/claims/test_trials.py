@@ -1,7 +1,6 @@
 """Trials: run once, kept whole, gone on with after a stop; and what the real ones measure."""
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 
@@ -265,6 +264,7 @@ def test_a_claim_end_to_end(tmp_path, monkeypatch, capsys):
     trial = Training(steps=2, batch=4, old=False)
     conditions = {"r = 8": lambda r: mean_effect([row["steps"][-1] for row in r(trial)])}
     monkeypatch.setitem(CLAIMS, small.id, replace(small, conditions=conditions))
+    monkeypatch.setattr("lessons.claims.store.SHIPPED", tmp_path / "none")  # whose forty claims are not drawn, too
     out = tmp_path / "claims.json"
     arguments = [small.id, "--store", str(tmp_path / "t.jsonl"), "--out", str(out)]
     assert main(arguments) == 0
@@ -284,13 +284,10 @@ def test_a_backend_that_is_not_installed_is_named(tmp_path, monkeypatch):
         run_trials([Count()], Store(tmp_path / "t.jsonl"), jobs=2, backend="ray")
 
 
-def test_it_runs_on_two_processes(tmp_path):
+def test_it_runs_on_two_processes(tmp_path, monkeypatch):
     store = tmp_path / "t.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-m", "lessons.claims", "one-per-cent", "--jobs", "2", "--store", str(store),
-         "--out", str(tmp_path / "claims.json")], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr("lessons.claims.store.SHIPPED", tmp_path / "none")
+    assert main(["one-per-cent", "--jobs", "2", "--store", str(store), "--out", str(tmp_path / "claims.json")]) == 0
     assert "one-per-cent" in json.loads((tmp_path / "claims.json").read_text())
     assert np.isfinite([kept.result["share"] for kept in Store(store).found.values()]).all()
 

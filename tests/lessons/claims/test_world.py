@@ -13,7 +13,7 @@ from lessons.claims import intervals
 from lessons.claims.compact import pack_bits, pack_nats, pack_shares
 from lessons.claims.ledger import CLAIMS, rows_of
 from lessons.claims.run import in_order, wanted
-from lessons.claims.store import Store
+from lessons.claims.store import SHIPPED, Store
 from lessons.claims.trials.accumulated import Accumulated
 from lessons.claims.trials.adapters import Overlap, Switching
 from lessons.claims.trials.canaries import Canaries
@@ -25,6 +25,7 @@ from lessons.claims.trials.training import Training, moments
 from lessons.claims.verdict import CENSORED, DEPENDS, EXACT, FAILS, HOLDS, NO_ROOM, OPEN
 
 NEW, OLD = 160, max(asked_both_ways("judge")) + 1
+SIZES = Store(SHIPPED)  # of models of billions of weights: arithmetic, which took some seconds
 CHOICES = len(asked_both_ways("judge"))
 
 
@@ -83,7 +84,7 @@ def result(trial):
         case Accumulated():
             return {"difference": 1e-6 * (1 + rng.random()), "shuffled": 1.0}
         case Sizes():
-            return trial.run()
+            return SIZES.found[trial].result if trial in SIZES.found else trial.run()
     raise AssertionError(trial)
 
 
