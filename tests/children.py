@@ -15,7 +15,8 @@ from typing import Any
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = (
     "engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets", "lessons.teaching.stage",
-    "lessons.claims.ledger", "visualize.plots",
+    "lessons.claims.ledger", "lessons.teaching.walk", "visualize.plots", "ipykernel.ipkernel", "ipykernel.kernelapp",
+    "ipykernel.zmqshell", "matplotlib_inline.backend_inline", "ipywidgets", "anywidget",
 )  # fmt: skip
 FORKS.set_forkserver_preload([*PRELOADED])
 SECONDS = 30  # a case may take: some hundred times what it does

@@ -4,13 +4,13 @@ GLASSTUNE_KILLS=100 kills a hundred times; the suite does a few.
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
 import warnings
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import torch
 from engine.rerun import main
 from engine.training.rerun import agreement, rerun, sentences
 from glasstune import Full, InputError, LoRA, Run, finetune
+from tests.children import FORKS
 
 KILLS = int(os.environ.get("GLASSTUNE_KILLS", "4"))
 OPTIONS: dict = {
@@ -30,9 +31,6 @@ OPTIONS: dict = {
     "progress": False,
     "checkpoint": 3,
 }
-# A server that has imported everything and forks: a hundred starts then cost seconds, and a kill falls into the training.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["engine", "engine.training.finetune", "transformers.trainer", "peft", "datasets"])
 
 
 def method_named(name: str) -> LoRA | Full:
@@ -45,7 +43,7 @@ def train(out: Path, method: str) -> None:
     finetune("embedded", "spanish", method_named(method), out=out, resume=True, **OPTIONS)
 
 
-def start(out: Path, method: str) -> multiprocessing.process.BaseProcess:
+def start(out: Path, method: str) -> BaseProcess:
     process = FORKS.Process(target=train, args=(out, method))
     process.start()
     return process

@@ -5,13 +5,14 @@ captured step and the next, each weight rounded to a grain that is a share of ho
 left over at one step is in the next one, so errors do not add up. Of matrices too large for either, a small picture.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.run.sketch import Level, block_means, sketch_factors
-from visualize.page.pieces import Pieces
+from visualize.page.pieces import Pieces, gzipped
 
 GRAINS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of the root mean square of a matrix' last change
 SIDES = (128, 64, 32, 16, 8)
@@ -73,7 +74,7 @@ def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[i
     count = min(len(run.steps), 24)
     while count >= min(_LEAST_STEPS, len(run.steps)):
         steps = spread(run.steps, wanted, count)
-        # A sample of matrices tells how large all will be, by the entropy of what is to be written.
+        # A sample of matrices tells how large all will be.
         for grain in GRAINS:
             if _bytes_of(run, modules, steps, size, grain) * _BASE64 <= room:
                 coded, missed = _coded(run, modules, steps, size, grain)
@@ -107,15 +108,13 @@ def _steps_of(run: Any, name: str, steps: list[int], scale: float) -> tuple[list
 
 def _bytes_of(run: Any, modules: list[str], steps: list[int], size: dict[str, float], grain: float) -> float:
     sample = [name for at, name in enumerate(modules) if len(run.shape(name)) == 2 and at % 7 == 0] or modules
-    bits = values = 0.0
-    for name in sample:
-        for units in _steps_of(run, name, steps, grain * size[name])[0]:
-            counts = np.bincount(units.ravel().view(np.uint8), minlength=256)
-            share = counts[counts > 0] / units.size
-            # gzip spends at least a bit on a value, unless nearly all are zero
-            bits += units.size * max(float(-(share * np.log2(share)).sum()) * 1.08, 0.02)
-            values += units.size
-    return bits / 8 * sum(np.prod(run.shape(name)) for name in modules) / max(values, 1)
+    taken = sum(
+        len(gzipped(units.tobytes(), zlib.Z_RLE))
+        for name in sample
+        for units in _steps_of(run, name, steps, grain * size[name])[0]
+    )
+    weights, among = (sum(float(np.prod(run.shape(name))) for name in names) for names in (modules, sample))
+    return taken * weights / max(among, 1)
 
 
 def _coded(
