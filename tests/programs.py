@@ -10,6 +10,8 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -21,10 +23,18 @@ from tests.children import FORKS
 
 def run_module(name: str, *arguments: object, seconds: float = 300) -> "CompletedProcess[str]":
     """As `subprocess.run([sys.executable, "-m", name, *arguments], capture_output=True, text=True)`, on one thread."""
-    words = [name, *map(str, arguments)]
+    return _forked(_module, [name, *map(str, arguments)], seconds)
+
+
+def run_code(code: str, seconds: float = 300) -> "CompletedProcess[str]":
+    """As `subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)`, likewise."""
+    return _forked(_code, ["-c", code], seconds)
+
+
+def _forked(work: Callable[[list[str]], None], words: list[str], seconds: float) -> "CompletedProcess[str]":
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder) / "out", Path(folder) / "err"]
-        child = FORKS.Process(target=_run, args=(words, dict(os.environ), said))
+        child = FORKS.Process(target=_run, args=(work, words, dict(os.environ), said))
         child.start()
         child.join(seconds)
         if child.is_alive():
@@ -33,7 +43,16 @@ def run_module(name: str, *arguments: object, seconds: float = 300) -> "Complete
         return CompletedProcess(words, child.exitcode, *(path.read_text(encoding="utf-8") for path in said))
 
 
-def _run(words: list[str], environment: dict[str, str], said: list[Path]) -> None:
+def _module(words: list[str]) -> None:
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+def _code(words: list[str]) -> None:
+    warnings.simplefilter("ignore")
+    exec(compile(words[1], "<code>", "exec"), {"__name__": "__main__"})
+
+
+def _run(work: Callable[[list[str]], None], words: list[str], environment: dict[str, str], said: list[Path]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)
@@ -41,7 +60,7 @@ def _run(words: list[str], environment: dict[str, str], said: list[Path]) -> Non
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8") for number in (1, 2))
     sys.argv = words
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    work(words)
 
 
 class ForkedKernel:
@@ -81,4 +100,4 @@ def _kernel(cmd: list[str], environment: dict[str, str], folder: "str | Path | N
     for name in [name for name in sys.modules if name.partition(".")[0] == "lessons"]:
         del sys.modules[name]  # a lesson's session is made when it is imported, from the environment
     sys.path.insert(0, "")
-    _run(cmd[cmd.index("-m") + 1 :], environment, [Path(os.devnull)] * 2)
+    _run(_module, cmd[cmd.index("-m") + 1 :], environment, [Path(os.devnull)] * 2)

@@ -13,20 +13,22 @@ import torch
 
 from engine.inspect.__main__ import main as inspect_main
 from glasstune import Full, InputError, LoRA, Run, capture, finetune
+from tests.programs import run_code
 from visualize import plots
 
 OPTIONS = {"steps": 6, "skills": 0, "batch_size": 2, "progress": False, "save": False}
 
 
-def limited(out: Path, before: str = "", **options) -> subprocess.CompletedProcess:
+def limited(out: Path, before: str = "") -> subprocess.CompletedProcess:
     """finetune in a process of its own, after the line `before`."""
     code = f"""
 import resource, signal, sys
 from engine.finetune import main
+from tests.programs import run_code
 {before}
 raise SystemExit(main(["--data", "spanish", "--method", "full", "--steps", "6", "--batch-size", "2", "--out", {str(out)!r}]))
 """
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, **options)
+    return run_code(code)
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays(tmp_path):

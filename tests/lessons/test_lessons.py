@@ -4,10 +4,7 @@ The same cells are in both, so each form is run with one of the two: that keeps 
 """
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +16,6 @@ from lessons.teaching import stage
 from lessons.teaching.course import FOLDER, lessons
 from lessons.teaching.percent import read_cells
 from tests.programs import run_module
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize("lesson", lessons())
@@ -105,10 +100,7 @@ def test_an_unknown_lesson_is_named(tmp_path):
 def test_bad_options_of_the_walkthrough_get_one_line(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    done = subprocess.run(
-        [sys.executable, "-m", "lessons.lora", "--auto", "--quick", "--no-film", "--out", str(blocked)],
-        capture_output=True, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
+    done = run_module("lessons.lora", "--auto", "--quick", "--no-film", "--out", blocked)
     assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr
     assert "cannot be written" in done.stdout + done.stderr
 

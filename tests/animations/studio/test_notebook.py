@@ -30,7 +30,7 @@ class Mine(FilmScene):
         self.finish()"""
 
 
-def test_show_film_and_manims_magic_work_in_a_kernel(film_runs, tmp_path, monkeypatch):
+def test_show_film_and_manims_magic_work_in_a_kernel(film_runs, tmp_path, monkeypatch, quick_kernel):
     root = str(Path(animations.__file__).parent.parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

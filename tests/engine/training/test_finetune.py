@@ -1,8 +1,6 @@
 """Fine-tuning and its capture: the invariants that every picture stands on."""
 
 import json
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,6 +15,7 @@ from engine.models import load_model, load_tuned
 from engine.run.base import EMBEDDED_FOLDER
 from engine.run.format import capture_path
 from glasstune import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
+from tests.children import FORKS
 
 BASE = load_file(EMBEDDED_FOLDER / "model.safetensors")
 
@@ -201,18 +200,16 @@ def test_a_loop_that_fails_leaves_a_run_that_says_so(base, tmp_path):
 
 def test_a_killed_run_opens(tmp_path):
     out = tmp_path / "killed"
-    code = (
-        "from glasstune import finetune, LoRA;"
-        f"finetune('embedded', 'spanish', LoRA(r=2), out={str(out)!r}, steps=5000, every=1, skills=0, progress=False)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
+    options = {"out": out, "steps": 5000, "every": 1, "skills": 0, "progress": False}
+    process = FORKS.Process(target=finetune, args=("embedded", "spanish", LoRA(r=2)), kwargs=options)
+    process.start()
     try:
         deadline = time.monotonic() + 120
         while len(list(out.glob("captures/*.safetensors"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         process.kill()
-        process.wait()
+        process.join()
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"step": 99, "event": "tr')  # a line that the kill cut off
     run = Run.load(out)

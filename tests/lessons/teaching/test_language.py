@@ -1,7 +1,6 @@
 """A lesson is given in another language: whole where it is called complete, and as the same program."""
 
 import gettext
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from lessons.teaching.asking import exercise, predict
 from lessons.teaching.course import FOLDER
 from lessons.teaching.language import said_in
 from lessons.teaching.percent import read_cells
+from tests.programs import run_module
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,11 +29,7 @@ def test_the_catalogues_are_right_and_complete_where_they_are_said_to_be():
 
 
 def test_lora_in_german_walks_through(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "lessons", "lora", "--auto", "--quick", "--no-film", "--language", "de", "--out",
-         str(tmp_path)],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=ROOT,
-    )  # fmt: skip
+    done = run_module("lessons", "lora", "--auto", "--quick", "--no-film", "--language", "de", "--out", tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     for said in (
         "Vorhersage: ",
