@@ -131,7 +131,7 @@ class ForgettingScene(FilmScene):
         among, what = (words, " of one word") if changed else (asked, "")
         best = max(among, key=lambda one: (among[one].answer.nunique(), bool(among[one].correct.iloc[-1]), -len(one)))
         story = among[best].sort_values("step", kind="stable").reset_index(drop=True)
-        return story, f"{len(among)} {'right' if right else 'old'} answers{what}"
+        return story, f"{len(among)} {'right' if right else 'old'} answer{'s'[: len(among) > 1]}{what}"
 
 
 class Asked(ForgettingScene):
@@ -145,9 +145,11 @@ class Asked(ForgettingScene):
         # Before training
         story, among = self.story()
         wide = config.frame_width - 1.4
-        lines, size = paragraph(story.prompt[0], wide, 3, (60, 48, 36))
+        lines, size = paragraph(story.prompt[0], wide, 7 if self.tall else 3, (60, 48, 36), bold=True)
+        step = size / 75
+        top = 2.2 + step * max(0, len(lines) - 3)  # a frame that stands upright has room above
         question = VGroup(
-            sit(label(line, size, self.colours.foreground, bold=True), 0, 2.2 - 0.8 * number, ORIGIN)
+            sit(label(line, size, self.colours.foreground, bold=True), 0, top - step * number, ORIGIN)
             for number, line in enumerate(lines)
         )
         self.line = Line(LEFT * wide / 2, RIGHT * wide / 2, color=self.colours.muted).shift(1.9 * DOWN)

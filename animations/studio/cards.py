@@ -79,7 +79,7 @@ class CardScene(FilmScene):
 
     def words(self, text: str, size: int, y: float, bold: bool = False, color: str | None = None) -> VGroup:
         """Centred lines on a band of the ground, the first of them at y."""
-        shown, lines = VGroup(), lines_of(text, config.frame_width - 1.6, size, most=3)
+        shown, lines = VGroup(), lines_of(text, config.frame_width - 1.6, size, 3, bold)
         for number, line in enumerate(lines):
             shown.add(
                 sit(label(line, size, color or self.colours.foreground, bold=bold), 0, y - number * size / 95, ORIGIN)

@@ -151,7 +151,7 @@ class FilmScene(Scene):
             return sit(largest(text, width, (40, 36, 32), colour), 0, CAPTION_LINE, ORIGIN)
         return VGroup(
             sit(label(line, 40, colour), 0, TALL_CAPTION - 0.5 * number, ORIGIN)
-            for number, line in enumerate(lines_of(text, width, 40, most=5))
+            for number, line in enumerate(lines_of(text, width, 40, most=3))
         )
 
     def _recording(self) -> str:

@@ -1,6 +1,7 @@
 """How is text set in a film? One font that every machine has, sizes in pixels of a 1080p frame, no LaTeX."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -110,16 +111,22 @@ def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text
     return fitted(text, width, sizes[-1], color)
 
 
-def lines_of(text: str, width: float, size: int, most: int | None = None) -> list[str]:
-    """The text's words in as few lines as fit into `width` units, about equally long; a word longer than a line, as text
-    without spaces is, is broken. most: lines; what is left then is cut with an ellipsis."""
-    words = [part for word in clean(text).split() for part in _pieces(word, width, size)]
+def lines_of(text: str, width: float, size: int, most: int | None = None, bold: bool = False) -> list[str]:
+    """The text's words in as few lines as fit into `width` units, about equally long. A word longer than a line, as
+    text without spaces is, is broken. most: lines; what is left then is cut with an ellipsis."""
+
+    def wide(line: str) -> float:
+        return float(_set(line, size, "#ffffff", bold).width)
+
+    em = size / 1080 * 8  # units: no usual letter is wider
+    words = clean(text).split()
+    words = [part for one in words for part in ([one] if len(one) * em <= width else _pieces(one, width, wide))]
 
     def broken(most: float) -> list[str]:
         lines: list[str] = []
         for word in words:
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and _wide(longer, size) <= most:
+            if lines and wide(longer) <= most:
                 lines[-1] = longer
             else:
                 lines.append(word)
@@ -127,45 +134,39 @@ def lines_of(text: str, width: float, size: int, most: int | None = None) -> lis
 
     lines, narrow = broken(width), width
     if most is not None and len(lines) > most:
-        return [*lines[: most - 1], str(fitted(" ".join(lines[most - 1 :]), width, size).original_text)]
+        return [*lines[: most - 1], _cut(" ".join(lines[most - 1 :]), width, wide)]
     count = len(lines)
-    while narrow > 1 and len(broken(narrow - 0.3)) == count and _widest(broken(narrow - 0.3), size) <= width:
+    while narrow > 1 and len(found := broken(narrow - 0.3)) == count and max(map(wide, found)) <= width:
         narrow -= 0.3
     return broken(narrow)
 
 
-def paragraph(text: str, width: float, most: int, sizes: tuple[int, ...]) -> tuple[list[str], int]:
+def paragraph(text: str, width: float, most: int, sizes: tuple[int, ...], bold: bool = False) -> tuple[list[str], int]:
     """The text in at most so many lines, and the largest of these sizes in which that is all of it."""
     for size in sizes:
-        if len(lines := lines_of(text, width, size)) <= most:
+        if len(lines := lines_of(text, width, size, bold=bold)) <= most:
             return lines, size
-    return lines_of(text, width, sizes[-1], most), sizes[-1]
+    return lines_of(text, width, sizes[-1], most, bold), sizes[-1]
 
 
-def _pieces(word: str, width: float, size: int) -> Iterator[str]:
+def _pieces(word: str, width: float, wide: Callable[[str], float]) -> Iterator[str]:
     """The word, or what of it fits into a line, piece by piece."""
-    em = size / 1080 * 8  # units: no usual letter is wider
-    while len(word) > 1 and len(word) * em > width and _wide(word, size) > width:
-        fits = max(1, int(width / em))
-        while fits < len(word) and _wide(word[: fits + 1], size) <= width:
-            fits += 1
+    while len(word) > 1 and wide(word) > width:
+        fits = max(1, bisect_right(range(1, len(word)), width, key=lambda count: wide(word[:count])))
         yield word[:fits]
         word = word[fits:]
     yield word
 
 
-def _wide(line: str, size: int) -> float:
-    return float(_set(line, size, "#ffffff", False).width)
-
-
-def _widest(lines: list[str], size: int) -> float:
-    return max((_wide(line, size) for line in lines), default=0.0)
+def _cut(text: str, width: float, wide: Callable[[str], float]) -> str:
+    """As much of it as fits, with an ellipsis where it is longer."""
+    whole = shown = clean(text)
+    while (now := wide(shown)) > width and len(whole) > 1:
+        whole = whole[: max(1, int(len(whole) * min(0.95, width / now)))].rstrip()
+        shown = whole + "\N{HORIZONTAL ELLIPSIS}"
+    return shown
 
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
-    whole = shown = clean(text)
-    while (wide := _set(shown, size, color, False).width) > width and len(whole) > 1:
-        whole = whole[: max(1, int(len(whole) * min(0.95, width / wide)))].rstrip()
-        shown = whole + "\N{HORIZONTAL ELLIPSIS}"
-    return label(shown, size, color)
+    return label(_cut(text, width, lambda line: float(_set(line, size, color, False).width)), size, color)
