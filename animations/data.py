@@ -5,18 +5,22 @@ manim render animations/data.py Glow      one scene, with stock Manim
 """
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
+from transformers import PreTrainedTokenizerBase
 
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from animations.studio.twofold import AskedTwice
-from engine.data import Conversations, Encoded, encode, load, of_run, read_jsonl, with_template
+from engine.data import IGNORE, Conversations, Encoded, encode_all, load, of_run, render, with_template
+from engine.data.tables import read_file
 from engine.errors import InputError
 from engine.evaluate import last_answer
 from engine.evaluate.sides import tokenizer_of
@@ -32,41 +36,78 @@ from visualize.mobjects.tokens import SurpriseScale, TokenBoxes
 from visualize.naming import percent
 
 EDGE, WIDE = -6.76, 13.5  # where lines begin, and how long they may be
-ROWS = 5  # texts whose tokens glow
+ROWS, READ = 5, 512  # texts whose tokens glow, and how many tokens of each are read
+TRIED = 100  # records that are looked at for one that was learned as a whole
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run whose training data is not at hand."""
+    """Raises InputError for a run whose training data is not at hand, is no conversations, or of which it is not known
+    what of them was learned."""
     if run.info.data.source is None:
         raise InputError(f"run {run.name} does not say where its data is; the film data shows the records themselves")
-    data_of(run)
+    if run.info.settings.mask_prompts is None:
+        raise InputError(f"run {run.name} does not say if prompts were masked; the film data shows what was learned")
+    if all(is_text(conversation) for conversation in data_of(run).train):
+        raise InputError(f"run {run.name} learned whole texts; the film data shows how a conversation becomes one")
 
 
 data_of = cache(of_run.data_of)  # what the run was trained on, and what it held out
 
 
-def example(run: Run) -> list[Message]:
-    """The record that the film follows: the first that has an input beside its instruction, or else the first."""
-    train = data_of(run).train
-    return next((c for c in train if (record_of(c) or {}).get("input")), train[0])
+def is_text(conversation: list[Message]) -> bool:
+    """Is it a text that is learned as it is, through no template?"""
+    return bool(conversation) and conversation[0]["role"] == "text"
 
 
-def record_of(conversation: list[Message]) -> dict[str, object] | None:
-    """The record as it stands in its file, if that is JSON lines; the conversation knows its line."""
-    stood = re.fullmatch(r"(.+), line (\d+)", getattr(conversation, "where", ""))
-    return _lines(stood[1]).get(int(stood[2])) if stood else None
+def encoded(run: Run, conversations: list[list[Message]]) -> list[Encoded]:
+    """Conversations as the run's training took them: cut where it cut, masked where it masked."""
+    settings = run.info.settings
+    return encode_all(template_of(run), conversations, settings.max_length, settings.mask_prompts is not False)
 
 
 @cache
-def _lines(path: str) -> dict[int, dict[str, object]]:
-    return dict(read_jsonl(Path(path)))
+def template_of(run: Run) -> PreTrainedTokenizerBase:
+    return with_template(tokenizer_of(run))
+
+
+def example(run: Run) -> list[Message]:
+    """The record that the film follows: the first that has an input beside its instruction, or else the first; one that
+    was learned as a whole, if there is any."""
+    train = [conversation for conversation in data_of(run).train if not is_text(conversation)]
+    with_input = [conversation for conversation in train if (record_of(conversation) or {}).get("input")]
+    rest: list[Message] | None = None
+    for number, conversation in enumerate((*with_input, *train)):
+        with suppress(InputError):  # nothing of it is left to learn
+            if not encoded(run, [conversation])[0].cut:
+                return conversation
+            rest = rest or conversation
+        if rest and number >= TRIED:
+            break
+    return rest or train[0]
+
+
+def record_of(conversation: list[Message]) -> Mapping[str, object] | None:
+    """The record as it stands in its file; the conversation knows its place. None where that is in no file."""
+    where = getattr(conversation, "where", "")
+    stood = re.fullmatch(r"(.+), (?:line|row|record) \d+", where)
+    return _records(stood[1]).get(where) if stood and Path(stood[1]).is_file() else None
+
+
+@cache
+def _records(path: str) -> dict[str, Mapping[str, object]]:
+    return dict(read_file(Path(path)))
+
+
+def learned_of(row: Encoded) -> int:
+    """How many tokens training learns: nothing predicts the first."""
+    return sum(label != IGNORE for label in row.labels[1:])
 
 
 @cache
 def losses_of(run: Run) -> pd.DataFrame:
     """Each token's loss in some held-out conversations, at every captured step."""
     data = data_of(run)
-    return token_losses(run, (data.heldout or data.train)[:ROWS], max_length=512)
+    return token_losses(run, (data.heldout or data.train)[:ROWS], max_length=READ)
 
 
 class DataScene(FilmScene):
@@ -75,10 +116,10 @@ class DataScene(FilmScene):
     def setup(self) -> None:
         super().setup()
         self.conversation = example(self.run)
-        self.tokenizer = with_template(tokenizer_of(self.run))
-        self.encoded: Encoded = encode(self.tokenizer, self.conversation)
+        self.tokenizer = template_of(self.run)
+        (self.encoded,) = encoded(self.run, [self.conversation])
         self.texts = [piece(self.tokenizer, token) for token in self.encoded.ids]
-        self.learned = [index for index, label in enumerate(self.encoded.labels) if index and label >= 0]
+        self.learned = [index for index, label in enumerate(self.encoded.labels) if index and label != IGNORE]
         self.masked = [index for index in range(len(self.texts)) if index not in self.learned]
 
     def tokens(self, top: float) -> TokenBoxes:
@@ -95,10 +136,10 @@ class DataScene(FilmScene):
 
     def template(self, y: float) -> VGroup:
         """The conversation through the chat template; what the template added has a colour of its own."""
-        whole = self.tokenizer.apply_chat_template(list(self.conversation), tokenize=False)
+        whole = render(self.tokenizer, self.conversation, tokenize=False)
         said = "|".join(re.escape(m["content"]) for m in self.conversation if m["content"])
         line, x = VGroup(), EDGE
-        for index, part in enumerate(re.split(f"({said})", whole)):
+        for index, part in enumerate(re.split(f"({said})", whole) if said else [whole]):
             if not part.strip():
                 continue
             color = self.colours.foreground if index % 2 else self.colours.A
@@ -155,9 +196,10 @@ class Record(DataScene):
         # As it stands in the file
         record = record_of(self.conversation)
         fields = [f'"{name}": "{value}"' for name, value in (record or {}).items()]
+        where = [str(getattr(self.conversation, "where", ""))]  # of a data set that lies in no file of its own
         shown = VGroup(
-            self.head("the record" if fields else "a record, given in Python", 2.55),
-            *(self.line(f, 1.95 - 0.5 * line) for line, f in enumerate(fields[:3])),
+            self.head("the record" if fields else "a record, by its place", 2.55),
+            *(self.line(f, 1.95 - 0.5 * line) for line, f in enumerate((fields or where)[:3])),
         )
         self.add(self.stamp(), shown)
         self.attend(shown)
@@ -212,9 +254,14 @@ class Tokens(DataScene):
 
 
 class Mask(DataScene):
-    """Only the answer's tokens are learned: the others are masked."""
+    """Only the answer's tokens are learned: the others are masked. Where the run was told to learn all, all are."""
 
     title = "Only the answer is learned"
+
+    def header(self) -> Text:
+        if self.run.info.settings.mask_prompts is False:
+            self.title = "Every token is learned"
+        return super().header()
 
     def construct(self) -> None:
         # Every token is predicted
@@ -223,17 +270,16 @@ class Mask(DataScene):
         self.say("A model predicts each token from those before it.")
 
         # The question is masked
-        hidden = dict.fromkeys(self.masked, "−100")
-        marks = [hidden.get(index, str(token)) for index, token in enumerate(self.encoded.ids)]
-        self.say("The question is masked: its labels are \N{MINUS SIGN}100.")
+        marks = [str(label).replace("-", "\N{MINUS SIGN}") for label in self.encoded.labels]
+        self.say(self.masking())
         self.play(boxes.animate.tint(self.colours.muted, self.masked), run_time=0.5)
         self.play_in(boxes.below(marks, 32, self.colours.muted))
 
         # What is left, here and in all of the data
-        self.say(f"Only {len(self.learned)} tokens are learned: the answer and its end.")
+        self.say(self.left())
         self.play(boxes.animate.tint(self.colours.delta, self.learned), run_time=0.5)
-        rows = [encode(self.tokenizer, conversation) for conversation in data_of(self.run).train]
-        learned, every = sum(row.trained for row in rows), sum(len(row.ids) for row in rows)
+        rows = encoded(self.run, data_of(self.run).train)
+        learned, every = sum(map(learned_of, rows)), sum(len(row.ids) for row in rows)
         self.say(f"In all {len(rows):,} records: {learned:,} of {every:,} tokens, {percent(learned / every)}.")
         bars = [
             Row("all", every, f"{every:,}", self.colours.W),
@@ -241,6 +287,24 @@ class Mask(DataScene):
         ]
         self.play_in(Bars("tokens of the training data", bars, every, 7.4, self.colours).at(EDGE, -0.9))
         self.finish()
+
+    def masking(self) -> str:
+        """What this run's training did with the question."""
+        if self.run.info.settings.mask_prompts is False:
+            return "This run masks no question: it is learned, too."
+        return "The question is masked: its labels are \N{MINUS SIGN}100."
+
+    def left(self) -> str:
+        """What is learned of this record."""
+        count, every = len(self.learned), len(self.encoded.ids)
+        if self.run.info.settings.mask_prompts is False:
+            return f"{count} of {every} tokens are learned; the first is predicted by nothing."
+        if self.encoded.cut:
+            return f"Only {count} tokens are learned: the answer, as far as {every} tokens reach."
+        several = sum(message["role"] == "assistant" for message in self.conversation) > 1
+        return (
+            f"Only {count} tokens are learned: {'the answers and their ends' if several else 'the answer and its end'}."
+        )
 
 
 class Glow(DataScene):
@@ -253,10 +317,13 @@ class Glow(DataScene):
         self.losses = losses_of(self.run)
         first, last = self.run.steps[0], self.run.steps[-1]
         learned = self.losses[self.losses.learned]
+        if learned.empty:
+            raise InputError(f"run {self.run.name} held out no answer that begins within {READ} tokens")
         self.limit = float(learned[learned.step == first].loss.max())
         self.losses_of = {key: table.loss.to_numpy() for key, table in learned.groupby(["step", "row"])}
         self.mean = learned.groupby("step").loss.mean()
-        self.boxes = [self.text(row, table) for row, table in learned[learned.step == first].groupby("row")]
+        beginning = learned[learned.step == first].groupby("row")  # a row whose answer begins too late has none
+        self.boxes = {row: self.text(row, line, table) for line, (row, table) in enumerate(beginning)}
         self.stamped = self.stamp(first)
         self.add(self.stamped, SurpriseScale(self.limit, 4.6, self.theme).at(-2.6, -2.55))
         self.show_step(first)
@@ -276,9 +343,9 @@ class Glow(DataScene):
         )
         self.finish()
 
-    def text(self, row: int, table: pd.DataFrame) -> TokenBoxes:
+    def text(self, row: int, line: int, table: pd.DataFrame) -> TokenBoxes:
         """A question, and its right answer's tokens in boxes."""
-        data, y = data_of(self.run), 2.35 - 0.95 * row
+        data, y = data_of(self.run), 2.35 - 0.95 * line
         asked, _ = last_answer((data.heldout or data.train)[row]) or ([], "")
         question = asked[-1]["content"] if asked else "(no question)"
         self.add(sit(fitted(question, 5.5, 32, self.colours.muted), EDGE, y))
@@ -287,7 +354,7 @@ class Glow(DataScene):
         return boxes
 
     def show_step(self, step: int) -> None:
-        for row, boxes in enumerate(self.boxes):
+        for row, boxes in self.boxes.items():
             boxes.glow(self.losses_of[step, row], self.limit)
         self.stamped = self.swap(self.stamped, self.stamp(step))
 
@@ -371,7 +438,7 @@ class Race(FilmScene):
         """Who won, if the questions can tell: the interval of the difference is without nought."""
         asked = self.asked_in_all
         low, high = newcombe(round(clean * asked), asked, round(noisy * asked), asked)
-        share = len(training_data("clean").train) / len(training_data("noisy").train)
+        share = self.runs["clean"].examples / self.runs["noisy"].examples
         said = f"Clean minus noisy: {100 * low:+.0f} to {100 * high:+.0f} points"
         if low > 0:
             return f"{said}. Here {percent(share)} of the records, but clean, won."

@@ -148,6 +148,8 @@ class Chosen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch_size: Count | None = None
     accumulation: Count | None = None
     mix: float | None = None
+    max_length: Count | None = None
+    mask_prompts: bool | None = None
 
 
 class Evaluated(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """The film of the data: boxes glow with measured losses, the mask is what training learns, the race says who won."""
 
+import json
 import re
 
 import numpy as np
@@ -10,8 +11,9 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from msgspec.structs import replace
 
 from animations import data
+from animations.studio.preview import walk
 from animations.studio.runs import RECIPES, training_data
-from engine.data import encode, load
+from engine.data import IGNORE, encode, load
 from engine.models import load_tokenizer
 from engine.run.info import Data
 from glasstune import InputError
@@ -84,3 +86,64 @@ def test_a_run_without_its_data_is_refused(pirate_run):
     run.info = replace(run.info, data=Data(name="mine"))
     with pytest.raises(InputError, match="does not say where its data is"):
         data.check(run)
+
+
+def told(run, **settings):
+    """The same run, as if its training had been told otherwise."""
+    other = type(run).load(run.path)
+    other.info = replace(other.info, settings=replace(other.info.settings, **settings))
+    return other
+
+
+@pytest.mark.parametrize("settings, title, masking, left", [
+    ({}, "Only the answer is learned", "question is masked", "the answer and its end"),
+    ({"mask_prompts": False}, "Every token is learned", "masks no question", "tokens are learned; the first"),
+    ({"max_length": 0}, "Only the answer is learned", "question is masked", "tokens reach"),
+])  # fmt: skip
+def test_the_mask_is_the_one_that_the_run_was_trained_with(settings, title, masking, left, lora_run, monkeypatch):
+    if "max_length" in settings:  # shorter than any record is, as a whole
+        settings = {"max_length": min(len(row.ids) for row in data.encoded(lora_run, data.data_of(lora_run).train)) - 1}
+    run = told(lora_run, **settings)
+    monkeypatch.setattr("animations.studio.film.shown_run", lambda name: run)
+    scene = walk(data.Mask, lambda _: None, width=240, height=136)
+    said = " ".join(caption.text for caption in scene.captions)
+    assert scene.title == title and masking in said and left in said
+    rows = data.encoded(run, data.data_of(run).train)
+    assert all(len(row.ids) <= run.info.settings.max_length for row in rows)
+    learned = sum(len(row.ids) - 1 for row in rows) if "mask_prompts" in settings else sum(r.trained for r in rows)
+    assert f"{learned:,} of {sum(len(row.ids) for row in rows):,} tokens" in said
+    if "mask_prompts" in settings:
+        assert IGNORE not in scene.encoded.labels and scene.masked == [0]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_a_record_is_found_in_whatever_file_it_stands(suffix, tmp_path):
+    records = [{"instruction": f"Say {word}.", "output": word} for word in ("one", "two")]
+    file = tmp_path / f"mine.{suffix}"
+    lines = "".join(f"{json.dumps(one)}\n" for one in records)
+    table = "instruction,output\nSay one.,one\nSay two.,two\n"
+    file.write_text({"jsonl": lines, "json": json.dumps(records), "csv": table}[suffix])
+    found = [data.record_of(conversation) for conversation in load(file).train]
+    assert [dict(one) for one in found] == records
+    assert data.record_of([{"role": "user", "content": "from nowhere"}]) is None
+
+
+def test_a_run_of_whole_texts_or_of_an_unknown_mask_is_refused(lora_run, monkeypatch):
+    with pytest.raises(InputError, match="does not say if prompts were masked"):
+        data.check(told(lora_run, mask_prompts=None))
+    texts = type(data.data_of(lora_run))("mine", [[{"role": "text", "content": "Once."}]], [])
+    monkeypatch.setattr(data, "data_of", lambda run: texts)
+    with pytest.raises(InputError, match="learned whole texts"):
+        data.check(lora_run)
+
+
+def test_a_question_too_long_to_be_read_leaves_no_gap(lora_run, monkeypatch):
+    """Of it nothing is learned within the tokens that are read, so it has no row of boxes."""
+    known = data.losses_of(lora_run)
+    cut = known.assign(learned=known.learned & (known.row != 0))
+    monkeypatch.setattr(data, "losses_of", lambda run: cut)
+    monkeypatch.setattr("animations.studio.film.shown_run", lambda name: lora_run)
+    scene = walk(data.Glow, lambda _: None, width=240, height=136)
+    assert list(scene.boxes) == list(range(1, data.ROWS))
+    first = scene.boxes[1]
+    np.testing.assert_allclose(first.losses, scene.losses_of[scene.run.steps[-1], 1][: len(first.losses)])
