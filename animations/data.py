@@ -15,11 +15,13 @@ import pandas as pd
 from manim import DOWN, LEFT, FadeIn, Text, VGroup
 from transformers import PreTrainedTokenizerBase
 
+from animations.studio.beside import check_alike
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.runs import training_data
 from animations.studio.twofold import AskedTwice
 from engine.data import IGNORE, Conversations, Encoded, encode_all, load, of_run, render, with_template
+from engine.data.records import digest
 from engine.data.tables import read_file
 from engine.errors import InputError
 from engine.evaluate import last_answer
@@ -49,6 +51,18 @@ def check(run: Run) -> None:
         raise InputError(f"run {run.name} does not say if prompts were masked; the film data shows what was learned")
     if all(is_text(conversation) for conversation in data_of(run).train):
         raise InputError(f"run {run.name} learned whole texts; the film data shows how a conversation becomes one")
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """Raises InputError for two runs that are not what the film says: alike but for their data, of which the one is the
+    other's with every other answer exchanged."""
+    check_alike(runs, ("clean", "noisy"), {"data"}, "two trainings differ in their data alone")
+    for name in {"clean", "noisy"} & runs.keys():
+        if runs[name].info.data.digest != digest(training_data(name)):
+            raise InputError(
+                f"run {runs[name].name} was not trained on the film's {name} data, which its records are shown from; "
+                f"give one that was (animations.studio.runs.training_data({name!r})), or none"
+            )
 
 
 data_of = cache(of_run.data_of)  # what the run was trained on, and what it held out
@@ -371,7 +385,8 @@ class Noise(FilmScene):
         self.truth = {asked_of(c): c[-1]["content"] for c in load(clean.name).train}
         self.first = self.typical(noisy, len(clean.train))
         first = self.records(clean, "clean", EDGE)
-        self.add(self.corner("run film-clean and film-noisy"), first)
+        names = " and ".join(self.short(shown_run(name).name, 2.2) for name in self.others)
+        self.add(self.corner(f"run {names}"), first)
         self.attend(first)
         self.say(f"{len(clean.train)} records, {percent(self.right(clean))} of the answers right.")
 

@@ -6,6 +6,7 @@ manim render animations/evaluation.py Parted     one scene, with stock Manim
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -57,6 +58,12 @@ def check(run: Run) -> None:
             f"the film evaluation compares runs graded on spanish with the embedded model; run {run.name} is "
             f"{run.what}; give a run like those, or none"
         )
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """As `check`, of each."""
+    for run in runs.values():
+        check(run)
 
 
 class Moment(NamedTuple):

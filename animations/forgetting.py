@@ -4,7 +4,7 @@ python -m animations.render forgetting       the whole film
 manim render animations/forgetting.py Asked  one scene, with stock Manim
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -80,6 +80,15 @@ def check(run: Run) -> None:
             "with answers, and of probes of your own with some that ask: "
             '{"ask": "Answer with one word: ...", "pattern": "..."}'
         )
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """As `check`, of each; only what learned the same can be compared."""
+    for run in runs.values():
+        check(run)
+    tasks = sorted({str(run.task) for run in runs.values()})
+    if len(tasks) > 1:
+        raise InputError(f"the film forgetting compares runs of one task, and these learned {' and '.join(tasks)}")
 
 
 def differences(run: Run, main: Run) -> str:

@@ -4,6 +4,7 @@ python -m animations.render lora            the whole film
 manim render animations/lora.py Layers      one scene, with stock Manim
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from manim import (
 from animations.studio import dial
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.factors import DELTA, TIMES, LoraScene
-from animations.studio.film import HEADER_LINE, FilmScene, shown_run
+from animations.studio.film import HEADER_LINE, FilmScene, shown_run, watched_module
 from animations.studio.findings import FLOOR, asked_of, is_more
 from animations.studio.forward import Passing
 from animations.studio.space import Sheets, View
@@ -65,6 +66,18 @@ def check(run: Run) -> None:
         )
     if run.task is None or run.answers.empty:
         raise InputError(f"run {run.name} holds no answers; the film lora turns its adapter on and listens")
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """Raises InputError for an adapter that cannot take the other's place on the same weights."""
+    for run in runs.values():
+        check(run)
+    if (second := runs.get("pirate")) and (first := runs.get("lora")):
+        module = watched_module(first)
+        if first.info.model.source != second.info.model.source or module not in second.modules:
+            raise InputError(
+                f"run {second.name} cannot take the place of {first.name}: both must adapt {module} of the same model"
+            )
 
 
 def scale_of(run: Run) -> dial.Dial:

@@ -4,10 +4,13 @@ python -m animations.render qlora           the whole film
 manim render animations/qlora.py Levels     one scene, with stock Manim
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, FadeIn, FadeOut, Mobject, Rectangle, Text, UpdateFromAlphaFunc, VGroup
 
+from animations.studio.beside import check_alike
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import shown_run
 from animations.studio.fourbits import BLOCK, TOKENS, LayerScene, QloraScene
@@ -38,6 +41,15 @@ def check(run: Run) -> None:
         raise InputError(f"run {run.name} is {run.method}; the film qlora shows a QLoRA run")
     if run.answers.empty:
         raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """Raises InputError for a run that differs from the one in four bits in more than its bits."""
+    check_alike(runs, ("qlora", "lora"), {"method"}, "of two trainings only one has its base in four bits")
+    if (other := runs.get("lora")) and (other.method != "lora" or other.answers.empty):
+        raise InputError(
+            f"run {other.name} is {other.what}; beside its own the film qlora sets one of LoRA, with answers"
+        )
 
 
 class Asked(AskedTwice):

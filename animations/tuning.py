@@ -4,12 +4,14 @@ python -m animations.render tuning            the whole film
 manim render animations/tuning.py Race        one scene, with stock Manim
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, FadeOut, Line, Text, VGroup
 
+from animations.studio.beside import check_alike
 from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import FilmScene, shown_run
 from animations.studio.measures import measured
@@ -38,6 +40,17 @@ def check(run: Run) -> None:
             f"the film tuning compares learning rates of lora on spanish with the embedded model; run {run.name} is "
             f"{run.what} with {given['source']}; give a run like those, or none"
         )
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """Raises InputError for runs of which it is not true what the film says of them all: that one number differs."""
+    for run in runs.values():
+        check(run)
+    rates = ("lora", "rate-low", "rate-high")
+    check_alike(runs, rates, {"learning_rate"}, "three trainings differ in their rate alone")
+    check_alike(runs, ("warm", "cold"), {"warmup"}, "two trainings differ in their warm-up alone")
+    if (few := runs.get("small")) and few.task not in few.skills:
+        raise InputError(f"run {few.name} was not graded on {few.task}; the film tuning shows when its answers turn")
 
 
 def rate_of(run: Run) -> float:

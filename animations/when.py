@@ -4,6 +4,7 @@ python -m animations.render when            the whole film
 manim render animations/when.py Trained     one scene, with stock Manim
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Any, NamedTuple
@@ -44,6 +45,14 @@ def check(run: Run) -> None:
             f"the film when sets trainings on answers in brackets beside prompts; run {run.name} is {run.what}; give a "
             "run of the embedded model on that task, or none"
         )
+
+
+def check_beside(runs: Mapping[str, Run]) -> None:
+    """Raises InputError for a run that is none of its row: of the same task, of the embedded model, and graded."""
+    for task, names in TRAINED.items():
+        for run in (runs[name] for name in names if name in runs):
+            if run.task != task or run.info.model.source != EMBEDDED or task not in run.skills:
+                raise InputError(f"run {run.name} is {run.what}; those it stands with learned {task}, and were graded")
 
 
 def examples_of(run: Run) -> int:

@@ -104,10 +104,17 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
 
     Where nothing is given they are the film's own, made now if need be. Beside a run that was given stand only others
     that were given, too.
-    Raises NotShown for a run that the film cannot show.
+    Raises NotShown for a run that the film cannot show, alone or beside the others; InputError for a name that it has
+    none for.
     """
-    module, given = get_film(film), {name: as_run(other) for name, other in (others or {}).items()}
+    module = get_film(film)
+    names = dict.fromkeys(name for scene in module.SCENES for name in scene.names_of_runs())
+    if unknown := set(others or {}) - names.keys():
+        raise InputError(f"film {film} has no run called {min(unknown)!r}; its names are {', '.join(names)}")
+    given = {name: as_run(other) for name, other in (others or {}).items()}
     run = None if run is None else as_run(run)
+    if run is not None and (own := {scene.shows for scene in module.SCENES}) <= given.keys():
+        raise InputError(f"{min(own)!r} is what film {film} calls the run itself; give it once")
     scenes = [scene for scene in module.SCENES if scene.__name__ in chosen]
     shown: dict[str, Run] = {}
     for name in dict.fromkeys(scene.shows for scene in scenes):
@@ -120,6 +127,11 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
     for name in (other for scene in scenes for other in scene.others):
         if name not in shown and (name in given or run is None):
             shown[name] = given.get(name) or film_run(name)
+    if given and (check := getattr(module, "check_beside", None)):
+        try:
+            check(shown)
+        except InputError as error:
+            raise NotShown(str(error)) from None
     return shown
 
 

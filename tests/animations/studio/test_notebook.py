@@ -18,7 +18,7 @@ from glasstune import InputError
 
 RUNS = "from glasstune import Run\nruns = {name: Run.load(path) for name, path in %r.items()}"
 FILM = """from animations.studio.notebook import show_film, use_runs
-show_film("lora", runs["lora"], others=runs, scenes=["Beside"], quality="480p15", progress=False)"""
+show_film("lora", runs["lora"], others={"pirate": runs["pirate"]}, scenes=["Beside"], quality="480p15", progress=False)"""
 OWN = """%%manim -ql Mine
 from animations.studio.film import FilmScene
 from visualize.mobjects.text import label

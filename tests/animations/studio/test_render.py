@@ -49,7 +49,7 @@ def film(film_runs, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
         made = render.render_film(
-            "lora", film_runs["lora"], folder / "a.mp4", others=film_runs, quality="480p15", scenes=["Onto", "Beside"],
+            "lora", film_runs["lora"], folder / "a.mp4", others={"pirate": film_runs["pirate"]}, quality="480p15", scenes=["Onto", "Beside"],
             progress=False,
         )  # fmt: skip
     return made
@@ -95,7 +95,7 @@ def test_an_unchanged_scene_comes_from_the_cache(film, film_runs, tmp_path, monk
     monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(film.parent / "cache"))
     monkeypatch.setattr(workers, "run_all", lambda *_: pytest.fail("nothing has to be rendered"))
     again = render.render_film(
-        "lora", film_runs["lora"], tmp_path / "b.mp4", others=film_runs, quality="480p15", scenes=["Beside", "Onto"],
+        "lora", film_runs["lora"], tmp_path / "b.mp4", others={"pirate": film_runs["pirate"]}, quality="480p15", scenes=["Beside", "Onto"],
         progress=False,
     )  # fmt: skip
     assert again.read_bytes() == film.read_bytes()
@@ -254,7 +254,12 @@ def test_what_took_longest_is_rendered_first(film_runs, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "run_all", run_all)
     with pytest.raises(InputError, match="enough"):
         render.render_film(
-            "lora", film_runs["lora"], tmp_path / "a.mp4", others=film_runs, scenes=[*titles], progress=False
+            "lora",
+            film_runs["lora"],
+            tmp_path / "a.mp4",
+            others={"pirate": film_runs["pirate"]},
+            scenes=[*titles],
+            progress=False,
         )
     assert order == ["Onto", "Price", "Beside", "Turn"], "one that was never rendered may be the longest"
 
@@ -341,6 +346,7 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
         (["lora", "--voice", "nowhere"], "voice 'nowhere' is no folder of recordings"),
         (["lora", "--beside", "pirate"], "--beside pirate should be NAME=DIR"),
         (["lora", "--beside", "pirate=nowhere"], "nowhere does not exist"),
+        (["lora", "--beside", "Pirate=nowhere"], "film lora has no run called 'Pirate'; its names are lora, pirate"),
         (["lora", "--scenes", "Onto"], "scene Onto shows a run 'pirate' beside lora; give one: --beside pirate=DIR"),
         (["tuning", "--format", "9x16"], "film tuning has no scene for a frame of 9x16"),
         (["course"], "course is all films of their own runs in one file"),

@@ -37,7 +37,7 @@ def made(film_runs, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLASSTUNE_FILM_CACHE", str(folder / "cache"))
         path = slides.make_slides(
-            "lora", film_runs["lora"], folder / "lora.html", others=film_runs, quality="480p15",
+            "lora", film_runs["lora"], folder / "lora.html", others={"pirate": film_runs["pirate"]}, quality="480p15",
             scenes=["Beside", "Onto"], beats=True, progress=False,
         )  # fmt: skip
         videos = [path.read_bytes() for path in (folder / "cache").glob("*.mp4")]
