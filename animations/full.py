@@ -4,6 +4,7 @@ python -m animations.render full            the whole film
 manim render animations/full.py Training    one scene, with stock Manim
 """
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -61,6 +62,15 @@ def check(run: Run) -> None:
             f"run {run.name}'s model takes {wide:,} x {high:,} pixels at one a weight, but a frame has room for "
             f"{WIDEST:,} x {HIGHEST}; draw its matrices with visualize.plots instead"
         )
+
+
+def is_adam(run: Run) -> bool:
+    """Is it known that a training's optimizer was AdamW? `finetune` takes it where it is not told another; of somebody
+    else's Trainer nobody wrote it down."""
+    settings = run.info.raw.get("settings")
+    if not isinstance(settings, dict) or "trainer" not in settings:
+        return False
+    return re.match(r"(paged_)?adamw_", str((settings["trainer"] or {}).get("optim", "adamw_torch"))) is not None
 
 
 class FullScene(FilmScene):
@@ -139,39 +149,51 @@ class Whole(FullScene):
     title = "A model, one pixel a weight"
 
     def construct(self) -> None:
-        # What lies outside of the layers
+        # The first row: what lies outside of the layers, where that was trained
         rows = self.model.rows()
+        first, *others = rows
         limit = self.model.show("W").limit
-        head = [tile for tile in self.model.tiles.values() if tile.row == 0]
+        head = [tile for tile in self.model.tiles.values() if tile.row == first]
         shown = {tile.module for tile in head}
         self.model.show("W", limit=limit, only=shown)
         row = self.model.box(*shown, stroke_width=0)
-        self.add(self.stamp(), self.model, self.row_names([0]), row)
+        self.add(self.stamp(), self.model, self.row_names([first]), row)
         self.attend(row)
         self.say("Each pixel is one weight of a real language model.")
         self.say(self.first_row(head[0]))
 
-        # The first layer, matrix by matrix
+        # The next one, matrix by matrix
         names = self.column_names()
-        if len(rows) > 1:
-            self.say("A row is one layer: attention, then feed-forward.")
-            for name, text in zip(rows[1], names, strict=False):
+        for at in others[:1]:
+            self.say(self.a_row(rows[at]))
+            for name, text in zip(rows[at], names, strict=False):
                 shown.add(name)
                 self.add(text)
                 self.uncover("W", 0, limit, 0.45, [name], shown)
-            shown |= {*rows[1]}
+            shown |= {*rows[at]}
 
         # All the others
-        self.say(f"All {len(rows) - 1} layers. Orange is positive, blue is negative.")
-        self.add(*self.row_names([1]))
-        for row in [*rows][2:]:
-            shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= row}
-            self.add(*self.row_names([row]))
-            self.uncover("W", 0, limit, 0.9, rows[row], shown)
+        self.say(f"{self.layers()}Orange is positive, blue is negative.")
+        self.add(*self.row_names(others[:1]))
+        for at in others[1:]:
+            shown |= {tile.module for tile in self.model.tiles.values() if tile.row <= at}
+            self.add(*self.row_names([at]))
+            self.uncover("W", 0, limit, 0.9, rows[at], shown)
         self.attend(self.model)
         self.say(f"{self.how_many()}.")
         self.say("Long matrices lie on their side.")
         self.finish()
+
+    def a_row(self, modules: list[str]) -> str:
+        """What a row of matrices is, as far as it was captured."""
+        whole = all(any(part in name for name in modules) for part in ("attn", "mlp"))
+        return f"A row is one layer: {'attention, then feed-forward' if whole else 'what of it was trained'}."
+
+    def layers(self) -> str:
+        """How many layers were trained, and whether that is all of them."""
+        count = sum(layer_of(modules[0]) is not None for modules in self.model.rows().values())
+        every = "All " * (self.model.weights == self.run.info.model.parameters)
+        return f"{every}{count} layer{'s'[: count > 1]}. " if count else ""
 
     def how_many(self) -> str:
         here, every = self.model.weights, self.run.info.model.parameters
@@ -191,6 +213,11 @@ class First(FullScene):
 
     title = "The first step"
     headed = False
+
+    def header(self) -> Text:
+        if (step := self.run.steps[1]) > 1:  # the first was not captured
+            self.title = f"The first {step} steps"
+        return super().header()
 
     def construct(self) -> None:
         # The whole model, by sign
@@ -228,6 +255,8 @@ class First(FullScene):
         return f"{percent(share)} of all weights move by {usual:.2g}, up or down{rest}."
 
     def why(self, step: int) -> str:
+        if step > 1 or not is_adam(self.run):
+            return self.alike(step)
         first = "The optimizer divides each gradient by its own size, so in the first step only its sign counts."
         return f"{self.alike(step)} {first}"
 
@@ -258,10 +287,11 @@ class Training(FullScene):
         self.follow([*early, late[0]], 1.0, 4.0)
 
         # All of them, back to the whole
-        self.say(f"All on one scale. Trained on: {proper(str(self.run.task))}.")
+        task = f" Trained on: {proper(self.run.task)}." if self.run.task else ""
+        self.say(f"All on one scale.{task}")
         self.follow(late, 0.0, 8.0)
         self.play(FadeIn(names), FadeIn(scale), run_time=0.5)
-        self.attend(self.answered)
+        self.attend(self.answered if len(self.answered) else self.model)
         self.say(self.outcome())
         self.finish()
 
@@ -495,11 +525,11 @@ class Copies(FullScene):
 
     def construct(self) -> None:
         # What is stored
-        whole, trained = self.model.weights, self.run.info.model.trainable
+        trained = self.run.info.model.trainable or self.model.weights
         self.add(self.stamp(self.last), sit(label(self.trained(), 40, self.colours.foreground), -6.4, 2.7))
         self.say("What is kept of it?", f"Trained were {trained:,} weights. What is kept of them?")
-        stored = sum(file.stat().st_size for file in self.run.path.glob("model/*.safetensors")) or 4 * whole
-        self.copies(f"stored, at {stored / whole:.0f} bytes a weight", stored, 1e6, "MB", 1.9)
+        size, title = self.stored()
+        self.copies(title, size, 1e6, "MB", 1.9)
         self.say("The result is a whole model again: one copy a task.")
 
         # The same for a model of the size in use
@@ -508,7 +538,15 @@ class Copies(FullScene):
         self.finish()
 
     def trained(self) -> str:
-        return f"trained: {self.run.info.model.trainable or 0:,} of {self.run.info.model.parameters or 0:,} weights"
+        here, every = self.run.info.model.trainable or self.model.weights, self.run.info.model.parameters
+        return f"trained: {here:,} of {every:,} weights" if every else f"trained: {here:,} weights"
+
+    def stored(self) -> tuple[float, str]:
+        """Bytes of the model that the run holds, whatever part of it was trained; or of one, where it holds none."""
+        weights = self.run.info.model.parameters or self.model.weights
+        if size := sum(file.stat().st_size for file in self.run.path.glob("model/*.safetensors")):
+            return size, f"stored, at {size / weights:.0f} bytes a weight"
+        return 4 * weights, "at 4 bytes a weight (computed)"
 
     def copies(self, title: str, each: float, unit: float, name: str, top: float) -> None:
         rows = [

@@ -3,6 +3,8 @@
 A caption is what stands in the frame, a few words; what is spoken with it explains more. Both are timed by the film.
 """
 
+import html
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -57,9 +59,10 @@ def write_srt(parts: Iterable[Part], path: Path) -> None:
 
 
 def write_vtt(parts: Iterable[Part], path: Path, language: str) -> None:
-    """What is spoken, as WebVTT: for a page's own player, and for who cannot hear the voice."""
+    """What is spoken, as WebVTT, which has tags: for a page's own player, and for who cannot hear the voice."""
     blocks = [
-        f"{clock(one.start, '.')} --> {clock(one.end, '.')}\n{' '.join((one.spoken or one.text).split())}\n"
+        f"{clock(one.start, '.')} --> {clock(one.end, '.')}\n"
+        f"{html.escape(' '.join((one.spoken or one.text).split()), quote=False)}\n"
         for one in timed(parts)
     ]
     write_text(path, f"WEBVTT\nKind: captions\nLanguage: {language}\n\n" + "\n".join(blocks))
@@ -67,17 +70,22 @@ def write_vtt(parts: Iterable[Part], path: Path, language: str) -> None:
 
 def write_script(parts: Iterable[Part], path: Path, title: str) -> None:
     """The script as Markdown: scene by scene what is spoken, when, and what a recording of each sentence is called."""
-    lines, began, recording = [f"# {title}", ""], 0.0, tr("recording")
+    lines, began, recording = [f"# {plain(title)}", ""], 0.0, tr("recording")
     for part in parts:
-        lines += [f"## {part.title}", ""]
+        lines += [f"## {plain(part.title)}", ""]
         for one in part.captions:
             moment = clock(began + one.start, ".")[3:-4]
-            lines += [f"**{moment}** {one.spoken or one.text}", ""]
+            lines += [f"**{moment}** {plain(one.spoken or one.text)}", ""]
             more = one.spoken and one.spoken != one.text
-            shown = f"{tr('on screen')}: {one.text}; " if more else ""
+            shown = f"{tr('on screen')}: {plain(one.text)}; " if more else ""
             lines += [f"<sub>{shown}{recording}: `{one.name}`</sub>", ""]
         began += part.seconds
     write_text(path, "\n".join(lines))
+
+
+def plain(text: str) -> str:
+    """As Markdown that shows just this text: what a model said is no markup, and no HTML."""
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def clock(seconds: float, mark: str) -> str:

@@ -131,7 +131,9 @@ class TitleCard(CardScene):
         return len(self.run.steps) > GROWN
 
     def shown_as(self) -> str:
-        return tr("What training on {task} changed in one matrix", task=proper(str(self.run.task)))
+        if self.run.task is None:
+            return tr("What training changed in one matrix")
+        return tr("What training on {task} changed in one matrix", task=proper(self.run.task))
 
     def spoken(self) -> str:
         asked = self.asked()

@@ -39,7 +39,7 @@ from engine.errors import InputError
 from engine.language.speaking import tr
 from engine.measure import relative_norm
 from engine.run.run import Run
-from visualize.mobjects.text import fitted, label, largest, lines_of, register_font, sit
+from visualize.mobjects.text import clean, fitted, label, largest, lines_of, register_font, sit
 from visualize.theme import PALETTES, Theme
 
 Moment = TypeVar("Moment")
@@ -133,11 +133,12 @@ class FilmScene(Scene):
     def say(self, text: str, spoken: str = "") -> None:
         """Change the caption, once the one before has been read. spoken: what a voice says, if it is more."""
         self.wait_to_read()
+        text, spoken = clean(text), clean(spoken or text)  # it may quote what a model said
         new, gone = self._set_caption(text), [FadeOut(self._caption, run_time=0.2)] if self._caption else []
         self._close_caption()
         if gone:
             self._aside(*gone)
-        self._caption, self._text, self._spoken, self._said_at = new, text, spoken or text, self.now
+        self._caption, self._text, self._spoken, self._said_at = new, text, spoken, self.now
         heard = 0.0
         if self.voice:
             sound = self.voice.sound(self._recording(), self._spoken)

@@ -11,6 +11,7 @@ import json
 import string
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from animations.studio.render import writable
@@ -37,15 +38,14 @@ def make_slides(
     look = Look(options.pop("quality", "1080p30"), theme, voice=options.pop("voice", ""))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         parts, shown = render_scenes(film, run, Path(folder), look=look, **options)
-        claims = {scene.title: _opening(scene.__doc__) for scene in module.SCENES}
-        sections = "\n".join(_section(part, claims[part.title], beats) for part in parts)
+        sections = "\n".join(_section(part, beats) for part in parts)
     seconds = sum(part.seconds for part in parts)
     colours = PALETTES[theme]
     page = string.Template((FOLDER / "slides.html").read_text(encoding="utf-8")).substitute(
         film=html.escape(film),
         title=html.escape(f"{film}: {shown[0].name}"),
         heading=html.escape(film),
-        about=html.escape(_opening(module.__doc__)),
+        about=html.escape(_about(module)),
         run=html.escape(f"{len(parts)} scene{'s'[: len(parts) > 1]}, {seconds:.0f} seconds, {_named(shown)}"),
         opening_notes="".join(
             f"<p>{html.escape(f'{number}. {part.title}')}</p>" for number, part in enumerate(parts, 1)
@@ -68,12 +68,13 @@ def _named(runs: list[Run]) -> str:
     return f"from run{'s' if len(runs) > 1 else ''} {' and '.join(run.name for run in runs)}"
 
 
-def _opening(docstring: str | None) -> str:
-    """The first paragraph, on one line."""
-    return " ".join((docstring or "").split("\n\n")[0].split())
+def _about(film: ModuleType) -> str:
+    """What the film asks, and what it is called: what it found is the run's to say."""
+    cards = [(scene.question, scene.name) for scene in film.SCENES if getattr(scene, "name", "")]
+    return " ".join(text[:1].upper() + text[1:] for text in cards[0] if text) if cards else ""
 
 
-def _section(part: Any, claim: str, beats: bool) -> str:
+def _section(part: Any, beats: bool) -> str:
     """A scene's slide: its video, its last frame to stand for it in the overview, what to say, and where to wait."""
     said = "".join(
         f"<li>{html.escape(one.spoken or one.text)} <small>{one.start:.0f} s</small></li>" for one in part.captions
@@ -86,7 +87,7 @@ def _section(part: Any, claim: str, beats: bool) -> str:
         f'<section data-stops="{html.escape(json.dumps([round(stop, 3) for stop in stops]))}">\n'
         f'<video muted playsinline preload="auto" poster="{_poster(part)}"></video>\n'
         f'<script type="text/base64">{base64.b64encode(part.video.read_bytes()).decode()}</script>\n{fragments}'
-        f'<aside class="notes"><p><b>{html.escape(part.title)}</b></p><p>{html.escape(claim)}</p>'
+        f'<aside class="notes"><p><b>{html.escape(part.title)}</b></p>'
         f"<ol>{said}</ol></aside>\n</section>"
     )
 

@@ -11,16 +11,10 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from animations import lora
 from animations.studio.dial import Dial, Setting
 from animations.studio.space import View
+from tests.animations.unmade import unmade
 from visualize.mobjects.matrix import units
 
 NONE = float("nan")
-
-
-def unmade(scene, **attributes):
-    """A scene as far as its words: nothing is drawn."""
-    made = scene.__new__(scene)
-    made.__dict__.update(attributes)
-    return made
 
 
 def on_dial(old, asked):

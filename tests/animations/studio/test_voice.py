@@ -1,5 +1,6 @@
 """A voice: recordings or a program, a sentence at a time; a caption stays as long as it is heard."""
 
+import html
 import sys
 import wave
 
@@ -11,6 +12,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 
 from animations.studio.captions import Caption, clock, timed, write_script, write_srt, write_vtt
 from animations.studio.encode import QUALITIES, Encoder
+from animations.studio.film import FilmScene
 from animations.studio.join import Rendered, join
 from animations.studio.preview import walk
 from animations.studio.scenes import showing
@@ -139,3 +141,26 @@ def test_script_and_subtitles_are_timed_by_the_film(tmp_path):
         "## One" in script and "Said at length." in script and "on screen: Short." in script and "`Turn-01`" in script
     )
     assert clock(3725.25, ".") == "01:02:05.250"
+
+
+class Quoting(FilmScene):
+    title = "Quoting"
+    headed = False
+
+    def construct(self):
+        self.say("It says: \x1b[31mred\u202e dlrow\nand more.")
+        self.finish()
+
+
+def test_what_a_model_says_reaches_no_terminal_and_no_page(lora_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("animations.studio.film.shown_run", lambda name: lora_run)
+    (caption,) = walk(Quoting, lambda _: None, width=240, height=136).captions
+    assert caption.text.isprintable() and caption.spoken == caption.text and "red" in caption.text
+    said = "<think> --> a <b <img src=x onerror=alert(1)> [a](b) `c`"
+    parts = [Rendered(tmp_path, "One", 60, 15, [Caption(said, 0.5, 2.0, name="Turn-01")])]
+    write_vtt(parts, tmp_path / "a.vtt", "en")
+    write_script(parts, tmp_path / "a.md", said)
+    blocks = (tmp_path / "a.vtt").read_text().split("\n\n")[1].split("\n")
+    assert html.unescape(blocks[1]) == said and "<" not in blocks[1] and ">" not in blocks[1]
+    script = (tmp_path / "a.md").read_text()
+    assert "<img" not in script and "<think" not in script and "[a](b)" not in script
