@@ -13,10 +13,11 @@ from manim import DOWN, LEFT, RIGHT, Create, Dot, FadeIn, FadeOut, Line, Text, V
 
 from animations.studio.beside import check_alike
 from animations.studio.cards import EndCard, Figure, TitleCard
-from animations.studio.film import FilmScene, shown_run
+from animations.studio.film import FilmScene, run_in, shown_run
 from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.evaluate.landscape import Landscape, change, measure_landscape
+from engine.run.apart import told_apart
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from visualize.mobjects.chart import Axis, Chart, Dash, Key, Series
@@ -48,6 +49,8 @@ def check_beside(runs: Mapping[str, Run]) -> None:
         check(run)
     rates = ("lora", "rate-low", "rate-high")
     check_alike(runs, rates, {"learning_rate"}, "three trainings differ in their rate alone")
+    if len({rate_of(runs[name]) for name in rates if name in runs}) < sum(name in runs for name in rates):
+        raise InputError("the film tuning compares three learning rates, and two of these are the same")
     check_alike(runs, ("warm", "cold"), {"warmup"}, "two trainings differ in their warm-up alone")
     if (few := runs.get("small")) and few.task not in few.skills:
         raise InputError(f"run {few.name} was not graded on {few.task}; the film tuning shows when its answers turn")
@@ -69,9 +72,9 @@ def final_loss(run: Run) -> float:
 
 
 @cache
-def ground_of(*names: str) -> Landscape:
-    """The landscape under these runs: measured on the task's held-out questions and on short old ones."""
-    runs = [shown_run(name) for name in names]
+def ground_of(*folders: str) -> Landscape:
+    """The landscape under the runs in these folders, on the task's held-out questions and on short old ones."""
+    runs = [run_in(folder) for folder in folders]
 
     def make() -> dict[str, Any]:
         from engine.evaluate.compare import questions_of
@@ -97,14 +100,19 @@ class TuningScene(FilmScene):
     def setup(self) -> None:
         super().setup()
         self.three = sorted([self.run, *(shown_run(name) for name in self.others)], key=rate_of)
-        self.looks = {
-            run.name: (color, dash) for run, color, dash in zip(self.three, self.colours.rates, STYLES, strict=True)
-        }
-        self.names = {run.name: f"{rate_of(run):.1g}" for run in self.three}
+        self.labels = dict(zip(self.three, told_apart(self.three), strict=True))  # two folders may share a name
+        looks = zip(self.three, self.colours.rates, STYLES, strict=True)
+        self.looks = {self.labels[run]: (color, dash) for run, color, dash in looks}
+        self.names = {self.labels[run]: f"{rate_of(run):.2g}" for run in self.three}
 
     def ground(self) -> Landscape:
+        """Through the start and the ends of the first two: see `spanning`."""
         low, high = self.others
-        return ground_of(high, self.shows, low)
+        return ground_of(*(str(run.path) for run in (shown_run(high), self.run, shown_run(low))))
+
+    def spanning(self) -> list[Run]:
+        """The two runs whose ends lie on the plane, the lower rate first."""
+        return sorted([shown_run(self.others[1]), self.run], key=rate_of)
 
     def key(self, left: float, top: float, width: float, worth: str = "") -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
@@ -159,8 +167,8 @@ class Rates(TuningScene):
 
         # What came of it
         best, worst = self.ranked()
-        self.say(f"Lowest over the last tenth: rate {self.names[best.name]}, {final_loss(best):.2f} (median).")
-        self.say(f"Highest: rate {self.names[worst.name]}, {final_loss(worst):.2f}.")
+        self.say(f"Lowest over the last tenth: rate {self.names[self.labels[best]]}, {final_loss(best):.2f} (median).")
+        self.say(f"Highest: rate {self.names[self.labels[worst]]}, {final_loss(worst):.2f}.")
         self.finish()
 
     def ranked(self) -> tuple[Run, Run]:
@@ -211,10 +219,10 @@ class Plane(TuningScene):
 
     def marked(self, ground: Landscape, surface: SurfaceMap) -> tuple[VGroup, VGroup]:
         """A dot for the start and for the end of each of the two runs, and beside the map what they are."""
-        _, middle, high = self.three
-        ends = [tuple(ground.paths[run.name][["x", "y"]].iloc[-1]) for run in (middle, high)]
-        looks = [self.colours.foreground, *(self.looks[run.name][0] for run in (middle, high))]
-        texts = ["the base", *(f"end, rate {self.names[run.name]}" for run in (middle, high))]
+        two = [self.labels[run] for run in self.spanning()]
+        ends = [tuple(ground.paths[run][["x", "y"]].iloc[-1]) for run in two]
+        looks = [self.colours.foreground, *(self.looks[run][0] for run in two)]
+        texts = ["the base", *(f"end, rate {self.names[run]}" for run in two)]
         dots, notes, right = VGroup(), VGroup(), surface.image.get_right()[0]
         for line, (place, color, text) in enumerate(zip([(0.0, 0.0), *ends], looks, texts, strict=True)):
             dots.add(Dot(surface.place(*place), radius=0.14, color=color))
@@ -285,7 +293,7 @@ class OldSkills(TuningScene):
         # What it cost
         self.say("The losses where they really ended, off the plane or not:")
         self.play_in(*(self.ends(surface) for surface in maps))
-        task, old = ({run.name: ground.ends[run.name][name] for run in self.three} for name in names)
+        task, old = ({run: ground.ends[run][name] for run in self.labels.values()} for name in names)
         best, least = min(task, key=task.__getitem__), min(old, key=old.__getitem__)
         if best == least:
             self.say(f"Rate {self.names[best]} learned most here, and forgot least.")
@@ -296,7 +304,7 @@ class OldSkills(TuningScene):
     def ends(self, surface: SurfaceMap) -> Key:
         rows = [(self.names[name], *look) for name, look in self.looks.items()]
         key = Key(rows, surface.image.get_right()[0] + 0.5, surface.get_center()[1] + 0.25, 4.0, self.colours)
-        return key.show([f"{surface.ground.ends[run.name][surface.group]:.2f}" for run in self.three])
+        return key.show([f"{surface.ground.ends[run][surface.group]:.2f}" for run in self.labels.values()])
 
     def title_of(self, surface: SurfaceMap, text: str) -> Text:
         words = label(f"loss on {text}", 32, self.colours.foreground, bold=True)
@@ -414,7 +422,7 @@ class End(EndCard):
     def figures(self) -> list[Figure]:
         three = sorted([self.run, *(shown_run(name) for name in self.others)], key=rate_of)
         return [
-            Figure(f"{final_loss(run):.2f}", f"nats a token at the end, at rate {rate_of(run):.1g}") for run in three
+            Figure(f"{final_loss(run):.2f}", f"nats a token at the end, at rate {rate_of(run):.2g}") for run in three
         ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from manim import DOWN, LEFT, UP, FadeIn, FadeOut, LaggedStart, Rectangle, Text, VGroup
 
 from animations.studio.cards import EndCard, Figure, TitleCard
-from animations.studio.film import GESTURE, FilmScene, shown_run, watched_module
+from animations.studio.film import GESTURE, FilmScene, run_in, shown_run, watched_module
 from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.measure.matched import crossing
@@ -81,10 +81,14 @@ class Prompts(NamedTuple):
     example: float
 
 
-@cache
 def prompts_of(task: str) -> Prompts:
     """Measured on the base model with the task's held-out questions, and on the training with most examples, once."""
-    runs = sorted((shown_run(name) for name in TRAINED[task]), key=examples_of)
+    return _prompts(task, *(str(shown_run(name).path) for name in TRAINED[task]))
+
+
+@cache
+def _prompts(task: str, *folders: str) -> Prompts:
+    runs = sorted(map(run_in, folders), key=examples_of)
 
     def make() -> dict[str, Any]:
         from engine.data import IGNORE, encode, load

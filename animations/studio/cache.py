@@ -14,10 +14,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from animations.studio import ledger
 from animations.studio.captions import Caption
 from animations.studio.join import Rendered
 from animations.studio.language import files_of
-from engine.derived import ROOT, code_of, key, reached, source_without
+from engine.derived import ROOT, code_of, imported, key, reached, source_without
 from engine.errors import InputError
 from engine.files import whole, write_text
 from engine.language.speaking import ENGLISH
@@ -26,6 +27,7 @@ from engine.run.base import base_folder
 from engine.run.run import Run
 
 _VIDEO = re.compile(r"[0-9a-f]{24}\.\w+")
+MAKING = frozenset({"animations.studio.runs"})
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
 
 
@@ -40,16 +42,21 @@ def scene_key(film: str, scene: str, scenes: list[str], runs: dict[str, Run], se
     asked = [film, scene, settings, {name: run.name for name, run in runs.items()}]
     files = [file for _, run in sorted(runs.items()) for file in _files(run)]
     files += files_of(film, settings.get("language", ENGLISH))
+    if ledger.__name__ in imported(own) and ledger.KEPT.is_file():
+        files.append(ledger.KEPT)
     return key(asked, code=code, files=files, packages=("manim", "av", "numpy", "pillow"))[:24]
 
 
 def drawn_with(film: str) -> set[Path]:
-    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder.
+    """What a film's scenes are drawn with: every file of ours that is loaded with it, the camera and the encoder; and
+    of `engine` what they load only when they measure.
 
     How the films' own runs are made is left out: what the run at hand holds, counts.
     """
     modules = [f"animations.{film}", *(f"animations.studio.{part}" for part in ("camera", "encode", "language"))]
-    return reached(modules, besides=frozenset({"animations.studio.runs"}))
+    loaded = reached(modules, besides=MAKING)
+    measuring = {name for file in loaded for name in imported(file, lazily=True) if name.startswith("engine.")}
+    return loaded | reached(measuring, lazily=True, besides=MAKING)
 
 
 def _files(run: Run) -> list[Path]:

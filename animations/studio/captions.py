@@ -11,6 +11,9 @@ from typing import NamedTuple, Protocol
 
 from engine.files import write_text
 from engine.language.speaking import tr
+from engine.reading import opened
+
+HEAD = "WEBVTT\nKind: captions\nLanguage: "
 
 
 class Caption(NamedTuple):
@@ -65,7 +68,13 @@ def write_vtt(parts: Iterable[Part], path: Path, language: str) -> None:
         f"{html.escape(' '.join((one.spoken or one.text).split()), quote=False)}\n"
         for one in timed(parts)
     ]
-    write_text(path, f"WEBVTT\nKind: captions\nLanguage: {language}\n\n" + "\n".join(blocks))
+    write_text(path, f"{HEAD}{language}\n\n" + "\n".join(blocks))
+
+
+def is_captions(path: Path) -> bool:
+    """Did `write_vtt` write this?"""
+    with opened(path) as file:
+        return bytes(file.read(len(HEAD))) == HEAD.encode()
 
 
 def write_script(parts: Iterable[Part], path: Path, title: str) -> None:

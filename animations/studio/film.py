@@ -52,14 +52,14 @@ GESTURE = 1.6  # seconds that a light takes around what is spoken of
 
 
 @cache
-def _load(path: str) -> Run:
-    return Run.open(path)
+def run_in(folder: str) -> Run:
+    return Run.open(folder)
 
 
 def shown_run(name: str) -> Run:
     """The run that stands for `name` in a film: one named in GLASSTUNE_FILM_RUNS (JSON), or the project's own."""
     named = json.loads(os.environ.get("GLASSTUNE_FILM_RUNS", "{}"))
-    return _load(named[name]) if name in named else film_run(name)
+    return run_in(named[name]) if name in named else film_run(name)
 
 
 def is_shown(name: str) -> bool:

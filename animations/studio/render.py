@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from animations.studio.captions import is_captions
 from animations.studio.films import COURSE
 from animations.studio.language import catalogue_of
 from animations.studio.scenes import (
@@ -31,6 +32,7 @@ from engine.terminal import note
 from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
+BESIDE = (".srt", ".vtt", ".md", ".png")  # what is written beside a film
 
 
 def render_film(
@@ -60,7 +62,7 @@ def render_film(
     look = Look(quality, theme, shape, voice, language_of(language))
     get_film(film)  # an unknown name is said before a folder is made
     _note_missing(film, look.language)
-    out = writable(Path(out or Path("films") / f"{name_of(film, scenes, shape)}.mp4"), FORMATS)
+    out = alone(writable(Path(out or Path("films") / f"{name_of(film, scenes, shape)}.mp4"), FORMATS))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         parts, shown = render_scenes(
             film, run, Path(folder), _video_suffix(out), others=others, look=look,
@@ -84,7 +86,7 @@ def render_course(
 
     Arguments and errors as of `render_film`.
     """
-    out = writable(Path(out or Path("films") / "course.mp4"), FORMATS)
+    out = alone(writable(Path(out or Path("films") / "course.mp4"), FORMATS))
     look = Look(quality, theme, voice=voice, language=language_of(language))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
         every = []
@@ -122,6 +124,19 @@ def writable(out: Path, formats: tuple[str, ...]) -> Path:
     return out
 
 
+def alone(out: Path) -> Path:
+    """Raises InputError where what is written beside a film would take the place of something else: what an earlier
+    film left there has its captions among it."""
+    there = [beside for suffix in BESIDE if (beside := out.with_suffix(suffix)).exists()]
+    captions = out.with_suffix(".vtt")
+    if there and not (captions.is_file() and is_captions(captions)):
+        raise InputError(
+            f"{there[0]} is there already and was not written with a film; beside a film lie its captions, script and "
+            "poster, so give another name with -o"
+        )
+    return out
+
+
 def _note_missing(film: str, language: str) -> None:
     if language != ENGLISH and not catalogue_of(film, language).is_file():
         note(f"the film {film} is not translated yet; its own text is in English (docs/languages.md)")
@@ -135,8 +150,8 @@ def _finish(parts: list[Any], out: Path, title: str, folder: str, language: str)
     join(parts, video, title, language)
     if out.suffix == ".gif":
         to_gif(video, out)
+    write_vtt(parts, out.with_suffix(".vtt"), language)  # first: `alone` knows by it what else is ours
     write_srt(parts, out.with_suffix(".srt"))
-    write_vtt(parts, out.with_suffix(".vtt"), language)
     with speaking(language):
         write_script(parts, out.with_suffix(".md"), title)
     write_poster(video, parts, out.with_suffix(".png"))

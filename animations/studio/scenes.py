@@ -167,7 +167,7 @@ def showing(runs: Mapping[str, Given], theme: Theme | None = None, voice: str = 
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def show_runs(runs: Mapping[str, Given], theme: Theme | None = None) -> None:

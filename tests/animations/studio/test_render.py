@@ -18,7 +18,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 import av
 
 from animations.render import main
-from animations.studio import cache, films, render, workers
+from animations.studio import cache, captions, films, render, workers
 from animations.studio.encode import QUALITIES, TILE, Encoder, SceneWriter, Yuv
 from animations.studio.join import join, to_gif
 from animations.studio.preview import contact_sheet
@@ -115,6 +115,40 @@ def test_a_key_changes_with_what_the_scene_is_made_of(film_runs, tmp_path):
     (copy / "metrics.jsonl").write_text("")
     others = {key("Onto"), key(theme="light"), key(quality="720p30"), key(runs={**film_runs, "lora": Run.load(copy)})}
     assert len({*others, key(language="de")}) == 5 and key() not in others
+
+
+def test_a_key_changes_with_the_ledger_where_a_film_reads_it(film_runs, tmp_path, monkeypatch):
+    def keys():
+        return [cache.scene_key(film, scene, films.scene_names(film), {"lora": film_runs["lora"]}, {})
+                for film, scene in (("forgetting", "Helps"), ("lora", "Beside"))]  # fmt: skip
+
+    kept = tmp_path / "claims.json"
+    kept.write_text("{}")
+    monkeypatch.setattr(cache.ledger, "KEPT", kept)
+    before = keys()
+    kept.write_text('{"a": 1}')
+    after = keys()
+    assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_a_key_counts_what_measures_only_when_it_is_asked_to():
+    found = {path.relative_to(ROOT).as_posix() for path in cache.drawn_with("lora")}
+    asked = {"engine/evaluate/__init__.py", "engine/evaluate/weights.py", "engine/evaluate/compare.py"}
+    assert asked <= found, "the dial's answers"
+
+
+@pytest.mark.parametrize("suffix", render.BESIDE)
+def test_nothing_foreign_is_replaced_beside_a_film(suffix, tmp_path):
+    out = tmp_path / "films.mp4"
+    other = out.with_suffix(suffix)
+    other.write_text("A page of somebody's.")
+    with pytest.raises(InputError, match=f"films{suffix} is there already"):
+        render.render_film("lora", None, out)
+    assert other.read_text() == "A page of somebody's." and not out.exists()
+    other.unlink()
+    captions.write_vtt([], out.with_suffix(".vtt"), "en")
+    out.with_suffix(".md").write_text("of an earlier film")
+    assert render.alone(out) == out
 
 
 def test_a_key_counts_every_file_that_the_film_is_drawn_with():
