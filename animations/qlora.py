@@ -36,9 +36,15 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def check(run: Run) -> None:
-    """Raises InputError for a run whose base was not kept in four bits."""
+    """Raises InputError for a run whose base was not kept in four bits, or of which nobody wrote down in which."""
     if run.method != "qlora":
         raise InputError(f"run {run.name} is {run.method}; the film qlora shows a QLoRA run")
+    told = run.info.method.options
+    if told.get("quant_type") not in KINDS or not isinstance(told.get("double_quant"), bool):
+        raise InputError(
+            f"run {run.name} does not say how its base was kept: not by bitsandbytes in four bits, or it was captured "
+            "before that was recorded; the film qlora draws those very bits"
+        )
     if run.answers.empty:
         raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")
 
@@ -453,7 +459,7 @@ class End(EndCard):
     def figures(self) -> list[Figure]:
         method = self.run.info.method.options
         weight = self.run.weight(self.module)
-        kind, double = method.get("quant_type", "nf4"), bool(method.get("double_quant"))
+        kind, double = method["quant_type"], method["double_quant"]
         bits, lost = (
             quantize(weight, kind, BLOCK, double).bits,
             quantization_error(weight, kind, BLOCK, double).relative,

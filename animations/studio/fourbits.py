@@ -39,7 +39,7 @@ class QloraScene(FilmScene):
         super().setup()
         self.module, self.last = watched_module(self.run), self.run.steps[-1]
         method = self.run.info.method.options
-        self.kind, self.double = method.get("quant_type", "nf4"), method.get("double_quant", True)
+        self.kind, self.double = method["quant_type"], method["double_quant"]
         self.weight = self.run.weight(self.module)
         self.four = quantize(self.weight, self.kind, BLOCK, self.double)
         self.number = self.middling()

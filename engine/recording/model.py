@@ -43,6 +43,18 @@ def is_quantised(model: nn.Module) -> bool:
     return packed or bool(getattr(unwrapped(model), "is_quantized", False))
 
 
+def quantisation(model: nn.Module) -> dict[str, Any]:
+    """How bitsandbytes keeps the base in four bits, in the words of `engine.training.methods.QLoRA`; {} where the base
+    is kept otherwise, in several ways, or in other blocks than those."""
+    packed = [one for one in model.parameters() if type(one).__name__ in ("Params4bit", "Int8Params")]
+    states = [getattr(parameter, "quant_state", None) for parameter in packed]
+    ways = {state and (state.quant_type, bool(state.nested), state.blocksize) for state in states}
+    match [*ways]:
+        case [(str(quant_type), double, 64)]:
+            return {"quant_type": quant_type, "double_quant": double}
+    return {}
+
+
 def configs_of(model: nn.Module) -> list[dict[str, Any]]:
     """PEFT's settings, by adapter, wherever a model holds them."""
     found = (getattr(module, "peft_config", None) for module in model.modules())

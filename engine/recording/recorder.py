@@ -40,6 +40,7 @@ from engine.recording.model import (
     held_in,
     is_quantised,
     process_number,
+    quantisation,
     unshared,
     unwrapped,
 )
@@ -209,7 +210,7 @@ class Recorder(CaptureOptions):
                 total += held_in(parameter)
         return {
             "id": uuid.uuid4().hex,
-            "method": {"name": self._method(), **adapter_settings(self.model)},
+            "method": {"name": self._method(), **adapter_settings(self.model), **quantisation(self.model)},
             "model": {
                 "name": Path(source).name,
                 "source": source,

@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
+from msgspec.structs import replace
+
 from animations import qlora
 from animations.studio.film import watched_module
 from engine.measure.quantize import levels, quantize, quantize_scales
@@ -84,3 +86,16 @@ def test_skills_and_scores_are_said_as_the_runs_hold_them(walked, film_runs):
 def test_another_method_is_refused(lora_run):
     with pytest.raises(InputError, match="is lora; the film qlora shows a QLoRA run"):
         qlora.check(lora_run)
+
+
+@pytest.mark.parametrize("told", [{"quant_type": None}, {"double_quant": None}, {"quant_type": "int8"}])
+def test_bits_that_nobody_recorded_are_not_drawn(told, qlora_run):
+    run = type(qlora_run).load(qlora_run.path)
+    run.info = replace(run.info, method=replace(run.info.method, options={**run.info.method.options, **told}))
+    with pytest.raises(InputError, match="does not say how its base was kept"):
+        qlora.check(run)
+
+
+def test_the_card_at_the_end_says_the_bits_of_the_scenes(walked):
+    scene, said = walked(qlora.Storage).scene, [caption.text for caption in walked(qlora.Storage).scene.captions]
+    assert walked(qlora.End).figures[0].number == f"{scene.four.bits:.2f} bits" and f"{scene.four.bits:.2f}" in said[-1]

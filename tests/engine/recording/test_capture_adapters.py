@@ -213,12 +213,15 @@ def test_an_adapter_that_is_not_active_is_not_captured(tmp_path):
     assert run.modules and all(m.endswith("q_proj") for m in run.modules)
 
 
-@pytest.mark.parametrize(("bits", "dora"), [(4, False), (4, True), (8, False)])  # PEFT's DoRA on 8 bits needs a GPU
-def test_a_quantised_base(bits, dora, tmp_path):
+@pytest.mark.parametrize(  # PEFT's DoRA on 8 bits needs a GPU
+    ("bits", "dora", "double"), [(4, False, False), (4, True, True), (8, False, False)]
+)
+def test_a_quantised_base(bits, dora, double, tmp_path):
     make("llama").save_pretrained(tmp_path / "base")
     config = BitsAndBytesConfig(
-        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
-    )
+        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=double,
+        bnb_4bit_compute_dtype=torch.float32,
+    )  # fmt: skip
     base = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "base", quantization_config=config, device_map="cpu")
     model = adapt(base, use_dora=dora).train()
     run = run_of(model, tmp_path / "run")
@@ -238,6 +241,8 @@ def test_a_quantised_base(bits, dora, tmp_path):
             assert np.abs(run.delta(module)).max() > 1e-4
     shapes = sum(int(np.prod(run.shape(m))) for m in run.modules)
     assert run.method == "qlora"  # nobody said so
+    told = {name: run.info.method.options.get(name) for name in ("quant_type", "double_quant")}
+    assert told == ({"quant_type": "nf4", "double_quant": double} if bits == 4 else dict.fromkeys(told))
     assert run.info.model.parameters > shapes  # what W holds, not what it is packed into
 
 
