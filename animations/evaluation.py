@@ -48,6 +48,7 @@ from visualize.naming import percent
 
 JUDGED, PREFERRED = 20, 12  # an example of a count, said to be one
 SHOWN, ACROSS = 3, 14  # questions that are judged; dots of verdicts in a row
+LONGEST = 20.0  # nats: a perplexity of more than nine digits
 LEAST_LOSS = 0.05  # nats a token: a smaller difference of losses is called none
 
 
@@ -64,6 +65,18 @@ def check_beside(runs: Mapping[str, Run]) -> None:
     """As `check`, of each."""
     for run in runs.values():
         check(run)
+
+
+def went(before: float, now: float) -> str:
+    """Where a loss went, whichever way that was."""
+    if abs(now - before) < LEAST_LOSS:
+        return f"loss {now:.2f}, where it began"
+    return f"loss {'down' if now < before else 'up'} from {before:.1f} to {now:.1f}"
+
+
+def perplexed(loss: float) -> str:
+    """e to the loss; of a run that diverged, which is a number too long to read, as a power."""
+    return f"{math.exp(loss):,.0f}" if loss < LONGEST else f"e^{loss:.0f}"
 
 
 class Moment(NamedTuple):
@@ -224,7 +237,6 @@ class Parted(PairScene):
 
     def construct(self) -> None:
         # By the loss
-        low, high = self.pair
         losses = VGroup(
             sit(label(f"loss {moment.loss:.2f}", 56, self.colours.foreground), x, 1.45, ORIGIN)
             for moment, x in zip(self.pair, self.sides, strict=True)
@@ -235,9 +247,10 @@ class Parted(PairScene):
             "Ask the loss: lower is better.", "Ask the loss, the mean surprise at the right answers: lower is better."
         )
         self.play_in(*losses)
-        box = SurroundingRectangle(losses[0], buff=0.18, corner_radius=0.1).set_stroke(self.colours.foreground, 5)
-        self.play(Create(box), run_time=0.6)
-        self.say(f"It prefers A: {low.loss:.2f}, not {high.loss:.2f}.")
+        if self.prefers():
+            box = SurroundingRectangle(losses[0], buff=0.18, corner_radius=0.1).set_stroke(self.colours.foreground, 5)
+            self.play(Create(box), run_time=0.6)
+        self.say(self.preferred())
 
         # By the answers
         dots = [self.dots(side, x) for side, x in zip(("low", "high"), self.sides, strict=True)]
@@ -255,6 +268,16 @@ class Parted(PairScene):
                 f"An example: of {len(self.every)} clearly different pairs, the one that parts most of those captured."
             )
         self.finish()
+
+    def prefers(self) -> bool:
+        """Does the loss tell the two apart?"""
+        return self.pair[1].loss - self.pair[0].loss >= LEAST_LOSS
+
+    def preferred(self) -> str:
+        low, high = (moment.loss for moment in self.pair)
+        if self.prefers():
+            return f"It prefers A: {low:.2f}, not {high:.2f}."
+        return f"It prefers neither: {low:.2f} and {high:.2f}, under {LEAST_LOSS} apart."
 
     def right(self) -> tuple[int, int]:
         return int(self.each.low_right.sum()), int(self.each.high_right.sum())
@@ -286,7 +309,8 @@ class Parted(PairScene):
         said = f"B minus A: {100 * low:+.0f} to {100 * high:+.0f} points"
         if low > 0:
             return f"{said}: B answers better."
-        return f"{said}: {'A answers better, too' if high < 0 else 'no clear difference'}."
+        better = "A answers better, too" if self.prefers() else "A answers better"
+        return f"{said}: {better if high < 0 else 'no clear difference'}."
 
 
 class Why(PairScene):
@@ -347,14 +371,19 @@ class Cloud(EvaluationScene):
         self.play_in(key)
 
         # How well does one tell the other?
-        every = self.every
         self.say("If loss told all, every path would be the same line.")
-        agreed = 1 - len(self.parted) / max(1, len(every))
-        self.say(f"Of {len(every)} clearly different pairs it told the better in {percent(agreed)}.")
+        self.say(self.agreed())
         if (found := self.widest()) is not None:
             self.say("Ringed: the two that part most.")
             self.play_in(*(chart.mark(one.loss, one.exact, self.colours.foreground) for one in found))
         self.finish()
+
+    def agreed(self) -> str:
+        """How often the lower loss answered better, of the pairs that differ clearly in both."""
+        if not len(self.every):
+            return "No two of them differ clearly in both: it tells nothing here."
+        share = 1 - len(self.parted) / len(self.every)
+        return f"Of {len(self.every)} clearly different pairs it told the better in {percent(share)}."
 
     def draw(self, chart: Chart) -> None:
         """From the highest losses, where training begins, to the lowest: dot by dot."""
@@ -415,10 +444,9 @@ class Numbers(EvaluationScene):
         self.wait_to_read()
         self.play_in(*(chart.mark(silent, value, self.colours.foreground) for chart, value in zip(
             charts, (loss[silent], right[silent]), strict=True)))  # fmt: skip
-        self.say(
-            f"Step {silent}: loss down from {loss.iloc[0]:.1f} to {loss[silent]:.1f}; {percent(right[silent])} right."
-        )
-        self.say(f"Perplexity is e to the loss: from {math.exp(loss.iloc[0]):,.0f} to {math.exp(loss[silent]):,.0f}.")
+        before, now = float(loss.iloc[0]), float(loss[silent])
+        self.say(f"Step {silent}: {went(before, now)}; {percent(right[silent])} right.")
+        self.say(f"Perplexity is e to the loss: from {perplexed(before)} to {perplexed(now)}.")
         self.say(f"At the end: loss {loss.iloc[-1]:.2f}, and {percent(right.iloc[-1])} right.")
         self.finish()
 
@@ -498,12 +526,14 @@ class End(EvaluationScene, EndCard):
 
     def figures(self) -> list[Figure]:
         loss, right = self.run.skill_losses[self.task], self.run.skills[self.task]
-        apart = f"of {len(self.every)} clearly different pairs: the lower loss answers worse"
-        return [
+        figures = [
             Figure(f"{loss.iloc[-1]:.2f}", f"nats a token at the end, {loss.iloc[0]:.1f} before"),
             Figure(percent(right.iloc[-1]), f"of {self.questions} questions right"),
-            Figure(f"{len(self.parted)}", apart),
         ]
+        if len(self.every):
+            apart = f"of {len(self.every)} clearly different pairs: the lower loss answers worse"
+            figures.append(Figure(f"{len(self.parted)}", apart))
+        return figures
 
 
 SCENES = (Two, Named, Parted, Why, Cloud, Numbers, Votes, End)

@@ -29,6 +29,7 @@ from visualize.naming import percent, proper, titled
 from visualize.theme import limit_of
 
 QUESTIONS = 1000  # that are asked, in the comparison of costs
+WORKS = 0.5  # of the questions: a way that answers fewer is not enough, however little the others do
 SHOTS = (0, 1, 2, 4, 8)  # examples in the prompt
 LEFT_EDGE, PAGE, ANSWER_EDGE = -6.75, 7.0, 0.75  # where what is read begins, how wide it is, where answers begin
 ORDERS = {"brackets": "Answer in brackets.", "spanish": "Answer in Spanish."}
@@ -483,13 +484,15 @@ class Choice(WhenScene):
         self.finish()
 
     def advice(self, scores: dict[str, float]) -> str:
-        """The cheapest way whose score is not clearly below the best one's: their 95 % intervals overlap."""
+        """The cheapest way that works, and whose score is not clearly below the best one's: their 95 % intervals
+        overlap."""
         graded = self.graded()
         best = max(scores.values())
+        if best < WORKS:
+            return "no way was enough here."
         low = wilson(best * graded, graded)[0]
-        enough = next(way for way, score in scores.items() if wilson(score * graded, graded)[1] >= low)
-        if best == 0:
-            return "no way worked here."
+        working = {way: score for way, score in scores.items() if score >= WORKS}
+        enough = next(way for way, score in working.items() if wilson(score * graded, graded)[1] >= low)
         return {"told": "telling was enough.", "shown": "showing was enough.", "trained": "training was needed."}[
             enough
         ]

@@ -7,6 +7,7 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from manim import Circle, Dot
 
 from animations import evaluation
+from tests.animations.unmade import unmade
 
 
 def test_both_models_answer_the_same_question_at_their_step(walked):
@@ -38,3 +39,30 @@ def test_the_verdict_follows_from_the_counts(right, said, walked, monkeypatch):
     scene = walked(evaluation.Parted).scene
     monkeypatch.setattr(scene, "right", lambda: tuple(round(count * len(scene.each) / 84) for count in right))
     assert said in scene.verdict()
+
+
+def pair_of(scene, low, high):
+    return unmade(scene, pair=tuple(evaluation.Moment(None, 0, loss, 0.5) for loss in (low, high)))
+
+
+@pytest.mark.parametrize("losses, said", [((0.31, 0.95), "prefers A: 0.31, not 0.95"), ((0.31, 0.312), "neither")])
+def test_the_loss_prefers_what_it_tells_apart(losses, said, monkeypatch):
+    scene = pair_of(evaluation.Parted, *losses)
+    assert said in scene.preferred()
+    monkeypatch.setattr(scene, "right", lambda: (80, 10))
+    scene.each = range(100)
+    assert ("A answers better, too" in scene.verdict()) == scene.prefers()
+
+
+@pytest.mark.parametrize("before, now, said", [(4.9, 1.2, "down from 4.9 to 1.2"), (4.9, 9.3, "up from 4.9 to 9.3"),
+                                               (4.9, 4.9, "where it began")])  # fmt: skip
+def test_a_loss_went_where_it_went(before, now, said):
+    assert said in evaluation.went(before, now)
+    assert evaluation.perplexed(0.0) == "1" and evaluation.perplexed(1000.0) == "e^1000"
+
+
+def test_of_no_pairs_no_share_is_said():
+    scene = unmade(evaluation.Cloud, every=[], parted=[])
+    assert "%" not in scene.agreed()
+    scene = unmade(evaluation.Cloud, every=[1] * 8, parted=[1] * 2)
+    assert scene.agreed() == "Of 8 clearly different pairs it told the better in 75 %."

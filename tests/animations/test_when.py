@@ -9,6 +9,7 @@ from engine.data import load
 from engine.evaluate import generate_answers
 from engine.evaluate.prompting import brackets
 from engine.models import load_model, load_tokenizer
+from tests.animations.unmade import unmade
 
 
 @pytest.mark.parametrize("scene", [when.Asked, when.Unseen])
@@ -41,3 +42,15 @@ def test_an_outcome_names_the_ways_that_worked(walked):
             {"told": "telling", "shown": "showing", "trained": "training"}[way] for way in ways
         ]
     scene.prompts = scene.prompts._replace(said=said)
+
+
+@pytest.mark.parametrize("scores, said", [
+    ((0.0, 0.05, 0.05), "no way was enough"), ((0.0, 0.0, 0.0), "no way was enough"), ((0.0, 0.3, 0.4), "no way"),
+    ((1.0, 1.0, 1.0), "telling was enough"), ((0.95, 0.97, 1.0), "telling was enough"),
+    ((0.1, 0.98, 1.0), "showing was enough"), ((0.0, 0.1, 0.9), "training was needed"),
+])  # fmt: skip
+@pytest.mark.parametrize("asked", [100, 8])
+def test_what_hardly_works_is_not_enough(scores, said, asked, monkeypatch):
+    scene = unmade(when.Choice)
+    monkeypatch.setattr(scene, "graded", lambda: asked)
+    assert said in scene.advice(dict(zip(("told", "shown", "trained"), scores, strict=True)))
