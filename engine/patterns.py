@@ -80,7 +80,7 @@ def check_by_trying(patterns: Collection[str], texts: Collection[str], where: ob
     try:
         subprocess.run([sys.executable, "-I", "-S", "-c", _TRY], input=json.dumps([*map(list, (patterns, texts))]),
                        text=True, timeout=_SECONDS, check=True, capture_output=True)  # fmt: skip
-    except subprocess.SubprocessError:
+    except (subprocess.SubprocessError, OSError):
         raise InputError(
             f"{where}: its patterns ({max(patterns, key=len)[:80]!r}) take more than {_SECONDS:.0f} s on "
             f"{len(texts)} names; write them simpler, without repeats inside of repeats"

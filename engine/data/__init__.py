@@ -141,8 +141,10 @@ def beginning(messages: list[Message], room: int) -> tuple[list[Message], int]:
     left_out = 0
     for message in messages:
         few: Message = {}
-        for key in rooms.keys() & message.keys():
-            said = message[key] or ""
+        for key in rooms:
+            said = message.get(key) or ""
+            if not said:
+                continue
             spaces = len(said) - len(said.lstrip())  # which templates strip
             few[key] = said[: spaces + max(rooms[key], _LEAST)]
             rooms[key] -= len(few[key])

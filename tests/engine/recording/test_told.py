@@ -40,6 +40,23 @@ def test_what_a_step_cannot_say_is_said_at_the_call(values, said, tmp_path):
     assert recorder.run.status == "finished"
 
 
+@pytest.mark.parametrize("options, said", [
+    ({"overwrite": "no"}, "overwrite is 'no'; it must be True or False"), ({"total": 3.0}, "total is 3.0; it must be a whole"),
+    ({"evaluation_share": "x"}, "must be a number"), ({"modules": 7}, "give patterns of names"), ({"probes": "all"}, "whole"),
+    ({"say": 1}, "True or False"), ({"must_capture": None}, "True or False"), ({"evaluation_share": 2.0}, "at most 1"),
+])  # fmt: skip
+def test_an_option_of_the_wrong_kind_is_said_at_the_call_and_deletes_nothing(options, said, tmp_path):
+    if options.keys() <= {"overwrite", "total", "evaluation_share", "modules"}:
+        with loop(tmp_path / "run") as recorder:
+            recorder.step(loss=1.0)
+        with pytest.raises(InputError, match=said):
+            capture(nn.Linear(8, 4), tmp_path / "run", **options)
+        assert Run.load(tmp_path / "run").steps == [0, 1]
+    if "total" not in options:
+        with pytest.raises(InputError, match=said):
+            CaptureCallback(tmp_path / "run", **options)
+
+
 class Names(TrainerCallback):
     """Of somebody else, called before: it logs what it likes."""
 
