@@ -48,6 +48,7 @@ def _set(text: str, size: int, color: str, bold: bool) -> Text:
     strut = min(mobject.submobjects, key=lambda glyph: float(glyph.get_left()[0]))
     mobject.remove(strut)
     mobject.em_pixels, mobject.original_text = size, text
+    mobject.wide = float(mobject.width)  # asked for many times, and added up from every letter's points each time
     mobject.line_above_centre = float(strut.get_center()[1] - mobject.get_center()[1])
     return mobject
 
@@ -106,7 +107,7 @@ def signed(value: float, digits: int = 2) -> str:
 def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text:
     """Text in the largest of these sizes in which it fits; cut if it does not fit in the last."""
     for size in sizes:
-        if _set(clean(text), size, color, False).width <= width:
+        if _set(clean(text), size, color, False).wide <= width:
             return label(text, size, color)
     return fitted(text, width, sizes[-1], color)
 
@@ -116,7 +117,7 @@ def lines_of(text: str, width: float, size: int, most: int | None = None, bold: 
     text without spaces is, is broken. most: lines; what is left then is cut with an ellipsis."""
 
     def wide(line: str) -> float:
-        return float(_set(line, size, "#ffffff", bold).width)
+        return _set(line, size, "#ffffff", bold).wide
 
     em = size / 1080 * 8  # units: no usual letter is wider
     words = clean(text).split()
@@ -169,4 +170,4 @@ def _cut(text: str, width: float, wide: Callable[[str], float]) -> str:
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
-    return label(_cut(text, width, lambda line: float(_set(line, size, color, False).width)), size, color)
+    return label(_cut(text, width, lambda line: _set(line, size, color, False).wide), size, color)
