@@ -87,10 +87,6 @@ class Moment(NamedTuple):
     loss: float
     exact: float
 
-    @property
-    def name(self) -> str:
-        return f"{self.run.name}, step {self.step}"
-
 
 class EvaluationScene(FilmScene):
     """What the scenes share: runs that were asked the same held-out questions."""
@@ -102,6 +98,7 @@ class EvaluationScene(FilmScene):
         self.task = str(self.run.task)
         self.all = [self.run, *(shown_run(name) for name in self.others)]
         self.by_name = dict(zip(told_apart(self.all), self.all, strict=True))
+        self.called = {run: name for name, run in self.by_name.items()}
         self.table = evaluations(self.by_name, [self.task])
         graded = self.run.graded
         self.questions = int(graded[self.task].iloc[-1]) if self.task in graded else self.run.questions
@@ -175,7 +172,7 @@ class PairScene(EvaluationScene):
 
     def named(self) -> str:
         a, b = self.pair
-        return f"A: {a.name}. B: {b.name}."
+        return f"A: {self.called[a.run]}, step {a.step}. B: {self.called[b.run]}, step {b.step}."
 
 
 class Two(PairScene):
@@ -397,20 +394,20 @@ class Cloud(EvaluationScene):
         styles: tuple[Dash, ...] = ("dotted", "solid", "dashed", "solid")
         looks = zip((*self.colours.rates, self.colours.delta), styles, strict=True)
         order = [shown_run("rate-low"), self.run, shown_run("rate-high"), shown_run("small")]
-        series = [
-            Series(run.name, *(run.skill_losses[self.task].to_numpy(), run.skills[self.task].to_numpy()), color, dash)
-            for run, (color, dash) in zip(order, looks, strict=True)
-        ]
+        series = []
+        for run, (color, dash) in zip(order, looks, strict=True):
+            x, y = run.skill_losses[self.task].to_numpy(), run.skills[self.task].to_numpy()
+            series.append(Series(self.called[run], x, y, color, dash))
         low, high = self.table.loss.min(), self.table.loss.max()
-        x = Axis(
+        across = Axis(
             "held-out loss, nats a token (logarithmic)",
             low,
             high,
             {n: f"{n:g}" for n in (0.1, 1.0, 10.0) if low <= n <= high},
             log=True,
         )
-        y = Axis("exactly right", 0, 1, {0: "0 %", 1: "100 %"})
-        return Chart(series, 7.2, 4.2, x, y, self.colours, dots=True).move_to(LEFT * 2.7 + DOWN * 0.15)
+        up = Axis("exactly right", 0, 1, {0: "0 %", 1: "100 %"})
+        return Chart(series, 7.2, 4.2, across, up, self.colours, dots=True).move_to(LEFT * 2.7 + DOWN * 0.15)
 
 
 class Numbers(EvaluationScene):

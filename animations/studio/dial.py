@@ -4,12 +4,12 @@ W0 + t delta-W is a model for any t: at 0 the base, at 1 what training made. Cut
 Eckart and Young 1936) it says what a smaller rank could have kept of this very change.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from animations.studio.asking import as_asked
 from animations.studio.measures import measured
 from engine.errors import InputError
 from engine.linear import svd
@@ -122,17 +122,13 @@ class Asking:
 def asked_as_recorded(run: Run, tokenizer: Any) -> list[Asking]:
     """The watched questions, each as the run's own evaluations asked it: with what a system or an earlier turn said
     before it, and with as much room for its answer. A wish for a general model has a room of its own."""
-    from engine.data.of_run import data_of
-    from engine.evaluate import PROBE, room_for_answers, task_probes
+    from engine.evaluate import PROBE, room_for_answers
     from engine.evaluate.probes import ANSWER
 
     watched = run.answers.drop_duplicates("prompt")
     own = watched.skill == run.task
     chosen = watched[own].prompt.tolist()[:WATCHED] + watched[~own].prompt.tolist()[: 2 * WATCHED]
-    asked: dict[str, list[Message]] = {prompt: [{"role": "user", "content": prompt}] for prompt in chosen}
-    with suppress(InputError):  # its data is not at hand any more: what stood before a question, nobody knows
-        probes = task_probes(str(run.task), data_of(run).heldout, sum(own))
-        asked |= {shown: probe.prompt for probe in probes if (shown := probe.prompt[-1]["content"]) in asked}
+    asked = as_asked(run, chosen)
     wishes = watched.skill.str.startswith(PROBE)
     room, of_wishes = room_for_answers(tokenizer, watched[~wishes].expected), {*watched[wishes].prompt}
     groups = [Asking({one: asked[one] for one in asked if (one in of_wishes) == wish}, length)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from manim import DOWN, LEFT, RIGHT, UP, FadeIn, FadeOut, UpdateFromAlphaFunc, VGroup
 
+from animations.studio.asking import as_asked
 from animations.studio.factors import LoraScene
 from animations.studio.measures import measured
 from engine.run.run import Run
@@ -29,7 +30,7 @@ def vector_of(run: Run, module: str, prompt: str) -> dict[str, Any]:
         from engine.evaluate.sides import tokenizer_of
         from engine.evaluate.tokens import piece
 
-        inputs, ids = inputs_of(run, module, [{"role": "user", "content": prompt}])
+        inputs, ids = inputs_of(run, module, as_asked(run, [prompt])[prompt])
         return {"x": inputs[-1].tolist(), "token": piece(tokenizer_of(run), ids[-1])}
 
     return measured("vector", [run], make, module=module, prompt=prompt)

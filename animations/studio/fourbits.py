@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 from manim import LEFT, ORIGIN, UP, Mobject, Text, VGroup
 
+from animations.studio.asking import as_asked
 from animations.studio.film import FilmScene, watched_module
 from engine.evaluate.gradients import Gradients, layer_gradients
 from engine.measure.quantize import quantize
@@ -26,7 +27,7 @@ def gradients_of(run: Run, module: str, step: int) -> Gradients:
     """The gradients of the first question that the run was asked, with its right answer, at a captured step."""
     asked = questions(run.answers, run.task, 1, 1)[0]
     expected = run.answers[run.answers.prompt == asked].expected.iloc[0]
-    said = [{"role": "user", "content": asked}, {"role": "assistant", "content": expected}]
+    said = [*as_asked(run, [asked])[asked], {"role": "assistant", "content": expected}]
     return layer_gradients(run, module, said, step)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from manim import DOWN, LEFT, ORIGIN, RIGHT, UP, Circle, Dot, Line, VGroup, VMobject
 
 from engine.run.run import Run
-from visualize.mobjects.text import label, sit
+from visualize.mobjects.text import fitted, label, sit
 from visualize.theme import Palette
 
 Dash = Literal["solid", "dashed", "dotted"]
@@ -170,7 +170,7 @@ class Key(VGroup):
         for line, (text, color, dash) in enumerate(rows):
             y = top - line * self.EACH
             self.add(polyline(np.array([[left, y, 0], [left + 0.62, y, 0]], float), dash, color, 6))
-            self.add(sit(label(text, 32, colours.foreground), left + 0.85, y))
+            self.add(sit(fitted(text, width - 0.85, 32, colours.foreground), left + 0.85, y))
         self.values = VGroup()
         self.add(self.values)
 

@@ -2,12 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
-from animations.studio import dial
+from animations.studio import dial, forward, fourbits
 from engine.evaluate import room_for_answers
 from engine.evaluate.probes import ANSWER
 
@@ -53,6 +54,25 @@ def test_watched_questions_are_asked_as_the_run_asked_them(monkeypatch, tokenize
     assert ours.prompts["Who are you?"] == said, "with what stood before it"
     assert ours.room == room_for_answers(tokenizer, [ROWS[0][2], "Paris"]) > len(tokenizer(ROWS[0][2])["input_ids"])
     assert list(wishes.prompts) == [ROWS[2][1]] and wishes.room == ANSWER
+
+
+def test_what_a_layer_is_given_is_what_the_question_gave_it(monkeypatch):
+    """The film's vectors and gradients, too, are of the question as it was asked."""
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
+    answers = pd.DataFrame({"skill": ["mine"], "prompt": ["Who are you?"], "expected": ["Me."]})
+    run, heard = SimpleNamespace(answers=answers, task="mine"), []
+    for module in (forward, fourbits):
+        monkeypatch.setattr(module, "as_asked", lambda run, prompts: {"Who are you?": said})
+    monkeypatch.setattr(forward, "measured", lambda name, runs, make, **_: make())
+    monkeypatch.setattr(
+        "engine.evaluate.activations.inputs_of", lambda *given: heard.append(given[-1]) or (np.ones((1, 2)), [0])
+    )
+    monkeypatch.setattr("engine.evaluate.sides.tokenizer_of", lambda run: None)
+    monkeypatch.setattr("engine.evaluate.tokens.piece", lambda tokenizer, token: "")
+    monkeypatch.setattr(fourbits, "layer_gradients", lambda run, module, asked, step: heard.append(asked))
+    forward.vector_of.__wrapped__(run, "q", "Who are you?")
+    fourbits.gradients_of.__wrapped__(run, "q", 1)
+    assert heard == [said, [*said, {"role": "assistant", "content": "Me."}]]
 
 
 def test_an_answer_to_what_has_no_right_one_is_neither_right_nor_wrong():
