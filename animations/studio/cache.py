@@ -26,7 +26,7 @@ from engine.reading import opened, read_json
 from engine.run.base import base_folder
 from engine.run.run import Run
 
-_VIDEO = re.compile(r"[0-9a-f]{24}\.\w+")
+_OURS = re.compile(r"[0-9a-f]{24}\.(?:json|mp4|webm)")
 MAKING = frozenset({"animations.studio.runs"})
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
 
@@ -129,14 +129,18 @@ def usual() -> dict[str, tuple[float, float]]:
 
 
 def prune() -> None:
-    """Make room, before a film is rendered: what was not used for longest goes."""
-    notes = sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
-    for video in folder().glob("*"):  # whose note could not be written
-        if _VIDEO.fullmatch(video.name) and not video.with_suffix(".json").exists():
+    """Make room, before a film is rendered: what was not used for longest goes; and nothing that is not ours, wherever
+    the cache was told to lie."""
+    ours = [file for file in folder().glob("*") if _OURS.fullmatch(file.name) and file.is_file()]
+    notes = sorted(
+        (file for file in ours if file.suffix == ".json"), key=lambda note: note.stat().st_mtime, reverse=True
+    )
+    for video in ours:  # whose note could not be written
+        if not video.with_suffix(".json").exists():
             video.unlink(missing_ok=True)
     total = 0
     for note in notes:
-        videos = [file for file in folder().glob(f"{note.stem}.*") if file != note]
+        videos = [file for file in ours if file.stem == note.stem and file != note]
         total += sum(file.stat().st_size for file in videos)
         if total > MOST_BYTES:
             for file in (note, *videos):

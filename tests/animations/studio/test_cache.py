@@ -93,3 +93,15 @@ def test_measures_survive_a_damaged_file_and_a_full_disk(tmp_path, monkeypatch):
     file.unlink()
     monkeypatch.setattr(measures, "write_json", full)
     assert measures.measured("it", [], make) == {"a": [1, 2]} and not file.exists()
+
+
+def test_only_what_is_ours_makes_room(scene, folder, monkeypatch):
+    """The cache may be told to lie where other files do."""
+    folder.mkdir()
+    others = [folder / name for name in ("train.json", "train.parquet", "*.json", "0123.mp4", f"{DIGEST}.wav")]
+    for other in others:
+        other.write_text('{"title": "mine"}')
+    cache.keep(DIGEST, scene)
+    monkeypatch.setattr(cache, "MOST_BYTES", 1)
+    cache.prune()
+    assert set(folder.iterdir()) == set(others)
