@@ -16,7 +16,9 @@ from glasstune import InputError
 def changed(run, settings):
     """The same run, as if it had been told otherwise."""
     other = type(run).load(run.path)
-    other.info = replace(run.info, raw={**run.info.raw, "settings": {**run.info.raw["settings"], **settings}})
+    raw = {**run.info.raw, "settings": {**run.info.raw["settings"], **settings}}
+    typed = {name: value for name, value in settings.items() if hasattr(run.info.settings, name)}
+    other.info = replace(run.info, raw=raw, settings=replace(run.info.settings, **typed))
     return other
 
 
