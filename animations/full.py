@@ -386,11 +386,12 @@ class Training(FullScene):
         return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.8, BAND)
 
     def scale(self) -> GlowScale:
-        """In the place that is free at the right of the first row."""
-        right = self.model.box(next(iter(self.model.tiles))).get_right()[0]
-        middle = (right + self.model.get_right()[0]) / 2
-        first = self.model.box(next(iter(self.model.tiles)))
-        return GlowScale("moved", self.limit, 140, self.theme).shift([middle, first.get_center()[1], 0])
+        """In the place that is free at the right of the first row; where there is none, beyond it."""
+        scale, rows = GlowScale("moved", self.limit, 140, self.theme), self.model.rows()
+        first = self.model.box(rows[next(iter(rows))][-1])
+        left, right = first.get_right()[0], self.model.get_right()[0]
+        middle = (left + right) / 2 if right - left > scale.width else right + scale.width / 2 + 0.3
+        return scale.shift([middle, first.get_center()[1], 0])
 
     def outcome(self) -> str:
         known = answers_at(self.run.answers, self.last, self.asked)

@@ -69,3 +69,14 @@ def test_what_has_no_name_is_not_called_none(full_run):
     named = unmade(full.Named, run=partly(full_run, "q_proj"))
     assert named.shown_as() == "What training changed in one matrix"
     assert "on Spanish" in unmade(full.Named, run=full_run).shown_as()
+
+
+def test_the_scale_stands_beside_what_it_is_a_scale_of(full_run):
+    """Beside a row of layers there is no free place, as there is beside the tokens' own."""
+    for run in (full_run, partly(full_run, "self_attn")):
+        model = WholeModel(run, "dark")
+        scale = unmade(full.Training, run=run, model=model, limit=0.1, theme="dark").scale()
+        rows = [model.box(*modules) for modules in model.rows().values()]
+        for box in rows:
+            apart = scale.get_left()[0] >= box.get_right()[0] or scale.get_bottom()[1] >= box.get_top()[1]
+            assert apart or scale.get_top()[1] <= box.get_bottom()[1]
