@@ -8,7 +8,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores; more threads
 
 import pytest
 
+from engine.files import alone
 from engine.models import load_model, load_tokenizer
+from engine.training.methods import Method
 from glasstune import Full, LoRA, QLoRA, Run, finetune
 
 
@@ -54,27 +56,38 @@ def quick_kernel(monkeypatch):
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Makes the session's runs: a folder for all of them."""
+    """Makes the session's runs: a folder for all of this process."""
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="session")
-def lora_run(runs) -> Run:
-    return finetune(
-        "embedded", "spanish", LoRA(r=4), out=runs / "lora", steps=25, skills=3, batch_size=16, progress=False
-    )
+def made(tmp_path_factory, request):
+    """made(name, method, **settings): a run of the embedded model on Spanish, made by the process that needs it first."""
+    among = tmp_path_factory.getbasetemp()
+    shared = (among.parent if hasattr(request.config, "workerinput") else among) / "made"
+
+    def make(name: str, method: Method, **settings) -> Run:
+        with alone(shared / name):
+            if not (shared / name).exists():
+                finetune("embedded", "spanish", method, out=shared / name, progress=False, **settings)
+        return Run.load(shared / name)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def full_run(runs) -> Run:
-    return finetune("embedded", "spanish", Full(), out=runs / "full", steps=12, skills=3, batch_size=16, progress=False)
+def lora_run(made) -> Run:
+    return made("lora", LoRA(r=4), steps=25, skills=3, batch_size=16)
 
 
 @pytest.fixture(scope="session")
-def qlora_run(runs) -> Run:
-    return finetune(
-        "embedded", "spanish", QLoRA(r=4), out=runs / "qlora", steps=8, skills=2, batch_size=8, progress=False
-    )
+def full_run(made) -> Run:
+    return made("full", Full(), steps=12, skills=3, batch_size=16)
+
+
+@pytest.fixture(scope="session")
+def qlora_run(made) -> Run:
+    return made("qlora", QLoRA(r=4), steps=8, skills=2, batch_size=8)
 
 
 @pytest.fixture(scope="session", params=["lora", "full", "qlora"])
