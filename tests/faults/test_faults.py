@@ -16,7 +16,9 @@ from glasstune import Full, InputError, LoRA, Run, capture, finetune
 from tests.programs import run_code
 from visualize import plots
 
-OPTIONS = {"steps": 6, "skills": 0, "batch_size": 2, "progress": False, "save": False}
+OPTIONS = {
+    "steps": 6, "skills": 0, "batch_size": 2, "progress": False, "save": False, "answers": False, "evaluate_at": 1,
+}  # fmt: skip
 
 
 def limited(out: Path, before: str = "") -> subprocess.CompletedProcess:

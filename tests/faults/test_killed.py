@@ -103,7 +103,7 @@ def test_killed_at_random_instants_it_opens_and_goes_on_to_the_same_weights(meth
 
 
 def test_resuming_what_is_finished_gives_it_and_what_differs_is_named(tmp_path):
-    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run"}
+    options = {**OPTIONS, "steps": 4, "answers": False, "evaluate_at": 1, "out": tmp_path / "run"}
     run = finetune("embedded", "spanish", LoRA(r=2), **options, resume=True)
     before = (run.path / "metrics.jsonl").read_bytes()
     assert finetune("embedded", "spanish", LoRA(r=2), **options, resume=True).steps == run.steps
@@ -120,7 +120,7 @@ def test_resuming_what_is_finished_gives_it_and_what_differs_is_named(tmp_path):
 
 
 def test_killed_between_the_last_capture_and_the_saved_result_it_is_not_finished(tmp_path, monkeypatch):
-    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run", "resume": True}
+    options = {**OPTIONS, "steps": 4, "answers": False, "evaluate_at": 1, "out": tmp_path / "run", "resume": True}
     with monkeypatch.context() as patch:
 
         def killed(*args):
@@ -135,7 +135,7 @@ def test_killed_between_the_last_capture_and_the_saved_result_it_is_not_finished
 
 
 def test_a_stopped_run_without_checkpoints_is_not_deleted(tmp_path):
-    options = {**OPTIONS, "steps": 4, "out": tmp_path / "run", "checkpoint": None}
+    options = {**OPTIONS, "steps": 4, "answers": False, "evaluate_at": 1, "out": tmp_path / "run", "checkpoint": None}
     run = finetune("embedded", "spanish", LoRA(r=2), **options)
     (run.path / "run.json").write_text(json.dumps({**run.info.raw, "status": "stopped"}))
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}

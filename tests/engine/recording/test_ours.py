@@ -17,7 +17,9 @@ from glasstune import CaptureCallback, InputError, LoRA, Run, finetune
 
 from .test_capture import make, trainer_of
 
-OPTIONS: dict = {"steps": 8, "skills": 0, "answers": False, "batch_size": 2, "every": 2, "progress": False}
+OPTIONS: dict = {
+    "steps": 8, "skills": 0, "answers": False, "batch_size": 2, "every": 2, "progress": False, "evaluate_at": 1,
+}  # fmt: skip
 
 
 def contents(folder: Path) -> dict[str, str]:

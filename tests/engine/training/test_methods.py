@@ -16,7 +16,7 @@ from engine.training.methods import FromConfig, Method, get_method, method_of
 from engine.training.rerun import arguments_of
 from glasstune import Full, InputError, LoRA, QLoRA, Run, finetune
 
-SHORT = {"steps": 2, "skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1}
+SHORT = {"steps": 2, "skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "evaluate_at": 1}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "contributing.md"
 
 

@@ -17,7 +17,9 @@ from engine.training.settings import Settings
 from engine.training.trainer import _flat, _nested, make_trainer
 from glasstune import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
 
-SHORT = {"skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "save": False}
+SHORT = {
+    "skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "save": False, "evaluate_at": 1,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ def test_watching_changes_nothing_and_ends_when_nobody_looks(tmp_path, monkeypat
     said = []
     monkeypatch.setattr(live.terminal, "note", said.append)
     monkeypatch.setattr(recording_live, "entry_points", lambda group: [Entry()])
-    asked = {"steps": 3, "skills": 0, "answers": False, "batch_size": 4, "progress": False}
+    asked = {"steps": 3, "skills": 0, "answers": False, "batch_size": 4, "progress": False, "evaluate_at": 1}
     alone = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "alone", **asked)
     watched = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "watched", live=True, **asked)
     for module in alone.modules:
