@@ -77,19 +77,25 @@ def never_stumble() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+_SAFE, _OURS = "PYTHONSAFEPATH", "glasstune"  # any text but an empty one counts
+
+
 @contextmanager
 def safe_path() -> Iterator[None]:
     """Python processes that are started meanwhile import nothing from the folder they are started in: a stranger's run,
     or what students handed in, may lie there, with a file called as a module."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = before or _OURS
     try:
         yield
     finally:
         if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
+            os.environ.pop(_SAFE, None)
+
+
+def as_it_was() -> dict[str, str]:
+    """The environment for a program that the user named: it may be a script that imports its neighbours."""
+    return {name: value for name, value in os.environ.items() if (name, value) != (_SAFE, _OURS)}
 
 
 def command(main: Callable[[list[str] | None], int | None], stopped: str = "\nStopped.") -> Callable[..., int]:

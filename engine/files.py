@@ -1,7 +1,7 @@
 """How is a file written so that a kill leaves the old one or the new one, and how does one process at a time do it?
 
-Everything is written beside its place, as `.<name>.<process>.part`, and renamed into it when whole: two processes that
-write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the system
+Everything is written beside its place, as `.<name>.<process>.part`, and renamed into it when whole: two processes of a
+machine that write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the system
 forgets those of a process that is gone, however it went.
 """
 
@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +54,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def _left(path: Path) -> list[Path]:
-    """What kills have left where `path` was to be written: no process is at it any more."""
+    """What kills have left where `path` was to be written: no process of this machine is at it any more."""
     if not path.parent.is_dir():
         return []
     names = (one.name for one in path.parent.iterdir() if one.name.endswith(PART))
@@ -142,8 +142,9 @@ def hold(path: Path, *, wait: bool) -> BaseFileLock | None:
     Raises BlockingIOError if another process holds it and this one would not wait, InputError where a link or a device
     lies there.
     """
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise InputError(f"{path} is no file, and stays as it is: who writes there cannot be known; delete it")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise InputError(f"{path} is no file, and stays as it is: who writes there cannot be known; delete it")
     lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
     try:
         lock.acquire()

@@ -62,9 +62,19 @@ def _signs(names: Any) -> list[str]:
 def _could_make(config: dict[str, Any], base: nn.Module) -> float:
     """Bytes that the largest number in the settings could be the reason for: it is a side of a matrix in every layer,
     or both sides of one."""
-    sides = sum(sum(weight.shape[:2]) for weight in base.parameters() if weight.ndim > 1)
+    sides = sum(sum(shape) for shape in _shapes(base))
     largest = max([0, *_numbers(config)])
     return 4.0 * largest * max(largest, sides)
+
+
+def _shapes(base: nn.Module) -> Iterator[tuple[int, ...]]:
+    """Of its matrices, as they compute: what is packed (four bits) is stored in another shape."""
+    for module in base.modules():
+        told = [getattr(module, side, None) for side in ("out_features", "in_features")]
+        computed = tuple(side for side in told if isinstance(side, int))
+        for weight in module.parameters(recurse=False):
+            if weight.ndim > 1:
+                yield computed if len(computed) == 2 else tuple(weight.shape[:2])
 
 
 def _numbers(value: Any) -> Iterator[int]:
@@ -85,7 +95,7 @@ def _bytes_made(base: nn.Module, folder: Path, config: dict[str, Any]) -> float:
             made = get_peft_model(empty, PeftConfig.from_pretrained(str(folder)))
         return sum(tensor.nbytes for tensor in (*made.parameters(), *made.buffers()) if id(tensor) not in before)
     except Exception:  # each method has its own reasons
-        widest = max((max(weight.shape) for weight in base.parameters() if weight.ndim > 1), default=0)
+        widest = max(map(max, _shapes(base)), default=0)
         sides = [*_numbers([config.get(name) for name in (*_SIDES, "rank_pattern")])]
         beyond = max(sides, default=0) > widest
         return _could_make(config, base) if beyond else 0.0

@@ -23,6 +23,8 @@ from engine.errors import InputError
 _LONGEST = 2_000  # characters of a pattern
 _LARGEST = 100_000  # the same with what it repeats written out, as it is in memory
 _SECONDS = 5.0  # that one is tried on one text
+_TRIED = 100_000  # characters of a pattern that is only used where it can be stopped
+_BRACE = re.compile(r"(\\N\{[^}]*\}|\\.)|\{(?!\d+\}|\d*,\d*\})", re.DOTALL)
 _WORK = 2e8  # ways times characters: some seconds
 
 
@@ -52,15 +54,19 @@ def ways(pattern: str, length: int, where: object = "pattern") -> float:
 def check_form(pattern: str, where: object) -> None:
     """Raises InputError for what is no regular expression, or one that `fits` could not be asked of."""
     with _used(pattern, where):
-        if (size := _size(_parser.parse(pattern))) > _LARGEST:
-            raise re.error(f"written out it has {size:,} characters")
-        regex.compile(pattern)
+        _check_size(pattern)
+        regex.compile(_plain(pattern))
+
+
+def _plain(pattern: str) -> str:
+    """For `regex`, to which braces that count nothing mean something: `{d}` is then itself, as it is in `re`."""
+    return _BRACE.sub(lambda found: found[1] or r"\{", pattern)
 
 
 def fits(pattern: str, text: str, where: object) -> bool:
     """Whether all of a text is as a pattern says. Raises InputError where that could not be told in some seconds."""
     try:
-        return regex.fullmatch(pattern, text, timeout=_SECONDS) is not None
+        return regex.fullmatch(_plain(pattern), text, timeout=_SECONDS) is not None
     except TimeoutError:
         raise InputError(
             f"{where}: after {_SECONDS:.0f} s it was not clear whether {pattern[:80]!r} fits an answer of "
@@ -76,7 +82,8 @@ def check_by_trying(patterns: Collection[str], texts: Collection[str], where: ob
         return
     except InputError:
         for pattern in patterns:
-            check_form(pattern, where)
+            with _used(pattern, where, _TRIED, strict=False):
+                _check_size(pattern)
     try:
         subprocess.run([sys.executable, "-I", "-S", "-c", _TRY], input=json.dumps([*map(list, (patterns, texts))]),
                        text=True, timeout=_SECONDS, check=True, capture_output=True)  # fmt: skip
@@ -96,13 +103,18 @@ for pattern in map(re.compile, patterns):
 """
 
 
+def _check_size(pattern: str) -> None:
+    if (size := _size(_parser.parse(pattern))) > _LARGEST:
+        raise re.error(f"written out it has {size:,} characters")
+
+
 @contextmanager
-def _used(pattern: str, where: object) -> Iterator[None]:
+def _used(pattern: str, where: object, longest: int = _LONGEST, strict: bool = True) -> Iterator[None]:
     try:
-        if len(pattern) > _LONGEST:
+        if len(pattern) > longest:
             raise re.error(f"it has {len(pattern):,} characters")
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of what will mean something else one day
+            warnings.simplefilter("error" if strict else "ignore")  # of what will mean something else one day
             yield
     except (re.error, regex.error, RecursionError, OverflowError, Warning) as error:
         raise InputError(f"{where}: {pattern[:80]!r} is no regular expression that can be used ({error})") from None

@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from animations.studio.captions import Caption
-from engine.errors import InputError
+from engine.errors import InputError, as_it_was
 from engine.files import whole
 
 RATE = 48_000
@@ -77,6 +77,7 @@ class Voice:
                     capture_output=True,
                     timeout=SECONDS,
                     check=False,
+                    env=as_it_was(),
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise InputError(f"the voice {words[0]} cannot be run: {error}") from None

@@ -18,7 +18,7 @@ from engine.reading import parse_json, read_text
 from engine.terminal import note, progress_bar
 from lessons.handout.handing import Answer, HandedIn, read_handed_in
 from lessons.handout.table import Grade, write
-from lessons.teaching.course import lessons
+from lessons.teaching.course import FOLDER, lessons
 from lessons.teaching.progress import name_of
 from lessons.teaching.session import Session, seed_of
 
@@ -154,8 +154,10 @@ def _rerun(lesson: str, about: Training, answers: Sequence[Answer], limit: int) 
         asked.write_text(json.dumps({"lesson": lesson, "how": about[1:], "answers": todo}))
         # -P: what was handed in lies in this folder, and may be called as a module that is imported.
         command = [sys.executable, "-P", "-m", "lessons.handout.again", str(asked), str(said)]
-        places = os.pathsep.join(place for place in sys.path if place)
-        ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": places}
+        here = {Path.cwd()} - {FOLDER.parent}
+        places = [place for place in sys.path if place and Path(place).resolve() not in here]
+        places += [str(Path(lesson).resolve().parent)] * lesson.endswith(".py")  # last: what it imports beside itself
+        ours = {"GLASSTUNE_HOME": scratch, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(places)}
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env={**os.environ, **ours})
         except subprocess.TimeoutExpired:

@@ -19,7 +19,7 @@ from engine.files import whole
 from engine.language.speaking import ENGLISH
 from lessons.handout.editions import Edition, compose
 from lessons.handout.source import Source
-from lessons.teaching.course import file_of
+from lessons.teaching.course import FOLDER, file_of, in_checkout
 from lessons.teaching.percent import HIDDEN
 from lessons.teaching.session import Forms
 
@@ -104,8 +104,11 @@ def _execute(lesson: str, notebook: Any, quick: bool, limit: int, forms: Forms) 
         os.environ["GLASSTUNE_HOME"] = home  # nobody answers here, so nothing is to be kept of it
         os.environ["GLASSTUNE_QUICK"] = "1" if quick else ""
         os.environ["GLASSTUNE_FORMS"] = forms
-        if lesson.endswith(".py"):
+        own = lesson.endswith(".py")
+        if own:
             os.environ.pop("PYTHONSAFEPATH", None)  # one's own may import what lies here
+        if in_checkout():  # the kernel's lessons are these, whatever else is installed
+            os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER.parent), *filter(None, [before.get("PYTHONPATH")])])
         # The kernel is this Python, whatever else is called "python3" on the machine.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
         client = NotebookClient(
@@ -113,6 +116,9 @@ def _execute(lesson: str, notebook: Any, quick: bool, limit: int, forms: Forms) 
             timeout=limit,
             kernel_name="python3",
             resources={"metadata": {"path": "."}},
+            extra_arguments=[]
+            if own
+            else ["--InteractiveShellApp.ignore_cwd=True"],  # an older IPython asks this alone
             coalesce_streams=True,  # of a progress bar keep the last state: as a page it would be a line a step
         )
         try:

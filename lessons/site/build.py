@@ -25,6 +25,7 @@ from lessons.teaching.course import file_of
 
 _STATIC = Path(__file__).with_name("static")
 _MARK = ".glasstune-site"
+_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which file managers leave wherever they have looked
 _CONF: dict[str, Any] = {
     "project": "Glasstune",
     "html_title": "Glasstune",
@@ -112,9 +113,9 @@ def _check_free(out: Path) -> None:
         raise InputError(f"{out} holds something else; give another folder with -o")
     try:
         ours = {_MARK, *map(str, read_json(out / _MARK).get("files", []))}
-    except InputError:
-        ours = {_MARK}
-    if others := [file for file in _files(out) if file not in ours]:
+    except InputError:  # as an earlier Glasstune marked it
+        raise InputError(f"what of {out} is its site and what is not cannot be told; delete it, or move it") from None
+    if others := [file for file in _files(out) if file not in ours and Path(file).name not in _SYSTEMS]:
         raise InputError(
             f"{out} holds {others[0]}, which is no part of its site; move that away, or give another folder"
         )

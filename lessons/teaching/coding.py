@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InputError
+from engine.errors import InputError, as_it_was
 from engine.language.speaking import tr
 from engine.notebook import in_notebook
 from engine.reading import check_name, read_text
@@ -163,7 +163,7 @@ def _from_editor(starter: str) -> str:
         path = Path(folder) / "answer.py"
         path.write_text(starter + "\n", encoding="utf-8")
         try:
-            subprocess.run([*shlex.split(editor), str(path)], check=True)
+            subprocess.run([*shlex.split(editor), str(path)], check=True, env=as_it_was())
         except (OSError, subprocess.CalledProcessError) as error:
             show(f"The editor {editor} did not work ({error}); set the environment variable EDITOR to another.")
         return path.read_text(encoding="utf-8")

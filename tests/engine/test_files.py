@@ -40,13 +40,16 @@ def test_a_folder_appears_when_it_is_whole_and_what_a_kill_left_goes(tmp_path):
 
 def test_what_others_write_beside_it_stays(tmp_path):
     """A browser's download, another process's half of the same file, and what happens to be called alike."""
-    others = [tmp_path / name for name in ("a.mp4.part", f".a.mp4.{os.getppid()}.part", ".b.mp4.999999999.part")]
-    for other in others:
-        other.write_bytes(b"theirs")
-    with writing(tmp_path / "a.mp4") as file:
-        file.write(b"ours")
-    assert all(other.read_bytes() == b"theirs" for other in others)
-    assert meant(f".a.mp4.{os.getppid()}.part") == "a.mp4" and meant("run.json.part") == "run.json" == meant("run.json")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        names = ("a.mp4.part", f".a.mp4.{alive.pid}.part", ".b.mp4.999999999.part")
+        others = [tmp_path / name for name in names]
+        for other in others:
+            other.write_bytes(b"theirs")
+        with writing(tmp_path / "a.mp4") as file:
+            file.write(b"ours")
+        assert all(other.read_bytes() == b"theirs" for other in others)
+        alive.communicate(b"\n")
+    assert meant(".a.mp4.12.part") == "a.mp4" and meant("run.json.part") == "run.json" == meant("run.json")
 
 
 @pytest.mark.parametrize("killed", ["", "replace", "rmtree"])

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.evaluate.probes import general
-from engine.patterns import check, check_form, fits, ways
+from engine.patterns import check, check_by_trying, check_form, fits, ways
 
 NAMES = [f"model.layers.{n}.self_attn.q_proj" for n in range(200)]
 
@@ -56,6 +56,25 @@ def test_our_own_probes_are_checked_as_ever():
 
 
 @pytest.mark.timeout(20)
+@pytest.mark.parametrize("pattern", [
+    "Dear {s}", "x{s<=1}", "f{d}", r"a\{2}", "a{2}", "a{,2}", "a{1,}", "a{}", "[{x}]+", r"\N{DIGIT ONE}{2}", "a{b,c}", "{i}{1}",
+])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["Dear {s}", "DearX", "x{s<=1}", "f{d}", "f", "a{2}", "aa", "a", "a{}", "{x}", "11", "{i}", ""]
+)
+def test_a_pattern_means_what_pythons_own_makes_of_it(pattern, text):
+    assert fits(pattern, text, "here") == (re.fullmatch(pattern, text) is not None)
+
+
+def test_a_list_of_names_however_long_is_tried():
+    """As a pattern that somebody joined; and one of which Python warns."""
+    names = [f"model.layers.{at}.self_attn.q_proj" for at in range(120)]
+    joined = "(" + "|".join(re.escape(name) for name in names) + ")"
+    check_by_trying([joined, "[[a]b_proj"], names, "here")
+    with pytest.raises(InputError, match="is no regular expression"):
+        check_by_trying(["(" * 3000], names, "here")
+
+
 def test_what_hangs_on_an_answer_is_stopped_and_what_fills_memory_is_refused(monkeypatch):
     monkeypatch.setattr("engine.patterns._SECONDS", 0.05)
     assert not fits(r"(([A-Za-z ,.]+)+)+!", "a" * 300, "here")

@@ -182,8 +182,13 @@ def test_what_was_put_into_a_site_is_not_lost(site, small, tmp_path, monkeypatch
     (mine / "CNAME").write_text("example.org")
     with pytest.raises(InputError, match="holds CNAME, which is no part of its site"):
         build(mine)
-    (mine / ".glasstune-site").write_text("made by somebody")
-    with pytest.raises(InputError, match="which is no part of its site"):
+    mark = (mine / ".glasstune-site").read_text()
+    (mine / ".glasstune-site").write_text("made by glasstune site")
+    with pytest.raises(InputError, match="cannot be told; delete it, or move it"):
+        build(mine)
+    (mine / ".glasstune-site").write_text(mark)
+    (mine / ".DS_Store").touch()
+    with pytest.raises(InputError, match="holds CNAME"):
         build(mine)
     assert (mine / "CNAME").read_text() == "example.org" and (mine / "index.html").exists()
     (tmp_path / "empty").mkdir()
