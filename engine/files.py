@@ -1,8 +1,8 @@
 """How is a file written so that a kill leaves the old one or the new one, and how does one process at a time do it?
 
 Everything is written beside its place, as `.<name>.<process>.part`, and renamed into it when whole: two processes of a
-machine that write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the system
-forgets those of a process that is gone, however it went.
+machine that write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the
+system forgets those of a process that is gone, however it went.
 """
 
 import errno
