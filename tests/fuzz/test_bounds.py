@@ -79,7 +79,7 @@ def test_memory_that_is_nearly_full_ends_reading_before_it_is(tmp_path, monkeypa
         available = 1000
 
     monkeypatch.setattr("engine.room.psutil.virtual_memory", lambda: Full)
-    with pytest.raises(InputError, match=r"record 999: memory is nearly full, and there may be more"):
+    with pytest.raises(InputError, match=r"record 999: memory is nearly full; give a part"):
         load([{"prompt": "a", "completion": "b"}] * 5000)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n' * 3000)
     with pytest.raises(InputError, match=r"metrics.jsonl, line 1000: memory is nearly full"):
