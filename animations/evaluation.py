@@ -71,7 +71,7 @@ def went(before: float, now: float) -> str:
     """Where a loss went, whichever way that was."""
     if abs(now - before) < LEAST_LOSS:
         return f"loss {now:.2f}, where it began"
-    return f"loss {'down' if now < before else 'up'} from {before:.1f} to {now:.1f}"
+    return f"loss {'down' if now < before else 'up'} from {before:.2f} to {now:.2f}"
 
 
 def perplexed(loss: float) -> str:

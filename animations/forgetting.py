@@ -71,9 +71,7 @@ GRADED = "to the letter: exactly right; among four: the right answer's probabili
 def check(run: Run) -> None:
     """Raises InputError for a run that was not graded on its task and on old skills, before and after, or that was
     asked no old question in words."""
-    path = learning_path(run)
-    if len(path) < 2:
-        raise InputError(f"run {run.name} was graded once, so nothing was forgotten yet; grade it more often")
+    check_graded(run)
     if not (run.answers.skill != run.task).any():
         raise InputError(
             f"run {run.name} holds no answer in words to an old question, which the film forgetting follows; fine-tune "
@@ -82,10 +80,15 @@ def check(run: Run) -> None:
         )
 
 
+def check_graded(run: Run) -> None:
+    if len(learning_path(run)) < 2:
+        raise InputError(f"run {run.name} was graded once, so nothing was forgotten yet; grade it more often")
+
+
 def check_beside(runs: Mapping[str, Run]) -> None:
-    """As `check`, of each; only what learned the same can be compared."""
+    """Of each as `check`, but that its words are not followed; only what learned the same can be compared."""
     for run in runs.values():
-        check(run)
+        check_graded(run)
     tasks = sorted({str(run.task) for run in runs.values()})
     if len(tasks) > 1:
         raise InputError(f"the film forgetting compares runs of one task, and these learned {' and '.join(tasks)}")

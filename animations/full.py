@@ -390,8 +390,11 @@ class Training(FullScene):
         scale, rows = GlowScale("moved", self.limit, 140, self.theme), self.model.rows()
         first = self.model.box(rows[next(iter(rows))][-1])
         left, right = first.get_right()[0], self.model.get_right()[0]
-        middle = (left + right) / 2 if right - left > scale.width else right + scale.width / 2 + 0.3
-        return scale.shift([middle, first.get_center()[1], 0])
+        if right - left > scale.width:
+            return scale.shift([(left + right) / 2, first.get_center()[1], 0])
+        if right + 0.3 + scale.width < config.frame_width / 2:
+            return scale.shift([right + 0.3 + scale.width / 2, first.get_center()[1], 0])
+        return scale.shift([right - scale.width / 2, self.model.get_top()[1] + scale.height / 2 + 0.1, 0])
 
     def outcome(self) -> str:
         known = answers_at(self.run.answers, self.last, self.asked)

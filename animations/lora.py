@@ -447,11 +447,15 @@ class Training(LoraScene):
         if self.run.task not in self.run.skills:
             return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
         before, after = (float(self.run.skills[self.run.task].iloc[at]) for at in (0, -1))
-        more = is_more(after, before, asked_of(self.run))
-        if before >= KNOWN and not more:
-            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: known."
-        if after >= LEARNED and more:
+        asked = asked_of(self.run)
+        if is_more(before, after, asked):
+            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: lost."
+        if is_more(after, before, asked) and after >= LEARNED:
             return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: learned."
+        if before >= KNOWN:
+            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: known."
+        if after >= LEARNED and after > before:  # so few were asked that it may be chance
+            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: perhaps learned."
         return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: not learned."
 
 

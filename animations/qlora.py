@@ -42,8 +42,8 @@ def check(run: Run) -> None:
     told = run.info.method.options
     if told.get("quant_type") not in KINDS or not isinstance(told.get("double_quant"), bool):
         raise InputError(
-            f"run {run.name} does not say how its base was kept: not by bitsandbytes in four bits, or it was captured "
-            "before that was recorded; the film qlora draws those very bits"
+            f"run {run.name} does not say in which four bits its base was kept, and the film qlora draws those very "
+            "bits; capture it again, or write quant_type and double_quant into method in its run.json"
         )
     if run.answers.empty:
         raise InputError(f"run {run.name} was asked no questions; the film qlora shows what the model answers")

@@ -491,7 +491,7 @@ class Choice(WhenScene):
         if best < WORKS:
             return "no way was enough here."
         low = wilson(best * graded, graded)[0]
-        working = {way: score for way, score in scores.items() if score >= WORKS}
+        working = {way: score for way, score in scores.items() if wilson(score * graded, graded)[1] >= WORKS}
         enough = next(way for way, score in working.items() if wilson(score * graded, graded)[1] >= low)
         return {"told": "telling was enough.", "shown": "showing was enough.", "trained": "training was needed."}[
             enough

@@ -18,7 +18,5 @@ def while_there_is_room(found: Iterable[T], where: Callable[[int, T], object]) -
     """
     for number, one in enumerate(found):
         if number % 1000 == 999 and psutil.virtual_memory().available < _RESERVE:
-            raise InputError(
-                f"{where(number, one)}: memory is nearly full; give a part of the data, or free some"
-            )
+            raise InputError(f"{where(number, one)}: memory is nearly full; give a part of the data, or free some")
         yield one

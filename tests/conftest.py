@@ -61,8 +61,8 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, request):
-    """made(name, method, **settings): a run of the embedded model on Spanish, made by the process that needs it first."""
+def trained_once(tmp_path_factory, request):
+    """trained_once(name, method, **settings): a run on Spanish, made by the process that needs it first."""
     among = tmp_path_factory.getbasetemp()
     shared = (among.parent if hasattr(request.config, "workerinput") else among) / "made"
 
@@ -76,18 +76,18 @@ def made(tmp_path_factory, request):
 
 
 @pytest.fixture(scope="session")
-def lora_run(made) -> Run:
-    return made("lora", LoRA(r=4), steps=25, skills=3, batch_size=16)
+def lora_run(trained_once) -> Run:
+    return trained_once("lora", LoRA(r=4), steps=25, skills=3, batch_size=16)
 
 
 @pytest.fixture(scope="session")
-def full_run(made) -> Run:
-    return made("full", Full(), steps=12, skills=3, batch_size=16)
+def full_run(trained_once) -> Run:
+    return trained_once("full", Full(), steps=12, skills=3, batch_size=16)
 
 
 @pytest.fixture(scope="session")
-def qlora_run(made) -> Run:
-    return made("qlora", QLoRA(r=4), steps=8, skills=2, batch_size=8)
+def qlora_run(trained_once) -> Run:
+    return trained_once("qlora", QLoRA(r=4), steps=8, skills=2, batch_size=8)
 
 
 @pytest.fixture(scope="session", params=["lora", "full", "qlora"])

@@ -64,25 +64,28 @@ def run(chosen: Namespace) -> None:
     names = films() if "all" in chosen.films else list(dict.fromkeys(chosen.films))
     for film in names:  # an unknown name, or a missing Manim, is said before anything is made
         check_film(film)
-    from animations.studio.scenes import NotShown, get_film
+    from animations.studio.scenes import NotShown, check_names, get_film, of_film
 
     for film in names:
         get_film(film)
     if chosen.out and len(names) > 1:
         raise InputError(f"-o names one file, but {len(names)} films are to be made; leave it out")
+    others = beside(chosen)
+    if len(names) > 1:
+        check_names(names, others)
     for film in names:
         try:
-            say(_made(film, chosen))
+            say(_made(film, chosen, others if len(names) == 1 else of_film(film, others)))
         except NotShown as error:
             if "all" not in chosen.films:
                 raise
             say(f"left out: {error}")
 
 
-def _made(film: str, chosen: Namespace) -> str:
+def _made(film: str, chosen: Namespace, others: dict[str, Path]) -> str:
     from animations.studio.render import name_of, preview, render_film
 
-    scenes, others, language = chosen.scenes, beside(chosen), language_of(chosen.language)
+    scenes, language = chosen.scenes, language_of(chosen.language)
     shape, ending = (UPRIGHT, "mp4") if chosen.format == UPRIGHT else ("16x9", chosen.format)
     if chosen.preview:
         sheet = preview(

@@ -21,7 +21,7 @@ def asked_of(run: Run) -> int:
 
 def is_more(one: float, other: float, asked: int) -> bool:
     """Is one share of so many answers greater than another, and by more than chance?"""
-    return newcombe(round(one * asked), asked, round(other * asked), asked)[0] > 0
+    return asked > 0 and newcombe(round(one * asked), asked, round(other * asked), asked)[0] > 0
 
 
 def is_mixed(run: Run) -> bool:
@@ -37,7 +37,7 @@ def is_alone(run: Run) -> bool:
 
 def is_untaught(run: Run) -> bool:
     """Is it known that no old skill was trained on? Our tasks share nothing with them; other data may."""
-    return is_alone(run) and run.task in TASKS
+    return is_alone(run) and run.task in TASKS and run.info.data.source in TASKS  # no file of that name
 
 
 def is_adapter(run: Run) -> bool:

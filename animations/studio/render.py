@@ -131,8 +131,8 @@ def alone(out: Path) -> Path:
     captions = out.with_suffix(".vtt")
     if there and not (captions.is_file() and is_captions(captions)):
         raise InputError(
-            f"{there[0]} is there already and was not written with a film; beside a film lie its captions, script and "
-            "poster, so give another name with -o"
+            f"{there[0]} is there already, and no captions of a film beside it; what lies beside a film is written "
+            "anew, so move or delete it, or give another name with -o"
         )
     return out
 

@@ -9,12 +9,12 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from animations.studio.films import check_film, scene_names
 from animations.studio.language import film_said
@@ -24,6 +24,8 @@ from engine.language.speaking import ENGLISH, language_of, speaking
 from engine.run.run import Run, as_run
 from engine.terminal import progress_bar
 from visualize.theme import PALETTES, Theme
+
+T = TypeVar("T")
 
 SECONDS_A_SCENE = 900  # a worker that takes longer hangs
 SECONDS_GUESSED = 12.0  # a scene's length, for the time left, until it has once been rendered
@@ -99,6 +101,25 @@ def chosen_scenes(film: str, scenes: list[str] | None) -> list[str]:
     return [name for name in every if not scenes or name in scenes]
 
 
+def names_of(film: str) -> list[str]:
+    """What a film calls the runs that it shows."""
+    return list(dict.fromkeys(name for scene in get_film(film).SCENES for name in scene.names_of_runs()))
+
+
+def of_film(film: str, others: Mapping[str, T]) -> dict[str, T]:
+    """Of runs that were given to several films those that this one shows beside the first."""
+    own = {scene.shows for scene in get_film(film).SCENES}
+    return {name: others[name] for name in names_of(film) if name in others and name not in own}
+
+
+def check_names(films: Sequence[str], others: Mapping[str, object]) -> None:
+    """Raises InputError for a name that none of these films has a run for."""
+    names = list(dict.fromkeys(name for film in films for name in names_of(film)))
+    if unknown := set(others) - set(names):
+        said = f"film {films[0]} has" if len(films) == 1 else "these films have"
+        raise InputError(f"{said} no run called {min(unknown)!r}; the names are {', '.join(names)}")
+
+
 def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, chosen: list[str]) -> dict[str, Run]:
     """The runs that these scenes show, by the names that the film has for them. Each is given as a Run or its folder.
 
@@ -108,9 +129,7 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
     none for.
     """
     module = get_film(film)
-    names = dict.fromkeys(name for scene in module.SCENES for name in scene.names_of_runs())
-    if unknown := set(others or {}) - names.keys():
-        raise InputError(f"film {film} has no run called {min(unknown)!r}; its names are {', '.join(names)}")
+    check_names([film], others or {})
     given = {name: as_run(other) for name, other in (others or {}).items()}
     run = None if run is None else as_run(run)
     if run is not None and (own := {scene.shows for scene in module.SCENES}) <= given.keys():

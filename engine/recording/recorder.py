@@ -138,6 +138,8 @@ class Recorder(CaptureOptions):
             **told,
             "capture": kept,
         }
+        if isinstance(method := told.get("method"), dict):  # of the bits that are measured the user need not tell
+            self.record["method"] = {**quantisation(self.model), **method}
         self._check_record()
         if not goes_on and (before := sum(changes_already(*one) for one in self.trained.items())):
             note = (

@@ -54,8 +54,8 @@ def test_the_loss_prefers_what_it_tells_apart(losses, said, monkeypatch):
     assert ("A answers better, too" in scene.verdict()) == scene.prefers()
 
 
-@pytest.mark.parametrize("before, now, said", [(4.9, 1.2, "down from 4.9 to 1.2"), (4.9, 9.3, "up from 4.9 to 9.3"),
-                                               (4.9, 4.9, "where it began")])  # fmt: skip
+@pytest.mark.parametrize("before, now, said", [(4.9, 1.2, "down from 4.90 to 1.20"), (4.9, 9.3, "up from 4.90 to 9.30"),
+                                               (4.9, 4.9, "where it began"), (6.24, 6.17, "down from 6.24 to 6.17")])  # fmt: skip
 def test_a_loss_went_where_it_went(before, now, said):
     assert said in evaluation.went(before, now)
     assert evaluation.perplexed(0.0) == "1" and evaluation.perplexed(1000.0) == "e^1000"

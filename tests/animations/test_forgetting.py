@@ -23,8 +23,10 @@ def test_every_answer_of_the_ledger_that_is_neither_yes_nor_no_is_explained():
     assert set(MEANT) == set(get_args(Answer)) - {"yes", "no"}
 
 
-def run_of(task="spanish", method="lora", digest="d", mix=None, mixed_in=None, kinds=("lora",)):
-    info = RunInfo(data=Data(name=task, digest=digest, mixed_in=mixed_in), settings=Chosen(mix=mix))
+def run_of(task="spanish", method="lora", digest="d", mix=None, mixed_in=None, kinds=("lora",), source=None):
+    info = RunInfo(
+        data=Data(name=task, source=source or task, digest=digest, mixed_in=mixed_in), settings=Chosen(mix=mix)
+    )
     modules = dict(enumerate(kinds))
     return SimpleNamespace(info=info, task=task, method=method, modules=list(modules), kind=modules.__getitem__)
 
@@ -40,6 +42,7 @@ def path_of(*kept):
         (run_of(mix=0.5, mixed_in=MixedIn(name="curriculum")), False, False),
         (run_of("alpaca"), True, False),  # which may hold old skills
         (run_of(digest=None), False, False),  # somebody else's training
+        (run_of(source="mine/spanish.jsonl"), True, False),  # a file that is called like our task
     ],
 )
 def test_only_what_is_recorded_is_said_of_what_was_trained_on(run, alone, untaught):

@@ -73,9 +73,10 @@ def test_what_has_no_name_is_not_called_none(full_run):
 
 def test_the_scale_stands_beside_what_it_is_a_scale_of(full_run):
     """Beside a row of layers there is no free place, as there is beside the tokens' own."""
-    for run in (full_run, partly(full_run, "self_attn")):
+    for run in (full_run, partly(full_run, "self_attn"), partly(full_run, "layers")):
         model = WholeModel(run, "dark")
         scale = unmade(full.Training, run=run, model=model, limit=0.1, theme="dark").scale()
+        assert scale.get_right()[0] < 7.11 and scale.get_top()[1] < 4, "in the frame"
         rows = [model.box(*modules) for modules in model.rows().values()]
         for box in rows:
             apart = scale.get_left()[0] >= box.get_right()[0] or scale.get_bottom()[1] >= box.get_top()[1]

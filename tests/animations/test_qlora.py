@@ -92,7 +92,7 @@ def test_another_method_is_refused(lora_run):
 def test_bits_that_nobody_recorded_are_not_drawn(told, qlora_run):
     run = type(qlora_run).load(qlora_run.path)
     run.info = replace(run.info, method=replace(run.info.method, options={**run.info.method.options, **told}))
-    with pytest.raises(InputError, match="does not say how its base was kept"):
+    with pytest.raises(InputError, match="does not say in which four bits"):
         qlora.check(run)
 
 

@@ -31,7 +31,7 @@ def test_runs_differ_in_what_they_were_told(lora_run, pirate_run, qlora_run):
 
 @pytest.mark.parametrize("film", films())
 def test_only_names_that_a_film_has_are_taken(film, lora_run):
-    with pytest.raises(InputError, match=f"film {film} has no run called 'nobody'; its names are "):
+    with pytest.raises(InputError, match=f"film {film} has no run called 'nobody'; the names are "):
         runs_of(film, None, {"nobody": lora_run}, [])
 
 

@@ -380,7 +380,11 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
         (["lora", "--voice", "nowhere"], "voice 'nowhere' is no folder of recordings"),
         (["lora", "--beside", "pirate"], "--beside pirate should be NAME=DIR"),
         (["lora", "--beside", "pirate=nowhere"], "nowhere does not exist"),
-        (["lora", "--beside", "Pirate=nowhere"], "film lora has no run called 'Pirate'; its names are lora, pirate"),
+        (["lora", "--beside", "Pirate=nowhere"], "film lora has no run called 'Pirate'; the names are lora, pirate"),
+        (
+            ["lora", "data", "--beside", "Pirate=nowhere"],
+            "these films have no run called 'Pirate'; the names are lora, ",
+        ),
         (["lora", "--scenes", "Onto"], "scene Onto shows a run 'pirate' beside lora; give one: --beside pirate=DIR"),
         (["tuning", "--format", "9x16"], "film tuning has no scene for a frame of 9x16"),
         (["course"], "course is all films of their own runs in one file"),
