@@ -455,7 +455,10 @@ class Training(LoraScene):
         if before >= KNOWN:
             return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: known."
         if after >= LEARNED and after > before:  # so few were asked that it may be chance
-            return f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: perhaps learned."
+            return (
+                f"Step {self.last:,}: {percent(after)} of its questions right, {percent(before)} before: "
+                "perhaps learned."
+            )
         return f"Step {self.last:,}: {percent(after)} of new questions right, {percent(before)} before: not learned."
 
 
