@@ -341,7 +341,7 @@ assert differing == 0
 # %%
 second = finetune(
     model(), "pirate", LoRA(r=RANK, alpha=16), out=HERE / "second", steps=4 if QUICK else 60, skills=0, evaluate_at=1,
-    every=20, answers=False,
+    every=20,
 )  # fmt: skip
 pirate_bytes = (second.path / "adapter" / "adapter_model.safetensors").stat().st_size
 show(f"The second task takes another {pirate_bytes / 1000:,.0f} kB, beside a base of {base_bytes / 1000:,.0f} kB.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glasstune import InputError
+from glasstune import InputError, Run
 from lessons.claims.ledger import CLAIMS
 from lessons.handout.notebooks import make_notebook
 from lessons.teaching import stage
@@ -27,6 +27,12 @@ def test_it_walks_through(lesson, tmp_path):
     assert pictures and all(path.stat().st_size > 5000 for path in pictures)
     assert all(str(path) in done.stdout.replace("\n", "") for path in pictures)
     assert "Measured:" in done.stdout and "The answer:" in done.stdout
+    if lesson == "lora":  # `make lora` ends with a film of these very runs
+        pytest.importorskip("manim", reason="films need the extra 'film'")
+        from animations.studio.scenes import chosen_scenes, runs_of
+
+        first, second = (Run.load(tmp_path / "lora-1" / name) for name in ("first", "second"))
+        assert [*runs_of("lora", first, {"pirate": second}, chosen_scenes("lora", None))] == ["lora", "pirate"]
 
 
 @pytest.mark.parametrize("lesson", lessons())
