@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,7 +38,7 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"{path} is neither a file nor a folder, and stays as it is; give another name")
     part, before = (path.with_name(f".{path.name}.{os.getpid()}{more}{PART}") for more in ("", ".before"))
-    for left in _left(path):
+    for left in (part, before, *_left(path.parent.absolute()).get(path.name, ())):
         remove(left)
     try:
         yield part
@@ -53,17 +54,16 @@ def whole(path: Path) -> Iterator[Path]:
         remove(part)
 
 
-def _left(path: Path) -> list[Path]:
-    """What kills have left where `path` was to be written: no process of this machine is at it any more."""
-    if not path.parent.is_dir():
-        return []
-    names = (one.name for one in path.parent.iterdir() if one.name.endswith(PART))
-    found = ((name, _HALF.fullmatch(name)) for name in names)
-    return [
-        path.with_name(name)
-        for name, half in found
-        if half and half["name"] == path.name and (int(half["process"]) == os.getpid() or not _runs(half["process"]))
-    ]
+@cache
+def _left(folder: Path) -> dict[str, list[Path]]:
+    """What kills have left in a folder, by what it was to be: no process of this machine is at it any more. Looked for
+    once, for there may be a file for each of thousands of steps."""
+    found: dict[str, list[Path]] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        half = _HALF.fullmatch(path.name)
+        if half and not _runs(half["process"]):
+            found.setdefault(half["name"], []).append(path)
+    return found
 
 
 def _runs(process: str) -> bool:
@@ -125,9 +125,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file of lines, one process at a time; it is on the disk when this returns. What a kill has cut
-    before it stays a line of its own."""
-    with alone(path), path.open("ab+") as file:
+    """Add a line to a file of lines; it is on the disk when this returns. What a kill has cut before it stays a line of
+    its own. Several processes do so one at a time (see `alone`)."""
+    with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
         cut = file.read(1) not in (b"", b"\n")

@@ -31,7 +31,7 @@ from engine.errors import InputError, printable
 from engine.evaluate import Said, last_answer, room_for_answers
 from engine.evaluate.compare import to_grade
 from engine.evaluate.sides import answers_of, of_another_model, tokenizer_of
-from engine.files import write_text
+from engine.files import append_line, write_text
 from engine.measure.shares import wilson
 from engine.messages import Message
 from engine.reading import MOST_LINES, read_bytes
@@ -174,10 +174,7 @@ class Judging:
     def judge(self, pair: Pair, place: int | None) -> None:
         """Write down that the answer shown first (0) or second (1) is better, or neither (None)."""
         winner = pair.winner(place)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": "judgement", "id": pair.id, "winner": winner}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps({"event": "judgement", "id": pair.id, "winner": winner}))
         self.winners[pair.id] = winner
 
     @property

@@ -94,7 +94,8 @@ class Store:
     def put(self, trial: Trial, result: Result, seconds: float = 0.0) -> None:
         kept = Kept(plain(result), embedded_digest(), version_of(trial), round(seconds, 1))
         try:
-            append_line(self.file, _line(trial, kept))
+            with alone(self.file):
+                append_line(self.file, _line(trial, kept))
         except OSError as error:
             raise InputError(f"{self.file} cannot be written ({error.strerror}); give another --store") from None
         self.found[trial] = kept

@@ -18,7 +18,7 @@ import torch
 
 from engine.derived import key
 from engine.errors import InputError
-from engine.files import append_line
+from engine.files import alone, append_line
 from engine.reading import lines, parse_json
 from engine.run.base import base_folder
 from engine.run.tensors import Tensors
@@ -120,7 +120,8 @@ def run_one(trial: Tuning, subject: Subject, path: Path) -> None:
         "seconds": {"wall": round(time.time() - began, 1), "cpu": round(time.process_time() - cpu, 1)},
         "result": result,
     }
-    append_line(path, json.dumps(line, ensure_ascii=False))
+    with alone(path):
+        append_line(path, json.dumps(line, ensure_ascii=False))
 
 
 def best_rates(path: Path, subject: Subject) -> dict[str, float]:
