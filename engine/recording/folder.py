@@ -52,12 +52,14 @@ def claim_folder(out: str | Path, overwrite: bool = False) -> BaseFileLock | Non
     try:
         (out / "captures").mkdir(parents=True, exist_ok=begun)
         held = lock(out)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{out} cannot be written ({why}); give another folder") from None
-    if begun and not only_begun(out):
+    if not begun:
+        return held
+    if not only_begun(out):
         unlock(out, held)
         raise InputError(f"{out} already holds another run; give another folder, or overwrite=True to delete that")
     for left in [*out.iterdir(), *(out / "captures").iterdir()]:
