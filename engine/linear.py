@@ -37,6 +37,12 @@ def check_room(shape: tuple[int, ...], what: str, size: int = 4) -> None:
         )
 
 
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Of two factors from a file. Small ones may make what has no room: raises InputError as `check_room`."""
+    check_room((*left.shape[:-1], right.shape[-1]), "what its factors make")
+    return left @ right
+
+
 def scaled(matrix: np.ndarray) -> tuple[np.ndarray, int]:
     """(M / 2**n, n), so that products of it neither overflow nor vanish; M itself and 0 if they do not anyway.
 

@@ -139,19 +139,24 @@ def runs_of(film: str, run: Given | None, others: Mapping[str, Given] | None, ch
     for name in dict.fromkeys(scene.shows for scene in scenes):
         shown[name] = given.get(name) or run or film_run(name)
         if check := getattr(module, "check", None):
-            try:
+            with _not_shown():
                 check(shown[name])
-            except InputError as error:
-                raise NotShown(str(error)) from None
     for name in (other for scene in scenes for other in scene.others):
         if name not in shown and (name in given or run is None):
             shown[name] = given.get(name) or film_run(name)
     if given and (check := getattr(module, "check_beside", None)):
-        try:
+        with _not_shown():
             check(shown)
-        except InputError as error:
-            raise NotShown(str(error)) from None
     return shown
+
+
+@contextmanager
+def _not_shown() -> Iterator[None]:
+    """What a film's own checks refuse is refused as what this film could not show: others may."""
+    try:
+        yield
+    except InputError as error:
+        raise NotShown(str(error)) from None
 
 
 def with_their_runs(film: str, chosen: list[str], shown: Mapping[str, Run], named: bool) -> list[str]:

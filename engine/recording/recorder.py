@@ -138,7 +138,7 @@ class Recorder(CaptureOptions):
             **told,
             "capture": kept,
         }
-        if isinstance(method := told.get("method"), dict):  # of the bits that are measured the user need not tell
+        if isinstance(method := self.record["method"], dict):  # whoever told it need not know the bits
             self.record["method"] = {**quantisation(self.model), **method}
         self._check_record()
         if not goes_on and (before := sum(changes_already(*one) for one in self.trained.items())):
@@ -212,7 +212,7 @@ class Recorder(CaptureOptions):
                 total += held_in(parameter)
         return {
             "id": uuid.uuid4().hex,
-            "method": {"name": self._method(), **adapter_settings(self.model), **quantisation(self.model)},
+            "method": {"name": self._method(), **adapter_settings(self.model)},
             "model": {
                 "name": Path(source).name,
                 "source": source,

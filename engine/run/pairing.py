@@ -55,7 +55,7 @@ def find_name(parameter: str, among: Tensors) -> str | None:
     if parameter in among:
         return parameter
     found = _places_of(among).nearest(parameter)
-    return found or (_head_of(among) if is_head(parameter) else None)
+    return found or (tied_to(among) if is_head(parameter) else None)
 
 
 def is_head(parameter: str) -> bool:
@@ -66,6 +66,7 @@ def is_embedding(parameter: str) -> bool:
     return bool(_EMBEDDINGS.search(plain(parameter)))
 
 
+@lru_cache(maxsize=4)
 def tied_to(tensors: Tensors) -> str | None:
     """The embedding that is the output head as well: of a language model whose files hold no head. None otherwise."""
     if any(_HEADS.search(plain(name)) for name in tensors.entries):
@@ -137,11 +138,6 @@ def _places_of(tensors: Tensors) -> Places:
     return Places(tensors.entries)
 
 
-@lru_cache(maxsize=4)
-def _head_of(tensors: Tensors) -> str | None:
-    return tied_to(tensors)
-
-
 def _common(one: list[str], other: list[str]) -> int:
     count = 0
     for a, b in zip(one, other, strict=False):
@@ -196,13 +192,12 @@ def _add_renamed(met: dict[str, str], base: Tensors, tuned: Tensors) -> None:
 def _tied(base: Tensors, tuned: Tensors, pairs: dict[str, Pair]) -> dict[str, Pair]:
     """A head of its own in one, where the other has its embedding for it."""
     in_base = {both.base for both in pairs.values()}
-    found, other = {}, tied_to(base)
+    found = {}
     for name in _heads(tuned):
-        if name not in pairs and other and base.shape(other) == tuned.shape(name):
+        if name not in pairs and (other := tied_to(base)) and base.shape(other) == tuned.shape(name):
             found[name] = Pair(name, other)
-    other = tied_to(tuned)
     for name in _heads(base):
-        if name not in in_base and other and tuned.shape(other) == base.shape(name):
+        if name not in in_base and (other := tied_to(tuned)) and tuned.shape(other) == base.shape(name):
             found[name] = Pair(other, name)
     return found
 

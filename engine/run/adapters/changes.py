@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.errors import InputError
-from engine.linear import check_room
+from engine.linear import check_room, product
 from engine.run.adapters.starts import Start
 from engine.run.delta import Factors, Read, dora
 
@@ -37,11 +37,6 @@ class Change(NamedTuple):
 
 
 # What small factors make may be of any size, and so is asked for room before it is made:
-
-
-def _of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    check_room((*one.shape[:-1], other.shape[-1]), "what its factors make")
-    return one @ other
 
 
 def _by(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -134,7 +129,7 @@ def loha(parts: tuple[str, ...], scaling: float) -> Change:
 
     def delta(read: Read, _: Weight) -> np.ndarray:
         one, two = (
-            _tucker(read, half[2], half[0], half[1]) if len(half) == 3 else _of(read(half[0]), read(half[1]))
+            _tucker(read, half[2], half[0], half[1]) if len(half) == 3 else product(read(half[0]), read(half[1]))
             for half in halves
         )
         if one.shape != two.shape:
@@ -162,7 +157,7 @@ def lokr(first: tuple[str, ...], second: tuple[str, ...], scaling: float) -> Cha
     def of(read: Read, names: tuple[str, ...]) -> np.ndarray:
         if len(names) == 3:
             return _tucker(read, names[2], names[0], names[1])
-        return read(names[0]) if len(names) == 1 else _of(read(names[0]), read(names[1]))
+        return read(names[0]) if len(names) == 1 else product(read(names[0]), read(names[1]))
 
     def delta(read: Read, _: Weight) -> np.ndarray:
         one, two = of(read, first), of(read, second)
@@ -219,7 +214,7 @@ def expert_stack(a: str, b: str, scaling: float, experts: int) -> Change:
         first = first.reshape(experts, -1, first.shape[-1])
         second = read(b)
         second = second.reshape(len(second), -1, experts).transpose(2, 0, 1)
-        found = _of(second, first)
+        found = product(second, first)
         found *= np.float32(scaling)
         return found
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.errors import InputError, understood
-from engine.linear import check_room
+from engine.linear import product
 from engine.reading import read_json
 from engine.run.adapters.adapter import CONFIG, find_adapter
 from engine.run.tensors import Tensors
@@ -71,9 +71,7 @@ def read_vectors(path: str | Path) -> Vectors:
         labels = [str(place) for place in range(len(rows))]
         factors = ("prefix_task_cols", "prefix_task_rows")
         if method == "MULTITASK_PROMPT_TUNING" and all(name in tensors for name in factors):
-            left, right = (tensors.read(name) for name in factors)
-            check_room((*left.shape[:-1], right.shape[-1]), "what its factors make")
-            each = left @ right  # (tasks, virtual tokens, width)
+            each = product(*(tensors.read(name) for name in factors))  # (tasks, virtual tokens, width)
             used |= set(factors)
             labels = [f"task {task}: {place}" for task in range(len(each)) for place in labels]
             rows = (rows * each).reshape(-1, rows.shape[1])
