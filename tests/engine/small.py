@@ -13,6 +13,9 @@ from transformers import (
     PreTrainedModel,
 )
 
+# Of a training that is not about grades: grading after every step takes longer than a few steps.
+BRIEF: dict = {"skills": 0, "answers": False, "evaluate_at": 1, "progress": False}
+
 CONFIGS = {
     "llama": LlamaConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,

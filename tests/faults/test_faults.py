@@ -13,12 +13,11 @@ import torch
 
 from engine.inspect.__main__ import main as inspect_main
 from glasstune import Full, InputError, LoRA, Run, capture, finetune
+from tests.engine.small import BRIEF
 from tests.programs import run_code
 from visualize import plots
 
-OPTIONS = {
-    "steps": 6, "skills": 0, "batch_size": 2, "progress": False, "save": False, "answers": False, "evaluate_at": 1,
-}  # fmt: skip
+OPTIONS = {**BRIEF, "steps": 6, "batch_size": 2, "save": False}
 
 
 def limited(out: Path, before: str = "") -> subprocess.CompletedProcess:
@@ -26,7 +25,6 @@ def limited(out: Path, before: str = "") -> subprocess.CompletedProcess:
     code = f"""
 import resource, signal, sys
 from engine.finetune import main
-from tests.programs import run_code
 {before}
 raise SystemExit(main(["--data", "spanish", "--method", "full", "--steps", "6", "--batch-size", "2", "--out", {str(out)!r}]))
 """

@@ -19,6 +19,7 @@ from engine.run.info import MixedIn
 from engine.run.run import Run
 from engine.terminal import Terminal
 from glasstune import Full, InputError, LoRA, finetune
+from tests.engine.small import BRIEF
 
 
 def pair(asked, said):
@@ -120,15 +121,7 @@ def test_the_command_line(tmp_path, capsys):
 
 def test_any_data_set_can_be_mixed_in(tmp_path, capsys):
     mine, other = [pair(f"Ask {n}", "yes") for n in range(10)], [pair(f"Other {n}", "no") for n in range(3)]
-    options = {
-        "steps": 1,
-        "skills": 0,
-        "save": False,
-        "progress": False,
-        "batch_size": 4,
-        "answers": False,
-        "evaluate_at": 1,
-    }
+    options = {**BRIEF, "steps": 1, "save": False, "batch_size": 4}
     run = finetune("embedded", mine, Full(), out=tmp_path / "a", mix=0.5, mix_with=other, **options)
     assert replace(run.info.data.mixed_in, digest=None) == MixedIn(name="dataset", source=None, examples=10)
     assert run.info.data.train == 10
@@ -155,15 +148,7 @@ def test_mixing_draws_on_all_of_the_other_data_before_any_of_it_twice():
 
 def test_finetune_says_which_held_out_questions_are_trained_on(tmp_path, capsys):
     """Of 20 records 2 are held out: the same question twice may stand on both sides, in other data, in an earlier turn."""
-    options = {
-        "steps": 1,
-        "skills": 0,
-        "save": False,
-        "batch_size": 4,
-        "method": LoRA(r=1),
-        "answers": False,
-        "evaluate_at": 1,
-    }
+    options = {**BRIEF, "progress": True, "steps": 1, "save": False, "batch_size": 4, "method": LoRA(r=1)}
     same = [pair(f"Ask {n // 4}", f"say {n}") for n in range(20)]
     run = finetune(data=same, out=tmp_path / "a", **options)
     assert run.info.data.heldout == 2

@@ -19,6 +19,7 @@ from engine.evaluate.surprise import measure_perplexity
 from engine.models import load_model, load_tuned
 from engine.terminal import Terminal
 from glasstune import Full, InputError, LoRA, finetune
+from tests.engine.small import BRIEF
 
 HELD = load("spanish").heldout
 
@@ -80,16 +81,7 @@ def test_the_questions_are_those_that_the_run_did_not_train_on(tmp_path):
     file = tmp_path / "mine.jsonl"
     records = [{"prompt": f"Ask {n}", "completion": f"say {n}"} for n in range(40)]
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
-    options = {
-        "steps": 1,
-        "skills": 0,
-        "save": False,
-        "progress": False,
-        "batch_size": 4,
-        "seed": 3,
-        "answers": False,
-        "evaluate_at": 1,
-    }
+    options = {**BRIEF, "steps": 1, "save": False, "batch_size": 4, "seed": 3}
     run = finetune("embedded", str(file), Full(), out=tmp_path / "run", **options)
     name, graded, trained_on = questions_of(run, None)
     assert (name, len(graded), trained_on) == ("mine", 4, 0)

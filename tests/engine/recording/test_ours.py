@@ -14,12 +14,11 @@ from engine.recording.folder import claim_folder
 from engine.recording.lock import lock, unlock
 from engine.recording.ours import clear
 from glasstune import CaptureCallback, InputError, LoRA, Run, finetune
+from tests.engine.small import BRIEF
 
 from .test_capture import make, trainer_of
 
-OPTIONS: dict = {
-    "steps": 8, "skills": 0, "answers": False, "batch_size": 2, "every": 2, "progress": False, "evaluate_at": 1,
-}  # fmt: skip
+OPTIONS: dict = {**BRIEF, "steps": 8, "batch_size": 2, "every": 2}
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from engine.models import load_model
 from engine.recording.lock import lock, unlock
 from engine.run.info import RunInfo
 from glasstune import CaptureCallback, InputError, LoRA, Run, capture, finetune
+from tests.engine.small import BRIEF
 
 
 def loop(folder, **options):
@@ -217,15 +218,7 @@ def test_a_program_that_ends_in_mid_capture_closes_it(tmp_path):
 
 
 def test_a_run_that_was_killed_before_it_had_a_name_can_be_begun_again(tmp_path):
-    options = {
-        "out": tmp_path / "run",
-        "steps": 2,
-        "skills": 0,
-        "batch_size": 2,
-        "progress": False,
-        "answers": False,
-        "evaluate_at": 1,
-    }
+    options = {**BRIEF, "out": tmp_path / "run", "steps": 2, "batch_size": 2}
     (tmp_path / "run" / "captures").mkdir(parents=True)
     for name in ("run.lock", "metrics.jsonl", "answers.jsonl", "norms.jsonl"):
         (tmp_path / "run" / name).touch()

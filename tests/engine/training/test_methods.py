@@ -15,8 +15,9 @@ from engine.training import methods
 from engine.training.methods import FromConfig, Method, get_method, method_of
 from engine.training.rerun import arguments_of
 from glasstune import Full, InputError, LoRA, QLoRA, Run, finetune
+from tests.engine.small import BRIEF
 
-SHORT = {"steps": 2, "skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "evaluate_at": 1}
+SHORT = {**BRIEF, "steps": 2, "batch_size": 4, "every": 1}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "contributing.md"
 
 

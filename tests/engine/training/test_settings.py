@@ -16,10 +16,9 @@ from engine.training.request import Request
 from engine.training.settings import Settings
 from engine.training.trainer import _flat, _nested, make_trainer
 from glasstune import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
+from tests.engine.small import BRIEF
 
-SHORT = {
-    "skills": 0, "batch_size": 4, "progress": False, "answers": False, "every": 1, "save": False, "evaluate_at": 1,
-}  # fmt: skip
+SHORT = {**BRIEF, "batch_size": 4, "every": 1, "save": False}
 
 
 @pytest.mark.parametrize(

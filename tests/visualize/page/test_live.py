@@ -20,6 +20,7 @@ from engine.run.format import capture_path
 from engine.run.run import Run
 from engine.training.finetune import finetune
 from engine.training.methods import LoRA
+from tests.engine.small import BRIEF
 from tests.visualize.page.browser import until
 from visualize.commands import watch
 from visualize.page import live, serve
@@ -327,7 +328,7 @@ def test_watching_changes_nothing_and_ends_when_nobody_looks(tmp_path, monkeypat
     said = []
     monkeypatch.setattr(live.terminal, "note", said.append)
     monkeypatch.setattr(recording_live, "entry_points", lambda group: [Entry()])
-    asked = {"steps": 3, "skills": 0, "answers": False, "batch_size": 4, "progress": False, "evaluate_at": 1}
+    asked = {**BRIEF, "steps": 3, "batch_size": 4}
     alone = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "alone", **asked)
     watched = finetune("embedded", "spanish", LoRA(r=2), out=tmp_path / "watched", live=True, **asked)
     for module in alone.modules:
