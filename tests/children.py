@@ -1,6 +1,7 @@
 """Where do cases run that may hang, crash or eat memory? In a child that is watched, and killed, and its case named."""
 
 import contextlib
+import gc
 import multiprocessing
 import resource
 import traceback
@@ -62,6 +63,7 @@ def try_each(
 
 
 def _work(pipe: Connection, case: Callable[[Any], str], todo: list[Any], memory: int) -> None:
+    gc.freeze()
     warnings.simplefilter("ignore")
     if Path("/proc/self/status").exists():
         used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024

@@ -32,6 +32,19 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """What was loaded by now stays; so each training's search for garbage need not look through it."""
+    _settle()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """So does what a test file has left: walked films are millions of things, and hundreds of trainings search."""
+    result = yield
+    if nextitem is None or nextitem.path != item.path:
+        _settle()
+    return result
+
+
+def _settle():
     gc.collect()
     gc.freeze()
 

@@ -4,6 +4,7 @@ What `python -m NAME` does then, its output and its status are the same; some fi
 notebook's kernel is such a program, too.
 """
 
+import gc
 import os
 import runpy
 import signal
@@ -53,6 +54,7 @@ def _code(words: list[str]) -> None:
 
 
 def _run(work: Callable[[list[str]], None], words: list[str], environment: dict[str, str], said: list[Path]) -> None:
+    gc.freeze()  # nothing of what was there before the fork is searched for garbage
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ import manimpango
 import matplotlib
 import numpy as np
 import svgelements
-from manim import LEFT, RIGHT, Text, VMobject, VMobjectFromSVGPath, config
+from manim import LEFT, RIGHT, WHITE, Text, VMobject, VMobjectFromSVGPath, config
 
 FONT = "DejaVu Sans"
 STRUT = "\N{LEFT-TO-RIGHT MARK}|"  # the mark keeps it on the left, also before a text that runs to the left
@@ -31,26 +31,36 @@ def label(text: str, size: int = 34, color: str = "#ffffff", bold: bool = False)
     """Plain text whose letters are `size` pixels tall (em) at 1080p. Raises ValueError below what can be read."""
     if size < SMALLEST:
         raise ValueError(f"{text!r} is set in {size} px; nothing below {SMALLEST} px is read from the back row")
-    return _set(clean(text), size, color, bold).copy()
+    made = _set(clean(text), size, bold).copy().set_color(color, family=False)
+    for glyph in made:
+        glyph.set_fill(color)
+    return made
 
 
 @lru_cache(maxsize=512)
-def _set(text: str, size: int, color: str, bold: bool) -> Text:
-    """A label, to be copied: setting one takes tens of milliseconds, and most of a film's are seen step after step."""
+def _set(text: str, size: int, bold: bool) -> Text:
+    """A label, to be copied and coloured: setting one takes tens of milliseconds, and most of a film's are seen step
+    after step."""
     # Manim scales so that font_size 48 is about 67 px of em at 1080p. The strut says where the line is, whatever the
     # letters: a text's box ends lower with a g in it, and captions set by their boxes would jump.
     weight = "BOLD" if bold else "NORMAL"
     with _one_line():
         mobject = _Line(
-            STRUT + text, font=FONT, font_size=size * 0.72, color=color, weight=weight, warn_missing_font=False
+            STRUT + text, font=FONT, font_size=size * 0.72, color=WHITE, weight=weight, warn_missing_font=False
         )
     # Not the first that is drawn: the boxes that stand for letters which no font has come before all others.
     strut = min(mobject.submobjects, key=lambda glyph: float(glyph.get_left()[0]))
     mobject.remove(strut)
     mobject.em_pixels, mobject.original_text = size, text
-    mobject.wide = float(mobject.width)  # asked for many times, and added up from every letter's points each time
     mobject.line_above_centre = float(strut.get_center()[1] - mobject.get_center()[1])
     return mobject
+
+
+@lru_cache(maxsize=8192)
+def _wide(text: str, size: int, bold: bool = False) -> float:
+    """How wide a label is, in units: asked for at every place where a line might end, and added up from every letter's
+    points."""
+    return float(_set(text, size, bold).width)
 
 
 class _Line(Text):
@@ -107,7 +117,7 @@ def signed(value: float, digits: int = 2) -> str:
 def largest(text: str, width: float, sizes: tuple[int, ...], color: str) -> Text:
     """Text in the largest of these sizes in which it fits; cut if it does not fit in the last."""
     for size in sizes:
-        if _set(clean(text), size, color, False).wide <= width:
+        if _wide(clean(text), size) <= width:
             return label(text, size, color)
     return fitted(text, width, sizes[-1], color)
 
@@ -117,7 +127,7 @@ def lines_of(text: str, width: float, size: int, most: int | None = None, bold: 
     text without spaces is, is broken. most: lines; what is left then is cut with an ellipsis."""
 
     def wide(line: str) -> float:
-        return _set(line, size, "#ffffff", bold).wide
+        return _wide(line, size, bold)
 
     em = size / 1080 * 8  # units: no usual letter is wider
     words = clean(text).split()
@@ -170,4 +180,4 @@ def _cut(text: str, width: float, wide: Callable[[str], float]) -> str:
 
 def fitted(text: str, width: float, size: int = 34, color: str = "#ffffff") -> Text:
     """Text of at most `width` units: cut with an ellipsis where it is longer."""
-    return label(_cut(text, width, lambda line: _set(line, size, color, False).wide), size, color)
+    return label(_cut(text, width, lambda line: _wide(line, size)), size, color)
