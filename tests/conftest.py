@@ -2,16 +2,17 @@
 
 import gc
 import os
+from typing import TYPE_CHECKING
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
 os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores; more threads, BLAS's too, would wait for each other
 
 import pytest
 
-from engine.files import alone
-from engine.models import load_model, load_tokenizer
-from engine.training.methods import Method
-from glasstune import Full, LoRA, QLoRA, Run, finetune
+# Of xdist's processes, the one that hands the tests out reads this file too; so what trains is imported by who trains.
+if TYPE_CHECKING:
+    from engine.training.methods import Method
+    from glasstune import Run
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -79,7 +80,10 @@ def trained_once(tmp_path_factory, request):
     among = tmp_path_factory.getbasetemp()
     shared = (among.parent if hasattr(request.config, "workerinput") else among) / "made"
 
-    def make(name: str, method: Method, **settings) -> Run:
+    def make(name: str, method: "Method", **settings) -> "Run":
+        from engine.files import alone
+        from glasstune import Run, finetune
+
         with alone(shared / name):
             if not (shared / name).exists():
                 finetune("embedded", "spanish", method, out=shared / name, progress=False, **settings)
@@ -89,30 +93,40 @@ def trained_once(tmp_path_factory, request):
 
 
 @pytest.fixture(scope="session")
-def lora_run(trained_once) -> Run:
+def lora_run(trained_once) -> "Run":
+    from glasstune import LoRA
+
     return trained_once("lora", LoRA(r=4), steps=25, skills=3, batch_size=16)
 
 
 @pytest.fixture(scope="session")
-def full_run(trained_once) -> Run:
+def full_run(trained_once) -> "Run":
+    from glasstune import Full
+
     return trained_once("full", Full(), steps=12, skills=3, batch_size=16)
 
 
 @pytest.fixture(scope="session")
-def qlora_run(trained_once) -> Run:
+def qlora_run(trained_once) -> "Run":
+    from glasstune import QLoRA
+
     return trained_once("qlora", QLoRA(r=4), steps=8, skills=2, batch_size=8)
 
 
 @pytest.fixture(scope="session", params=["lora", "full", "qlora"])
-def any_run(request) -> Run:
+def any_run(request) -> "Run":
     return request.getfixturevalue(f"{request.param}_run")
 
 
 @pytest.fixture
 def base():
+    from engine.models import load_model
+
     return load_model("embedded")
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
+    from engine.models import load_tokenizer
+
     return load_tokenizer("embedded")

@@ -110,7 +110,8 @@ def look(scene) -> Beat:
 
 
 def word(text) -> Word:
-    box = (text.get_left()[0], text.get_bottom()[1], text.get_right()[0], text.get_top()[1])
+    points = text.get_points_defining_boundary()
+    box = (*points.min(axis=0)[:2], *points.max(axis=0)[:2])
     glyph = next(part for part in text.get_family() if len(part.points))
     size = getattr(text, "em_pixels", text.font_size / 0.72)
     said = getattr(text, "original_text", "formula")

@@ -26,7 +26,7 @@ def test_a_file_of_ones_own(mine, tmp_path):
     assert cells[3].source == "x = [1,  # the first\n     2]", "what is said to a formatter is not shown"
 
 
-def test_a_cell_that_takes_too_long_gets_one_sentence(mine, tmp_path):
+def test_a_cell_that_takes_too_long_gets_one_sentence(mine, tmp_path, quick_kernel):
     with pytest.raises(InputError, match=r"took longer than 3 s; give it more time with --timeout"):
         make_notebook(str(mine), tmp_path / "out", limit=3)
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -40,12 +40,13 @@ def opened(browser: Browser, file: Path, address: str = "", **options: Any) -> I
     assert not wrong, wrong
 
 
-def until(page: Page, expression: str, arg: Any = None, seconds: float = 30) -> Any:
+def until(page: Page | Frame, expression: str, arg: Any = None, seconds: float = 30) -> Any:
     """What `expression` comes to, once it is true. Playwright's own waiting evaluates text, which the page forbids."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 20.0  # milliseconds; asking takes the processor from what is waited for
     while not (value := page.evaluate(expression, arg)):
         assert time.monotonic() < end, f"never came true: {expression}"
-        page.wait_for_timeout(30)
+        page.wait_for_timeout(pause)
+        pause = min(1.5 * pause, 250)
     return value
 
 
