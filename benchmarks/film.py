@@ -91,6 +91,7 @@ def _whole_film(folder: Path) -> Iterator[Figure | Unmeasured]:
 def _forget_texts() -> None:
     """Every film sets its texts anew, as one does that is made in a process of its own."""
     text._set.cache_clear()
+    text._wide.cache_clear()
     text._outline.cache_clear()
 
 
