@@ -35,7 +35,7 @@ import pandas as pd
 from engine.data import IGNORE, Conversations, Encoded, encode, load, with_template
 from engine.data.noise import with_wrong_answers
 from engine.data.report import report
-from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, score_answers
+from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer, last_answer, score_answers
 from engine.evaluate.tokens import losses_of_model, piece, token_losses
 from engine.measure.shares import newcombe
 from engine.models import load_model, load_tokenizer
@@ -110,7 +110,9 @@ without_template = predict(
         "more than half": "the words of a question say a good deal, but where the answer begins is not said.",
         "less than half": "in its training every answer came after the special tokens: they have become part of every "
         "question.",
-        "hardly any": "it was trained on conversations alone: without their tokens it has never seen such a text.",
+        "hardly any": "it was trained on conversations alone: without their tokens it has never seen such a text."
+        if model() == "embedded"
+        else "the special tokens say where an answer begins; without them another text goes on.",
     },
     exact=True,
 )
@@ -118,7 +120,8 @@ without_template = predict(
 # %%
 task = task_of("spanish", graded=True)
 if model() == "embedded":
-    known = [talk for group in curriculum_groups(4 if QUICK else 12).values() for talk in group]
+    groups = curriculum_groups(4 if QUICK else 12).items()
+    known = [talk for skill, talks in groups if skill not in OPEN_ENDED for talk in talks]
 else:
     known = [talk for talk in task.heldout or task.train if last_answer(talk)][:100]
 

@@ -85,7 +85,8 @@ def train(name, method, **settings):
         "every": 10_000,
         **settings,
     }
-    settings = {"save": False, "answers": False, "checkpoint": None, "progress": False, **settings}
+    # Of another model every run is asked in words, too, so that all have the same measures of what they kept.
+    settings = {"save": False, "answers": not OURS, "checkpoint": None, "progress": False, **settings}
     run = finetune(model(), task, method, out=HERE / name, skills=GRADED, seed=current().seed, **settings)
     show(f"{name}: {run.info.steps} steps, new task {learning_path(run).learned.iloc[-1]:.0%} right at the end")
     return run

@@ -210,7 +210,7 @@ show(f"In units of that step's rate, {rates[first]:.2e}: the median moved by {np
 ends = np.concatenate([np.abs(run.delta(name)).ravel() for name in run.modules])
 budget = float(rates.sum())
 show(f"All rates together are {budget:.3g}. The median weight ended {np.median(ends):.2e} from where it began: "
-     f"{np.median(ends) / budget:.1%} of that way, the rest was to and fro.")  # fmt: skip
+     f"{np.median(ends) / budget:.1%} of that way; the rest is shorter steps, and to and fro.")  # fmt: skip
 
 # %% [markdown]
 # ## How far, beside the weights themselves

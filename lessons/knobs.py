@@ -197,6 +197,8 @@ if at_edge:
         f"for rank {' and '.join(map(str, at_edge))} the best rate is the end of what was tried, and a better one may "
         "lie beyond; the sweep would have to go on."
     )
+elif first is None and ends.min().max() - ends.min().min() > CHANCE:
+    best_rank.withhold("the ranks differ by more than chance, but the best two of them do not.")
 else:
     best_rank.reveal(first or "no difference beyond chance")
 show("Loss at the end, by rank:", ends.rename(columns=lambda r: f"r = {r}").map("{:.3f}".format).replace("nan", "-"))
@@ -225,7 +227,10 @@ full_directions = predict(
 needed = {name: energy_rank(singular_values(everything, name), 0.9) for name in shared}
 middle = float(np.median(list(needed.values())))
 bounds = dict(zip(full_directions.choices, (RANK, 32, np.inf), strict=True))
-full_directions.reveal(next(name for name, most in bounds.items() if middle <= most))
+if any(map(everything.is_sketched, shared)):
+    full_directions.withhold("of a model this large only the strongest directions of each change were kept.")
+else:
+    full_directions.reveal(next(name for name, most in bounds.items() if middle <= most))
 one = shared[int(np.argmax(list(needed.values())))]
 whole = numerical_rank(singular_values(everything, one), usual.shape(one))
 show(

@@ -210,7 +210,7 @@ which_loses_least = predict(
     "Over all matrices of this model, which of the three loses least?",
     {
         "nf4": "its levels are dense near zero, where most weights are, and not too dense.",
-        "fp4": "its levels double from step to step: very dense near zero, and far apart where the large weights are.",
+        "fp4": "its levels are a tiny float's: one close beside zero, then none up to a sixth, where many weights are.",
         "int4": "its levels are evenly spaced, good for weights that are spread evenly; few are.",
     },
     exact=True,
@@ -338,7 +338,7 @@ show(fewer)
 # arguments = TrainingArguments("out", learning_rate=2e-4, num_train_epochs=3, optim="paged_adamw_8bit", bf16=True)
 # ```
 #
-# Here it is `QLoRA(r=8, alpha=16)`, with the same configuration inside.
+# Here it is `QLoRA(r=8, alpha=16)`, with the same configuration inside; where there is no GPU it computes in float32.
 
 # %%
 show(QLoRA(r=8, alpha=16))
@@ -346,7 +346,8 @@ show(QLoRA(r=8, alpha=16))
 # %% [markdown]
 # ## QLoRA beside LoRA
 # The same data, the same seed, the same rank. In one, A and B hang on the base as it is; in the other on the base in
-# four bits. The codes cannot be trained, they are whole numbers; but the gradient goes *through* them, to A and B.
+# four bits, and are kept in 16 bits themselves instead of 32. The codes cannot be trained, they are whole numbers; but
+# the gradient goes *through* them, to A and B.
 
 # %%
 UNSEEN = "no difference that these questions could show"
@@ -402,6 +403,8 @@ p, q = (results["held out (%)"][name] for name in ("lora", "qlora"))
 low, high = (100 * end for end in newcombe(q / 100 * n, n, p / 100 * n, n))
 if max(p, q) < 10:
     qlora_beside_lora.withhold(f"neither has learned the task ({p:.0f} and {q:.0f} % right).")
+elif min(p, q) > 95:
+    qlora_beside_lora.withhold(f"both know nearly all of it ({p:.0f} and {q:.0f} % right): no difference had room.")
 else:
     qlora_beside_lora.reveal("clearly fewer" if high < 0 else "clearly more" if low > 0 else UNSEEN)
 show(f"QLoRA minus LoRA: {q - p:+.1f} points; other questions would say between {low:+.0f} and {high:+.0f} (95 %)")
@@ -412,12 +415,15 @@ show(results)
 
 # %%
 networks = {method.name: method(r=8, alpha=16).prepare(model()).train() for method in (LoRA, QLoRA)}
+device = networks["qlora"].device
+networks["lora"].to(device)
 TIMES = 2 if QUICK else 11
 times = fewbits.milliseconds_a_step(networks, encoded[:16], tokenizer, TIMES)
 slower = times.qlora / times.lora
 seconds_a_step.reveal(0 if slower < 0.9 else 1 if slower <= 1.1 else 2)
+where = "a GPU" if device.type == "cuda" else "a processor; a GPU has kernels of its own for it"
 show(f"A step without the optimizer: LoRA {times.lora:.0f} ms, QLoRA {times.qlora:.0f} ms, {slower:.2f} "
-     f"times as long (median of {TIMES}, on a processor; a GPU has kernels of its own for it).")  # fmt: skip
+     f"times as long (median of {TIMES}, on {where}).")  # fmt: skip
 
 # %% [markdown]
 # The adapter was trained beside a base in four bits. Put on the base as it was, in full precision, it finds another

@@ -41,7 +41,7 @@ from engine.evaluate.metrics import json_with, score
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
 from engine.evaluate.tokens import losses_of_model
 from engine.measure.matched import crossing
-from engine.measure.shares import newcombe
+from engine.measure.shares import exposure_by_chance, newcombe
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.reading import parse_json
 from engine.training.finetune import finetune
@@ -382,7 +382,7 @@ if KNOWN:
 else:
     what_became.withhold("it knew none of them.")
 show(parts)
-old = old_skills(summed).drop(columns="sum", errors="ignore").mean(axis=1)
+old = old_skills(summed).drop(columns="sum", errors="ignore").mean(axis=1).dropna()
 if len(old):
     show(f"All other skills, mean: {old.iloc[0]:.0%} before, {old.iloc[-1]:.0%} after: the price, if there is one.")
 
@@ -427,8 +427,10 @@ by_repeats = pd.DataFrame(
     }
 ).rename_axis("times in the training data")
 show(by_repeats.round(2))
-most = math.log2(after["of"].max())
-show(f"By chance it is {math.log2(math.e):.2f} bits on average; the most that this measure can say is {most:.0f} bits.")
+codes = int(after["of"].max())
+most = math.log2(codes)
+by_chance = exposure_by_chance(codes)
+show(f"By chance it is {by_chance:.2f} bits on average; the most that this measure can say is {most:.0f} bits.")
 show(plots.plot_exposure({"before training": before, "after training": after}), name="exposure")
 
 # %% [markdown]

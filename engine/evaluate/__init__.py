@@ -81,7 +81,8 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
 def score_answers(
     model: PreTrainedModel, rows: list[Encoded], pad_id: int
 ) -> tuple[list[float], list[bool], list[int]]:
-    """For each conversation: summed loss of its labels (nats), whether greedy decoding gives them all, their number."""
+    """For each conversation: summed loss of its labels (nats), whether greedy decoding gives them all, their number.
+    Where nothing is labelled, nothing is right."""
     losses, exact, counts = [0.0] * len(rows), [False] * len(rows), [0] * len(rows)
     with evaluating(model):
         for chosen in alike(rows, on_processor=model.device.type == "cpu"):
@@ -92,7 +93,7 @@ def score_answers(
             sums = torch.zeros(3, len(chosen), dtype=torch.float64, device=each.device)
             sums.index_add_(1, owner, torch.stack([each, wrong, torch.ones_like(each)]).double())
             for at, loss, mistakes, count in zip(chosen, *sums.tolist(), strict=True):
-                losses[at], exact[at], counts[at] = loss, mistakes == 0, int(count)
+                losses[at], exact[at], counts[at] = loss, count > 0 and mistakes == 0, int(count)
     return losses, exact, counts
 
 

@@ -7,7 +7,7 @@ ordered by loss,
     exposure = log2 |R| - log2 k        bits
 
 (Carlini et al. 2019, "The Secret Sharer", USENIX Security). log2 |R| is the most: the secret comes first. A model that
-never saw it ranks it by chance, which gives 1.44 bits (log2 e) on average.
+never saw it ranks it by chance, which gives log2 |R| - log2(|R|!) / |R| on average, at most 1.44 bits (log2 e).
 """
 
 import math

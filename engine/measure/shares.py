@@ -1,4 +1,5 @@
-"""Between which shares does the true one lie? The interval of a share of answers, and of a difference of two."""
+"""Between which shares does the true one lie? The interval of a share of answers, and of a difference of two; and what
+chance gives where a rank is told in bits."""
 
 import math
 
@@ -15,6 +16,11 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
     p = successes / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def exposure_by_chance(codes: int) -> float:
+    """The mean exposure of a secret that was never seen, in bits, where `codes` of its form are compared."""
+    return math.log2(codes) - math.lgamma(codes + 1) / math.log(2) / codes
 
 
 def newcombe(successes: float, n: int, others: float, m: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Encoded, collate
-from engine.evaluate import curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
+from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer, last_answer, perplexity, score_answers
 from engine.measure.quantize import KINDS, quantization_error
 from engine.run.base import EMBEDDED, base_weight
 from lessons.teaching.subject import matrices, model
@@ -35,7 +35,8 @@ def questions_to_grade(tokenizer: PreTrainedTokenizerBase, task: Conversations, 
     """So many of each old skill of the embedded model; of another one, whose skills nobody knows, the task's held-out
     questions."""
     if model() == EMBEDDED:
-        asked = [talk for group in curriculum_groups(each).values() for talk in group]
+        groups = curriculum_groups(each).items()
+        asked = [talk for skill, talks in groups if skill not in OPEN_ENDED for talk in talks]
     else:
         asked = [talk for talk in task.heldout if last_answer(talk)][:100]
     return [row for row in (encode_last_answer(tokenizer, talk) for talk in asked) if row.trained]
@@ -75,6 +76,8 @@ def milliseconds_a_step(
     def step(network: PreTrainedModel) -> float:
         began = time.perf_counter()
         network(**{name: value.to(network.device) for name, value in batch.items()}).loss.backward()
+        if network.device.type == "cuda":
+            torch.cuda.synchronize(network.device)  # what was asked of it is not yet done
         return 1000 * (time.perf_counter() - began)
 
     taken = [{name: step(network) for name, network in networks.items()} for _ in range(times + 1)]

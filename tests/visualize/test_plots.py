@@ -279,5 +279,8 @@ def test_exposure_is_what_was_measured():
     for name, table in tables.items():
         mean = next(line for line in ax.lines if line.get_label() == f"{name}, mean")
         np.testing.assert_allclose(mean.get_ydata(), table.groupby("repeats").exposure.mean())
+    codes = int(next(iter(tables.values()))["of"].max())
+    (chance,) = (line for line in ax.lines if line.get_label() == "by chance, mean")
+    np.testing.assert_allclose(chance.get_ydata(), np.mean(np.log2(codes) - np.log2(np.arange(codes) + 1)))
     filled = [line for line in ax.lines if line.get_label() == "tuned: it says the secret"]
     assert sum(len(line.get_xdata()) for line in filled) == tables["tuned"].extracted.sum()

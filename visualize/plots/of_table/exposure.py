@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from engine.measure.shares import exposure_by_chance
 from visualize.plots.axes import axes_or_new, themed
 from visualize.theme import palette
 
@@ -15,7 +16,7 @@ ROOM = 0.6  # of the distance between two counts: what the marks of one take
 @themed
 def plot_exposure(table: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
     """One point a canary: across, how many times it stood in the training data; up, its exposure in bits. Filled where
-    the model, asked, says the secret itself. The lines are means; the dotted one is what chance gives, log2 e.
+    the model, asked, says the secret itself. The lines are means; the dotted one is what chance gives.
 
     table: name -> what `engine.evaluate.exposure.measure_exposure` gave, of one model each, with the same canaries;
     the last is drawn as the trained one.
@@ -43,7 +44,13 @@ def plot_exposure(table: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) 
     ax.text(
         0.0, most, f"the likeliest of {2**most:,.0f}", va="bottom", ha="left", color=colours.foreground, fontsize=13
     )
-    ax.axhline(float(1 / np.log(2)), color=colours.muted, linewidth=1.2, linestyle=(0, (1, 2)), label="by chance, mean")
+    ax.axhline(
+        exposure_by_chance(round(2**most)),
+        color=colours.muted,
+        linewidth=1.2,
+        linestyle=(0, (1, 2)),
+        label="by chance, mean",
+    )
     ax.set_xticks(list(places.values()), [f"{count:,}" for count in counts])
     ax.set_ylim(-0.3, most + 0.9)
     ax.set_xlabel("times that the secret stood in the training data")
