@@ -41,16 +41,17 @@ def run(chosen: Namespace) -> None:
 
         show_tasks(as_run(chosen.run), chosen.lm_eval, chosen.limit, console)
         return
-    if chosen.answers and check_out(chosen.answers).exists():
-        raise InputError(f"{chosen.answers} already exists; give another file, or delete it first")
+    answers = check_out(chosen.answers) if chosen.answers else None
+    if answers and answers.exists():
+        raise InputError(f"{answers} already exists; give another file, or delete it first")
     metrics: list[AnyMetric] = [*(chosen.metrics or DEFAULT)]
     metrics += [json_with(*chosen.json_keys)] if chosen.json_keys else []
     metrics += [matching(chosen.regex)] if chosen.regex else []
     found = compare(chosen.run, chosen.data, metrics, limit=chosen.limit, max_new_tokens=chosen.max_new_tokens)
     show(found, console)
-    if chosen.answers:
-        write_answers(found.answers, chosen.answers)
-        say(f"All answers lie in {chosen.answers}")
+    if answers:
+        write_answers(found.answers, answers)
+        say(f"All answers lie in {answers}")
 
 
 COMMAND = Command("grade base and tuned model on the same questions", options, run)

@@ -114,7 +114,6 @@ class Judging:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        _drop_half_line(self.path)
         records = read_lines(self.path)
         try:
             self.info: dict[str, Any] = next(r for r in records if r["event"] == "start")
@@ -126,6 +125,7 @@ class Judging:
                 raise TypeError
         except (StopIteration, KeyError, TypeError):
             raise InputError(f"{self.path} holds no judging of two runs; give another file") from None
+        _drop_half_line(self.path)  # now that it is known for ours
 
     @classmethod
     def start(

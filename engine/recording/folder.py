@@ -16,16 +16,15 @@ from engine.recording.ours import check_ours, holds_run, only_begun, remove_run
 def absolute(out: str | Path) -> Path:
     """The folder where it lies now: training may change the working directory."""
     try:
-        return Path(out).absolute()
-    except TypeError:
+        return Path(out).expanduser().absolute()
+    except (TypeError, RuntimeError):  # RuntimeError: the home of nobody
         raise InputError(f"out is {shown(out)}; give a folder") from None
 
 
 def check_free(out: str | Path, overwrite: bool = False) -> Path:
     """The folder `out`, not there yet or empty, or a Run that may be overwritten. Raises InputError if it holds
     anything else or cannot be written."""
-    check_name(out)
-    out = Path(out)
+    out = check_name(out)
     if overwrite and holds_run(out):
         check_ours(out)
     elif only_begun(out):

@@ -390,7 +390,7 @@ class Recorder(CaptureOptions):
         """What fails inside is raised, and the Run is closed and says so."""
         try:
             yield
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C, too: the base's first answers take longest
             self.why = f"before training: {_said(error)}"
             with suppress(Exception):
                 self.finish(self.resumed, "stopped")
@@ -549,7 +549,7 @@ def _close_at_exit(this: "weakref.ref[Recorder]", process: int) -> None:
             recorder.finish(recorder._at, "stopped")
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """An error of any kind, as one clause."""
     if isinstance(error, InputError):
         return str(error)

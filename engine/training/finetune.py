@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from engine.language.speaking import tr
 from engine.models import without_bars
 from engine.recording.callback import CaptureCallback
-from engine.recording.folder import check_free
+from engine.recording.folder import absolute, check_free
 from engine.run.run import Run
 from engine.terminal import note
 from engine.threads import on_threads, suitable
@@ -61,7 +61,7 @@ def train(prepared: Prepared, threads: int | None = None) -> Run:
     threads: how many to compute on; None for as many as suit the model and the machine. The Run says how many.
     """
     told, info = prepared.told, describe(prepared)
-    out, stopped_at = Path(told.out).absolute(), None  # what is trained may change the working directory
+    out, stopped_at = absolute(told.out), None  # what is trained may change the working directory
     if told.resume and out.exists():
         if is_finished(out, info, prepared.source):
             return Run.load(out)

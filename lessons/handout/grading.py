@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.errors import InputError
-from engine.files import check_out
+from engine.files import aside, check_out
 from engine.reading import parse_json, read_text
 from engine.terminal import note, progress_bar
 from lessons.handout.handing import Answer, HandedIn, read_handed_in
@@ -67,14 +67,17 @@ def grade(
     """Grade every file that was handed into a folder; returns the table's file (grades.csv in it) and its lines.
 
     limit: the seconds that a lesson may take. own: lessons that are no part of the course, by their files; what a
-    student's file names is never run as a path. Raises InputError where there is nothing to grade, or the table cannot
-    be written; a file that is not what `hand_in` writes, and a lesson that fails, are said, and the others are graded.
+    student's file names is never run as a path. An earlier table is moved aside. Raises InputError where there is
+    nothing to grade, or the table cannot be written; a file that is not what `hand_in` writes, and a lesson that fails,
+    are said, and the others are graded.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     path = check_out(out or folder / "grades.csv")
     files = {file.stem: str(file) for file in own}
     handed, grades = _read(folder)
+    if path.exists():  # a teacher writes into it, where it says look
+        note(f"the earlier table is now {aside(path).name}")
     groups: dict[Training, list[Handed]] = defaultdict(list)
     for one, why in _bounded(handed, {*files, *lessons()}):
         if why:

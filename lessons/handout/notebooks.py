@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.files import whole
+from engine.files import aside, whole
 from engine.language.speaking import ENGLISH
+from engine.reading import read_json
+from engine.terminal import note
 from lessons.handout.editions import Edition, compose
 from lessons.handout.source import Source
 from lessons.teaching.course import FOLDER, file_of, in_checkout
@@ -48,7 +50,8 @@ def make_notebook(
     again. source: where a hosted notebook installs from. language: see docs/languages.md. Runs and pictures go to
     `runs/` in the current folder, or where the environment variable GLASSTUNE_RUNS says. Raises InputError for an
     unknown lesson, where Jupyter is missing, where a badge is wanted and `out` is in no repository, or, with the
-    lesson's own message, when a cell fails or takes too long; then no notebook is left.
+    lesson's own message, when a cell fails or takes too long; then no notebook is left. One
+    that somebody has written into is moved aside.
     """
     file = file_of(lesson)
     try:
@@ -72,9 +75,20 @@ def make_notebook(
         _execute(lesson, notebook, quick, limit, forms)
         stand_alone(notebook)
     out.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not _as_made(path, notebook):
+        note(f"{path} was not as it is made; it is now {aside(path).name}")
     with whole(path) as part:
         nbformat.write(notebook, part)
     return path
+
+
+def _as_made(path: Path, notebook: Any) -> bool:
+    """Whether nobody has written into a notebook: its cells' sources are those of this one."""
+    try:
+        there = read_json(path)["cells"]
+        return ["".join(cell["source"]) for cell in there] == [cell.source for cell in notebook.cells]
+    except (InputError, LookupError, TypeError):
+        return False
 
 
 def name_of(file: Path, language: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from platformdirs import user_data_path
 
-from engine.files import write_json
+from engine.files import aside, write_json
 from engine.reading import check_name, read_json
 from engine.terminal import say
 
@@ -112,10 +112,12 @@ def _save(lesson: str, kept: dict[str, Any]) -> None:
 
 
 def _set_aside(path: Path, why: str) -> dict[str, Any]:
-    aside = path.with_suffix(".broken.json")
+    broken = path.with_suffix(".broken.json")
     try:
-        path.replace(aside)
-        say(f"note: {path} could not be read ({why}); it is now {aside.name}, and your answers begin anew")
+        if broken.exists():  # of an earlier time
+            aside(broken)
+        path.rename(broken)
+        say(f"note: {path} could not be read ({why}); it is now {broken.name}, and your answers begin anew")
     except OSError:
         say(f"note: {path} could not be read ({why}); your answers begin anew")
     return {}

@@ -29,8 +29,7 @@ class FolderStore(Store):
     """A captured run. Only run.json is read at first; it may come from a stranger, so everything is checked."""
 
     def __init__(self, path: str | Path) -> None:
-        check_name(path)
-        self.path = Path(path)
+        self.path = check_name(path)
         self._open_starts: dict[int | None, Tensors | None] = {}
         self._captures: OrderedDict[int, tuple[tuple[int, ...], Tensors]] = OrderedDict()
         if not (self.path / RUN).is_file():

@@ -63,6 +63,14 @@ def test_another_judging_is_not_mixed_in(tmp_path):
         begin(tmp_path / "no" / "j.jsonl")
 
 
+@pytest.mark.parametrize("text", ['{"mine": 1}', '{"mine": 1}\n{"and": 2}'])
+def test_a_file_that_is_no_judging_stays_as_it_is(text, tmp_path):
+    (tmp_path / "notes.json").write_text(text)
+    with pytest.raises(InputError):
+        begin(tmp_path / "notes.json")
+    assert (tmp_path / "notes.json").read_text() == text
+
+
 def test_a_run_that_was_made_anew_is_not_judged_by_its_old_answers(tmp_path):
     """The file outlives the run, whose folder and name are the same."""
     path = tmp_path / "j.jsonl"

@@ -406,3 +406,27 @@ def test_an_evaluator_is_given_the_model_without_its_wrapper_and_changes_no_mode
         recorder.step(loss=1.0)
         assert model.training and not frozen.training
     assert recorder.run.skills.vocabulary.tolist() == [0.1536, 0.1536]
+
+
+def test_home_is_written_out_where_a_run_is_written_as_where_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    with loop("~/runs/mine") as recorder:
+        recorder.step(loss=1.0)
+    assert Run.load("~/runs/mine").path == tmp_path / "home" / "runs" / "mine" and not (tmp_path / "~").exists()
+
+
+def test_ctrl_c_while_a_run_begins_leaves_none_that_seems_to_run(tmp_path, monkeypatch):
+    def interrupted(*_):
+        patch.undo()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.recording.recorder.Recorder.settle", interrupted)
+        with pytest.raises(KeyboardInterrupt), loop(tmp_path / "run"):
+            pass
+    assert Run.load(tmp_path / "run").status == "stopped"
+    with loop(tmp_path / "run", overwrite=True) as recorder:  # whose lock is free
+        recorder.step(loss=1.0)

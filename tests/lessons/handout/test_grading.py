@@ -284,6 +284,15 @@ def test_where_no_table_can_be_written_nothing_is_run(small, ada, reruns, tmp_pa
     assert not reruns
 
 
+def test_a_table_that_a_teacher_has_written_into_is_moved_aside(small, ada, reruns, capsys):
+    hand(ada.parent, [answer("Which?", "B")])
+    path, _ = grade(ada.parent, own=[small])
+    path.write_text("mine")
+    assert grade(ada.parent, own=[small])[0] == path and path.read_text() != "mine"
+    assert path.with_name("grades.csv.kept-1").read_text() == "mine"
+    assert "grades.csv.kept-1" in capsys.readouterr().out
+
+
 def test_what_other_lessons_handed_in_stays(ada, capsys):
     progress.note("lora", "exercises", "how many?", given="3", right=True, seed=seed_of("Ada L"))
     hand_in("Ada L", ["lora"], ada.parent)

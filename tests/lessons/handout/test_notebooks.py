@@ -26,6 +26,17 @@ def test_a_file_of_ones_own(mine, tmp_path):
     assert cells[3].source == "x = [1,  # the first\n     2]", "what is said to a formatter is not shown"
 
 
+def test_a_notebook_that_somebody_has_written_into_is_moved_aside(mine, tmp_path, capsys):
+    path = make_notebook(str(mine), tmp_path / "out", execute=False)
+    made = path.read_text()
+    assert make_notebook(str(mine), tmp_path / "out", execute=False).read_text() == made and not capsys.readouterr().out
+    for count, text in enumerate((made.replace("time.sleep(30)", "mine"), "no notebook"), 1):
+        path.write_text(text)
+        assert make_notebook(str(mine), tmp_path / "out", execute=False).read_text() == made
+        assert path.with_name(f"mine.ipynb.kept-{count}").read_text() == text
+        assert f"mine.ipynb.kept-{count}" in capsys.readouterr().out
+
+
 def test_a_cell_that_takes_too_long_gets_one_sentence(mine, tmp_path, quick_kernel):
     with pytest.raises(InputError, match=r"took longer than 3 s; give it more time with --timeout"):
         make_notebook(str(mine), tmp_path / "out", limit=3)

@@ -292,6 +292,10 @@ def test_a_broken_file_is_set_aside_with_one_sentence(home, broken, capsys):
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "lora.broken.json" in said
     assert (home / "lora.broken.json").read_text() == broken and progress.count("lora") == (1, 1)
+    (home / "lora.json").write_text("{ again")
+    assert progress.count("lora") == (0, 0)
+    assert (home / "lora.broken.json").read_text() == "{ again"
+    assert (home / "lora.broken.json.kept-1").read_text() == broken
 
 
 def test_a_home_that_cannot_be_written_costs_one_sentence(tmp_path, monkeypatch, capsys):
