@@ -20,11 +20,13 @@ from typing import IO, Any
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
-from engine.errors import InputError
+from engine.errors import InputError, printable
 from engine.reading import check_name
 
 PART = ".part"
 _HALF = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.before)?\.part")
+# Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
+_FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some network folders
 
 
@@ -169,3 +171,15 @@ def alone(path: Path) -> Iterator[None]:
     finally:
         if held is not None:
             held.release()
+
+
+def for_a_cell(value: Any) -> Any:
+    """What a spreadsheet is to read of a value: text that it would take for a formula gets a quote before it."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value, keep="\n")
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return _FORMULA.sub(r"\1'\2", text)
+    return text

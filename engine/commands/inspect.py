@@ -26,7 +26,7 @@ def run(chosen: Namespace) -> int:
         if chosen.second is None:
             first, other = Run.open(chosen.path, chosen.base), None
         else:
-            first, other = open_two(chosen.path, chosen.second)
+            first, other = open_two(chosen.path, chosen.second, chosen.base)
     except HasPrompts:
         return _show_prompts(chosen, console)
     # First, for what it reads and decomposes is kept for the tables.

@@ -29,15 +29,15 @@ _THREADS = 2  # reading and computing overlap; each holds the factors of one mat
 _WORK = 1e11  # multiplications spent on singular values before they are left out: some five seconds of one core
 
 
-def open_two(first: str, second: str) -> tuple[Run, Run | None]:
-    """One Run of a base and what was tuned from it, or two Runs to compare."""
+def open_two(first: str, second: str, base: str | None = None) -> tuple[Run, Run | None]:
+    """One Run of a base and what was tuned from it, or two Runs, of this base, to compare."""
     if is_checkpoint(first) and is_checkpoint(second):
         return Run.from_checkpoints(first, second), None
     if is_checkpoint(first):
         return Run.open(second, first), None
     if is_checkpoint(second):
         return Run.open(first, second), None
-    return Run.open(first), Run.open(second)
+    return Run.open(first, base), Run.open(second, base)
 
 
 # --- one run -----------------------------------------------------------------------------------------

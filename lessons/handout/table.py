@@ -1,17 +1,12 @@
 """How does a teacher read the grades? As a table, a line an answer, that any spreadsheet opens."""
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from engine.errors import InputError, printable
-from engine.files import whole
-
-# Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
-_FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
+from engine.errors import InputError
+from engine.files import for_a_cell, whole
 
 
 @dataclass(frozen=True)
@@ -48,23 +43,6 @@ def write(grades: Sequence[Grade], path: Path) -> None:
             table = csv.DictWriter(file, [field.name for field in fields(Grade)])
             table.writeheader()
             for one in grades:
-                table.writerow({what: _harmless(value) for what, value in asdict(one).items()})
+                table.writerow({what: for_a_cell(value) for what, value in asdict(one).items()})
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file with --out") from None
-
-
-def _harmless(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = printable(value, keep="\n")
-    if _is_number(text):
-        return text
-    return _FORMULA.sub(r"\1'\2", text)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True

@@ -96,6 +96,7 @@ def build_site(
             _sphinx(source, static, built, Path(scratch) / "trees")
             shutil.move(built, part)
             (part / _MARK).write_text(json.dumps({"files": _files(part)}, indent=1), encoding="utf-8")
+            _check_free(out)  # once more: somebody may have put a file there meanwhile
     return out / "index.html"
 
 

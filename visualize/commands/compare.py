@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command, at_least
-from engine.files import check_out, whole
+from engine.files import check_out, for_a_cell, whole
 from engine.terminal import Terminal
 
 
@@ -28,7 +28,7 @@ def run(chosen: Namespace) -> None:
     table = placed(many)
     if csv:
         with whole(csv) as part:
-            table.to_csv(part, index_label="adapter")
+            table.rename(index=for_a_cell).map(for_a_cell).to_csv(part, index_label="adapter")
     if picture:
         from matplotlib.figure import Figure
 

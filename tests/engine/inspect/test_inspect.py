@@ -218,3 +218,10 @@ def test_a_narrow_terminal_cuts_nothing_that_matters(adapter):
     console = Terminal(width=60, record=True)
     assert not show(Run.from_adapter(adapter), console)
     assert "4 of 4 matrices changed" in console.export_text().replace("\n", " ")
+
+
+def test_two_adapters_are_opened_beside_the_base_that_is_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Run, "open", lambda path, base=None: asked.append((path, base)))
+    open_two("one", "other", "base")
+    assert asked == [("one", "base"), ("other", "base")]

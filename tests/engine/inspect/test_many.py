@@ -119,6 +119,9 @@ def test_the_command(folder, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "4 adapters" in shown and "not read: broken" in shown and "1 fault, 0 doubt, 3 fine" in shown
     assert (tmp_path / "t.csv").read_text().count("\n") == 5 and (tmp_path / "m.png").stat().st_size > 10_000
+    write(tmp_path / "other" / "=1+1", 1)
+    assert main([str(tmp_path / "other"), "--csv", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("'=1+1,"), "no spreadsheet computes a name"
     assert main([str(tmp_path / "nothing")]) == 2
     with pytest.raises(InputError, match="holds no adapters"):
         find_adapters(tmp_path / "nothing")

@@ -190,6 +190,16 @@ def test_what_was_put_into_a_site_is_not_lost(site, small, tmp_path, monkeypatch
     (mine / ".DS_Store").touch()
     with pytest.raises(InputError, match="holds CNAME"):
         build(mine)
+    (mine / "CNAME").unlink()
+
+    def meanwhile(source, static, out, trees):
+        out.mkdir(parents=True)
+        (mine / "CNAME").write_text("example.org")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lessons.site.build._sphinx", meanwhile)
+        with pytest.raises(InputError, match="holds CNAME"):
+            build(mine)
     assert (mine / "CNAME").read_text() == "example.org" and (mine / "index.html").exists()
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
