@@ -15,10 +15,9 @@ from engine.recording.ours import check_ours, holds_run, only_begun, remove_run
 
 def absolute(out: str | Path) -> Path:
     """The folder where it lies now: training may change the working directory."""
-    try:
-        return Path(out).expanduser().absolute()
-    except (TypeError, RuntimeError):  # RuntimeError: the home of nobody
-        raise InputError(f"out is {shown(out)}; give a folder") from None
+    if not isinstance(out, str | os.PathLike):
+        raise InputError(f"out is {shown(out)}; give a folder")
+    return check_name(out).absolute()
 
 
 def check_free(out: str | Path, overwrite: bool = False) -> Path:
