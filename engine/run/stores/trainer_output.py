@@ -12,12 +12,18 @@ from engine.reading import check_name, inside
 from engine.run.adapters.adapter import CONFIG
 from engine.run.delta import Factors
 from engine.run.info import Found, Method, Model, Module, RunInfo
+from engine.run.pairing import EMPTY
 from engine.run.store import Movement, Store
 from engine.run.stores.adapter import AdapterStore
 from engine.run.stores.checkpoints import CheckpointStore, whole_module
 from engine.run.stores.state import STATE, checkpoint_number, read_state, records_of
 from engine.run.stores.trainings import equal_weights, one_training
 from engine.run.tensors import Tensors, is_conv1d
+
+WHOLE_AGAIN = (
+    "make it whole with DeepSpeed's zero_to_fp32.py, which lies in the checkpoint, or train again with "
+    "stage3_gather_16bit_weights_on_model_save"
+)
 
 
 class TrainerStore(Store):
@@ -118,20 +124,31 @@ class TrainerStore(Store):
                 self._stores[step] = CheckpointStore(self.base, place)
         return self._stores[step]
 
+    def _holding(self, step: int, module: str) -> AdapterStore | CheckpointStore:
+        """The weights of a step. Raises InputError where they lack this module, which the result has."""
+        store = self._store(step)
+        if module not in store.info.modules:
+            why, remedy = "it holds nothing of it", "ask for another step"
+            if EMPTY in store.info.differences:
+                why, remedy = f"some of its tensors are {EMPTY}", WHOLE_AGAIN
+            raise InputError(f"{self.folders[step]} does not tell the change of {module}: {why}; {remedy}")
+        return store
+
     def factors(self, step: int, module: str, adapter: str | None = None) -> Factors:
-        return self._store(step).factors(step, module)
+        return self._holding(step, module).factors(step, module)
 
     def delta(self, step: int, module: str) -> np.ndarray:
-        return self._store(step).delta(step, module)
+        return self._holding(step, module).delta(step, module)
 
     def moved(self, step: int, module: str) -> Movement | None:
-        return self._store(step).moved(step, module)
+        return self._holding(step, module).moved(step, module)
 
     def rounding(self, step: int, module: str) -> float:
-        return self._store(step).rounding(step, module)
+        return self._holding(step, module).rounding(step, module)
 
     def weight(self, module: str) -> np.ndarray:
-        return self._store(self.steps()[-1]).weight(module)
+        assert self.result is not None  # whose modules these are
+        return self._holding(self.result, module).weight(module)
 
 
 def _of_adapter(about: RunInfo) -> dict[str, Any]:

@@ -144,3 +144,34 @@ def test_whole_models_sharded_or_not(tmp_path):
     run = Run.from_trainer_output(tmp_path / "out", base)
     assert run.result == 10 and run.norm("model.norm") == pytest.approx(32**0.5)
     assert not [finding for finding in diagnose(run) if finding.level == "fault"]
+
+
+def empty(file, part):
+    """As DeepSpeed ZeRO-3 leaves tensors that it has not gathered."""
+    save_file({name: w.new_zeros(0) if part in name else w for name, w in load_file(file).items()}, file)
+
+
+def test_a_step_that_zero_3_left_empty_is_a_sentence_and_the_others_are_read(output):
+    empty(output / "checkpoint-20" / "adapter_model.safetensors", "layers.0.")
+    run, (first, second) = Run.open(output), Run.open(output).modules
+    for ask in (run.delta, run.factors, run.norm, run.moved, run.rounding):
+        with pytest.raises(InputError, match=f"checkpoint-20 does not tell .*{first}: .*ZeRO-3.*zero_to_fp32.py"):
+            ask(first, 20)
+    assert run.norm(second, 20) and run.norm(first, 10) and run.norm(first, 30)
+    write(output, state(30, best_global_step=10))
+    copy_to_root(output, 10)
+    empty(output / "checkpoint-30" / "adapter_model.safetensors", "lora_B")
+    run = Run.open(output)
+    assert run.result == 10 and run.weight(first).shape == (32, 32)  # W is asked of the result, not of the last step
+
+
+def test_a_whole_model_that_zero_3_left_empty_is_a_sentence(tmp_path):
+    base, model = save_base(tmp_path / "base"), small_model()
+    for step in (10, 20):
+        model.save_pretrained(tmp_path / "out" / f"checkpoint-{step}")
+        write(tmp_path / "out" / f"checkpoint-{step}", state(step))
+    empty(tmp_path / "out" / "checkpoint-10" / "model.safetensors", "layers.0.")
+    run, module = Run.open(tmp_path / "out", base), "model.layers.0.self_attn.q_proj"
+    with pytest.raises(InputError, match=f"checkpoint-10 does not tell the change of {module}: .*zero_to_fp32.py"):
+        run.norm(module, 10)
+    assert run.norm(module, 20) == 0 and run.norm("model.layers.1.self_attn.q_proj", 10) == 0
