@@ -25,6 +25,7 @@ SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
 _BLOCK = 1 << 22  # bytes compared at a time
 _LONGEST = 1_000  # characters of a tensor's name
+_LONGEST_TYPE = 20  # of its type's: today's have up to eleven
 _BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
@@ -51,7 +52,7 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
     start: int
     packed: Packed | None = None
-    stored_bytes: int = 0  # of something packed, all its parts
+    stored_bytes: int = 0  # of something packed, all its parts; of a type that is not known, its own
 
     @property
     def size(self) -> int:
@@ -59,7 +60,12 @@ class Entry(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return self.stored_bytes if self.packed else self.size * _BYTES[self.dtype]
+        return self.size * _BYTES[self.dtype] if self.is_known and not self.packed else self.stored_bytes
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its type is one that is read here: safetensors has others, and gets new ones."""
+        return self.dtype in _BYTES
 
     @property
     def is_float(self) -> bool:
@@ -71,9 +77,9 @@ class Tensors:
     """Every tensor of a safetensors file or of a folder's files, by name: `tensors.read(name)`, `tensors.entries`.
 
     What is quantised is read as the weights that it stands for. refused: weight -> how it is packed, where that is not
-    read. absent: names in the index that no file holds. Only headers are read at first, each once. stem: "model" or
-    "adapter_model", where a folder holds both. within: the folder that no file may lead out of. Raises InputError,
-    naming the file, for what is missing, cut short or not safetensors.
+    read, or its type is not. absent: names in the index that no file holds. Only headers are read at first, each once.
+    stem: "model" or "adapter_model", where a folder holds both. within: the folder that no file may lead out of. Raises
+    InputError, naming the file, for what is missing, cut short or not safetensors.
     """
 
     def __init__(self, path: str | Path, stem: str | None = None, within: Path | None = None) -> None:
@@ -86,12 +92,24 @@ class Tensors:
         self.absent = [name for name in _promised(self.path, stem) if name not in self._stored]
         with understood(self.path):
             packed, self.refused, parts = find_packed(self._stored, self)
+        self._refuse_unknown(packed, parts)
         first = {how.parts[0]: name for name, how in packed.items()}  # where a weight stands among the others
         self.entries = {
             first.get(name, name): self._unpacked(entry, packed[first[name]]) if name in first else entry
             for name, entry in self._stored.items()
             if name in first or name not in parts
         }
+
+    def _refuse_unknown(self, packed: dict[str, Packed], parts: set[str]) -> None:
+        """What is of a type that is not known is left out, and what is made of it; all else is read."""
+        unknown = {name: entry.dtype for name, entry in self._stored.items() if not entry.is_known}
+        for name, how in list(packed.items()) if unknown else ():
+            if kinds := {unknown[part] for part in how.parts if part in unknown}:
+                self.refused[name] = f"{how.method} ({', '.join(sorted(kinds))})"
+                del packed[name]
+        self.refused |= {name: f"a packing that is not known ({kind})" for name, kind in unknown.items()
+                         if name not in parts}  # fmt: skip
+        parts.update(unknown)
 
     def _unpacked(self, entry: Entry, how: Packed) -> Entry:
         size = sum(self._stored[part].nbytes for part in how.parts)
@@ -344,16 +362,12 @@ def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:
         if not all(is_shape(about["shape"]) and list_of(is_count)(about["data_offsets"])
                    for name, about in header.items() if name != "__metadata__"):  # fmt: skip
             raise ValueError("a shape or an offset is no whole number")
-        entries = {
-            name: Entry(path, about["dtype"], tuple(about["shape"]), 8 + length + about["data_offsets"][0])
-            for name, about in header.items()
-            if name != "__metadata__"
-        }
+        entries = {name: _entry(path, about, 8 + length) for name, about in header.items() if name != "__metadata__"}
         for name, entry in entries.items():
             if len(name) > _LONGEST:  # expressions that look for its parts would try each of thousands from each
                 raise ValueError(f"a tensor's name has {len(name):,} characters")
             begin, stop = header[name]["data_offsets"]
-            if begin < 0 or stop - begin != entry.nbytes:
+            if begin < 0 or stop < begin or stop - begin != entry.nbytes:
                 raise ValueError(f"{name} has {stop - begin} bytes for a shape of {entry.nbytes}")
         end = 0
         for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
@@ -365,3 +379,11 @@ def read_header(path: Path, within: Path | None = None) -> dict[str, Entry]:
     if end > size:
         raise InputError(f"{path} was cut short: it holds {size:,} of {end:,} bytes; copy or download it again")
     return entries
+
+
+def _entry(path: Path, about: dict[str, Any], data: int) -> Entry:
+    """data: where it begins in the file."""
+    dtype, (begin, stop) = about["dtype"], about["data_offsets"]
+    if not isinstance(dtype, str) or len(dtype) > _LONGEST_TYPE:
+        raise ValueError("a tensor's type is no short word")
+    return Entry(path, dtype, tuple(about["shape"]), data + begin, None, 0 if dtype in _BYTES else stop - begin)

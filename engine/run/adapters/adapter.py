@@ -12,7 +12,7 @@ from engine.reading import check_name
 from engine.run.adapters.changes import Change
 from engine.run.adapters.settings import Settings
 from engine.run.info import Module
-from engine.run.pairing import EMPTY
+from engine.run.pairing import EMPTY, PACKED
 from engine.run.tensors import Tensors
 
 CONFIG = "adapter_config.json"
@@ -45,6 +45,9 @@ class Adapter:
     beside: Any = None
     loaded: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.left_out |= {name: f"{PACKED}{how}, which is not read" for name, how in self.tensors.refused.items()}
+
     def rank(self, module: str) -> tuple[int, float]:
         """(rank, alpha) of a module."""
         assert self.settings is not None
@@ -70,7 +73,7 @@ class Adapter:
         """How many numbers were trained: not those that were merely saved."""
         parts = {part for change in self.changes.values() for part in change.parts}
         parts |= {name for name, why in self.left_out.items() if why not in HARMLESS}
-        return sum(self.tensors.entries[part].size for part in parts)
+        return sum(self.tensors.entries[part].size for part in parts if part in self.tensors)
 
     def reasons(self) -> dict[str, list[str]]:
         """Why -> the tensors that are left out for it."""

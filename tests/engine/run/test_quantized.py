@@ -12,6 +12,7 @@ from engine.inspect.__main__ import main
 from engine.inspect.diagnose import diagnose
 from engine.run.tensors import Tensors
 from glasstune import InputError, Run
+from tests.engine.small import save_adapter, save_base
 
 NAME = "model.layers.0.self_attn.q_proj.weight"
 
@@ -165,3 +166,55 @@ def test_a_traceback_never_looks_like_a_fault(tmp_path, monkeypatch, capsys, wei
     monkeypatch.setattr("engine.inspect.report.show", lambda *_: 1 / 0)
     assert main([str(tmp_path / "base"), str(tmp_path / "base")]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def retyped(folder, name, kind, shape, file="model.safetensors"):
+    """One tensor of a file said to be of another type, of which it then is as many numbers."""
+    raw = (folder / file).read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    header[name] |= {"dtype": kind, "shape": list(shape)}
+    text = json.dumps(header).encode()
+    (folder / file).write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + size :])
+
+
+@pytest.mark.parametrize("kind, shape", [("F4", (64, 64)), ("F6_E2M3", (32, 85)), ("C64", (16, 16)), ("F3_NEW", (9,))])
+def test_of_a_type_that_is_not_known_one_tensor_is_left_out_and_the_others_are_read(tmp_path, kind, shape):
+    for folder in (tmp_path / "base", tmp_path / "tuned"):
+        save(folder, **{NAME: torch.ones(16, 32), "model.norm.weight": torch.full((4,), float(folder.name == "tuned"))})
+        retyped(folder, NAME, kind, shape)
+    tensors = Tensors(tmp_path / "base")
+    assert tensors.refused == {NAME: f"a packing that is not known ({kind})"} and list(tensors.entries) == [
+        "model.norm.weight"
+    ]
+    run = Run.from_checkpoints(tmp_path / "base", tmp_path / "tuned", progress=False)
+    assert run.norm("model.norm") == 2
+    assert any(NAME in name for why, names in run.info.differences.items() if kind in why for name in names)
+
+
+def test_codes_whose_scales_are_of_a_type_that_is_not_known_are_no_weights(tmp_path):
+    codes = torch.ones(32, 64).to(torch.float8_e4m3fn)
+    save(tmp_path / "base", **{NAME: codes, f"{NAME}_scale": torch.ones(32, 2, dtype=torch.uint8)})
+    retyped(tmp_path / "base", f"{NAME}_scale", "F8_E8M0", (32, 2))
+    tensors = Tensors(tmp_path / "base")
+    assert not tensors.entries and tensors.refused == {NAME: "8-bit floats with a scale (F8_E8M0)"}
+
+
+@pytest.mark.parametrize("kind", [7, None, ["F32"], "F" * 100])
+def test_a_type_that_is_no_word_is_a_header_that_cannot_be_read(tmp_path, kind):
+    save(tmp_path / "base", **{NAME: torch.ones(16, 32)})
+    retyped(tmp_path / "base", NAME, kind, (16, 32))
+    with pytest.raises(InputError, match=r"has a header that cannot be read .*no short word"):
+        Tensors(tmp_path / "base")
+
+
+def test_of_an_adapter_too_it_is_told_what_is_left_out(tmp_path):
+    base = save_base(tmp_path / "base")
+    save_adapter(tmp_path / "adapter", base, target_modules=["q_proj", "v_proj"])
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    retyped(tmp_path / "adapter", name, "C64", (4, 16), "adapter_model.safetensors")
+    run = Run.open(tmp_path / "adapter")
+    assert len(run.modules) == 3 and all(run.norm(module) for module in run.modules)
+    assert run.info.differences["packed by a packing that is not known (C64), which is not read"] == [name]
+    assert any(f"(C64), which is not read: {name}" in note for note in run.info.notes)
+    assert any("C64" in finding.what for finding in diagnose(run))
