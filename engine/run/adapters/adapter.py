@@ -1,6 +1,6 @@
 """What is in the folder of an adapter? `Adapter`: each module's change, and what is left out, with the reason."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ CONFIG = "adapter_config.json"
 COPY = "a copy of the base's own weight"
 MERELY_SAVED = "an embedding that PEFT saves beside a resized or adapted one, and does not train"
 AGAIN = "a trained weight that PEFT saved under two names"
+FLAT = "flattened to one row of numbers, as FSDP leaves what was not gathered"
+STACKED = "a stack of matrices, as of a mixture's experts, which is not read in this form"
 HARMLESS = (COPY, MERELY_SAVED, AGAIN)  # reasons that leave nothing out of the change
 
 
@@ -67,6 +69,13 @@ class Adapter:
 
     def leave_out(self, names: Iterable[str], why: str) -> None:
         self.left_out |= {name: EMPTY if 0 in self.tensors.shape(name) else why for name in names}
+
+    def are_matrices(self, names: Sequence[str]) -> bool:
+        """Whether a module's factors are; if not they are left out, and the other modules are read."""
+        sizes = {len(self.tensors.shape(name)) for name in names}
+        if sizes != {2}:
+            self.leave_out(names, FLAT if min(sizes) < 2 else STACKED)
+        return sizes == {2}
 
     @property
     def trained(self) -> int:

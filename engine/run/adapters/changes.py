@@ -133,7 +133,7 @@ def loha(parts: tuple[str, ...], scaling: float) -> Change:
             for half in halves
         )
         if one.shape != two.shape:
-            raise InputError(f"its halves are {one.shape} and {two.shape}, which cannot be multiplied")
+            raise ValueError(f"its halves are {one.shape} and {two.shape}, which cannot be multiplied")
         one *= np.float32(scaling)
         one *= two
         return one

@@ -5,18 +5,35 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.run.adapters import changes
-from engine.run.adapters.adapter import CONFIG, Adapter
+from engine.run.adapters.adapter import CONFIG, FLAT, Adapter
 from engine.run.adapters.starts import Start
 from engine.run.delta import INSIDE_W
 from engine.run.info import Module
 
 Parts = dict[str, str]  # part, such as lora_A -> the tensor's name
+_VECTORS = {"lora_magnitude_vector", "vera_lambda_b", "vera_lambda_d", "ia3_l", "beft_bias"}  # all others are matrices
+_NEEDED = {
+    "vera": {"vera_lambda_b", "vera_lambda_d"},
+    "beft": {"beft_bias"},
+}  # else looked at where they are put together
 # Parameters of a mixture's experts, in the order in which models define them: PEFT puts the first innermost.
 _EXPERTS = ("gate_up_proj", "w13", "w1", "gate_proj", "w3", "up_proj", "w2", "down_proj")
 
 
 def add_factors(adapter: Adapter, module: str, parts: Parts, nth: int) -> None:
     """nth: of several wrappers around one module, 0 is the innermost."""
+    shapes = {part: adapter.tensors.shape(name) for part, name in parts.items()}
+    if any(0 in shape for shape in shapes.values()):
+        adapter.leave_out(parts.values(), "its other half is empty")
+    elif any(len(shape) < 2 for part, shape in shapes.items() if part not in _VECTORS):
+        adapter.leave_out(parts.values(), FLAT)
+    elif not parts.keys() >= _NEEDED.get(adapter.method, set()):
+        adapter.leave_out(parts.values(), "not all of its factors are there")
+    else:
+        _add(adapter, module, parts, nth)
+
+
+def _add(adapter: Adapter, module: str, parts: Parts, nth: int) -> None:
     if parameter := _target_parameter(adapter.config, module, nth):
         _add_stack(adapter, module, parameter, parts)
     elif adapter.method == "vera":
@@ -40,9 +57,6 @@ def _add_lora(adapter: Adapter, module: str, parts: Parts) -> None:
         adapter.leave_out(parts.values(), "its other half, lora_A or lora_B, is missing")
         return
     config, of_a, of_b = adapter.config, adapter.tensors.shape(a), adapter.tensors.shape(b)
-    if 0 in of_a or 0 in of_b:
-        adapter.leave_out(parts.values(), "its other half is empty")
-        return
     if config.get("use_dora") and "magnitude_vector" not in parts:
         adapter.leave_out(parts.values(), f"{CONFIG} says DoRA, and its magnitudes are missing")
         return
@@ -52,7 +66,7 @@ def _add_lora(adapter: Adapter, module: str, parts: Parts) -> None:
         grouped = len(of_a) > 2 and of_a[0] == rank and rank % of_b[1] == 0
         why = f"A is {of_a} and B is {of_b}, which is not the rank {rank} that {CONFIG} says"
         if len(of_a) == 1 or len(of_b) == 1:
-            why = "flattened to one row of numbers, as FSDP leaves what was not gathered"
+            why = FLAT
         elif config.get("enable_lora"):
             why = "in an old form of PEFT (enable_lora), which joins several matrices in one"
         adapter.leave_out(
@@ -165,8 +179,10 @@ def _add_hadamard(adapter: Adapter, module: str, parts: Parts) -> None:
 def _add_kronecker(adapter: Adapter, module: str, parts: Parts) -> None:
     both = []
     for nth in (1, 2):
-        whole, made = f"lokr_w{nth}", (f"lokr_w{nth}_a", f"lokr_w{nth}_b", *(["lokr_t2"] if nth == 2 else []))
-        both.append((parts[whole],) if whole in parts else tuple(parts[half] for half in made if half in parts))
+        whole, made = f"lokr_w{nth}", [f"lokr_w{nth}_a", f"lokr_w{nth}_b"]
+        core = ["lokr_t2"] if nth == 2 and "lokr_t2" in parts else []
+        made = made + core if parts.keys() >= set(made) else []  # one half alone is no whole
+        both.append((parts[whole],) if whole in parts else tuple(parts[half] for half in made))
     sizes = [_size([adapter.tensors.shape(name) for name in names]) for names in both]
     if sizes[0] is None or sizes[1] is None:
         adapter.leave_out(parts.values(), "not all of its factors are there")

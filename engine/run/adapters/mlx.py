@@ -35,10 +35,13 @@ def read_mlx(folder: Path, config: dict[str, Any]) -> Adapter:
             about = Module(kind="delta", shape=adapter.tensors.shape(name), parameter=name, base_parameter=name)
             adapter.add(name.removesuffix(".weight"), about, changes.saved(name))
     adapter.notes.append("MLX saved it: PEFT does not load it as it is")
+    adapter.note_left_out()
     return adapter
 
 
 def _add(adapter: Adapter, module: str, a: str, b: str, scale: float) -> None:
+    if not adapter.are_matrices([a, b]):
+        return
     (into, rank), (also, out) = adapter.tensors.shape(a), adapter.tensors.shape(b)
     if rank != also:
         adapter.leave_out([a, b], f"lora_a is {(into, rank)} and lora_b is {(also, out)}, which share no rank")

@@ -169,7 +169,7 @@ def _add_rows(adapter: Adapter, module: str, name: str) -> None:
     if isinstance(wanted, dict):
         wanted = next((rows for key, rows in wanted.items() if module == key or module.endswith(f".{key}")), None)
     shape = adapter.tensors.shape(name)
-    if not isinstance(wanted, list) or len(wanted) != shape[0]:
+    if not isinstance(wanted, list) or len(shape) != 2 or len(wanted) != shape[0]:
         adapter.leave_out([name], f"{CONFIG} does not say which rows these are")
         return
     rows = tuple(int(row) for row in wanted)

@@ -117,6 +117,8 @@ def _add(adapter: Adapter, module: str, parts: dict[str, str], base: dict[str, A
     if hf is None or a is None or b is None:
         adapter.leave_out(parts.values(), "its other half is missing" if hf else "no name of a plain decoder's module")
         return
+    if not adapter.are_matrices([a, b]):
+        return
     (rank, into), (out, also) = adapter.tensors.shape(a), adapter.tensors.shape(b)
     stated = adapter.config.get("r")
     if rank != also or stated not in (None, rank):

@@ -251,6 +251,57 @@ def test_an_adapter_of_mlx_is_read_as_what_it_is(tmp_path):
     assert Run.open(tmp_path / "mlx").modules == run.modules
 
 
+def respelt(file, **shapes):
+    """The file, with other tensors of these shapes; of None, without them."""
+    tensors = load_file(file) | {name: torch.ones(shape) for name, shape in shapes.items() if shape is not None}
+    save_file({name: value for name, value in tensors.items() if shapes.get(name, ()) is not None}, file)
+
+
+@pytest.mark.parametrize("a, b, why", [((8, 4, 32), (8, 32, 4), "a stack of matrices"), ((0,), (0,), "empty, as DeepSpeed"),
+                                       ((128,), (4, 32), "flattened to one row")])  # fmt: skip
+def test_what_is_no_matrix_in_an_adapter_of_mlx_is_told_and_the_rest_is_read(tmp_path, a, b, why):
+    mlx(tmp_path / "mlx")
+    odd = "model.layers.0.self_attn.q_proj"
+    respelt(tmp_path / "mlx" / "adapters.safetensors", **{f"{odd}.lora_a": a, f"{odd}.lora_b": b})
+    run = Run.open(tmp_path / "mlx")
+    assert run.modules == ["model.layers.1.self_attn.q_proj"] and run.norm(run.modules[0]) > 0
+    assert any(note.startswith(f"not shown, because {why}") and odd in note for note in run.info.notes)
+    assert any(why in finding.what for finding in diagnose(run))
+
+
+PLACE = "base_model.model.model.layers.{}.q_proj."
+FACTORS = {
+    "LOHA": {"hada_w1_a": (8, 4), "hada_w1_b": (4, 8), "hada_w2_a": (8, 4), "hada_w2_b": (4, 8)},
+    "LOKR": {"lokr_w1": (4, 4), "lokr_w2_a": (8, 4), "lokr_w2_b": (4, 8)},
+    "ADALORA": {"lora_A": (4, 8), "lora_B": (8, 4), "lora_E": (4, 1)},
+    "VERA": {"vera_lambda_b": (8,), "vera_lambda_d": (4,)},
+    "BEFT": {"beft_bias": (8,)},
+    "TRAINABLE_TOKENS": {"token_adapter.trainable_tokens_delta": (2, 8)},
+}
+
+
+@pytest.mark.parametrize("method, part", [(method, part) for method, parts in FACTORS.items() for part in parts])
+def test_of_one_module_whose_tensors_do_not_fit_the_method_the_others_are_read(tmp_path, method, part):
+    """Empty, flat, a stack, or not there: never does a whole adapter cease to be read."""
+    settings = {"peft_type": method, "r": 4, "alpha": 4, "lora_alpha": 4, "token_indices": [1, 2]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    good = {PLACE.format(layer) + name: shape for layer in (0, 1) for name, shape in FACTORS[method].items()}
+    good |= {"base_model.vera_A": (4, 8), "base_model.vera_B": (8, 4)} if method == "VERA" else {}
+    for shape in ((0,), (9,), (2,), (3, 4, 5), None):
+        save_file({name: torch.ones(size) for name, size in good.items()}, tmp_path / "adapter_model.safetensors")
+        stray = {PLACE.format(0) + "ia3_l": (8, 1)} if shape is None else {}
+        respelt(tmp_path / "adapter_model.safetensors", **{PLACE.format(0) + part: shape}, **stray)
+        run = Run.from_adapter(tmp_path)
+        assert any("layers.1.q_proj" in name for name in run.info.modules), shape
+        for name in run.info.modules:
+            try:
+                run.norm(name)
+            except InputError as error:
+                assert "layers.0" in name or "neither a folder here" in str(error)
+        if shape in ((0,), None):
+            assert any(PLACE.format(0) in name for names in run.info.differences.values() for name in names), shape
+
+
 def test_mlx_of_another_kind_is_named(tmp_path):
     mlx(tmp_path / "mlx", fine_tune_type="dora")
     with pytest.raises(InputError, match="its fine_tune_type is 'dora'"):

@@ -64,6 +64,19 @@ def test_every_module_is_named_and_ordered_as_in_the_base(config, tmp_path):
     assert {finding.level for finding in diagnose(run)} == {"fine"}, diagnose(run)
 
 
+@pytest.mark.parametrize("a, b, why", [((8, 4, 32), (8, 48, 4), "a stack of matrices"), ((0,), (48, 4), "empty"),
+                                       ((4, 32), (192,), "flattened")])  # fmt: skip
+def test_what_is_no_matrix_is_told_and_the_rest_is_read(tmp_path, a, b, why):
+    tensors = write(tmp_path / "adapter")
+    tensors |= {"layers.1.mlp.w1.lora_a.weight": np.ones(a), "layers.1.mlp.w1.lora_b.weight": np.ones(b)}
+    save_file(
+        {name: torch.tensor(value) for name, value in tensors.items()}, tmp_path / "adapter" / "adapter_0.safetensors"
+    )
+    run = Run.open(tmp_path / "adapter", save_base(tmp_path / "base"))
+    assert len(run.modules) == 5 and all(run.norm(module) for module in run.modules)
+    assert any(f"not shown, because {why}" in note and "layers.1.mlp.w1.lora_" in note for note in run.info.notes)
+
+
 def test_a_rotation_of_both_in_torchtunes_order_is_the_same_attention(tmp_path):
     """What attention sees, q'k after each has turned its pairs by position: torchtune's neighbours, our halves."""
     tensors = write(tmp_path / "adapter")
