@@ -47,7 +47,8 @@ class Adapter:
     beside: Any = None
     loaded: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def leave_out_refused(self) -> None:
+        """What its file holds in a form that is not read: not where PEFT computes the change, for PEFT reads it."""
         self.left_out |= {name: f"{PACKED}{how}, which is not read" for name, how in self.tensors.refused.items()}
 
     def rank(self, module: str) -> tuple[int, float]:

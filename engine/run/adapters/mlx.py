@@ -22,6 +22,7 @@ def read_mlx(folder: Path, config: dict[str, Any]) -> Adapter:
     if kind not in ("lora", "full"):
         raise InputError(f"{folder / CONFIG}: its fine_tune_type is {kind!r}; of MLX's, 'lora' and 'full' can be read")
     adapter = Adapter(folder, config, Tensors(folder / WEIGHTS, within=folder), kind)
+    adapter.leave_out_refused()
     scale = settings.get("scale", settings.get("alpha", 20.0))
     names = adapter.tensors.entries
     for name in names:

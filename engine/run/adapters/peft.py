@@ -82,6 +82,7 @@ def compute(adapter: Adapter, base: Path) -> None:
 
 
 def _sort(adapter: Adapter) -> None:
+    adapter.leave_out_refused()
     factors: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for name in adapter.tensors.entries:
         short = short_name(name)

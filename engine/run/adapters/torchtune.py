@@ -88,6 +88,7 @@ def read_torchtune(folder: Path, config: dict[str, Any], base: str | None) -> Ad
         file = find_file(folder) or file
     refuse_pickle(file)
     adapter = Adapter(folder, config, Tensors(file, within=folder), "lora")
+    adapter.leave_out_refused()
     parts: dict[str, dict[str, str]] = {}
     for name in adapter.tensors.entries:
         match = _PART.match(name)
