@@ -23,10 +23,11 @@ from engine.errors import InputError, first_line, printable
 from engine.inspect.finding import Finding, worst_first
 from engine.models import stops_of
 from engine.preflight.rows import Row, about_rows, rows_of, says_bounds, text_beginning
-from engine.preflight.steps import about_memory, about_packing, about_steps, untouched
+from engine.preflight.steps import about_memory, about_packing, about_steps, untouched, vocabulary
 from engine.terminal import Terminal
 
 _MARKS = {"fault": ("✗", "bold red"), "doubt": ("?", "bold yellow"), "fine": ("✓", "green")}
+_FAILS = "mend that first: trainer.train() fails so, too, and shows where"
 _KIND = "preflight looks at causal language models' batches, with a label for every token"
 
 
@@ -59,7 +60,9 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
         found = [row for batch in batches for row in rows_of(batch)]
         findings, unseen = [], []
         if isinstance(tokenizer, PreTrainedTokenizerBase):
-            size = int(trainer.model.get_input_embeddings().weight.shape[0])
+            size = vocabulary(trainer.model)
+            if size is None:
+                unseen.append("whether every token has its row in the embedding: the model does not say which that is")
             limit = getattr(trainer.args, "max_length", None) or tokenizer.model_max_length
             findings += about_rows(found, tokenizer, stops_of(trainer.model), limit, size)
             begin = text_beginning(tokenizer)
@@ -70,9 +73,12 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
             begin = None
         try:
             findings += about_packing(trainer.model, batches, begin)
+        except Exception as error:  # the steps may go well all the same, for a loss may ask the model in its own way
+            unseen.append(f"whether conversations that share a row see each other: the model fails ({_said(error)})")
+        try:
             findings += about_steps(trainer, batches)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            findings.append(Finding("fault", f"the first step fails: {first_line(error)}", "mend that first"))
+        except Exception as error:  # so may a stranger's model, and a loss of one's own
+            findings.append(Finding("fault", f"the first step fails: {_said(error)}", _FAILS))
         findings += about_memory(trainer.model, str(getattr(trainer.args.optim, "value", trainer.args.optim)))
     length, drawn = _length(trainer), len(batches) * max(1, trainer.args.train_batch_size)
     if length is None:
@@ -83,6 +89,10 @@ def preflight(trainer: Trainer, *, rows: int = 256, show: bool = True) -> Prefli
     if show:
         show_preflight(result, tokenizer, Terminal())
     return result
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 class _its_notes:
@@ -111,11 +121,13 @@ def _batches(trainer: Trainer, rows: int) -> Iterable[Mapping[str, Any]]:
         loader = trainer.get_train_dataloader()
     except ValueError as error:
         raise InputError(f"the Trainer has nothing to train on: {first_line(error)}") from None
+    except Exception as error:  # a loader of one's own
+        raise InputError(f"the first batches cannot be built: {_said(error)}") from error
     size = max(1, trainer.args.train_batch_size)
     try:
         batches = list(islice(loader, max(2, -(-rows // size))))
     except Exception as error:  # a stranger's collator may raise anything
-        raise InputError(f"the first batches cannot be built: {type(error).__name__}: {first_line(error)}") from error
+        raise InputError(f"the first batches cannot be built: {_said(error)}") from error
     if not batches:
         raise InputError("the Trainer's training data is empty; give it at least one example")
     for batch in batches:
@@ -140,7 +152,7 @@ def _check_kind(batch: Any, model: Any) -> None:
 def _length(trainer: Trainer) -> int | None:
     try:
         return len(trainer.train_dataset)  # type: ignore[arg-type]
-    except TypeError:  # a stream
+    except (TypeError, NotImplementedError):  # a stream
         return None
 
 

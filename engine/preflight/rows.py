@@ -139,10 +139,10 @@ def _template(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, str]], pr
 
 
 def about_rows(
-    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, stops: Iterable[int], limit: int | None, size: int
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, stops: Iterable[int], limit: int | None, size: int | None
 ) -> list[Finding]:
     """What is wrong with the rows. stops: tokens at which generation stops. limit: the longest a row may be.
-    size: the rows of the embedding."""
+    size: the rows of the embedding, where they are known."""
     stops = set(stops)
     ends = ends_of(tokenizer, stops)
     return [
@@ -164,9 +164,9 @@ def _share(count: int, rows: Sequence[Row]) -> str:
     return f"{count} of {len(rows)} {_called(rows)}"
 
 
-def _about_size(rows: Sequence[Row], size: int) -> list[Finding]:
+def _about_size(rows: Sequence[Row], size: int | None) -> list[Finding]:
     most = max(max(row.ids, default=0) for row in rows)
-    if most < size:
+    if size is None or most < size:
         return []
     said = f"a token has the number {most}, and the model's embedding has {size} rows"
     return [Finding("fault", said, "call model.resize_token_embeddings(len(tokenizer)) before training")]

@@ -75,19 +75,33 @@ def about_steps(trainer: Trainer, batches: Sequence[Mapping[str, Any]]) -> list[
         reached |= {name for name, p in named.items() if p.grad is not None and bool((p.grad != 0).any())}
         optimizer.step()
         optimizer.zero_grad()
-    return [*_about_losses(losses, _vocabulary(model)), *_about_gradients(list(named), reached)]
+    return [*_about_losses(losses, vocabulary(model)), *_about_gradients(list(named), reached)]
 
 
-def _vocabulary(model: Any) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])
+def vocabulary(model: Any) -> int | None:
+    """How many tokens its embedding has rows for; None of a model that does not say which that is."""
+    embedding = _embedding(model)
+    return None if embedding is None else len(embedding)
 
 
-def _about_losses(losses: list[float], vocabulary: int) -> list[Finding]:
-    first, even = losses[0], math.log(vocabulary)
+def _embedding(model: Any) -> torch.Tensor | None:
+    try:
+        found = model.get_input_embeddings().weight
+    except Exception:  # a stranger's model may raise anything
+        return None
+    return found if isinstance(found, torch.Tensor) else None
+
+
+def _about_losses(losses: list[float], tokens: int | None) -> list[Finding]:
+    """tokens: in the vocabulary, where that is known."""
+    first = losses[0]
     if not all(map(math.isfinite, losses)):
         return [Finding("fault", f"the loss is no number in two steps: {losses[0]:.3g}, {losses[1]:.3g}", _BROKEN)]
     if first == 0:
         return [Finding("fault", "the loss of the first batch is exactly 0: no token is learned", _BROKEN)]
+    if tokens is None:
+        return [Finding("fine", f"the first loss is {first:.3g} nats a token")]
+    even = math.log(tokens)
     if first > even:
         said = f"the first loss is {first:.3g} nats a token, above that of an even guess ({even:.3g})"
         return [Finding("doubt", said, _SURPRISED)]
@@ -135,7 +149,8 @@ def about_packing(model: Any, batches: Iterable[Mapping[str, Any]], begin: int |
 @torch.no_grad()
 def _tried(model: Any, batch: Mapping[str, Any], at: int, first: list[int], second: list[int]) -> Finding:
     model.eval()
-    device = model.get_input_embeddings().weight.device
+    embedding, tokens = _embedding(model), vocabulary(model)
+    device = (next(model.parameters()) if embedding is None else embedding).device
     count = len(batch["input_ids"])
     # Of what is said of all rows, the one; what is said of the batch (`cu_seq_lens_q`) is said of a single row.
     given = {name: value for name, value in batch.items() if name in _OF_ATTENTION}
@@ -146,7 +161,7 @@ def _tried(model: Any, batch: Mapping[str, Any], at: int, first: list[int], seco
     }  # fmt: skip
     same = batch["input_ids"][at : at + 1].to(device)
     changed = same.clone()
-    changed[0, first[1:]] = (changed[0, first[1:]] + 1) % _vocabulary(model)
+    changed[0, first[1:]] = (changed[0, first[1:]] + 1) % (tokens or int(same.max()) + 1)
     with kept_trainable(model):
         heard = [model(input_ids=ids, use_cache=False, **beside).logits[0, second].float() for ids in (same, changed)]
     away = float((heard[0] - heard[1]).abs().max())

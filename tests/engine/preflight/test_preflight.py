@@ -259,6 +259,51 @@ def test_batches_of_other_models_are_refused_in_a_sentence(tmp_path, encoded):
         preflight(make(tmp_path, encoded, collator=classes), show=False)
 
 
+class Odd(torch.nn.Module):
+    """A model of one's own: it does not say which its embedding is, and is asked by its ids alone."""
+
+    def __init__(self, tokens):
+        super().__init__()
+        self.embed, self.head = torch.nn.Embedding(tokens, 8), torch.nn.Linear(8, tokens)
+
+    def forward(self, input_ids, labels):
+        logits = self.head(self.embed(input_ids))
+        return {"loss": torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())}
+
+
+def test_a_model_of_ones_own_is_looked_at(tmp_path, encoded):
+    def plain(batch):
+        made = collate(batch, 0)
+        return {name: made[name] for name in ("input_ids", "labels")}
+
+    found = preflight(make(tmp_path, encoded, Odd(len(load_tokenizer())), plain), show=False)
+    assert any("all 3 trainable tensors" in finding.what for finding in found.findings), found.findings
+    assert any("every token has its row" in said for said in found.unseen)
+    two = [type(row)(row.ids * 2, row.labels * 2) for row in encoded]
+    begun = load_tokenizer().bos_token_id
+    assert begun is not None and two[0].ids.count(begun) == 2
+    found = preflight(make(tmp_path, two, Odd(len(load_tokenizer())), plain), show=False)
+    assert not any("the first step fails" in finding.what for finding in found.findings)
+    assert any("see each other: the model fails (TypeError: " in said for said in found.unseen)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("labels"), AttributeError("no logits"), AssertionError(), StopIteration("x")]
+)
+def test_a_loss_of_ones_own_that_fails_is_told_by_its_own_error(tmp_path, encoded, error):
+    trainer = make(tmp_path, encoded)
+
+    def fails(*_, **__):
+        raise error
+
+    trainer.compute_loss = fails
+    (fault,) = [one for one in preflight(trainer, show=False).findings if one.level == "fault"]
+    assert f"the first step fails: {type(error).__name__}: " in fault.what and "trainer.train()" in fault.remedy
+    trainer.get_train_dataloader = fails
+    with pytest.raises(InputError, match=f"the first batches cannot be built: {type(error).__name__}"):
+        preflight(trainer, show=False)
+
+
 def test_memory_of_an_optimizer_that_is_not_adam_is_not_guessed(tmp_path, encoded):
     found = preflight(make(tmp_path, encoded, optim="adafactor"), show=False)
     (said,) = [finding.what for finding in found.findings if "gradients" in finding.what and "weights" in finding.what]
