@@ -6,7 +6,7 @@ from engine.errors import InputError
 from engine.reading import check_name
 from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.torchtune import find_file
-from engine.run.base import EMBEDDED
+from engine.run.base import EMBEDDED, base_folder
 from engine.run.store import Store
 from engine.run.stores.adapter import AdapterStore
 from engine.run.stores.checkpoints import CheckpointStore
@@ -48,8 +48,20 @@ def is_adapter(path: str | Path) -> bool:
 
 
 def is_checkpoint(path: str | Path) -> bool:
-    """Whether the folder holds a whole model, or this is one safetensors file, or the embedded model's name."""
-    place = check_name(path)
+    """Whether the folder, or that of a Hub id already downloaded, holds a whole model, or this is one safetensors file,
+    or the embedded model's name."""
+    place = _downloaded(path)
     if str(path) == EMBEDDED or (place.is_file() and place.suffix == ".safetensors" and not is_adapter(path)):
         return True
-    return not (place / RUN).is_file() and not is_adapter(path) and any(place.glob("*model*.safetensors"))
+    return not (place / RUN).is_file() and not is_adapter(place) and any(place.glob("*model*.safetensors"))
+
+
+def _downloaded(path: str | Path) -> Path:
+    """Where it lies: a Hub id in the cache, where nothing here is called so."""
+    place = check_name(path)
+    if place.exists() or place.is_absolute() or str(path).startswith((".", "~")):
+        return place
+    try:
+        return base_folder(str(path))
+    except InputError:
+        return place

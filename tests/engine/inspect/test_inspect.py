@@ -191,6 +191,26 @@ def test_every_kind_of_path(adapter, base, tmp_path, lora_run, capsys):
     assert "model.layers.0.mlp.up_proj" in open_two(str(base), tuned)[0].modules
 
 
+def test_a_hub_id_that_is_downloaded_is_looked_at_as_a_folder_is(base, adapter, tmp_path, monkeypatch, capsys):
+    """By what lies there, whichever stands first: a base, what was tuned from it, an adapter."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    for name, folder in (("base", base), ("adapter", adapter)):
+        place = tmp_path / "hub" / f"models--owner--{name}"
+        shutil.copytree(folder, place / "snapshots" / ("a" * 40))
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text("a" * 40)
+    alone = Run.from_adapter(adapter, base).modules
+    for both in (("owner/base", adapter), (adapter, "owner/base"), ("owner/base", "owner/adapter")):
+        run, other = open_two(*map(str, both))
+        assert other is None and run.modules == alone and run.base == "owner/base" and run.weight(alone[0]).any()
+    small_model(seed=1).save_pretrained(tmp_path / "tuned")
+    run, other = open_two("owner/base", "tuned")
+    assert other is None and run.norms.equals(Run.from_checkpoints(base, tmp_path / "tuned", progress=False).norms)
+    assert main(["owner/base"]) == 2
+    assert "owner/base is a whole model: give its base before it" in capsys.readouterr().err
+
+
 def test_the_exit_status_tells_scripts(adapter, capsys):
     change(adapter, lambda name, value: value * ("lora_A" in name))
     assert main([str(adapter)]) == 1
