@@ -25,6 +25,7 @@ from engine.reading import check_name
 
 PART = ".part"
 _HALF = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.before)?\.part")
+_HALVES = re.compile("[\ud800-\udfff]")
 # Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
 _FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # e.g. of some network folders
@@ -118,12 +119,19 @@ def aside(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Half of a character, as of a file's name that is no UTF-8, becomes its escape, which every file can hold."""
     with whole(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""A value as JSON, where half of a character is its escape too, as text: \udcff, for no reader takes it as one."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _HALVES.sub(lambda half: f"\\\\u{ord(half[0]):x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value, 2) + "\n")
 
 
 def append_line(path: Path, line: str) -> None:

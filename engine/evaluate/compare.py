@@ -7,7 +7,6 @@ Both are asked the same held-out questions and answer greedily; shares come with
 table stand some answers, because a number alone does not say what went wrong.
 """
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from engine.evaluate import Said, generate, last_answer, room_for_answer, room_f
 from engine.evaluate.metrics import AnyMetric, Score, check_applies, score
 from engine.evaluate.sides import SIDES, base_and_tuned, of_another_model, tokenizer_of
 from engine.evaluate.surprise import measure_perplexity
-from engine.files import write_text
+from engine.files import json_text, write_text
 from engine.messages import Message
 from engine.offline import offline
 from engine.reading import check_name
@@ -241,7 +240,7 @@ def show(found: Comparison, console: Console, examples: int = 5) -> None:
 
 
 def write_answers(answers: pd.DataFrame, path: Path) -> None:
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in answers.to_dict("records")]
+    lines = [json_text(row) + "\n" for row in answers.to_dict("records")]
     try:
         write_text(path, "".join(lines))
     except OSError as error:

@@ -31,7 +31,7 @@ from engine.errors import InputError, printable
 from engine.evaluate import Said, last_answer, room_for_answers
 from engine.evaluate.compare import to_grade
 from engine.evaluate.sides import answers_of, of_another_model, tokenizer_of
-from engine.files import append_line, write_text
+from engine.files import append_line, json_text, write_text
 from engine.measure.shares import wilson
 from engine.messages import Message
 from engine.reading import MOST_LINES, read_bytes
@@ -163,7 +163,7 @@ class Judging:
         lines += [
             {"event": "judgement", "id": line["id"], "winner": TIE} for line in lines[1:] if line["a"] == line["b"]
         ]
-        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_text(path, "".join(json_text(line) + "\n" for line in lines))
         return cls(path)
 
     @property

@@ -27,7 +27,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from engine import terminal
 from engine.checks import check_between
 from engine.errors import InputError, first_line, shown
-from engine.files import write_json
+from engine.files import json_text, write_json
 from engine.merging import own_parameters
 from engine.models import canonical, kept_modes
 from engine.recording.folder import absolute, claim_folder
@@ -173,7 +173,7 @@ class Recorder(CaptureOptions):
     def _check_record(self) -> None:
         """What is written can be read again. Raises InputError for an `info` that would prevent it."""
         try:
-            read_info(json.loads(json.dumps(self.record)), self.folder / "run.json")
+            read_info(json.loads(json_text(self.record)), self.folder / "run.json")
         except InputError as error:
             raise InputError(f"with this info nobody could read the run: {error}") from None
 
@@ -491,7 +491,7 @@ class Recorder(CaptureOptions):
             try:
                 if not path.exists():  # what is written to a file without a name is lost
                     raise FileNotFoundError(errno.ENOENT, "it has been deleted")
-                self._files[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._files[name].write(json_text(record) + "\n")
                 self._files[name].flush()
             except OSError as error:
                 raise InputError(f"{path} cannot be written ({error.strerror}); free some space") from None

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.files import alone, append_line, check_out, hold, meant, whole, write_json, writing
+from engine.files import alone, append_line, check_out, hold, meant, whole, write_json, write_text, writing
+from engine.reading import read_json
 from engine.recording.lock import is_held
 
 
@@ -23,6 +24,15 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
         raise error
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
+
+
+def test_half_of_a_character_is_written_as_its_escape(tmp_path):
+    """A file's name that is no UTF-8 has one; no file can hold it, and no reader of a run takes JSON's for text."""
+    named = os.fsdecode(b"b\xff")
+    write_json(tmp_path / "a.json", {named: ["\\", named, "é"]})
+    assert read_json(tmp_path / "a.json") == {"b\\udcff": ["\\", "b\\udcff", "é"]}
+    write_text(tmp_path / "a.html", f"<p>{named}é")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "<p>b\\udcffé"
 
 
 def test_a_folder_appears_when_it_is_whole_and_what_a_kill_left_goes(tmp_path):

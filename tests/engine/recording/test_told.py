@@ -41,6 +41,30 @@ def test_what_a_step_cannot_say_is_said_at_the_call(values, said, tmp_path):
     assert recorder.run.status == "finished"
 
 
+@pytest.mark.parametrize("where", ["the command", "the base", "the info", "a metric", "the folder"])
+def test_a_name_that_is_no_utf_8_ends_no_capture(where, tmp_path, monkeypatch):
+    """An old disk has such names. No file can hold them: their escape is written, and it can be read again."""
+    named, escape = os.fsdecode(b"b\xff"), "b\\udcff"
+    out, told, values = tmp_path / "run", {}, {"loss": 1.0}
+    if where == "the command":
+        monkeypatch.setattr(sys, "argv", ["train.py", named])
+    elif where == "the folder":
+        out = tmp_path / named
+    elif where == "the base":
+        told["source"] = named
+    elif where == "the info":
+        told["info"] = {"data": {"name": named}}
+    else:
+        values[named] = 0.5
+    with loop(out, **told) as recorder:
+        recorder.step(**values)
+    run = Run.load(out)
+    assert (run.status, run.info.why, run.steps) == ("finished", None, [0, 1])
+    assert run.info.raw["command"].count(escape) == (where == "the command")
+    assert (run.info.model.source == escape) == (where == "the base")
+    assert (run.task == escape) == (where == "the info") and (escape in run.metrics) == (where == "a metric")
+
+
 @pytest.mark.parametrize("options, said", [
     ({"overwrite": "no"}, "overwrite is 'no'; it must be True or False"), ({"total": 3.0}, "total is 3.0; it must be a whole"),
     ({"evaluation_share": "x"}, "must be a number"), ({"modules": 7}, "give patterns of names"), ({"probes": "all"}, "whole"),
@@ -103,7 +127,7 @@ def test_an_error_stream_that_is_gone_ends_no_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize("info", [
     *({name: "mine"} for name in ("format", "version", "modules", "capture", "id", "status", "why", "found")),
     {"data": {"name": 7}}, {"method": "lora"}, {"method": {"name": "lora", "target_modules": {"a": 1}}}, {"model": [1]},
-    {"mine": object()}, {"mine": {1, 2}}, {3: "mine"}, ["mine"], {"mine": "\ud800"}, {"seed": b"x"},
+    {"mine": object()}, {"mine": {1, 2}}, {3: "mine"}, ["mine"], {"seed": b"x"},
 ])  # fmt: skip
 def test_an_info_that_nobody_could_read_is_refused_before_anything_is_written(info, tmp_path):
     with pytest.raises(InputError, match="info"), loop(tmp_path / "run", info=info):
