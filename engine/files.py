@@ -1,11 +1,12 @@
 """How is a file written so that a kill leaves the old one or the new one, and how does one process at a time do it?
 
-Everything is written beside its place, as `.<name>.<process>.part`, and renamed into it when whole: two processes of a
-machine that write the same do not meet, and what other programs call `<name>.part` is theirs. Locks are filelock's: the
-system forgets those of a process that is gone, however it went.
+Everything is written beside its place, as `.<name>.<process>.part` (a long name cut, so that this is not too long), and
+renamed into it when whole: two processes of a machine that write the same do not meet, and what other programs call
+`<name>.part` is theirs. Locks are filelock's: the system forgets those of a process that is gone, however it went.
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from engine.reading import check_name
 
 PART = ".part"
 _HALF = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.before)?\.part")
+_LONGEST, _ROOM = 255, 100  # bytes of a file's name; and of one that is given ends of ours, everywhere short enough
 _HALVES = re.compile("[\ud800-\udfff]")
 # Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
 _FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
@@ -40,8 +42,8 @@ def whole(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"{path} is neither a file nor a folder, and stays as it is; give another name")
-    part, before = (path.with_name(f".{path.name}.{os.getpid()}{more}{PART}") for more in ("", ".before"))
-    for left in (part, before, *_left(path.parent.absolute()).get(path.name, ())):
+    part, before = (beside(path, f".{os.getpid()}{more}{PART}") for more in ("", ".before"))
+    for left in (part, before, *_left(path.parent.absolute()).get(_short(path.name), ())):
         remove(left)
     try:
         yield part
@@ -57,10 +59,23 @@ def whole(path: Path) -> Iterator[Path]:
         remove(part)
 
 
+def beside(path: Path, end: str) -> Path:
+    """The hidden name beside a path for what is ours while we work: `.<name><end>`."""
+    return path.with_name(f".{_short(path.name)}{end}")
+
+
+def _short(name: str, most: int = _ROOM) -> str:
+    """The name, or of a long one its beginning and a digest that tells it from others that begin so."""
+    raw = os.fsencode(name)
+    if len(raw) <= most:
+        return name
+    return f"{raw[: most - 9].decode('utf-8', 'ignore')}~{hashlib.sha256(raw).hexdigest()[:8]}"
+
+
 @cache
 def _left(folder: Path) -> dict[str, list[Path]]:
-    """What kills have left in a folder, by what it was to be: no process of this machine is at it any more. Looked for
-    once, for there may be a file for each of thousands of steps."""
+    """What kills have left in a folder, by what it was to be (`_short`): no process of this machine is at it any more.
+    Looked for once, for there may be a file for each of thousands of steps."""
     found: dict[str, list[Path]] = {}
     for path in folder.iterdir() if folder.is_dir() else ():
         half = _HALF.fullmatch(path.name)
@@ -114,7 +129,8 @@ def remove(path: Path) -> None:
 def aside(path: Path) -> Path:
     """Move what lies at `path` to a free name beside it, and give that."""
     taken = {other.name for other in path.parent.iterdir()}
-    free = next(name for count in range(1, len(taken) + 2) if (name := f"{path.name}.kept-{count}") not in taken)
+    ends = (f".kept-{count}" for count in range(1, len(taken) + 2))
+    free = next(name for end in ends if (name := _short(path.name, _LONGEST - len(end)) + end) not in taken)
     return path.rename(path.with_name(free))
 
 
@@ -173,7 +189,7 @@ def hold(path: Path, *, wait: bool) -> BaseFileLock | None:
 def alone(path: Path) -> Iterator[None]:
     """One process at a time makes what lies at `path`; the others wait, and find it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = hold(path.with_name(f".{path.name}.lock"), wait=True)
+    held = hold(beside(path, ".lock"), wait=True)
     try:
         yield
     finally:

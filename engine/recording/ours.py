@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.files import PART, aside, meant, remove
+from engine.files import PART, aside, beside, meant, remove
 from engine.reading import read_json
 from engine.recording.lock import NAME as LOCK
 from engine.recording.lock import lock, unlock
@@ -88,7 +88,7 @@ def remove_run(folder: Path) -> None:
     Raises InputError as `check_ours` does.
     """
     check_ours(folder)
-    gone = folder.with_name(f".{folder.name}.gone{PART}")
+    gone = beside(folder, f".gone{PART}")
     remove(gone)
     folder.replace(gone)
     remove(gone)

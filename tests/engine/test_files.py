@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.files import alone, append_line, check_out, hold, meant, whole, write_json, write_text, writing
+from engine.files import (
+    PART,
+    alone,
+    append_line,
+    aside,
+    beside,
+    check_out,
+    hold,
+    meant,
+    whole,
+    write_json,
+    write_text,
+    writing,
+)
 from engine.reading import read_json
 from engine.recording.lock import is_held
 
@@ -24,6 +37,33 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
         raise error
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
+
+
+LONG = {"ascii": "e" * 255, "accents": "é" * 127, "no UTF-8": os.fsdecode(b"\xff" * 250), "a page": "a" * 240 + ".html"}
+
+
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_a_name_as_long_as_any_is_written_held_and_moved_as_others_are(tmp_path, name):
+    """Beside it lies what is half written, under a name that has more in it."""
+    place = check_out(tmp_path / name)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [tmp_path / beside(place, f".{gone.pid}{more}{PART}").name for more in ("", ".before")]
+    other = beside(place.with_name(name[:-1] + "b"), f".{gone.pid}{PART}")
+    for path in (*left, other):
+        path.touch()
+    with whole(place) as part:
+        part.write_text("new")
+        assert len(os.fsencode(part.name)) < 143  # what an encrypted folder allows
+    assert place.read_text() == "new" and not any(path.exists() for path in left) and other.exists()
+    other.unlink()
+    place.unlink()
+    for _ in range(2):
+        with alone(place), whole(place) as part:
+            part.mkdir()
+    kept = {aside(place).name}
+    place.mkdir()
+    assert {*kept, aside(place).name} == {path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")}
 
 
 def test_half_of_a_character_is_written_as_its_escape(tmp_path):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from torch import nn
 from transformers import TrainerCallback
 
 from animations.studio import runs
@@ -13,7 +14,7 @@ from engine.files import aside
 from engine.recording.folder import claim_folder
 from engine.recording.lock import lock, unlock
 from engine.recording.ours import clear
-from glasstune import CaptureCallback, InputError, LoRA, Run, finetune
+from glasstune import CaptureCallback, InputError, LoRA, Run, capture, finetune
 from tests.engine.small import BRIEF
 
 from .test_capture import make, trainer_of
@@ -89,6 +90,16 @@ def test_a_films_run_does_not_take_the_place_of_a_users(what, own, monkeypatch, 
         assert str(kept) in capsys.readouterr().err
         assert contents(kept) == before if kept.is_dir() else kept.read_text() == "mine"
     assert runs._made("lora", progress=False).info.raw == Run.load(folder).info.raw  # it is found, not made again
+
+
+def test_a_run_of_a_name_as_long_as_any_is_made_and_made_again(tmp_path):
+    out = tmp_path / ("r" * 255)
+    for overwrite in (False, True):
+        with capture(nn.Linear(2, 2), out, overwrite=overwrite, say=False) as loop:
+            loop.step(loss=1.0)
+    assert Run.load(out).status == "finished" and list(tmp_path.iterdir()) == [out]
+    (out / "mine.txt").touch()
+    assert clear(out) is not None and not out.exists() and len(list(tmp_path.iterdir())) == 1
 
 
 class Stop(TrainerCallback):
