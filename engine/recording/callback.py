@@ -268,8 +268,13 @@ class LoopRecorder:
             self._recorder.log(step, {name: float(value) for name, value in values.items()})
 
     def _finish(self, status: str = "finished") -> None:
-        self._log()
-        self.run = self._recorder.finish(self.steps, status)
+        try:
+            self._log()
+        except BaseException:
+            status = "stopped"
+            raise
+        finally:
+            self.run = self._recorder.finish(self.steps, status)
 
 
 def _number(name: str, value: Any) -> float | torch.Tensor:

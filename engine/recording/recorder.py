@@ -95,7 +95,7 @@ class Recorder(CaptureOptions):
         self.total, self.resumed = None if self.total is None else int(self.total), int(self.resumed)
         self.folder, total, resumed = absolute(self.out), self.total, self.resumed
         self.why: str | None = None  # the capture ended before training did
-        self._started = self._closing = False
+        self._started = self._closing = self._put_away = False
         self._show = find_show() if self.live and process_number() == 0 else None
         self._end_showing: Callable[[], None] | None = None
         self.norms: dict[str, float] = {}  # of the last captured step
@@ -151,6 +151,7 @@ class Recorder(CaptureOptions):
                 terminal.remark(f"capture: {note}")
         if self.writes:
             self.record = self._open(rewind(self.folder, resumed) if goes_on else None)
+        self._seconds_before = dict(self.record.get("seconds", {}))
         self._last_captured = self._last_evaluated = resumed if goes_on else -1
         self._at = resumed  # the optimizer's steps that are done
         self._each_evaluation = 0.0
@@ -498,23 +499,41 @@ class Recorder(CaptureOptions):
 
     def finish(self, step: int, status: str = "finished") -> Run | None:
         """Capture and evaluate the last step, close the files, and open the Run (None but in the first process, or if
-        nothing is left of it). status: "incomplete" if the capture ended before training did."""
+        nothing is left of it). status: "incomplete" if the capture ended before training did.
+
+        What interrupts it, Ctrl-C in the last evaluation say, is raised, and the Run is "stopped". Once is enough.
+        """
+        if self._put_away:
+            return None
+        self._closing = status != "finished"  # then another error is under way, which is the one to hear of
+        try:
+            if status == "finished":
+                self.step(step, last=True)
+            self._end_well(step, status)
+        except BaseException as error:
+            self._closing = True
+            if isinstance(error, Exception):
+                self.why = self.why or f"at step {step}: {_said(error)}"
+            with suppress(Exception):
+                self._end_well(step, "stopped")
+            raise
+        if self._first:
+            with suppress(InputError) if self.why else nullcontext():
+                return Run.load(self.folder)
+        return None
+
+    def _end_well(self, step: int, status: str) -> None:
+        """All is on the disk and said, and nobody holds the folder any more; what watched the training is gone."""
+        self._try(step, self._close)
+        if self._first:
+            self._try(step, lambda: self._keep_record(step, status))
+            unlock(self.folder, self._lock)
+        self._put_away = True
         if self._started and self._first:
             self._hook.remove()
             atexit.unregister(self._at_exit)
-        self._closing = status != "finished"  # then another error is under way, which is the one to hear of
-        if status == "finished":
-            self.step(step, last=True)
-        self._try(step, self._close)
-        if not self._first:
-            return None
-        self._try(step, lambda: self._keep_record(step, status))
-        unlock(self.folder, self._lock)
         if self._end_showing is not None:
             self._end_showing()
-        with suppress(InputError) if self.why else nullcontext():
-            return Run.load(self.folder)
-        return None
 
     def _close(self) -> None:
         if self.writer is not None:
@@ -533,7 +552,7 @@ class Recorder(CaptureOptions):
                 if scratch.name.startswith(Path(START_SCRATCH).stem):
                     scratch.unlink(missing_ok=True)
         seconds = {"total": time.perf_counter() - self._began, **self._seconds}
-        before = self.record.get("seconds", {})
+        before = self._seconds_before
         self.record["seconds"] = {name: round(before.get(name, 0.0) + value, 3) for name, value in seconds.items()}
         self.record |= {"status": status, "steps": step}
         if self.why is not None:

@@ -15,9 +15,11 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from engine.evaluate import Evaluation
 from engine.models import load_model
-from engine.recording.lock import lock, unlock
+from engine.recording.lock import is_held, lock, unlock
 from engine.run.info import RunInfo
 from glasstune import CaptureCallback, InputError, LoRA, Run, capture, finetune
+from tests.engine.recording.test_capture import make
+from tests.engine.recording.test_capture import trainer_of as language_trainer
 from tests.engine.small import BRIEF
 
 
@@ -454,3 +456,89 @@ def test_ctrl_c_while_a_run_begins_leaves_none_that_seems_to_run(tmp_path, monke
     assert Run.load(tmp_path / "run").status == "stopped"
     with loop(tmp_path / "run", overwrite=True) as recorder:  # whose lock is free
         recorder.step(loss=1.0)
+
+
+class Slow:
+    """An evaluator that somebody has no patience with: the last answers."""
+
+    calls = 0
+
+    def __call__(self, model):
+        self.calls += 1
+        if self.calls > 1:
+            raise KeyboardInterrupt
+        return Evaluation({}, {}, [])
+
+
+# Where Ctrl-C falls, once: the object and what of it is interrupted.
+ENDS = {
+    "the last evaluation": None,
+    "the last step": "engine.recording.recorder.Recorder.step",
+    "what is still written": "engine.recording.writer.Writer.wait",
+    "the files": "engine.recording.recorder.Recorder._keep_record",
+    "its last word": "engine.recording.recorder.write_json",
+    "the lock": "engine.recording.recorder.unlock",
+    "the log": "engine.recording.callback.LoopRecorder._log",
+}
+
+
+@pytest.mark.parametrize("where", ENDS)
+def test_ctrl_c_while_a_run_ends_leaves_one_that_was_stopped(where, tmp_path, monkeypatch):
+    """And nobody holds it, and what was captured is there."""
+
+    def interrupted(*_, **__):
+        patch.undo()
+        raise KeyboardInterrupt
+
+    options = {} if ENDS[where] else {"evaluator": Slow(), "evaluate_at": 1}
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        loop(tmp_path / "run", **options) as recorder,
+    ):
+        for _ in range(2):
+            recorder.step(loss=1.0)
+        recorder._recorder.settle()
+        if ENDS[where]:
+            patch.setattr(ENDS[where], interrupted)
+    run = Run.load(tmp_path / "run")
+    assert (run.status, run.info.why, run.steps, len(run.metrics)) == ("stopped", None, [0, 1, 2], 2)
+    assert not is_held(run.path) and not list(run.path.rglob("*.part")) and run.norms.notna().all(axis=None)
+    recorder._recorder._at_exit()  # what would be done at the program's end changes nothing
+    assert Run.load(tmp_path / "run").info.raw == run.info.raw
+    with loop(tmp_path / "run", overwrite=True) as recorder:
+        recorder.step(loss=1.0)
+    assert recorder.run.status == "finished"
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_ctrl_c_as_a_trainers_run_ends_leaves_one_that_was_stopped(added, tmp_path, monkeypatch):
+    def interrupted(*_):
+        patch.undo()
+        raise KeyboardInterrupt
+
+    callback = CaptureCallback(tmp_path / "run", every=1, say=False)
+    trainer = language_trainer(tmp_path / "t", make(), TrainerCallback() if added else callback, steps=2)
+    if added:  # then its train() is not watched
+        trainer.add_callback(callback)
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.recording.recorder.Recorder._keep_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+    run = Run.load(tmp_path / "run")
+    assert (run.status, run.steps, list(run.metrics.index)) == ("stopped", [0, 1, 2], [1, 2]) and not is_held(run.path)
+
+
+def test_an_error_as_a_run_ends_is_told_where_it_must_be_whole(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match="No space left"),
+        loop(tmp_path / "run", must_capture=True) as recorder,
+    ):
+        recorder.step(loss=1.0)
+        patch.setattr("engine.recording.writer.Writer.wait", full)
+    run = Run.load(tmp_path / "run")
+    assert run.status == "stopped" and run.info.why == "at step 1: No space left on device" and not is_held(run.path)
