@@ -118,7 +118,7 @@ class Recorder(CaptureOptions):
         self._captured_at = capture_schedule(self.every, sum(size.exact for size in sizes.values()), total)
         self._evaluated_at = evaluation_schedule(self.evaluate_at, total)
         if goes_on and self.writes:
-            adopt(self.folder, self.trained, resumed)
+            adopt(self.folder, self.trained, resumed, (self.info or {}).get("seed"))
             if (prober := getattr(self.evaluator, "prober", None)) is not None:
                 prober.recall(self.folder / BASE_ANSWERS)
             self._lock = lock(self.folder)

@@ -1,6 +1,7 @@
 """How does a Run go on after a stop? What came after the checkpoint is dropped, so that no step is there twice."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from engine.errors import InputError
 from engine.files import PART, write_text
 from engine.recording.ours import RECORDS
 from engine.recording.trained import Part
+from engine.recording.writer import Writer, is_sharded
 from engine.run.format import capture_path, later_starts, read_lines, start_path
 from engine.run.run import Run
+
+_COMPARED = 8  # modules by which a training is known again
+_SAME = 1e-3  # of a norm: the same weights give it to some 1e-6, another training's hardly ever eight to this
 
 
 def rewind(folder: Path, step: int) -> dict[str, Any]:
@@ -37,30 +42,54 @@ def later_modules(folder: Path, asked: int) -> tuple[set[str], set[str]]:
     return until, since.keys() - until
 
 
-def adopt(folder: Path, parts: dict[str, Part], asked: int) -> None:
+def adopt(folder: Path, parts: dict[str, Part], asked: int, seed: int | None = None) -> None:
     """Take over how the Run in `folder` keeps each part.
 
-    asked: the step from which training goes on. Raises InputError, before anything is dropped, if it is another
-    training's run, or lost what its changes are measured from.
+    asked: the step from which training goes on, with the weights that it has now. seed: its own, if known. Raises
+    InputError, before anything is dropped, if it is another training's run, or lost what its changes are measured from.
     """
-    modules = Run.load(folder).info.modules
-    modules = {name: about for name, about in modules.items() if about.since is None or about.since <= asked}
+    run = Run.load(folder)
+    modules = {name: about for name, about in run.info.modules.items() if about.since is None or about.since <= asked}
     for name, part in parts.items():
         before = modules.get(name)
         if before is None or replace(before, sketch=None, since=None) != part.about:
-            raise InputError(
-                f"{folder} cannot be continued from step {asked}: it holds a run in which {name} was "
-                f"{'trained otherwise' if before else 'not trained'}; give another folder"
-            )
+            trained = f"{name} was {'trained otherwise' if before else 'not trained'}"
+            raise InputError(_refused(folder, asked, f"it holds a run in which {trained}"))
         part.about = replace(part.about, sketch=before.sketch, since=before.since)
     if missing := modules.keys() - parts.keys():
-        raise InputError(
-            f"{folder} cannot be continued from step {asked}: its run captured {min(missing)}, which is not trained or "
-            "not asked for now; give another folder"
-        )
+        said = f"its run captured {min(missing)}, which is not trained or not asked for now"
+        raise InputError(_refused(folder, asked, said))
     for part in parts.values():
         summarised = part.about.sketch is not None
         file = start_path(folder, part.about.since, summarised)
         if part.start and not file.is_file():
             why = "its run was finished, and its summaries need it" if summarised else "changes are measured from it"
             raise InputError(f"{folder} cannot be continued: {file.name} is gone, and {why}; give another folder")
+    _know_again(run, parts, asked, seed)
+
+
+def _know_again(run: Run, parts: dict[str, Part], asked: int, seed: int | None) -> None:
+    """Raises InputError if the Run is another training's, though of the same modules: by its weights after that step,
+    where it kept them, and else by its seed. Of sharded weights a process alone holds a part."""
+    lines = read_lines(run.path / "norms.jsonl")
+    kept: dict[str, float] = next((line["norms"] for line in lines if line["step"] == asked), {})
+    moved = [name for name in parts if kept.get(name)]
+    if not moved or is_sharded(parts):
+        its = run.info.raw.get("seed")
+        if None not in (seed, its) and seed != its:
+            raise InputError(_refused(run.path, asked, f"it holds a run with seed {its}, and this one has {seed}"))
+        return
+    moved = sorted(moved, key=lambda name: math.prod(parts[name].about.shape))[:_COMPARED]
+    writer = Writer(run.path, {name: parts[name] for name in moved}, True, lambda *_: None, None)
+    try:
+        now = writer.measure()
+    finally:
+        writer.close()
+    for name in moved:
+        if not math.isclose(now[name], kept[name], rel_tol=_SAME) and not (math.isnan(now[name] + kept[name])):
+            said = f"the norm of what changed in {name} is {kept[name]:.6g} in its run, and {now[name]:.6g} here"
+            raise InputError(_refused(run.path, asked, f"it is another training's, for after that step {said}"))
+
+
+def _refused(folder: Path, asked: int, why: str) -> str:
+    return f"{folder} cannot be continued from step {asked}: {why}; give another folder"

@@ -267,6 +267,17 @@ class Writer:
         self.noted(step, norms)
         self.seconds += time.perf_counter() - began
 
+    def measure(self) -> dict[str, float]:
+        """Module -> norm of its change, as its weights are now. Nothing is written."""
+        norms: dict[str, float] = {}
+        self.snapshot.take()
+        self.snapshot.wait()
+        with np.errstate(all="ignore"):
+            for name, part in self.parts.items():
+                for _ in self._pieces(name, part, norms):
+                    pass
+        return norms
+
     def _start(self, key: str) -> StartFile | None:
         return next((file for file in self.start if key in file.entries), None)
 

@@ -196,6 +196,63 @@ def test_another_trainings_run_is_not_continued(tmp_path):
     assert sorted(file.name for file in (tmp_path / "run").rglob("*")) == held
 
 
+def folders(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["whole", "lora", "summarised"])
+def test_another_training_of_the_same_shape_is_not_continued_and_keeps_its_captures(kind, tmp_path):
+    def model_of(seed):
+        torch.manual_seed(seed)
+        model = make()
+        if kind != "lora":
+            return model
+        from peft import LoraConfig, get_peft_model
+
+        return get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+
+    options = {"every": 1, "total": 4, **({"budget": "90KB"} if kind == "summarised" else {})}
+    mine, other = model_of(0), model_of(1)
+    with pytest.raises(InputError, match="stopped by hand"), capture(mine, tmp_path / "run", say=False, **options) as r:
+        for _ in range(2):
+            stir(mine)
+            r.step(loss=1.0)
+        raise InputError("stopped by hand")
+    run = Run.load(tmp_path / "run")
+    assert run.is_sketched(run.modules[0]) is (kind == "summarised") and run.steps == [0, 1, 2]
+    for _ in range(2):
+        stir(other)
+    held = folders(run.path)
+    other = model_of(1)
+    for step, why in ((1, "it is another training's, for after"), (2, "it is another training's, for after")):
+        with pytest.raises(InputError, match=rf"cannot be continued from step {step}: {why}"):
+            loop(other, run.path, 1, resumed=step, **options)
+        assert folders(run.path) == held
+    assert loop(mine, run.path, 1, resumed=2, **options).steps == [0, 1, 2, 3]
+
+
+def stir(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 1e-3 * torch.randn_like(parameter)
+
+
+def test_where_a_step_was_not_captured_another_seed_is_another_training(tmp_path):
+    def go(seed, **options):
+        callback = CaptureCallback(tmp_path / "run", every=3, say=False)
+        trainer = trainer_of(tmp_path / "t", make(), callback, save_strategy="steps", save_steps=2, seed=seed)
+        trainer.train(**options)
+
+    go(5)
+    held = folders(tmp_path / "run")
+    again = {"resume_from_checkpoint": str(tmp_path / "t" / "checkpoint-2")}
+    with pytest.raises(InputError, match="from step 2: it holds a run with seed 5, and this one has 6; give another"):
+        go(6, **again)
+    assert folders(tmp_path / "run") == held
+    go(5, **again)
+
+
 def loop(model, out, steps: int, rate: float = 1e-2, **options) -> Run:
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     batch = torch.tensor([row["input_ids"] for row in ROWS[:4]])
