@@ -12,21 +12,22 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.inspect.diagnose import foreign, not_compared
 from engine.inspect.finding import Finding, some
-from engine.measure.storage import STORED, stored_as, survival
+from engine.measure.storage import STORED, survival
 from engine.messages import Message
 from engine.reading import read_json
 from engine.run.adapters.computed import METHODS as COMPUTED
 from engine.run.pairing import find_name, is_embedding, is_head, tied_to
 from engine.run.run import Run
-from engine.run.stores.checkpoints import CheckpointStore, open_checkpoint
+from engine.run.stores.checkpoints import ROUND, CheckpointStore, open_checkpoint
 from engine.run.tensors import Tensors
 from engine.terminal import progress_bar
 
 _TIMES = (0, 1, 2, 3)
 _CLEAR = 0.5  # in norms of the change: how far the nearest may be, and how much nearer than the next
 _SCALED = 0.2  # of a multiple's norm, what may be left over besides it
-_DTYPES = {"BF16": "bfloat16", "F16": "float16"}
+_LAST_DIGIT = 1e-7  # of a matrix: what float32 itself loses
 _SURVEYED = 8  # matrices whose survival is computed, evenly spread; 4 bits cost a second for ten million weights
 
 
@@ -35,12 +36,13 @@ class Audit:
     """modules: one row an adapted module: norm (of the adapter's change), times (how often it is in; NaN if unclear),
     scale (merged minus base along it), left (what it does not explain, in norms of it). survival: matrix x form, the
     part kept and the cosine. changed: parameters that the adapter does not touch, and that are not the base's own.
-    unaudited: module -> why. answers: what was asked, and what base, adapter and merged model say (None: nothing was).
-    findings: the verdict."""
+    fewer: those of which quantising may be all -> how they are stored. unaudited: module -> why. answers: what was
+    asked, and what base, adapter and merged model say (None: nothing was). findings: the verdict."""
 
     modules: pd.DataFrame
     survival: pd.DataFrame
     changed: list[str]
+    fewer: dict[str, str]
     unaudited: dict[str, str]
     answers: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -76,9 +78,11 @@ def audit(
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["norm", "times", "scale", "left"])
     chosen = [name for name in frame.index if run.module(name).is_matrix and frame.loc[name, "norm"] > 0]
     chosen = chosen if everything else chosen[:: max(1, -(-len(chosen) // _SURVEYED))]
-    found = Audit(frame, _survey(run, chosen, progress), _others(base, merged, touched), unaudited)
+    whole = CheckpointStore(base, merged)
+    found = Audit(frame, _survey(run, chosen, progress), *_others(whole, touched), unaudited)
     other = f"{_BASE}; {_OF_W}" if run.method.upper() in COMPUTED else _BASE
-    found.findings = [*_verdict(found, other), *_ties(run, base, tensors), *_kept(found)]
+    unseen = [*foreign(run), *not_compared(run), *not_compared(Run(whole))]
+    found.findings = [*_verdict(found, other), *_ties(run, base, tensors), *unseen, *_kept(found)]
     if prompts:
         from engine.inspect import answered  # loads torch and transformers
 
@@ -108,28 +112,34 @@ def _row(run: Run, module: str, merged: Tensors, name: str) -> dict[str, float]:
         raise InputError(f"the adapter does not change {module}")
     moved = (after - before).astype(np.float64)
     scale = float(np.vdot(moved, change)) / size**2
-    form = _DTYPES.get(merged.entries[name].dtype, "float32") if merged.entries[name].packed is None else "float32"
-    apart = [
-        float(np.linalg.norm(after - stored_as(before + np.float32(times) * change, form))) / size for times in _TIMES
-    ]
+    stored = merged.entries[name]
+    rounds = ROUND.get(stored.dtype) if stored.packed is None else None
+    meant = (before + np.float32(times) * change for times in _TIMES)
+    apart = [float(np.linalg.norm(after - (rounds(each) if rounds else each))) / size for each in meant]
     nearest, second = np.argsort(apart)[:2]
     clear = apart[nearest] <= _CLEAR * min(1.0, apart[second])
+    if stored.packed and not clear:
+        raise InputError(f"it is stored as {stored.packed.method}, and what quantising lost hides the change")
     left = float(np.linalg.norm(moved - scale * change)) / size
     return {"norm": size, "times": float(nearest) if clear else np.nan, "scale": scale, "left": left}
 
 
-def _others(base: str | Path, merged: str | Path, touched: set[str]) -> list[str]:
-    """Parameters that the adapter leaves alone and that differ all the same, in the merged model's names."""
-    store = CheckpointStore(base, merged)
-    found = []
+def _others(store: CheckpointStore, touched: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Parameters that the adapter leaves alone and that differ all the same, in the merged model's names: those that
+    surely do, and those of which quantising may be all, with how they are stored."""
+    changed, fewer = [], {}
     for key, both in store.names.items():
         if both.tuned in touched or key in touched:
             continue
-        moved = store.moved(store.step, key.removesuffix(".weight"))
-        precision = {"BF16": 2.0**-8, "F16": 2.0**-11}.get(store.tuned.entries[both.tuned].dtype, 1e-6)
-        if not moved.norm <= precision * moved.base_norm:
-            found.append(key)
-    return found
+        module = key.removesuffix(".weight")
+        moved = store.moved(store.step, module)
+        if moved.norm <= max(store.rounding(store.step, module), _LAST_DIGIT * moved.base_norm):
+            continue
+        if how := store.coded(store.step, module):
+            fewer[key] = how
+        else:
+            changed.append(key)
+    return changed, fewer
 
 
 # --- the verdict ---------------------------------------------------------------------------------------
@@ -143,6 +153,11 @@ def _verdict(found: Audit, other: str) -> list[Finding]:
     if found.changed:
         said = f"{some(found.changed)} that the adapter does not touch are not the base's own: it is on another base"
         findings.append(Finding("fault", f"{said}, or was trained further", _BASE))
+    if found.fewer:
+        how = next(iter(found.fewer.values()))
+        said = f"{some(list(found.fewer))} that the adapter does not touch differ from the base's: {how}, and what "
+        said += "quantising lost may be all; whether they were trained cannot be told"
+        findings.append(Finding("doubt", said, _BITS))
     if times.isna().sum() == 0 and times.nunique() == 1:
         findings.append(_of_all(int(times.iloc[0]), count))
     else:
@@ -225,4 +240,5 @@ def _kept(found: Audit) -> list[Finding]:
 _HOW_OFTEN = {0: "not in at all", 1: "in once", 2: "in twice", 3: "in three times"}
 _AGAIN = "merge it again, once, into the base that it was trained on: PeftModel.from_pretrained(...).merge_and_unload()"
 _BASE = "give the base that was merged into; its name stands in adapter_config.json, but it may have changed since"
+_BITS = "audit the model as it was before it was quantised"
 _OF_W = "or it was merged twice: where the method makes its change of W, the second is not the first"

@@ -69,7 +69,7 @@ def _norm(run: Run, name: str, step: int | None) -> float | str:
 def _weights(run: Run) -> list[Finding]:
     if not run.steps:
         return [Finding("doubt", "no weights were kept: there are only numbers of the log", _KEEP)]
-    findings = _not_compared(run)
+    findings = not_compared(run)
     if not run.info.modules:
         return findings or [Finding("fault", "there is no changed matrix in it at all", _EMPTY)]
     norms, unknown = told(run)
@@ -81,6 +81,12 @@ def _weights(run: Run) -> list[Finding]:
         return findings
     broken = [module for module, value in norms.items() if not np.isfinite(value)]
     still = [module for module, value in norms.items() if value <= run.rounding(module)]
+    unmoved = {*still, *broken}
+    coded = {module: how for module in norms if module not in unmoved and (how := run.coded(module))}
+    if coded:
+        how = next(iter(coded.values()))
+        said = f"{some(list(coded), len(norms))}: {how}, and what quantising lost may be all that changed"
+        findings.append(Finding("doubt", f"{said}: whether they were trained cannot be told", _QUANTISED))
     if broken:
         findings.append(Finding("fault", f"NaN or infinity in {some(broken, len(norms))}", _DIVERGED))
     if len(still) == len(norms):
@@ -89,20 +95,19 @@ def _weights(run: Run) -> list[Finding]:
         findings.append(Finding("doubt", f"no change at all in {some(still, len(norms))}", _SOME_STILL))
     if len(still) < len(norms) and (begun := _NOT_LEARNED.get(_begun(run))):
         findings.append(Finding("doubt", begun.format(method=run.method), _BEFORE))
-    elif not broken and len(still) < len(norms):
-        most = max(norms, key=lambda module: norms[module])
-        said = f"{_share(run, norms, still)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
-        largest = max(norms[module] / math.sqrt(max(1, math.prod(run.module(module).shape))) for module in norms)
+    elif not broken and (moved := [module for module in norms if module not in unmoved and module not in coded]):
+        most = max(moved, key=lambda module: norms[module])
+        said = f"{_share(run, norms, moved)} changed, {most} furthest (norm of delta-W {norms[most]:.3g})"
+        largest = max(norms[module] / math.sqrt(max(1, math.prod(run.module(module).shape))) for module in moved)
         findings.append(Finding("doubt", f"{said}: {_FAINT}", _RATE) if largest < _LOST else Finding("fine", said))
     return findings
 
 
-def _share(run: Run, norms: dict[str, float], still: list[str]) -> str:
+def _share(run: Run, norms: dict[str, float], moved: list[str]) -> str:
     """ "4 of 4 matrices", or "6 of 23 tensors (4 of 14 matrices)"."""
     matrices = [name for name in norms if run.module(name).is_matrix]
-    moved = f"{len(matrices) - sum(run.module(name).is_matrix for name in still)} of {len(matrices)} matrices"
-    every = f"{len(norms) - len(still)} of {len(norms)} tensors"
-    return moved if len(matrices) == len(norms) else f"{every} ({moved})"
+    those = f"{sum(run.module(name).is_matrix for name in moved)} of {len(matrices)} matrices"
+    return those if len(matrices) == len(norms) else f"{len(moved)} of {len(norms)} tensors ({those})"
 
 
 def _unexplained(run: Run, norms: dict[str, float]) -> Finding:
@@ -110,8 +115,8 @@ def _unexplained(run: Run, norms: dict[str, float]) -> Finding:
     return Finding("doubt", said, "look at those named above")
 
 
-def _not_compared(run: Run) -> list[Finding]:
-    """Of two checkpoints: what has no counterpart, and so was not looked at."""
+def not_compared(run: Run) -> list[Finding]:
+    """Of two checkpoints: what has no counterpart, and so was not looked at; of an adapter, what is not shown."""
     findings = []
     for reason, names in run.info.differences.items():
         said, level = f"{some(names)}: {reason}", "doubt"
@@ -167,6 +172,7 @@ _UNTRAINED = (
     "model.print_trainable_parameters() is not 0 and that the learning rate is not; with gradient checkpointing call "
     "model.enable_input_require_grads()"
 )
+_QUANTISED = "compare the two as they were before either was quantised"
 _SOME_STILL = "if that is not meant, see that these layers are used in the forward pass and were not frozen"
 _BEFORE = "compare it with the adapter as it was before training"
 _NOT_LEARNED = {
@@ -181,10 +187,7 @@ _ALPHA = "set lora_alpha, often r or 2 r, and train again"
 
 
 def _places(run: Run) -> list[Finding]:
-    findings = []
-    if run.info.found and (foreign := run.info.found.foreign):
-        said = f"PEFT would not load {some(list(foreign))}: it looks for names like {PEFT_PREFIX}..."
-        findings.append(Finding("fault", said, _FOREIGN))
+    findings = foreign(run)
     modules = run.info.modules.values()
     if misfits := [module.fits for module in modules if module.fits]:
         said = f"the base {run.info.model.source} is not the one it was trained on: {some(misfits)}"
@@ -200,6 +203,14 @@ def _places(run: Run) -> list[Finding]:
     if not misfits and not lacking and any(module.fits == "" for module in modules):
         findings.append(Finding("fine", f"every module has its place in its base, {run.info.model.name}"))
     return findings + _targets(run) + promised(run)
+
+
+def foreign(run: Run) -> list[Finding]:
+    """What is in an adapter's file under names by which PEFT would not find it."""
+    if run.info.found is None or not run.info.found.foreign:
+        return []
+    said = f"PEFT would not load {some(list(run.info.found.foreign))}: it looks for names like {PEFT_PREFIX}..."
+    return [Finding("fault", said, _FOREIGN)]
 
 
 def _lacking(run: Run) -> dict[str, list[str]]:

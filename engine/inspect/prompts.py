@@ -131,7 +131,7 @@ def _apart(rows: np.ndarray, tokens: np.ndarray, scales: list[float]) -> np.ndar
     gives for it, of which PEFT's vectors begin: scaled (not by every version of transformers), and rounded to the type
     that the base was loaded in."""
     apart = np.min([np.linalg.norm(rows - scale * tokens, axis=1) for scale in scales], axis=0)
-    for kind in ("F32", *ROUND):
+    for kind in ("F32", "BF16", "F16"):
         to = ROUND.get(kind, _as_it_is)
         for scale in scales:
             given = to(to(tokens.astype(np.float32)) * to(np.array([scale], np.float32)))

@@ -1,8 +1,9 @@
 """Which tensors of a checkpoint are no numbers to compute with, but codes? Read as the weights that they stand for.
 
 Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8; 8-bit floats or integers beside a scale
-(`weight_scale_inv` of DeepSeek, `weight_scale` of FBGEMM, compressed-tensors and others): one a tensor, a row, or a
-block; integers in groups (`engine.run.grouped`). Any other packing is named, and never taken for weights.
+(`weight_scale_inv` of DeepSeek, `weight_scale` of FBGEMM, compressed-tensors and others, `scale_weight` of ComfyUI):
+one a tensor, a row, or a block, with zero points or without; integers in groups (`engine.run.grouped`). Any other
+packing is named, and never taken for weights.
 """
 
 import math
@@ -17,12 +18,13 @@ from engine.reading import parse_json
 from engine.run.form import is_count, is_shape
 from engine.run.grouped import Grouped, grouped
 
-_FLOAT8 = ("F8_E4M3", "F8_E5M2")
+FLOAT8 = ("F8_E4M3", "F8_E5M2")
 _STATE = re.compile(r"(?P<weight>.+)\.quant_state\.bitsandbytes__(?P<kind>nf4|fp4)$")
 _PARTS = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
 _BLOCKS = ("blocksize", "nested_blocksize")
 _LARGEST = 1 << 20  # weights that share a scale; libraries have up to 4,096
-_SCALES = ("_scale_inv", "_scale")
+_SCALES = ("weight_scale_inv", "weight_scale", "scale_weight")
+_NOT_OF_WEIGHTS = re.compile("input|output|activation|(?:^|_)[qkv]_scale|attn")  # scales of what goes through a layer
 _BLOCK = 128  # of DeepSeek's scales, rows and columns
 # Packings that are not read: the leaf that gives them away, and what they are called.
 _REFUSED = {
@@ -96,7 +98,8 @@ class FourBit:
 
 @dataclass(frozen=True)
 class Scaled:
-    """8-bit codes times a scale: one for all, one a row, or one a block of rows and columns."""
+    """8-bit codes, less their zero point where there is one, times a scale: one for all, a row, or a block of rows and
+    columns."""
 
     weight: str
     scale: str
@@ -104,21 +107,27 @@ class Scaled:
     parts: tuple[str, ...]
     method: str
     divisor: float = 1.0
+    zero: str = ""
 
     def pieces(self, source: Source, count: int) -> Iterator[tuple[int, np.ndarray]]:
-        scale = source.stored(self.scale) / np.float32(self.divisor)
-        if scale.size > 1:
-            scale = scale.reshape(*scale.shape, *[1] * (len(self.shape) - scale.ndim))
-        blocks = [_block(size, parts) for size, parts in zip(self.shape, scale.shape, strict=False)]
+        scale = self._spread(source.stored(self.scale) / np.float32(self.divisor))
+        zero = self._spread(source.stored(self.zero) if self.zero else np.zeros(1, np.float32))
         size = math.prod(self.shape)
         for at in range(0, size, count):
             some = min(count, size - at)
+            places = np.unravel_index(np.arange(at, at + some), self.shape) if max(scale.size, zero.size) > 1 else ()
             values = source.some(self.weight, at, some)
-            if scale.size == 1:
-                yield at, values * scale.reshape(-1)[0]
-                continue
-            places = np.unravel_index(np.arange(at, at + some), self.shape)
-            yield at, values * scale[tuple(place // block for place, block in zip(places, blocks, strict=True))]
+            yield at, (values - self._at(zero, places)) * self._at(scale, places)
+
+    def _spread(self, parts: np.ndarray) -> np.ndarray:
+        return parts.reshape(*parts.shape, *[1] * (len(self.shape) - parts.ndim)) if parts.size > 1 else parts
+
+    def _at(self, parts: np.ndarray, places: tuple[np.ndarray, ...]) -> np.ndarray:
+        """What belongs to the weights at these places."""
+        if parts.size == 1:
+            return parts.reshape(-1)[0]
+        blocks = [_block(size, count) for size, count in zip(self.shape, parts.shape, strict=False)]
+        return parts[tuple(place // block for place, block in zip(places, blocks, strict=True))]
 
 
 Packed = FourBit | Scaled | Grouped
@@ -145,6 +154,10 @@ def _block(size: int, parts: int) -> int:
 def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
     """Sort out what is packed, by the names and types that each method leaves."""
     found = Found({}, {}, set())
+    beside: dict[str, list[str]] = {}
+    for name in entries:
+        module, _, leaf = name.rpartition(".")
+        beside.setdefault(module, []).append(leaf)
     for name, entry in entries.items():
         if state := _STATE.match(name):
             _add_four_bit(found, state["weight"], state["kind"], name, entries, source)
@@ -153,8 +166,8 @@ def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
             if how := grouped(module, entries, source.quantization, source):
                 found.packed[f"{module}.weight"] = how
                 found.parts.update(how.parts)
-        elif entry.dtype in (*_FLOAT8, "I8"):
-            _add_scaled(found, name, entry, entries)
+        elif entry.dtype in (*FLOAT8, "I8"):
+            _add_scaled(found, name, entry, entries, beside[name.rpartition(".")[0]])
     for name, entry in entries.items():
         if name not in found.parts:
             _refuse(found, name, entry, entries)
@@ -182,18 +195,29 @@ def _add_four_bit(
     found.parts.update(parts)
 
 
-def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored]) -> None:
-    module = name.removesuffix(".weight")
+def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored], beside: list[str]) -> None:
+    """beside: the last words of what lies in the same module."""
+    module, _, leaf = name.rpartition(".")
     if entry.dtype == "I8" and f"{module}.SCB" in entries:
         parts = tuple(part for part in (name, f"{module}.SCB", f"{module}.weight_format") if part in entries)
         found.packed[name] = Scaled(name, f"{module}.SCB", entry.shape, parts, "bitsandbytes 8-bit", 127.0)
         found.parts.update(parts)
         return
-    scale = next((f"{name}{end}" for end in _SCALES if f"{name}{end}" in entries), None)
+    method = "8-bit floats with a scale" if entry.dtype in FLOAT8 else "8-bit integers with a scale"
+    names = (end if leaf == "weight" else end.replace("weight", leaf) for end in _SCALES)
+    scale = next((f"{module}.{own}" if module else own for own in names if own in beside), None)
     if scale is not None:
-        method = "8-bit floats with a scale" if entry.dtype in _FLOAT8 else "8-bit integers with a scale"
-        found.packed[name] = Scaled(name, scale, entry.shape, (name, scale), method)
-        found.parts.update((name, scale))
+        zero = f"{name}_zero_point" if f"{name}_zero_point" in entries else ""
+        parts = (name, scale, *([zero] if zero else []))
+        found.packed[name] = Scaled(name, scale, entry.shape, parts, method, zero=zero)
+        found.parts.update(parts)
+    elif entry.dtype in FLOAT8 and (others := [one for one in beside if _scales(one, leaf)]):
+        _belongs(found, name, f"{method} that is not known ({others[0]})", [name], entries)
+
+
+def _scales(other: str, leaf: str) -> bool:
+    """Whether what lies beside a tensor of 8-bit floats scales it, by its name: alone these are no weights then."""
+    return other != leaf and "scale" in other and not _NOT_OF_WEIGHTS.search(other)
 
 
 def _refuse(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored]) -> None:

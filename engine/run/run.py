@@ -314,6 +314,12 @@ class Run:
         self.module(module)
         return self._store.rounding(self._step(step), module)
 
+    def coded(self, module: str, step: int | None = None) -> str:
+        """How one of two models that are compared stores a module, where its change may be what quantising it lost,
+        and nothing tells whether it was trained; "" elsewhere."""
+        self.module(module)
+        return self._store.coded(self._step(step), module)
+
     # --- summaries -----------------------------------------------------------------------------------
 
     def _exactly(self, module: str) -> Module:

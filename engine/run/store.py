@@ -66,6 +66,10 @@ class Store(Protocol):
         """Up to which norm a change is what rounding leaves of two equal numbers; 0 where nothing is subtracted."""
         return 0.0
 
+    def coded(self, step: int, module: str) -> str:
+        """Where the change of a module may be what quantising one of two models lost: how that one is stored."""
+        return ""
+
     def weight(self, module: str) -> np.ndarray:
         """W before any change. Raises InputError if it is not at hand."""
         ...

@@ -19,7 +19,7 @@ from engine.errors import InputError, understood
 from engine.linear import check_room
 from engine.reading import MOST_JSON, opened, parse_json, read_json, whole_number
 from engine.run.form import is_count, is_shape, list_of
-from engine.run.quantized import Packed, find_packed
+from engine.run.quantized import FLOAT8, Packed, find_packed
 
 SINGLE = ("model.safetensors", "adapter_model.safetensors")
 CHUNK = 1 << 16  # values converted at a time: two such pieces and their difference stay in the second-level cache
@@ -33,7 +33,7 @@ _BYTES = {
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
-FLOATING = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+FLOATING = ("F64", "F32", "F16", "BF16", *FLOAT8)
 _CONV1D = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"}  # these keep some weights as (in, out)
 _CONV1D_LEAVES = re.compile(r"\.(?:c_attn|c_proj|c_fc|q_attn)\.weight$")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
@@ -251,7 +251,7 @@ def to_float32(raw: memoryview, dtype: str, out: np.ndarray) -> np.ndarray:
         bits = out.view(np.uint32)
         bits[:] = np.frombuffer(raw, "<u2")  # widened, then moved up: four times as fast as writing every second half
         np.left_shift(bits, 16, out=bits)
-    elif dtype in ("F8_E4M3", "F8_E5M2"):
+    elif dtype in FLOAT8:
         np.take(_float8(dtype), np.frombuffer(raw, np.uint8), out=out)
     else:
         out[:] = np.frombuffer(raw, _NUMPY[dtype])
@@ -264,6 +264,18 @@ def to_bfloat16(values: np.ndarray) -> np.ndarray:
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
     np.copyto(rounded, values, where=np.isnan(values))
     return rounded
+
+
+def to_float8(dtype: str, values: np.ndarray) -> np.ndarray:
+    """float32 rounded to the nearest 8-bit float of a type, ties to even, still as float32. What is larger than the
+    largest becomes that: libraries differ there."""
+    levels = _float8(dtype)[:128]
+    levels = levels[np.isfinite(levels)].astype(np.float64)
+    between, sizes = (levels[1:] + levels[:-1]) / 2, np.abs(values)
+    code = np.searchsorted(between, sizes)
+    tie = between[np.minimum(code, len(between) - 1)] == sizes
+    code += tie & (code % 2 == 1)
+    return np.where(np.isnan(values), values, np.copysign(levels[code], values)).astype(np.float32)
 
 
 @cache

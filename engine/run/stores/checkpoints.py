@@ -1,6 +1,7 @@
 """What changed between two checkpoints? `CheckpointStore`: their difference, streamed from safetensors files."""
 
 import math
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from engine.run.base import EMBEDDED, base_folder
 from engine.run.experts import unstack
 from engine.run.info import Found, Model, Module, RunInfo
 from engine.run.pairing import EMPTY, PACKED, is_head, pair
+from engine.run.quantized import FLOAT8
 from engine.run.store import Movement, Store
 from engine.run.stores.state import read_state, records_of, step_of
-from engine.run.tensors import Tensors, is_conv1d, to_bfloat16
+from engine.run.tensors import Tensors, is_conv1d, to_bfloat16, to_float8
 from engine.terminal import progress_bar
 from engine.threads import workers
 
@@ -23,7 +25,8 @@ def _to_float16(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-ROUND = {"BF16": to_bfloat16, "F16": _to_float16}
+ROUND = {"BF16": to_bfloat16, "F16": _to_float16} | {kind: partial(to_float8, kind) for kind in FLOAT8}
+_HEAD = 1024  # values that tell most trained tensors from rounded ones, at no cost
 _THREADS = 4  # reading and converting overlap; each holds a megabyte
 
 
@@ -101,6 +104,23 @@ class CheckpointStore(Store):
         moved = self.moved(step, module)
         return moved.norm if (self.modules[module].parameter or "") in self._rounded else 0.0
 
+    def coded(self, step: int, module: str) -> str:
+        both = self.names[self.modules[module].parameter or ""]
+        base, tuned = self.base.entries[both.base].packed, self.tuned.entries[both.tuned].packed
+        methods = [side and side.method for side in (base, tuned)]
+        unmoved = self.moved(step, module).norm <= self.rounding(step, module)
+        if unmoved or methods[0] == methods[1] or (tuned is None and self._from_codes):
+            return ""
+        sides = zip(("the base", "the tuned model"), methods, strict=True)
+        return " and ".join(f"{side} is stored as {method}" for side, method in sides if method)
+
+    @cached_property
+    def _from_codes(self) -> bool:
+        """Whether the tuned model began with the weights that the base's codes stand for: some are these still."""
+        packed = (key for key, both in self.names.items() if self.base.entries[both.base].packed)
+        names = (key.removesuffix(".weight") for key in packed)
+        return any(self.moved(self.step, name).norm <= self.rounding(self.step, name) for name in names)
+
     def weight(self, module: str) -> np.ndarray:
         about = self.modules[module]
         weight = self.base.read(about.in_base)
@@ -111,15 +131,18 @@ class CheckpointStore(Store):
         norm = base_norm = 0.0
         difference = np.empty(0, np.float32)
         names = self.names[key]
-        kinds = self.base.entries[names.base], self.tuned.entries[names.tuned]
-        rounds = ROUND.get(kinds[1].dtype) if kinds[0].dtype != kinds[1].dtype and not kinds[1].packed else None
+        kind = self.tuned.entries[names.tuned]
+        # What went through fewer bits on its way is not trained either: loaded in bfloat16 and saved in float32, say.
+        kinds = () if kind.packed else dict.fromkeys((kind.dtype, "BF16", "F16"))
+        rounds = [ROUND[kind] for kind in kinds if kind in ROUND]
         pieces = zip(self.base.pieces(names.base), self.tuned.pieces(names.tuned), strict=True)
         for (_, before), (_, after) in pieces:
             difference = difference if len(difference) >= len(before) else np.empty(len(before), np.float32)
             delta = np.subtract(after, before, out=difference[: len(before)])
             norm += float(np.dot(delta, delta))
             base_norm += float(np.dot(before, before))
-            rounds = rounds if rounds and np.array_equal(rounds(before), after) else None
+            for some in (_HEAD, None):
+                rounds = [to for to in rounds if np.array_equal(to(before[:some]), after[:some])]
         if rounds:
             self._rounded.add(key)
         return Movement(

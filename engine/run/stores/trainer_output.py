@@ -146,6 +146,9 @@ class TrainerStore(Store):
     def rounding(self, step: int, module: str) -> float:
         return self._holding(step, module).rounding(step, module)
 
+    def coded(self, step: int, module: str) -> str:
+        return self._store(step).coded(step, module)
+
     def weight(self, module: str) -> np.ndarray:
         assert self.result is not None  # whose modules these are
         return self._holding(self.result, module).weight(module)

@@ -77,6 +77,64 @@ def test_a_merge_in_half_precision_is_once(made, tmp_path, dtype):
     assert list(found.modules["times"]) == [1] * 4 and not verdict(found) and not found.changed
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_little_further_training_is_told_from_rounding(made, tmp_path, dtype):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    base = change(made / "base", folder / "base", lambda name, value: value.to(dtype))
+    name = "model.layers.1.self_attn.v_proj.weight"
+    more = change(made / "once", folder / "more", lambda key, value: (value * (1 + 0.002 * (key == name))).to(dtype))
+    found = audit(base, made / "adapter", more, progress=False)
+    assert found.changed == [name] and "1 (model.layers.1.self_attn.v_proj.weight) that the adapter" in verdict(found)
+    half = change(made / "once", folder / "half", lambda key, value: value.to(dtype))
+    assert not audit(base, made / "adapter", half, progress=False).changed
+    assert not look(made, half).changed  # loaded in another type than the base's own
+
+
+def test_what_was_not_compared_is_said(made, tmp_path):
+    tensors = load_file(made / "once" / "model.safetensors")
+    name = next(key for key in tensors if "v_proj" in key)
+    (tmp_path / "other").mkdir()
+    grown = {**tensors, "score.weight": torch.ones(2, 4), name: torch.ones(3, 5)}
+    save_file(grown, tmp_path / "other" / "model.safetensors")
+    found = look(made, tmp_path / "other")
+    assert "not compared: 1 (score.weight): only in the tuned" in verdict(found, "doubt")
+    assert f"not compared: 1 ({name}" in verdict(found, "doubt") and "shapes differ" in verdict(found, "doubt")
+
+
+def test_what_peft_would_not_find_is_said(made, tmp_path):
+    file = "adapter_model.safetensors"
+    tensors = load_file(made / "adapter" / file)
+    first = next(iter(tensors))
+    (tmp_path / "adapter").mkdir()
+    save_file({(name.removeprefix("base_model.model.") if "layers.0" in name else name): value
+               for name, value in tensors.items()}, tmp_path / "adapter" / file)  # fmt: skip
+    text = (made / "adapter" / "adapter_config.json").read_text()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(text)
+    assert first.startswith("base_model.model.")
+    found = audit(made / "base", tmp_path / "adapter", made / "once", progress=False)
+    assert "PEFT would not load" in verdict(found)
+
+
+def test_what_is_quantised_is_not_called_another_bases(made, tmp_path):
+    tensors = load_file(made / "once" / "model.safetensors")
+    packed = {}
+    for name, value in tensors.items():
+        if value.ndim < 2 or "proj" not in name:
+            packed[name] = value
+            continue
+        scale = value.abs().amax() / 448
+        packed |= {name: (value / scale).to(torch.float8_e4m3fn), f"{name}_scale": scale.reshape(())}
+    (tmp_path / "packed").mkdir()
+    save_file(packed, tmp_path / "packed" / "model.safetensors")
+    found = look(made, tmp_path / "packed")
+    assert not found.changed and found.fewer and not verdict(found)
+    assert "quantising lost may be all" in verdict(found, "doubt")
+    cast = change(made / "once", tmp_path / "cast", lambda name, value: value.to(torch.float8_e5m2))
+    found = look(made, cast)
+    assert not found.changed and not found.fewer and not verdict(found)
+
+
 def test_another_base_and_another_adapter(made, tmp_path):
     found = look(made, made / "elsewhere")
     assert "it is on another base" in verdict(found) and "is not this adapter" in verdict(found)

@@ -25,7 +25,10 @@ def weight():
 
 def save(folder, **tensors):
     folder.mkdir(exist_ok=True)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "model.safetensors")
+    save_file(
+        {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()},
+        folder / "model.safetensors",
+    )
     return folder
 
 
@@ -92,6 +95,83 @@ def test_eight_bit_floats_beside_a_scale(tmp_path, weight, form, end):
     tensors = Tensors(tmp_path / "base")
     assert list(tensors.entries) == [NAME]
     np.testing.assert_allclose(tensors.read(NAME), expected.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["tensor", "row"])
+def test_eight_bit_integers_with_a_zero_point(tmp_path, weight, form):
+    low, high = (f(weight) if form == "tensor" else f(weight, dim=1, keepdim=True) for f in (torch.amin, torch.amax))
+    scale = (high - low) / 255
+    zero = torch.round(-128 - low / scale)
+    codes = torch.clamp(torch.round(weight / scale) + zero, -128, 127)
+    stored = {"weight_scale": scale, "weight_zero_point": zero.to(torch.int8)}
+    save(tmp_path / "base", **{NAME: codes.to(torch.int8)},
+         **{NAME.replace("weight", end): value for end, value in stored.items()})  # fmt: skip
+    tensors = Tensors(tmp_path / "base")
+    assert list(tensors.entries) == [NAME]
+    np.testing.assert_allclose(tensors.read(NAME), ((codes - zero) * scale).numpy(), atol=1e-5)
+    assert np.abs(tensors.read(NAME) - weight.numpy()).max() <= 1.01 * float(scale.max())
+
+
+def test_a_scale_by_comfyuis_name_and_one_by_no_known_name(tmp_path, weight):
+    codes, scale, expected = scaled(weight, "tensor")
+    other, small = NAME.replace("q_proj", "k_proj"), NAME.replace("q_proj", "v_proj")
+    save(tmp_path / "base", scaled_fp8=torch.zeros(2, dtype=torch.float8_e4m3fn),
+         **{NAME: codes, NAME.replace("weight", "scale_weight"): scale, NAME.replace("weight", "scale_input"): scale,
+            other: codes, other.replace("weight", "dequant_scale"): scale,
+            small: codes, small.replace("weight", "input_scale"): scale})  # fmt: skip
+    tensors = Tensors(tmp_path / "base")
+    np.testing.assert_allclose(tensors.read(NAME), expected.numpy(), rtol=1e-6)
+    assert tensors.refused == {other: "8-bit floats with a scale that is not known (dequant_scale)"}
+    np.testing.assert_array_equal(tensors.read(small), codes.float())  # a scale of what goes through is none of weights
+
+
+def said(run, level):
+    return " | ".join(finding.what for finding in diagnose(run) if finding.level == level)
+
+
+def of_two(folder, tuned):
+    return Run.from_checkpoints(folder / "base", tuned, progress=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_base_cast_to_eight_bits_is_not_a_trained_one(tmp_path, weight, dtype):
+    weight[0, :4] = torch.tensor([0.0, 1.0625, 2.0**-10, 1e-6])  # ties, and what is less than the least
+    save(tmp_path / "base", **{NAME: weight})
+    run = of_two(tmp_path, save(tmp_path / "cast", **{NAME: weight.to(dtype)}))
+    assert "every weight is the base's own, rounded" in said(run, "fault") and not said(run, "fine")
+    run = of_two(tmp_path, save(tmp_path / "tuned", **{NAME: (weight * 1.1).to(dtype)}))
+    assert "1 of 1 matrices changed" in said(run, "fine")
+
+
+def test_what_went_through_sixteen_bits_is_not_trained(tmp_path, weight):
+    save(tmp_path / "base", **{NAME: weight})
+    for name, dtype in (("a", torch.bfloat16), ("b", torch.float16)):
+        run = of_two(tmp_path, save(tmp_path / name, **{NAME: weight.to(dtype).float()}))
+        assert "every weight is the base's own, rounded" in said(run, "fault") and not said(run, "fine")
+
+
+def test_of_a_quantised_model_nobody_can_tell_whether_it_was_trained(tmp_path, weight):
+    stored, read = four_bit(weight, "nf4", False)
+    norm, bias = "model.norm.weight", torch.ones(8)
+    save(tmp_path / "base", **{NAME: weight, norm: bias})
+    save(tmp_path / "packed", **stored, **{norm: bias})
+    run = of_two(tmp_path, tmp_path / "packed")
+    assert not said(run, "fine") and not said(run, "fault")
+    assert "1 of 2 (model.layers.0.self_attn.q_proj): the tuned model is stored as bitsandbytes NF4, and what" in said(
+        run, "doubt"
+    )
+    run = of_two(tmp_path, save(tmp_path / "too", **stored, **{norm: bias + 1}))
+    assert "1 of 2 tensors (0 of 1 matrices) changed, model.norm furthest" in said(run, "fine")
+    # Of a base that is in codes, what began with them is told from what did not.
+    other = NAME.replace("q_proj", "k_proj")
+    more, read_too = four_bit(weight + 1, "nf4", False, other)
+    (tmp_path / "q").mkdir()
+    save(tmp_path / "q" / "base", **stored, **more)
+    tuned = {NAME: read.bfloat16(), other: (read_too + 0.1).bfloat16()}
+    assert "1 of 2 matrices changed" in said(of_two(tmp_path / "q", save(tmp_path / "q" / "t", **tuned)), "fine")
+    original = {NAME: weight.bfloat16(), other: (weight + 1).bfloat16()}
+    run = of_two(tmp_path / "q", save(tmp_path / "q" / "o", **original))
+    assert "2 of 2" in said(run, "doubt") and "cannot be told" in said(run, "doubt") and not said(run, "fine")
 
 
 def test_a_stack_of_experts_in_eight_bits(tmp_path):
