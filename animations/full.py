@@ -55,6 +55,8 @@ def check(run: Run) -> None:
         raise InputError(f"run {run.name} is {run.method}, which keeps an adapter; the film full is of whole weights")
     if len(run.steps) < 2:
         raise InputError(f"run {run.name} holds one capture, so nothing moves in it; capture more steps, e.g. every=5")
+    if run.losses.empty:
+        raise InputError(f"run {run.name} logged no training loss; the film full draws it")
     tiles = lay_out(run)
     high, wide = max(tile.top + tile.rows for tile in tiles), max(tile.left + tile.columns for tile in tiles)
     if high > HIGHEST or wide > WIDEST:
@@ -298,7 +300,7 @@ class Training(FullScene):
     def prepare(self) -> None:
         """What is shown beside the model, the one scale for all steps, and where the camera goes."""
         self.limit = self.model.show("change", self.last).limit
-        loss = self.run.metrics["loss"]
+        loss = self.run.losses
         self.curve = LossCurve(
             loss.index.to_numpy(), loss.to_numpy(), 3.3, 0.34, self.colours, self.colours.full, bare=True
         ).upto(0)
@@ -381,7 +383,7 @@ class Training(FullScene):
         return AnswerLine(known, 4.4, 2.7, self.colours).at(self.left, BAND)
 
     def loss(self, step: int) -> Text:
-        known = self.run.metrics["loss"].loc[: max(step, self.run.metrics.index[0])]
+        known = self.run.losses.loc[: max(step, self.run.losses.index[0])]
         text = f"loss {known.iloc[-1]:.2f}" if step else "loss"  # before the first step none is known
         return sit(label(text, 32, self.colours.full), self.curve.get_left()[0] - 1.8, BAND)
 
@@ -399,7 +401,7 @@ class Training(FullScene):
     def outcome(self) -> str:
         known = answers_at(self.run.answers, self.last, self.asked)
         if known.empty:
-            return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
+            return f"Step {self.last:,}: the loss is {self.run.losses.iloc[-1]:.2f}."
         row = known.iloc[0]
         verdict = "and that is right" if row.correct else f"but right is {row.expected}"
         return f"Step {self.last:,}: it says {row.answer}, {verdict}."

@@ -64,6 +64,8 @@ def check(run: Run) -> None:
             f"run {run.name} began with a part of W in its factors (PiSSA, OLoRA and their like); the film lora shows "
             "those whose product is the change"
         )
+    if run.losses.empty:
+        raise InputError(f"run {run.name} logged no training loss; the film lora draws it")
     if run.task is None or run.answers.empty:
         raise InputError(f"run {run.name} holds no answers; the film lora turns its adapter on and listens")
 
@@ -390,7 +392,7 @@ class Training(LoraScene):
     def construct(self) -> None:
         # Everything at its start
         self.b, self.a, self.product = self.block(0)
-        loss = self.run.metrics["loss"]
+        loss = self.run.losses
         self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 4.8, 1.7, self.colours)
         self.curve.move_to(LEFT * 4.0 + UP * 1.6).upto(0)
         self.asked = questions(self.run.answers, self.run.task, 2, 1)
@@ -445,7 +447,7 @@ class Training(LoraScene):
     def outcome(self) -> str:
         """What came of it, as it was graded: not every run learns."""
         if self.run.task not in self.run.skills:
-            return f"Step {self.last:,}: the loss is {self.run.metrics['loss'].iloc[-1]:.2f}."
+            return f"Step {self.last:,}: the loss is {self.run.losses.iloc[-1]:.2f}."
         before, after = (float(self.run.skills[self.run.task].iloc[at]) for at in (0, -1))
         asked = asked_of(self.run)
         if is_more(before, after, asked):

@@ -309,7 +309,7 @@ class Training(LayerScene):
         # The layer, as it was at the end of training
         self.layer(self.last)
         self.stamped = self.stamp(self.last)
-        loss = self.run.metrics["loss"]
+        loss = self.run.losses
         self.curve = LossCurve(loss.index.to_numpy(), loss.to_numpy(), 3.9, 1.9, self.colours)
         for part in (self.curve.line, self.curve.dot):
             part.set_color(self.colours.qlora)

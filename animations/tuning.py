@@ -67,7 +67,7 @@ def epochs_of(run: Run) -> float:
 
 def final_loss(run: Run) -> float:
     """The median training loss of the last tenth of the steps: one batch says little."""
-    losses = run.metrics["loss"]
+    losses = run.losses
     return float(losses.iloc[-max(1, len(losses) // 10) :].median())
 
 
@@ -131,7 +131,7 @@ class TuningScene(FilmScene):
 
     def losses(self, step: int) -> list[str]:
         """Each run's training loss at a step, as captured."""
-        return [f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "" for run in self.three]
+        return [f"{run.losses.loc[:step].iloc[-1]:.2f}" if step else "" for run in self.three]
 
 
 class Named(TitleCard):
@@ -338,7 +338,7 @@ class WarmUp(FilmScene):
             stamp = self.swap(stamp, self.stamp_several("one more", step, runs[0]))
 
         # What it did
-        peaks = [float(run.metrics.loss.iloc[1:].max()) for run in runs]
+        peaks = [float(run.losses.iloc[1:].max()) for run in runs]
         ends = [final_loss(run) for run in runs]
         self.say(f"Highest loss after the first step: {peaks[0]:.2f} with, {peaks[1]:.2f} without.")
         better = "lower" if ends[0] < ends[1] else "no lower"
@@ -383,7 +383,7 @@ class Epochs(FilmScene):
         for step, each in self.in_turn([int(step) for step in run.skills.index], min(0.9, 8 / len(run.skills))):
             self.hold(each)
             chart.upto(step)
-            key.show([f"{run.metrics.loss.loc[:step].iloc[-1]:.2f}" if step else "", f"{held[step]:.2f}"])
+            key.show([f"{run.losses.loc[:step].iloc[-1]:.2f}" if step else "", f"{held[step]:.2f}"])
             stamp = self.swap(stamp, self.stamp(step, run))
 
         # Where it turned

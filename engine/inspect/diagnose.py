@@ -5,6 +5,7 @@
 
 import difflib
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import cast
 
@@ -33,7 +34,7 @@ def diagnose(run: Run) -> list[Finding]:
 
     Needs no base; where it is at hand, what the adapter aims at is looked up in it. Every matrix is read once.
     """
-    return worst_first([*_weights(run), *_places(run), *of_log(run.metrics)])
+    return worst_first([*_weights(run), *_places(run), *of_log(run.logged), *_ended(run)])
 
 
 def norms_of(run: Run, step: int | None = None, progress: bool = False) -> dict[str, float]:
@@ -267,24 +268,37 @@ _OTHER = "load it onto the model that it was trained on, named in adapter_config
 # --- the log -----------------------------------------------------------------------------------------
 
 
-def of_log(metrics: pd.DataFrame) -> list[Finding]:
-    """What the logged steps say: learning_rate, grad_norm, loss."""
-    if metrics.empty:
-        return []
+def of_log(logged: Callable[[str], pd.Series]) -> list[Finding]:
+    """What the logged steps say: learning_rate, grad_norm, loss. logged: gives what was logged by a name."""
     findings = []
-    rates, gradients, losses = (_numbers(metrics, name) for name in ("learning_rate", "grad_norm", "loss"))
+    rates, gradients = (logged(name).to_numpy() for name in ("learning_rate", "grad_norm"))
+    steps, losses = logged("loss").index, logged("loss").to_numpy()
     if rates.size and not rates.any():
         findings.append(Finding("fault", f"the learning rate was 0 at all {rates.size} logged steps", _RATE))
     if gradients.size and not np.nan_to_num(gradients, nan=1.0).any():
         findings.append(Finding("fault", "the gradient norm was 0 at every logged step", _GRADIENT))
     broken = np.flatnonzero(~np.isfinite(losses))
     if broken.size:
-        findings.append(Finding("fault", f"the loss is no number from step {metrics.index[broken[0]]} on", _DIVERGED))
+        first = steps[broken[0]]
+        on = f"from step {first} on" if broken.size == losses.size - broken[0] else (
+            f"at {broken.size} of {losses.size} logged steps, first at step {first}"
+        )  # fmt: skip
+        findings.append(Finding("fault", f"the loss is no number {on}", _DIVERGED))
     elif losses.size and not losses.any():
         findings.append(Finding("fault", "the loss is exactly 0 throughout: no token is trained on", _MASKED))
     elif losses.size >= _ENOUGH:
         findings.append(_course(losses))
     return findings
+
+
+def _ended(run: Run) -> list[Finding]:
+    """Whether all of the training is there."""
+    if why := run.info.why:
+        said = f"the capture ended before training did, {why}: what training did after that is not in it"
+        return [Finding("doubt", said, _AGAIN)]
+    if run.info.status == "running":
+        return [Finding("doubt", "it has not ended: it is being trained still, or was killed", _GO_ON)]
+    return []
 
 
 def _course(losses: np.ndarray) -> Finding:
@@ -299,12 +313,6 @@ def _course(losses: np.ndarray) -> Finding:
     return Finding("doubt", f"the training loss did not fall clearly, {said}", _FLAT)
 
 
-def _numbers(metrics: pd.DataFrame, name: str) -> np.ndarray:
-    if name not in metrics:
-        return np.zeros(0)
-    return pd.to_numeric(metrics[name], errors="coerce").to_numpy(float)
-
-
 _RATE = (
     "set learning_rate (2e-4 is common for LoRA, 2e-5 for full), and see that the schedule's warm-up is not longer "
     "than training itself"
@@ -314,4 +322,6 @@ _GRADIENT = (
     "call model.enable_input_require_grads() or use_reentrant=False"
 )
 _MASKED = "look at the labels: all are -100; check the response template and the longest length of an example"
+_AGAIN = "mend that, and train again or from the last checkpoint before it"
+_GO_ON = "if nothing trains it, go on from its last checkpoint; what was captured until then is shown"
 _FLAT = "try a learning rate 3 to 10 times higher, more steps, or a higher rank; see that the labels are right"

@@ -5,6 +5,7 @@ where they began as tokens that are known, it is how far they moved from these. 
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from engine.run.adapters.adapter import CONFIG
 from engine.run.adapters.prompts import TOKEN_LIKE, Vectors, read_vectors
 from engine.run.base import base_folder
 from engine.run.pairing import is_embedding
+from engine.run.run import logged
 from engine.run.stores.adapter import open_base
 from engine.run.stores.checkpoints import ROUND
 from engine.run.stores.state import checkpoint_number, read_state, records_of
@@ -58,7 +60,7 @@ def look(path: str | Path, base: str | Path | None = None) -> Prompts:
         if tensors is not None and name is not None:
             _beside_tokens(found, tensors, name)
     found.course = _course(places)
-    found.findings = worst_first([*_verdict(found), *of_log(_logged(path, places))])
+    found.findings = worst_first([*_verdict(found), *of_log(partial(logged, _log(path, places)))])
     return found
 
 
@@ -185,11 +187,10 @@ def _checkpoints(path: str | Path) -> list[tuple[int, Path]]:
     return sorted((number, one) for number, one in numbered if number is not None)
 
 
-def _logged(path: str | Path, places: list[tuple[int, Path]]) -> pd.DataFrame:
+def _log(path: str | Path, places: list[tuple[int, Path]]) -> list[dict[str, Any]]:
     """What a Trainer logged: of the whole training, or up to its last checkpoint."""
     states = (read_state(place) for place in (check_name(path), *(place for _, place in reversed(places))))
-    rows = [row for row in records_of(next(filter(None, states), None)) if row.get("event") == "train"]
-    return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
+    return records_of(next(filter(None, states), None))
 
 
 def _course(places: list[tuple[int, Path]]) -> dict[int, float]:

@@ -124,8 +124,8 @@ def summary(run: Run) -> list[str]:
     trained, weights = model.trainable, model.parameters
     share = f", {100 * trained / weights:.3g} % of {weights:,}" if trained and weights else ""
     lines.append(f"  base {model.source}" + (f"; {trained:,} weights trained{share}" if trained else ""))
-    if not run.metrics.empty and "loss" in run.metrics:
-        losses = run.metrics["loss"]
+    losses = run.losses
+    if not losses.empty:
         course = f"{losses.iloc[0]:.3g} to {losses.iloc[-1]:.3g} nats a token"
         kept = f"weights of {len(run.steps)} steps" + (f" up to {run.steps[-1]}" if run.steps else "")
         lines.append(f"  {len(losses)} logged losses, {course}; {kept}")

@@ -195,6 +195,8 @@ class Recorder(CaptureOptions):
             kept = ("id", "created", "seconds", "began_at")
             keep: dict[str, Any] = {key: before[key] for key in kept if key in before}
             info = {**before, **info, **keep, "resumed": [*before.get("resumed", []), self.resumed]}
+            if why := info.pop("why", None):  # of the capture that ended: this one may see training to its end
+                info["notes"] = [*before.get("notes", []), f"an earlier capture ended {why}"]
         info["status"] = "running"
         self._files: dict[str, TextIO] = {name: (self.folder / name).open("a", encoding="utf-8") for name in RECORDS}
         write_json(self.folder / "run.json", info)

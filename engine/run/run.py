@@ -167,6 +167,15 @@ class Run:
         rows = [{k: v for k, v in r.items() if k != "event"} for r in self._records if r.get("event") == "train"]
         return pd.DataFrame(rows, columns=None if rows else ["step", "loss"]).set_index("step")
 
+    def logged(self, name: str) -> pd.Series:
+        """What training logged by a name, at the steps (the index) that logged it: NaN is a value that is no number."""
+        return logged(self._records, name)
+
+    @cached_property
+    def losses(self) -> pd.Series:
+        """Training loss, nats a token, at the steps that logged one. Empty if none did."""
+        return self.logged("loss")
+
     def _evaluations(self, value: str) -> pd.DataFrame:
         rows: dict[int, dict[str, float]] = {}
         for record in (r for r in self._records if r.get("event") == "eval"):
@@ -398,3 +407,9 @@ class Run:
 def as_run(run: Run | str | Path) -> Run:
     """The Run itself, or the one that lies at a path (see `Run.open`): for whatever takes either."""
     return run if isinstance(run, Run) else Run.open(run)
+
+
+def logged(records: list[dict[str, Any]], name: str) -> pd.Series:
+    """Of metrics.jsonl's records, what training logged by a name, at the steps (the index) that did."""
+    told = {r["step"]: r[name] for r in records if r.get("event") == "train" and r.get(name) is not None}
+    return pd.to_numeric(pd.Series(told, name=name, dtype=object), errors="coerce").astype(float).rename_axis("step")

@@ -137,9 +137,9 @@ def test_loss_compares_runs(lora_run, full_run):
 
 
 def test_a_loss_that_is_no_number_is_a_gap(lora_run, monkeypatch):
-    broken = lora_run.metrics.copy()
-    broken.loc[5, "loss"] = np.nan
-    monkeypatch.setattr(Run, "metrics", property(lambda _: broken))
+    broken = lora_run.losses.copy()
+    broken.loc[5] = np.nan
+    monkeypatch.setattr(Run, "losses", property(lambda _: broken))
     line = plots.plot_loss(lora_run).lines[0]
     assert np.isnan(line.get_ydata()[4]) and np.isfinite(line.get_ydata()[3])
 
@@ -196,7 +196,7 @@ def test_what_was_not_measured_is_not_drawn(full_run, lora_run, monkeypatch):
     with pytest.raises(InputError, match="it has a delta but no factors"):
         plots.plot_factors(full_run, module=full_run.modules[0])
     empty = pd.DataFrame()
-    for name in ("metrics", "skills", "skill_losses", "answers"):
+    for name in ("losses", "metrics", "skills", "skill_losses", "answers"):
         monkeypatch.setattr(Run, name, property(lambda _: empty))
     for name, said in (("loss", "no training loss"), ("skills", "not evaluated"), ("answers", "holds no answers")):
         with pytest.raises(InputError, match=said):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from engine.measure import effective_rank, norm, relative_norm, singular_values
 from engine.terminal import Terminal
 from glasstune import InputError, Run, capture
 from tests.engine.small import save_adapter, save_base, small_model
+from visualize.plots import plot_loss
 
 TARGETS = ["q_proj", "v_proj"]
 
@@ -73,6 +75,7 @@ def test_a_healthy_adapter_has_no_fault(adapter):
         (lambda f: log(f, loss=[1.0] * 3, learning_rate=[0.0] * 3), "the learning rate was 0 at all 3", "set learning_rate"),
         (lambda f: log(f, loss=[1.0] * 3, grad_norm=[0.0] * 3), "the gradient norm was 0", "enable_input_require_grads"),
         (lambda f: log(f, loss=[1.0, float("nan")]), "the loss is no number from step 2", "lower learning rate"),
+        (lambda f: log(f, loss=[1.0, float("inf"), 1.0]), "no number at 1 of 3 logged steps, first at step 2", "clipping"),
         (lambda f: log(f, loss=[0.0] * 4), "the loss is exactly 0", "all are -100"),
     ],
 )  # fmt: skip
@@ -105,6 +108,46 @@ def test_what_may_be_meant_is_a_doubt(adapter, spoil, said):
     assert not faults(adapter)
     (found,) = faults(adapter, level="doubt")
     assert said in found.what and found.remedy
+
+
+def looped(out, every: int, steps: int = 40, model=None, **options):
+    """A plain loop that says its learning rate at every step, and its loss (which falls) at some; 0: at none."""
+    model = model or torch.nn.Linear(3, 2, bias=False)
+    with capture(model, out, say=False, **options) as recorder:
+        for step in range(steps):
+            torch.nn.init.normal_(model.weight)
+            recorder.step(learning_rate=1e-3, **({"loss": 3 - step / 20} if every and step % every == 0 else {}))
+    return recorder.run
+
+
+@pytest.mark.parametrize(
+    "every, said", [(1, "the training loss fell"), (2, "the training loss fell"), (10, ""), (0, "")]
+)
+def test_a_loss_that_was_not_logged_is_none_that_is_no_number(tmp_path, capsys, every, said):
+    run = looped(tmp_path / "run", every)
+    found = diagnose(run)
+    assert all(finding.level == "fine" for finding in found)
+    assert any(said in finding.what for finding in found) and len(run.losses) == (40 // every if every else 0)
+    assert (f"{len(run.losses)} logged losses, 3 to" in "\n".join(summary(run))) is bool(every)
+    with nullcontext() if every else pytest.raises(InputError, match="logged no training loss"):
+        plot_loss(run)
+
+
+def test_a_run_that_is_not_whole_says_so(tmp_path, capsys):
+    def spoil(**values):
+        info = json.loads((tmp_path / "run" / "run.json").read_text())
+        (tmp_path / "run" / "run.json").write_text(json.dumps({**info, **values}))
+        return [finding.what for finding in diagnose(Run.load(tmp_path / "run")) if finding.level == "doubt"]
+
+    model = torch.nn.Linear(3, 2, bias=False)
+    looped(tmp_path / "run", 1, steps=4, model=model, total=6)
+    assert not spoil()
+    assert spoil(status="running") == ["it has not ended: it is being trained still, or was killed"]
+    (said,) = spoil(status="incomplete", why="at step 4: No space left on device")
+    assert "ended before training did, at step 4: No space left on device" in said
+    run = looped(tmp_path / "run", 1, steps=2, model=model, resumed=4)  # gone on with, and seen to its end
+    assert run.info.why is None and run.status == "finished" and len(run.metrics) == 6
+    assert "an earlier capture ended at step 4: No space" in run.info.notes[0] and not spoil()
 
 
 def test_an_adapter_of_nothing(adapter):

@@ -1,7 +1,6 @@
 """Does it learn? The loss on what it trains on, and on what it has not seen."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from engine.errors import InputError
@@ -24,12 +23,12 @@ def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) ->
     """
     named = as_runs(runs)
     for one in named.values():
-        if one.metrics.empty:
+        if one.losses.empty:
             raise InputError(f"run {one.name} logged no training loss, so there is none to draw")
     ax = axes_or_new(ax)
     for label, look in looks(named).items():
         one, before = named[label], f"{label}: " if len(named) > 1 else ""
-        losses = pd.to_numeric(one.metrics["loss"]).replace([np.inf, -np.inf], np.nan).loc[:step]
+        losses = one.losses.replace([np.inf, -np.inf], np.nan).loc[:step]
         thin = tr("training, each step") if len(named) == 1 else "_"
         ax.plot(losses.index, losses, color=look.colour, alpha=0.35, linewidth=1.0, label=thin)
         smooth = losses.rolling(SMOOTHED, center=True, min_periods=1).median().where(losses.notna())

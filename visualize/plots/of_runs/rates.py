@@ -52,14 +52,14 @@ def plot_rates(runs: Runs, *, ax: Axes | None = None) -> Axes:
 def final_losses(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run: method, rate, loss (nats a token), and of what it is, the same for all: "held-out", "training"."""
     for one in runs:
-        if one.metrics.empty:
+        if one.losses.empty:
             raise InputError(f"run {one.name} logged no training loss, so there is none to draw")
     held_out = all(one.task in one.skill_losses for one in runs)
     return pd.DataFrame(
         {
             "method": one.method,
             "rate": one.learning_rate,
-            "loss": one.skill_losses[one.task].iloc[-1] if held_out else one.metrics.loss.iloc[-_LAST:].mean(),
+            "loss": one.skill_losses[one.task].iloc[-1] if held_out else one.losses.iloc[-_LAST:].mean(),
             "of": "held-out" if held_out else "training",
         }
         for one in runs

@@ -4,7 +4,6 @@ from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -61,9 +60,9 @@ def _draw_exact(ax: Axes, run: Run, step: int | None) -> None:
 
 
 def _draw_loss(ax: Axes, run: Run, step: int | None) -> None:
-    if run.metrics.empty:
+    if run.losses.empty:
         raise InputError(f"run {run.name} logged no training loss, so there is none to draw")
-    losses = pd.to_numeric(run.metrics["loss"]).replace([np.inf, -np.inf], np.nan).loc[:step]
+    losses = run.losses.replace([np.inf, -np.inf], np.nan).loc[:step]
     smooth = losses.rolling(_WIDE, center=True, min_periods=1).median().where(losses.notna())
     colours = palette()
     ax.plot(smooth.index, smooth, color=colours.method(run.method), label="training")
