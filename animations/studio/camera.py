@@ -13,6 +13,7 @@ from manim import Camera
 from manim.mobject.types.image_mobject import AbstractImageMobject
 from PIL import Image
 
+_BAND = 16  # rows of the frame at a time: what is worked out of them stays in the processor's cache
 _FINEST = 2048  # dots along a side of a picture in perspective
 
 
@@ -76,13 +77,24 @@ def _warp(image_mobject: AbstractImageMobject, corners: np.ndarray, pixel_array:
         known += [u, v]
     a, b, c, d, e, f, g, h = np.linalg.solve(equations, known).astype(np.float32)
     x = np.arange(right - left, dtype=np.float32) + np.float32(0.5)
-    y = np.arange(bottom - top, dtype=np.float32)[:, None] + np.float32(0.5)
-    near = 1 / (g * x + (h * y + 1))
-    # What lies beyond the picture finds its edge, which is transparent.
-    across = np.clip((a * x + (b * y + c)) * near, 0, wide - 1).astype(np.int32)
-    down = np.clip((d * x + (e * y + f)) * near, 0, high - 1).astype(np.int32)
-    seen = fine.ravel().take(down * wide + across)
-    _lay_over(pixel_array[top:bottom, left:right], seen.view(np.uint8).reshape(*seen.shape, 4))
+    every = np.arange(bottom - top, dtype=np.float32)[:, None] + np.float32(0.5)
+    dots_in_order, (over, under, nearer) = fine.ravel(), (a * x, d * x, g * x)
+    for first in range(0, len(every), _BAND):
+        y = every[first : first + _BAND]
+        near = nearer + (h * y + 1)
+        np.reciprocal(near, out=near)
+        places = _nearest(under + (e * y + f), near, high)
+        places *= wide
+        places += _nearest(over + (b * y + c), near, wide)
+        seen = dots_in_order.take(places, mode="clip")
+        region = pixel_array[top + first : top + first + len(y), left:right]
+        _lay_over(region, seen.view(np.uint8).reshape(*seen.shape, 4))
+
+
+def _nearest(values: np.ndarray, near: np.ndarray, count: int) -> np.ndarray:
+    """Which of `count` dots it is. What lies beyond the picture finds its edge, which is transparent."""
+    values *= near
+    return np.clip(values, 0, count - 1, out=values).astype(np.int32)
 
 
 @lru_cache(16)
