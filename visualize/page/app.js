@@ -112,9 +112,9 @@ function build(root, page) {
     const { told } = page.run;
     fill(
       which,
-      page.runs.length > 1
+      page.present.length > 1
         ? h("select", { "aria-label": "Run", "data-focus": "run", onchange: (/** @type {any} */ event) => page.choose(Number(event.target.value)) },
-            page.runs.map((run, at) => h("option", { value: at, selected: run === page.run }, `${run.told.what} (${run.told.name})`)))
+            page.present.map((run) => h("option", { value: page.runs.indexOf(run), selected: run === page.run }, `${run.told.what} (${run.told.name})`)))
         : told.what,
     ); // prettier-ignore
   }

@@ -38,6 +38,11 @@ export class Page {
     return this.runs[this.state.get("run")] ?? this.runs[0];
   }
 
+  /** The runs that are there: a training of this tab may have been discarded, and keeps its place. */
+  get present() {
+    return this.runs.filter((run) => !run.told.gone);
+  }
+
   get palette() {
     return this.manifest.themes[this.state.get("theme")] ?? this.manifest.themes.dark;
   }
@@ -98,7 +103,7 @@ export class Page {
   /** The place of the run that can be mixed into this one, or -1. @param {RunData} [run] */
   otherThan(run = this.run) {
     const mixes = (/** @type {RunData} */ one) => one.form !== "pictures" && one.form !== "none";
-    return mixes(run) ? this.runs.findIndex((one) => one !== run && mixes(one)) : -1;
+    return mixes(run) ? this.runs.findIndex((one) => one !== run && !one.told.gone && mixes(one)) : -1;
   }
 
   /** The model that the reader has set. @returns {Setting} */
@@ -164,8 +169,19 @@ export class Page {
   addRun(told) {
     this.runs.push(new RunData(told));
     this.tell("run", { key: String(this.runs.length - 1), told });
-    this.state.set({ runs: this.runs.length });
+    this.state.set({ runs: this.present.length });
     return this.runs.length - 1;
+  }
+
+  /** Forget a training of this tab, here and in the worker, and look at the last before it. @param {number} index */
+  discard(index) {
+    const run = this.runs[index];
+    Object.assign(run.told, { gone: true, captured: [], answers: [] });
+    run.steps.length = run.tensors.length = 0;
+    this.tell("forget", { key: String(index) });
+    const others = this.runs.map((one, at) => (one.told.own && !one.told.gone ? at : -1));
+    this.choose(Math.max(0, others.findLast((at) => at >= 0 && at < index) ?? others.findLast((at) => at >= 0) ?? 0));
+    this.state.set({ runs: this.present.length });
   }
 
   /** A piece of a run: weights of a step, or lines of its log. Every view that shows it is told.
@@ -231,7 +247,7 @@ export function checked(page, found) {
     Math.min(Math.max(value, low), high);
   const good = { ...found };
   if (!(found.room in ROOMS)) delete good.room;
-  if (!page.runs[found.run]) delete good.run;
+  if (!page.runs[found.run] || page.runs[found.run].told.gone) delete good.run;
   const run = page.runs[good.run] ?? page.run;
   if (!run.byName.has(found.module)) delete good.module;
   if (!["glow", "signed", "before", "now"].includes(found.view)) delete good.view;

@@ -130,6 +130,12 @@ export class Trainings {
     return (await this.worker()).call("files", { key: String(index), name: this.page.manifest.base.source });
   }
 
+  /** Forget a run, its weights and its optimizer. @param {number} index */
+  async discard(index) {
+    await this.remote?.call("forget", { key: String(index) });
+    this.page.discard(index);
+  }
+
   /** @param {string} kind */
   nextName(kind) {
     return `${kind} ${this.page.runs.filter((run) => run.told.own).length + 1}`;

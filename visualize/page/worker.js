@@ -56,6 +56,13 @@ class Host {
     this.runs.set(key, new RunData(told));
   }
 
+  /** @param {{key: string}} asked */
+  forget({ key }) {
+    this.put(bare()); // whose model may be made of it
+    this.runs.delete(key);
+    this.trainings.delete(key);
+  }
+
   /** @param {{key: string, step: number, tensors: Map<string, any>}} asked */
   step({ key, step, tensors }) {
     this.runs.get(key)?.add(step, tensors);

@@ -70,12 +70,22 @@ def trained(browser, lora_page, tmp_path_factory):
         plane = page.locator(".plane").inner_text()
         page.get_by_role("tab", name="Overview").click()
         facts = page.locator(".report").nth(1).locator("table.facts").inner_text()
+        page.get_by_role("tab", name="Train it").click()
+        left = []
+        for name in ("branch 2", "yours 1"):
+            page.get_by_role("button", name="Discard", exact=True).click()
+            page.get_by_role("button", name=f"Discard {name}, which is nowhere else?").click()
+            until(page, f"!document.querySelector('.which').textContent.includes('{name}')")
+            until(page, RESTING)
+            left.append((page.locator(".which select option").all_inner_texts(), page.locator(".plane .way").count()))
+        page.get_by_role("tab", name="Overview").click()
+        reports = until(page, "document.querySelectorAll('.report').length === 1 && 1")
     with zipfile.ZipFile(folder / "adapter.zip") as archive:
         archive.extractall(folder / "adapter")
     return {
         "refused": refused, "ghosts": ghosts, "runs": runs, "link": link, "file": got.value.suggested_filename,
         "last": last, "answers": answers, "said": said, "skills": skills, "plane": plane, "facts": facts,
-        "adapter": folder / "adapter",
+        "adapter": folder / "adapter", "left": left, "reports": reports,
     }  # fmt: skip
 
 
@@ -104,6 +114,12 @@ def test_what_is_offered_says_what_it_is(trained):
 def test_the_branches_share_a_plane(trained):
     assert "% of all differences" in trained["plane"]
     assert "rate 0.01, 0.001 after step 10" in trained["plane"]
+
+
+def test_a_training_can_be_discarded(trained):
+    (first, ways), (last, _) = trained["left"]
+    assert len(first) == 2 and first[1].endswith("(yours 1)") and ways == 1
+    assert not last and trained["reports"] == 1  # the file's run alone, which nothing chooses among
 
 
 def test_the_adapter_opens_in_peft_and_answers_as_in_the_page(trained):

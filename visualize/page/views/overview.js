@@ -19,9 +19,14 @@ export function makeOverviewRoom(page) {
   const reports = new Map();
   follow(page, element, ["runs", "ready", "arrived"], () => {
     if (page.state.get("playing")) return;
-    columns.style.setProperty("--count", String(page.runs.length));
+    columns.style.setProperty("--count", String(page.present.length));
     page.runs.forEach((run, at) => {
       const before = reports.get(run);
+      if (run.told.gone) {
+        before?.made.remove();
+        reports.delete(run);
+        return;
+      }
       const stamp = stampOf(page, run);
       if (before?.stamp === stamp) return;
       const made = report(page, run, at);

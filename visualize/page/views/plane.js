@@ -23,11 +23,12 @@ export function makePlane(page) {
   let drawn = "";
 
   follow(page, element, ["run", "runs", "arrived", "step"], () => {
-    const runs = page.runs.filter((run) => run.told.own && run.steps.length > 1 && run.told.status !== "running");
+    const runs = page.present.filter((run) => run.told.own && run.steps.length > 1 && run.told.status !== "running");
     element.hidden = runs.length < 1;
     const now = runs.map((run) => [run.told.name, run.steps.length, run.told.status]).join();
-    if (!runs.length || now === drawn) return;
+    if (now === drawn) return;
     drawn = now;
+    if (!runs.length) return;
     const each = Math.max(2, Math.floor(POINTS / runs.length));
     const points = runs.flatMap((run) =>
       thinned(run.steps, each).map((at) => ({ run, step: run.steps[at], change: whole(run, at) })),

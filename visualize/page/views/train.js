@@ -12,6 +12,8 @@ import { makeQuestion } from "./question.js";
 import { makeSkills } from "./skills.js";
 import { makeTimeline } from "./timeline.js";
 
+const ASKED = 5000; // milliseconds in which a second click is the answer
+
 /** @param {import("../page.js").Page} page */
 export function makeTrainRoom(page) {
   const { state } = page;
@@ -32,9 +34,22 @@ export function makeTrainRoom(page) {
     act(() => trainings.branch(own(), state.get("step"), fields.rate())),
   );
   const download = button("quiet", "Download", () => act(keep));
+  const discard = button("quiet", "", () => {
+    if (asking !== own()) return ask(own());
+    ask(-1);
+    const { name } = page.run.told;
+    act(async () => {
+      await trainings.discard(own());
+      fill(note, `${name} is discarded.`);
+    });
+  });
+  /** The run of which it was asked whether it is to go, or -1. */
+  let asking = -1;
+  /** @type {any} */
+  let askedAt;
   const note = h("p", { class: "note", role: "status" });
   const problem = h("p", { class: "apart", role: "alert" });
-  const form = h("form", { class: "teach", "aria-label": "What to teach, and how", onsubmit: (/** @type {Event} */ event) => event.preventDefault() }, examples.element, fields.element, h("div", { class: "buttons" }, go, stop, on, branch, download), note, problem); // prettier-ignore
+  const form = h("form", { class: "teach", "aria-label": "What to teach, and how", onsubmit: (/** @type {Event} */ event) => event.preventDefault() }, examples.element, fields.element, h("div", { class: "buttons" }, go, stop, on, branch, download, discard), note, problem); // prettier-ignore
   const stage = h("section", { class: "hero", "aria-label": "The training" });
   const plane = makePlane(page);
   const element = h("div", { class: "train" }, form, stage, plane);
@@ -57,6 +72,14 @@ export function makeTrainRoom(page) {
     show();
   }
 
+  /** A training is nowhere else: it goes at the second click, soon after the first. @param {number} index */
+  function ask(index) {
+    asking = index;
+    clearTimeout(askedAt);
+    if (index >= 0) askedAt = setTimeout(() => ask(-1), ASKED);
+    show();
+  }
+
   async function keep() {
     const { told, steps } = page.run;
     const bytes = await trainings.files(own());
@@ -69,10 +92,11 @@ export function makeTrainRoom(page) {
     const mine = Boolean(told.own);
     go.disabled = busy || !state.get("ready");
     stop.hidden = trainings.going < 0;
-    for (const one of [on, branch, download]) one.hidden = busy || !mine || !steps.length;
+    for (const one of [on, branch, download, discard]) one.hidden = busy || !mine || !steps.length;
     branch.disabled = state.get("step") >= told.info.settings?.steps; // no step would be left
     // The worker has the weights of the last step, whichever is looked at.
     fill(download, `Download the ${told.method === "lora" ? "adapter" : "model"} (step ${steps.at(-1)})`);
+    fill(discard, asking === own() ? `Discard ${told.name}, which is nowhere else?` : "Discard");
     element.classList.toggle("begun", mine);
     if (mine && !stage.childElementCount)
       fill(stage, makeQuestion(page), makeMap(page), makeSkills(page), makeTimeline(page));
@@ -80,7 +104,7 @@ export function makeTrainRoom(page) {
   }
   /** The room shows what was trained here; a run that came with the file is for the other rooms. */
   state.watch(["room"], () => {
-    const last = page.runs.findLastIndex((run) => run.told.own);
+    const last = page.runs.findLastIndex((run) => run.told.own && !run.told.gone);
     if (state.get("room") === "train" && !page.run.told.own && last >= 0) page.choose(last);
   });
   follow(page, element, ["run", "runs", "ready", "step", "arrived"], show);
