@@ -2,8 +2,8 @@
 
 Read: bitsandbytes in 4 bits (NF4, FP4, double quantisation too) and in 8; 8-bit floats or integers beside a scale
 (`weight_scale_inv` of DeepSeek, `weight_scale` of FBGEMM, compressed-tensors and others, `scale_weight` of ComfyUI):
-one a tensor, a row, or a block, with zero points or without; integers in groups (`engine.run.grouped`). Any other
-packing is named, and never taken for weights.
+one a tensor, a row, or a block, with zero points or without, or powers of two (MXFP8); integers in groups
+(`engine.run.grouped`). Any other packing is named, and never taken for weights.
 """
 
 import math
@@ -25,6 +25,7 @@ _BLOCKS = ("blocksize", "nested_blocksize")
 _LARGEST = 1 << 20  # weights that share a scale; libraries have up to 4,096
 _SCALES = ("weight_scale_inv", "weight_scale", "scale_weight")
 _NOT_OF_WEIGHTS = re.compile("input|output|activation|(?:^|_)[qkv]_scale|attn")  # scales of what goes through a layer
+_POWERS = ("F8_E8M0", "U8")  # microscaling (OCP 2023): a scale is a power of two, of which the exponent is kept
 _BLOCK = 128  # of DeepSeek's scales, rows and columns
 # Packings that are not read: the leaf that gives them away, and what they are called.
 _REFUSED = {
@@ -99,7 +100,7 @@ class FourBit:
 @dataclass(frozen=True)
 class Scaled:
     """8-bit codes, less their zero point where there is one, times a scale: one for all, a row, or a block of rows and
-    columns."""
+    columns. powers: the scales are stored as codes for powers of two."""
 
     weight: str
     scale: str
@@ -108,9 +109,11 @@ class Scaled:
     method: str
     divisor: float = 1.0
     zero: str = ""
+    powers: bool = False
 
     def pieces(self, source: Source, count: int) -> Iterator[tuple[int, np.ndarray]]:
-        scale = self._spread(source.stored(self.scale) / np.float32(self.divisor))
+        scale = source.stored(self.scale) / np.float32(self.divisor)
+        scale = self._spread(powers_of_two(scale) if self.powers else scale)
         zero = self._spread(source.stored(self.zero) if self.zero else np.zeros(1, np.float32))
         size = math.prod(self.shape)
         for at in range(0, size, count):
@@ -142,6 +145,11 @@ class Found(NamedTuple):
     packed: dict[str, Packed]
     refused: dict[str, str]
     parts: set[str]
+
+
+def powers_of_two(codes: np.ndarray) -> np.ndarray:
+    """The scales that these bytes stand for, E8M0: 2^(code - 127); the last is no number."""
+    return np.where(codes == 255, np.nan, np.exp2(codes.astype(np.float64) - 127)).astype(np.float32)
 
 
 def _block(size: int, parts: int) -> int:
@@ -206,10 +214,13 @@ def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, St
     method = "8-bit floats with a scale" if entry.dtype in FLOAT8 else "8-bit integers with a scale"
     names = (end if leaf == "weight" else end.replace("weight", leaf) for end in _SCALES)
     scale = next((f"{module}.{own}" if module else own for own in names if own in beside), None)
-    if scale is not None:
+    if scale is not None and entries[scale].dtype not in ("F64", "F32", "F16", "BF16", *_POWERS):
+        _belongs(found, name, f"{method} that is not known ({entries[scale].dtype})", [name, scale], entries)
+    elif scale is not None:
+        powers = entries[scale].dtype in _POWERS
         zero = f"{name}_zero_point" if f"{name}_zero_point" in entries else ""
         parts = (name, scale, *([zero] if zero else []))
-        found.packed[name] = Scaled(name, scale, entry.shape, parts, method, zero=zero)
+        found.packed[name] = Scaled(name, scale, entry.shape, parts, method, zero=zero, powers=powers)
         found.parts.update(parts)
     elif entry.dtype in FLOAT8 and (others := [one for one in beside if _scales(one, leaf)]):
         _belongs(found, name, f"{method} that is not known ({others[0]})", [name], entries)
@@ -230,7 +241,7 @@ def _refuse(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored
     elif name.endswith("_blocks") and f"{name.removesuffix('_blocks')}_scales" in entries:
         stack = name.removesuffix("_blocks")
         _belongs(found, stack, "MXFP4", [name, f"{stack}_scales"], entries)
-    elif entry.dtype in ("U8", "I8", "I32", "I16") and len(entry.shape) >= 2:
+    elif entry.dtype in ("U8", "I8", "I32", "I16", "F8_E8M0") and len(entry.shape) >= 2:
         method = "NVFP4" if f"{module}.weight_scale_2" in entries else f"a packing that is not known ({entry.dtype})"
         _belongs(found, name, method, [name, *(f"{module}.{other}" for other in _BESIDE)], entries)
 

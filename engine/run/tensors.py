@@ -27,10 +27,10 @@ _BLOCK = 1 << 22  # bytes compared at a time
 _LONGEST = 1_000  # characters of a tensor's name
 _LONGEST_TYPE = 20  # of its type's: today's have up to eleven
 _BYTES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "F8_E8M0": "<u1"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
 FLOATING = ("F64", "F32", "F16", "BF16", *FLOAT8)

@@ -275,9 +275,26 @@ def test_of_a_type_that_is_not_known_one_tensor_is_left_out_and_the_others_are_r
 def test_codes_whose_scales_are_of_a_type_that_is_not_known_are_no_weights(tmp_path):
     codes = torch.ones(32, 64).to(torch.float8_e4m3fn)
     save(tmp_path / "base", **{NAME: codes, f"{NAME}_scale": torch.ones(32, 2, dtype=torch.uint8)})
-    retyped(tmp_path / "base", f"{NAME}_scale", "F8_E8M0", (32, 2))
+    retyped(tmp_path / "base", f"{NAME}_scale", "F8_NEW", (32, 2))
     tensors = Tensors(tmp_path / "base")
-    assert not tensors.entries and tensors.refused == {NAME: "8-bit floats with a scale (F8_E8M0)"}
+    assert not tensors.entries and tensors.refused == {NAME: "8-bit floats with a scale that is not known (F8_NEW)"}
+
+
+@pytest.mark.parametrize("kind", ["U8", "F8_E8M0"])
+def test_scales_that_are_powers_of_two(tmp_path, weight, kind):
+    """MXFP8: a block of 32 in a row has an exponent (OCP Microscaling Formats 1.0)."""
+    blocks = weight.reshape(256, 6, 32)
+    exponent = torch.floor(torch.log2(blocks.abs().amax(-1))) - 8
+    codes = (blocks / torch.exp2(exponent)[..., None]).clamp(-448, 448).to(torch.float8_e4m3fn)
+    scale = (exponent + 127).to(torch.uint8)
+    save(tmp_path / "base", **{NAME: codes.reshape(256, 192), f"{NAME}_scale": scale})
+    if kind != "U8":
+        retyped(tmp_path / "base", f"{NAME}_scale", kind, (256, 6))
+    tensors = Tensors(tmp_path / "base")
+    assert list(tensors.entries) == [NAME] and not tensors.refused
+    expected = (codes.float() * torch.exp2(exponent)[..., None]).reshape(256, 192)
+    np.testing.assert_array_equal(tensors.read(NAME), expected.numpy())
+    assert float((torch.from_numpy(tensors.read(NAME)) - weight).norm() / weight.norm()) < 0.05
 
 
 @pytest.mark.parametrize("kind", [7, None, ["F32"], "F" * 100])
