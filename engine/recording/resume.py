@@ -5,10 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from engine.errors import InputError
 from engine.files import PART, write_text
+from engine.linear import norm
 from engine.recording.ours import RECORDS
 from engine.recording.trained import Part
 from engine.recording.writer import Writer, is_sharded
@@ -16,7 +18,7 @@ from engine.run.format import capture_path, later_starts, read_lines, start_path
 from engine.run.run import Run
 
 _COMPARED = 8  # modules by which a training is known again
-_SAME = 1e-3  # of a norm: the same weights give it to some 1e-6, another training's hardly ever eight to this
+_ANOTHER = 0.25  # of a change: two trainings are further apart; an average of one's weights, or fewer bits, is not
 
 
 def rewind(folder: Path, step: int) -> dict[str, Any]:
@@ -73,22 +75,37 @@ def _know_again(run: Run, parts: dict[str, Part], asked: int, seed: int | None) 
     where it kept them, and else by its seed. Of sharded weights a process alone holds a part."""
     lines = read_lines(run.path / "norms.jsonl")
     kept: dict[str, float] = next((line["norms"] for line in lines if line["step"] == asked), {})
-    moved = [name for name in parts if kept.get(name)]
-    if not moved or is_sharded(parts):
-        its = run.info.raw.get("seed")
-        if None not in (seed, its) and seed != its:
-            raise InputError(_refused(run.path, asked, f"it holds a run with seed {its}, and this one has {seed}"))
-        return
+    moved = [] if asked not in run.steps or is_sharded(parts) else [name for name in parts if kept.get(name)]
     moved = sorted(moved, key=lambda name: math.prod(parts[name].about.shape))[:_COMPARED]
-    writer = Writer(run.path, {name: parts[name] for name in moved}, True, lambda *_: None, None)
+    apart = _apart(run, {name: parts[name] for name in moved}, asked)
+    if apart and np.median(list(apart.values())) > _ANOTHER:
+        name = max(apart, key=lambda name: apart[name])
+        said = f"the weights of that step are not those it has here: what changed in {name} is {apart[name]:.0%} off"
+        raise InputError(_refused(run.path, asked, f"it holds another training's run, for {said}"))
+    its = run.info.raw.get("seed")
+    if not apart and None not in (seed, its) and seed != its:
+        raise InputError(_refused(run.path, asked, f"it holds a run with seed {its}, and this one has {seed}"))
+
+
+@np.errstate(all="ignore")
+def _apart(run: Run, parts: dict[str, Part], step: int) -> dict[str, float]:
+    """Module -> how far its change is from the Run's after a step, in norms of that; of a sketch, in its directions."""
+    found = {}
+    writer = Writer(run.path, parts, True, lambda *_: None, None)
     try:
-        now = writer.measure()
+        for name, now in writer.changes():
+            about = parts[name].about
+            if about.sketch is None:
+                kept = run.delta(name, step)
+                kept = kept if about.rows is None else kept[list(about.rows)]
+            elif (known := run.sketch(name, step)) and len(known.S):
+                now, kept = known.U.T @ now @ known.Vt.T, np.diag(known.S)
+            else:
+                now, kept = np.array(norm(now)), np.array(known.norm)
+            found[name] = norm(now - kept) / norm(kept)
     finally:
         writer.close()
-    for name in moved:
-        if not math.isclose(now[name], kept[name], rel_tol=_SAME) and not (math.isnan(now[name] + kept[name])):
-            said = f"the norm of what changed in {name} is {kept[name]:.6g} in its run, and {now[name]:.6g} here"
-            raise InputError(_refused(run.path, asked, f"it is another training's, for after that step {said}"))
+    return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
 def _refused(folder: Path, asked: int, why: str) -> str:

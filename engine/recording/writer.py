@@ -267,16 +267,12 @@ class Writer:
         self.noted(step, norms)
         self.seconds += time.perf_counter() - began
 
-    def measure(self) -> dict[str, float]:
-        """Module -> norm of its change, as its weights are now. Nothing is written."""
-        norms: dict[str, float] = {}
+    def changes(self) -> Iterator[tuple[str, np.ndarray]]:
+        """(module, its change as the weights are now), of those in rows the rows. Nothing is written."""
         self.snapshot.take()
         self.snapshot.wait()
-        with np.errstate(all="ignore"):
-            for name, part in self.parts.items():
-                for _ in self._pieces(name, part, norms):
-                    pass
-        return norms
+        for name, part in self.parts.items():
+            yield name, self._whole(name, part)
 
     def _start(self, key: str) -> StartFile | None:
         return next((file for file in self.start if key in file.entries), None)
