@@ -44,6 +44,7 @@ from lessons.teaching.stage import (
     current,
     exercise,
     exercise_code,
+    kept_exactly,
     leader,
     ledger,
     model,
@@ -219,12 +220,13 @@ taken = {
     for name, (size, times) in forms.items()
 }
 reference = taken["32 at once"]
+EXACT = kept_exactly(*taken.values())  # all of them, but of a large model
 
 
 def distance(run):
     """How far a run's weights ended from the reference's, beside how far those moved: a share."""
-    apart = sum(np.sum((run.delta(m) - reference.delta(m)) ** 2) for m in run.modules)
-    return math.sqrt(apart / sum(np.sum(reference.delta(m) ** 2) for m in run.modules))
+    apart = sum(np.sum((run.delta(m) - reference.delta(m)) ** 2) for m in EXACT)
+    return math.sqrt(apart / sum(np.sum(reference.delta(m) ** 2) for m in EXACT))
 
 
 apart = distance(taken["4 x 8, accumulated"])

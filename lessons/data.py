@@ -299,8 +299,11 @@ show(
         index=pd.Index(["prompt masked", "prompt learned, too"], name="training"),
     )
 )
-losses = token_losses(masked, [talk for talk in task.heldout if last_answer(talk)][:1])
-show(plots.plot_tokens(losses), name="tokens")
+if any(map(masked.is_sketched, masked.modules)):
+    show("No picture of its tokens: a large model's run keeps sketches, and from those no model can be made again.")
+else:
+    losses = token_losses(masked, [talk for talk in task.heldout if last_answer(talk)][:1])
+    show(plots.plot_tokens(losses), name="tokens")
 
 # %% [markdown]
 # The picture is a record that was held out, token by token, before and after the masked training: what is underlined

@@ -337,11 +337,12 @@ show(plots.plot_disagreement(list(runs.values()), skill=TASK), name="paths")
 
 # %%
 halves = {"chosen on": slice(0, len(rows) // 2), "judged on": slice(len(rows) // 2, None)}
+sketched = [module for module in many.modules if many.is_sketched(module)]
 asked_all = {
     (name, step): pd.DataFrame(
         dict(zip(("nats", "right", "tokens"), score_answers(network, rows, tokenizer.pad_token_id), strict=True))
     )
-    for name, run in runs.items()
+    for name, run in ({} if sketched else runs).items()
     for step, network in models_at(run, run.steps[1:])
 }
 
@@ -363,9 +364,14 @@ def width(pair):
     return loss * share if loss > 0 and share > 0 else 0.0
 
 
-low, high = widest = max(itertools.permutations(asked_all, 2), key=width)
-parts_there = width(widest) > 0
-if not parts_there:
+low, high = widest = max(itertools.permutations(asked_all, 2), key=width, default=("", ""))
+parts_there = bool(asked_all) and width(widest) > 0
+if sketched:
+    show(
+        f"They cannot be asked: of {len(sketched)} of the {len(many.modules)} matrices a run's budget left only "
+        "sketches, and no model can be made again from those."
+    )
+elif not parts_there:
     show(f"On {TASK} loss and answers never part, on the first half of the questions.")
 else:
     part = {name: asked_all[key].iloc[halves["judged on"]] for name, key in (("low", low), ("high", high))}

@@ -30,6 +30,8 @@ begin(__name__, lesson="full", place=2)
 import engine.quietly  # noqa: F401
 
 # isort: split
+import math
+
 import numpy as np
 import pandas as pd
 from datasets import Dataset
@@ -48,6 +50,7 @@ from lessons.teaching.stage import (
     exercise,
     exercise_code,
     explore,
+    kept_exactly,
     ledger,
     matrices,
     model,
@@ -190,13 +193,18 @@ how_many_moved = predict(
 )
 
 # %%
-changed = sum(np.count_nonzero(run.delta(name, first)) for name in run.modules)
-total = sum(run.delta(name, first).size for name in run.modules)
-share = changed / total
+EXACT = kept_exactly(run)  # all of them, but of a large model
+changed = sum(np.count_nonzero(run.delta(name, first)) for name in EXACT)
+looked_at, all_of_them = (sum(math.prod(run.shape(name)) for name in names) for names in (EXACT, run.modules))
 bounds = {"less than 1 %": 0.01, "1 to 50 %": 0.5, "50 to 99 %": 0.99, "99 % or more": np.inf}
-how_many_moved.reveal(next(name for name, below in bounds.items() if share < below))
-show(f"{changed:,} of {total:,} weights: {share:.2%}")
-steps = np.concatenate([np.abs(run.delta(name, first)).ravel() for name in run.modules]) / rates[first]
+least, most = changed / all_of_them, 1 - (looked_at - changed) / all_of_them  # if of the others none has, or each
+low, high = (next(name for name, below in bounds.items() if share < below) for share in (least, most))
+if low == high:
+    how_many_moved.reveal(low)
+else:
+    how_many_moved.withhold(f"of all weights it may be anything from {least:.0%} to {most:.0%}.")
+show(f"{changed:,} of {looked_at:,} weights: {changed / looked_at:.2%}")
+steps = np.concatenate([np.abs(run.delta(name, first)).ravel() for name in EXACT]) / rates[first]
 show(f"In units of that step's rate, {rates[first]:.2e}: the median moved by {np.median(steps):.3f}, "
      f"a tenth by less than {np.quantile(steps, 0.1):.3f}, the furthest by {steps.max():.3f}.")  # fmt: skip
 
@@ -207,7 +215,7 @@ show(f"In units of that step's rate, {rates[first]:.2e}: the median moved by {np
 # the root of the squares. So how far does a weight go in all steps?
 
 # %%
-ends = np.concatenate([np.abs(run.delta(name)).ravel() for name in run.modules])
+ends = np.concatenate([np.abs(run.delta(name)).ravel() for name in EXACT])
 budget = float(rates.sum())
 show(f"All rates together are {budget:.3g}. The median weight ended {np.median(ends):.2e} from where it began: "
      f"{np.median(ends) / budget:.1%} of that way; the rest is shorter steps, and to and fro.")  # fmt: skip
@@ -283,7 +291,7 @@ exercise(
 # up to its squared norm, which is called its energy.
 
 # %%
-LINEAR = [name for name in matrices(network) if name in run.modules]
+LINEAR = [name for name in matrices(network) if name in EXACT] or EXACT  # a sketch does not tell all directions
 WATCHED = max(LINEAR, key=lambda name: relative_norm(run, name))
 OUT, IN = run.shape(WATCHED)
 full_rank = min(OUT, IN)

@@ -28,6 +28,7 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
     answer_length(tokenizer, task), cut_marked(tokenizer, answers, length)  how long answers may be; which were cut
     rate("lora")              a learning rate that suits the model; a lesson that compares rates takes multiples of it
     matrices(network)         the names of the linear layers, in the model's own order: `matrices(base)[0]`
+    kept_exactly(run)         the matrices whose single weights it holds: all, but of a large model
     old_skills(run)           step x old skill, share right; no columns where none was graded, as for models not ours
     new_skill(run)            step -> share right of the task's held-out part; empty if nothing could be held out
 
@@ -51,6 +52,7 @@ from lessons.teaching.subject import (
     cut_marked,
     data,
     is_own,
+    kept_exactly,
     matrices,
     model,
     new_skill,
@@ -63,6 +65,7 @@ from lessons.teaching.touch import touch
 
 __all__ = [
     "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "ask", "conclude", "configure", "current",
-    "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "leader", "ledger",
-    "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show", "task_of", "touch",
+    "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "kept_exactly",
+    "leader", "ledger", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show",
+    "task_of", "touch",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import engine.quietly  # noqa: F401
 
 # isort: split
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -19,6 +20,7 @@ from engine.run.base import EMBEDDED
 from engine.run.run import Run
 from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
 from lessons.teaching.session import current
+from lessons.teaching.showing import show
 
 
 def model() -> str:
@@ -109,6 +111,28 @@ def matrices(network: PreTrainedModel | PeftModel) -> list[str]:
         and ".base_layer" not in name
         and ".lora_" not in name
     ]
+
+
+def kept_exactly(*runs: Run) -> list[str]:
+    """The matrices that these runs kept weight by weight; of how many, where the budget left a sketch of the others.
+
+    Raises InputError where it left nothing but sketches.
+    """
+    every = runs[0].modules
+    exact = [name for name in every if not any(run.is_sketched(name) for run in runs)]
+    if not exact:
+        raise InputError(
+            f"run {runs[0].name} kept no matrix weight by weight, only sketches within its budget, and this lesson "
+            "looks at single weights; give a smaller model"
+        )
+    if len(exact) < len(every):
+        looked_at, all_of_them = (sum(math.prod(runs[0].shape(name)) for name in names) for names in (exact, every))
+        show(
+            f"{len(exact)} of {len(every)} matrices were kept weight by weight, {looked_at / all_of_them:.1%} of all "
+            "their weights; of the others, too large for a run's budget, a sketch. Single weights are looked at in "
+            "those alone."
+        )
+    return exact
 
 
 def old_skills(run: Run) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from lessons.handout.notebooks import make_notebook
 from lessons.teaching import stage
 from lessons.teaching.course import FOLDER, lessons
 from lessons.teaching.percent import read_cells
-from tests.programs import run_module
+from tests.programs import run_code, run_module
 
 
 @pytest.mark.parametrize("lesson", lessons())
@@ -33,6 +33,46 @@ def test_it_walks_through(lesson, tmp_path):
 
         first, second = (Run.load(tmp_path / "lora-1" / name) for name in ("first", "second"))
         assert [*runs_of("lora", first, {"pirate": second}, chosen_scenes("lora", None))] == ["lora", "pirate"]
+
+
+# As of a large model: its runs have room for sketches of most matrices only.
+LITTLE_ROOM = """
+import engine.quietly
+import engine.recording.recorder as recorder
+from lessons.teaching.walk import main
+
+recorder.parse_bytes = lambda _: {room}
+raise SystemExit(main({lesson!r}, ["--auto", "--quick", "--no-film", "--out", {out!r}]))
+"""
+
+
+@pytest.fixture
+def of_a_large_model(tmp_path):
+    """of_a_large_model(lesson): what a lesson says whose runs have room for sketches of most matrices only."""
+
+    def walk(lesson, room=6_000_000):
+        done = run_code(LITTLE_ROOM.format(lesson=lesson, room=room, out=str(tmp_path)))
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+        return " ".join(done.stdout.split())
+
+    return walk
+
+
+@pytest.mark.parametrize("lesson", ["full", "batches"])
+def test_single_weights_are_looked_at_where_they_were_kept(lesson, of_a_large_model):
+    said = of_a_large_model(lesson)
+    looked_at, of = map(int, re.search(r"(\d+) of (\d+) matrices were kept weight by weight", said).groups())
+    assert 0 < looked_at < of
+    if lesson == "full":
+        assert re.search(r"Not decided: of all weights it may be anything from \d+% to 100%", said)
+
+
+@pytest.mark.parametrize(
+    "lesson, left_out",
+    [("evaluation", r"cannot be asked: of \d+ of the \d+ matrices"), ("data", r'(?<!")No picture of its tokens')],
+)
+def test_no_model_is_made_again_from_sketches(lesson, left_out, of_a_large_model):
+    assert re.search(left_out, of_a_large_model(lesson))
 
 
 @pytest.mark.parametrize("lesson", lessons())
