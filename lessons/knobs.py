@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from engine.data import Conversations
-from engine.measure import energy_rank, norm, numerical_rank, singular_values
+from engine.measure import norm, numerical_rank, singular_values, spectrum_table
 from engine.models import load_model
 from engine.training.finetune import finetune
 from engine.training.methods import Full, LoRA
@@ -224,19 +224,23 @@ full_directions = predict(
 )
 
 # %%
-needed = {name: energy_rank(singular_values(everything, name), 0.9) for name in shared}
-middle = float(np.median(list(needed.values())))
+needed = spectrum_table(everything, modules=shared).rank_90  # no number where too few directions were kept to tell
+middle, known = float(needed.fillna(np.inf).median()), needed.dropna()
 bounds = dict(zip(full_directions.choices, (RANK, 32, np.inf), strict=True))
-if any(map(everything.is_sketched, shared)):
+if np.isinf(middle):
     full_directions.withhold("of a model this large only the strongest directions of each change were kept.")
 else:
     full_directions.reveal(next(name for name, most in bounds.items() if middle <= most))
-one = shared[int(np.argmax(list(needed.values())))]
-whole = numerical_rank(singular_values(everything, one), usual.shape(one))
-show(
-    f"{min(needed.values())} to {max(needed.values())} directions, the median {middle:g}. The most in {one}, whose "
-    f"change has rank {whole} of {min(usual.shape(one))}, rounding error aside."
-)
+if len(known) < len(needed):
+    show(f"{len(needed) - len(known)} of {len(needed)} matrices need more directions than were kept of their change.")
+else:
+    one = needed.idxmax()
+    most = f"{needed.min():g} to {needed.max():g} directions, the median {middle:g}. The most in {one}"
+    if everything.is_sketched(one):
+        show(f"{most}.")
+    else:
+        whole = numerical_rank(singular_values(everything, one), usual.shape(one))
+        show(f"{most}, whose change has rank {whole} of {min(usual.shape(one))}, rounding error aside.")
 show(plots.plot_energy([everything, usual]), name="energy")
 
 # %% [markdown]

@@ -67,6 +67,13 @@ def test_single_weights_are_looked_at_where_they_were_kept(lesson, of_a_large_mo
         assert re.search(r"Not decided: of all weights it may be anything from \d+% to 100%", said)
 
 
+def test_no_rank_is_told_of_sketches(of_a_large_model):
+    said = of_a_large_model("knobs", room=1_500_000)
+    assert "Not decided: of a model this large only the strongest directions" in said
+    assert re.search(r"\d+ of \d+ matrices need more directions than were kept", said)
+    assert not re.search(r"the median \d|change has rank \d", said)
+
+
 @pytest.mark.parametrize(
     "lesson, left_out",
     [("evaluation", r"cannot be asked: of \d+ of the \d+ matrices"), ("data", r'(?<!")No picture of its tokens')],
