@@ -24,6 +24,20 @@ def leader(scores: Mapping[str, float], apart: float, *, lowest: bool = False) -
     return ordered[0]
 
 
+def around(losses: Mapping[float, float], apart: float) -> tuple[float, float] | None:
+    """Between which of the settings that were tried does the best one lie, if the loss falls to it and rises again?
+
+    losses: setting -> loss. apart: what could be chance; so it lies between the neighbours of all that are no further
+    from the lowest. None where one of those is at an end of what was tried: beyond it something may be better.
+    """
+    tried = sorted(losses)
+    lowest = min(losses.values())
+    near = [place for place, setting in enumerate(tried) if losses[setting] <= lowest + apart]
+    if near[0] == 0 or near[-1] == len(tried) - 1:
+        return None
+    return tried[near[0] - 1], tried[near[-1] + 1]
+
+
 def inside(best: float, tried: Sequence[float]) -> bool:
     """Is the best of what was tried at neither end of it? At an end, something beyond may be better."""
     return min(tried) < best < max(tried)

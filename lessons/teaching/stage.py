@@ -4,6 +4,7 @@
     predict(question, {choice: why})    a guess before looking; `.reveal(measured)` afterwards, or `.withhold(because)`
     conclude(sentence)              says what follows; the quick preset, in which nothing follows, says that
     leader(scores, apart), inside(best, tried)      who is best, if anybody; is the best at no edge of what was tried?
+    around(losses, apart)     between which of the settings that were tried the best one lies
     exercise(question, answer, hint, choices=(), why="")    a number, a word, or one of several; checked
     exercise_code(question, test, solution, hint)       a few lines of code, tried on data that was measured
     explore(plot, run, name=...)    the same picture at any step, of any matrix: sliders in Jupyter
@@ -42,7 +43,7 @@ from engine.notebook import in_notebook
 from lessons.teaching.asking import Exercise, Prediction, exercise, predict
 from lessons.teaching.coding import CodeExercise, exercise_code
 from lessons.teaching.explore import explore
-from lessons.teaching.judging import conclude, inside, leader
+from lessons.teaching.judging import around, conclude, inside, leader
 from lessons.teaching.sentences import ledger
 from lessons.teaching.session import Session, configure, current
 from lessons.teaching.showing import show
@@ -64,8 +65,8 @@ from lessons.teaching.subject import (
 from lessons.teaching.touch import touch
 
 __all__ = [
-    "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "ask", "conclude", "configure", "current",
-    "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own", "kept_exactly",
-    "leader", "ledger", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate", "show",
-    "task_of", "touch",
+    "CodeExercise", "Exercise", "Prediction", "Session", "answer_length", "around", "ask", "conclude", "configure",
+    "current", "cut_marked", "data", "exercise", "exercise_code", "explore", "in_notebook", "inside", "is_own",
+    "kept_exactly", "leader", "ledger", "matrices", "model", "new_skill", "old_skills", "predict", "questions", "rate",
+    "show", "task_of", "touch",
 ]  # fmt: skip

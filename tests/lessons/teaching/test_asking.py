@@ -79,6 +79,14 @@ def test_a_leader_leads_by_more_than_chance():
     assert stage.leader({"full": 0.7, "lora": 0.8}, 0.05, lowest=True) == "full"
     assert stage.leader({"full": 100, "lora": 100}, 0) is None
     assert stage.leader({"full": 78, "lora": 80}, 5) is None and stage.leader({"full": 78}, 0) is None
+
+
+def test_the_best_of_a_grid_lies_between_its_neighbours():
+    losses = {9: 1.5, 1: 3.0, 3: 1.0, 27: 4.0}
+    assert stage.around(losses, 0.1) == (1, 9)
+    assert stage.around(losses, 0.5) == (1, 27), "what chance cannot tell from the best may be the best"
+    assert stage.around(losses, 2.0) is None, "one of those is at the end of what was tried"
+    assert stage.around({1: 1.0, 3: 2.0, 9: 3.0}, 0.1) is None and stage.around({1: 1.0}, 0.1) is None
     assert stage.inside(2, [1, 2, 3]) and not stage.inside(3, [1, 2, 3]) and not stage.inside(1, [1])
 
 
