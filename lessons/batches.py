@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 
 from engine.data import collate, encode_all
+from engine.errors import InputError
 from engine.evaluate import last_answer
 from engine.evaluate.tokens import losses_of_model
 from engine.models import load_model, load_tokenizer
@@ -61,6 +62,14 @@ HERE = current().folder
 
 # Two dozen Spanish words, not all of the task, so that a run takes seconds; a teacher's own data as it is.
 task = task_of("spanish", answers=8 if QUICK else 24, graded=True)
+LARGEST = 64  # of the batches below: with fewer examples than that two sizes may be the same batch
+tokenizer = load_tokenizer(model())
+examples = encode_all(tokenizer, task.train)
+if len(examples) < LARGEST:
+    raise InputError(
+        f"this lesson takes batches of up to {LARGEST} examples, and {task.name} has {len(examples)} to learn from; "
+        "give more"
+    )
 
 
 def train(name, method, **settings):
@@ -80,7 +89,7 @@ def train(name, method, **settings):
 # each token the model's loss, in nats.
 
 # %%
-network, tokenizer = load_model(model()), load_tokenizer(model())
+network = load_model(model())
 record = next(talk for talk in task.train if last_answer(talk))
 show(plots.plot_tokens(losses_of_model(network, tokenizer, [record])), name="record")
 
@@ -114,7 +123,7 @@ less_noise = predict(
 )
 
 # %%
-rows = encode_all(tokenizer, task.train)[: 64 if QUICK else 256]
+rows = examples[: 64 if QUICK else 256]
 of_all, _ = gradient(rows)
 rng = random.Random(0)
 
@@ -136,7 +145,7 @@ show(pd.Series(noise, name="away, beside the whole gradient").rename_axis("examp
 
 # %%
 SEEN = 64 if QUICK else 960
-SIZES = (4, 16) if QUICK else (4, 16, 64)
+SIZES = (4, 16) if QUICK else (4, 16, LARGEST)
 which_size = predict(
     f"{SEEN} examples at the same rate, in batches of {', '.join(map(str, SIZES))}: which ends with the lowest "
     "held-out loss?",
@@ -231,7 +240,7 @@ def distance(run):
 
 apart = distance(taken["4 x 8, accumulated"])
 how_far_apart.reveal(0 if apart < 0.001 else 1 if apart <= 0.05 else 2)
-length = max(len(row.ids) for row in encode_all(tokenizer, task.train))
+length = max(len(row.ids) for row in examples)
 memory = [training_memory(model(), "full", batch=size, length=length, dtype="float32") for size, _ in forms.values()]
 show(
     pd.DataFrame(
@@ -251,7 +260,7 @@ show(f"(Memory is counted from the model itself, for examples of {length} tokens
 # Here is the gradient of one matrix, by hand, in both ways.
 
 # %%
-rows = encode_all(tokenizer, task_of("json").train[:16] + task.train[:16])
+rows = examples[:32] if current().data else encode_all(tokenizer, task_of("json").train[:16] + task.train[:16])
 together, _ = gradient(rows)
 parts = [gradient(rows[first : first + 8]) for first in range(0, 32, 8)]
 of_parts = np.stack([g for g, _ in parts])

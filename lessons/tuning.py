@@ -190,7 +190,7 @@ else:
 # again), and many epochs.
 
 # %%
-whole = task_of("json")
+whole = task_of("json", graded=True)
 small = Conversations(whole.name, whole.train[: 16 if QUICK else 48], whole.heldout[:60])
 COUNT = len(small.train)
 epochs = 2 if QUICK else 40

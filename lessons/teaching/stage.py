@@ -24,6 +24,7 @@ A lesson also runs on a teacher's own model and data: `LESSON_MODEL=folder LESSO
     model()                   what to fine-tune: "embedded", or the teacher's folder or Hub id
     data("spanish")           the lesson's own task, or the teacher's file
     task_of("spanish", answers=24)      its conversations, a part held out; a teacher's, whole
+    task_of("spanish", graded=True)     the same for a lesson that asks them itself: without those too long for that
     questions(mine, count)    the lesson's own questions; with own data, some that its file holds
     ask(network, tokenizer, questions)      a table of what it says
     answer_length(tokenizer, task), cut_marked(tokenizer, answers, length)  how long answers may be; which were cut

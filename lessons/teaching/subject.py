@@ -12,13 +12,14 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from engine.data import Conversations, hold_out, load
+from engine.data import Conversations, encode, hold_out, load
 from engine.errors import InputError
 from engine.evaluate import generate_answers, last_answer
 from engine.messages import Message
+from engine.models import load_tokenizer
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
-from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE
+from engine.training.settings import LEARNING_RATES, LEARNING_RATES_LARGE, Settings
 from lessons.teaching.session import current
 from lessons.teaching.showing import show
 
@@ -37,19 +38,43 @@ def task_of(own: str, answers: int | None = None, graded: bool = False) -> Conve
     """The data that the lesson trains on, a part of it held out.
 
     answers: of the lesson's own task only the questions with one of its first so many answers, so that it is learned in
-    seconds; a teacher's data stays as it is. graded: the lesson cannot do without held-out questions. Raises InputError
-    if there are none then.
+    seconds; a teacher's data stays as it is. graded: the lesson asks the examples itself and cannot do without held-out
+    ones; those that are longer than what a training reads are left out then. Raises InputError if none is left.
     """
     task = hold_out(load(data(own)), current().seed)  # as finetune does
     if graded and not task.heldout:
         raise InputError(
             f"{task.name} holds too few examples to keep some for grading; give 20 or more, or a test part"
         )
+    if graded and current().data:
+        task = _read_whole(task)
     if answers is None or current().data:
         return task
     kept = list(dict.fromkeys(talk[-1]["content"] for talk in task.train))[:answers]
     parts = ([talk for talk in part if talk[-1]["content"] in kept] for part in (task.train, task.heldout))
     return Conversations(task.name, *parts)
+
+
+def _read_whole(task: Conversations) -> Conversations:
+    """The task without the examples of which a training would read the beginning alone: an answer that is cut cannot be
+    graded, and the whole may be more than the model's context holds. Says how many they are."""
+    room, tokenizer = Settings().max_length, load_tokenizer(model())
+
+    def fits(talk: list[Message]) -> bool:
+        row = encode(tokenizer, talk, room)
+        return not (row.cut or row.unread)
+
+    train, heldout = ([talk for talk in part if fits(talk)] for part in (task.train, task.heldout))
+    every = len(task.train) + len(task.heldout)
+    if left_out := every - len(train) - len(heldout):
+        said = (
+            f"{left_out} of the {every} examples of {task.name} are longer than the {room} tokens that are read of one"
+        )
+        if not (train and heldout):
+            kind = "keep for grading" if train else "learn from"
+            raise InputError(f"{said}, and of those to {kind} none is left; give shorter ones")
+        show(f"{said}: they are left out.")
+    return Conversations(task.name, train, heldout)
 
 
 def is_own() -> bool:

@@ -105,6 +105,15 @@ def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path
     )
 
 
+def test_batches_says_how_many_examples_it_takes(tmp_path, own):
+    model, data = own[0][0], tmp_path / "few.jsonl"
+    data.write_text("".join(own[1].read_text().splitlines(keepends=True)[:30]))
+    options = ("--auto", "--quick", "--no-film", "--out", tmp_path, "--model", model, "--data", data)
+    done = run_module("lessons.batches", *options)
+    assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr
+    assert "batches of up to 64 examples, and few has 27 to learn from" in done.stderr
+
+
 @pytest.mark.parametrize("lesson", lessons())
 def test_it_names_itself_and_begins_first(lesson):
     cells = list(read_cells((FOLDER / f"{lesson}.py").read_text(encoding="utf-8")))

@@ -398,6 +398,24 @@ def test_a_lesson_is_about_what_the_teacher_brings(watched, tmp_path, own):
     assert stage.matrices(wrapped) == stage.matrices(load_model(qwen)) and len(stage.matrices(wrapped)) == 14
 
 
+def test_examples_longer_than_a_training_reads_are_not_asked(watched, tmp_path, own):
+    file = tmp_path / "mine.jsonl"
+    long = [json.dumps({"instruction": f"{n} " * 600, "output": "red"}) + "\n" for n in range(30)]
+    stage.configure(stage.Session(model=str(own[0][0]), data=str(file), console=stage.current().console, out=tmp_path))
+    file.write_text(own[1].read_text() + "".join(long))
+    task = stage.task_of("spanish", graded=True)
+    assert len(task.train) + len(task.heldout) == 80 and task.heldout
+    assert all(len(talk[0]["content"]) < 100 for talk in [*task.train, *task.heldout])
+    said = " ".join(watched[1].getvalue().split())
+    assert (
+        said == "30 of the 110 examples of mine are longer than the 512 tokens that are read of one: they are left out."
+    )
+    assert len(stage.task_of("spanish").train) > len(task.train), "what is trained on alone may be cut"
+    file.write_text("".join(long))
+    with pytest.raises(InputError, match=r"30 of the 30 examples of mine are longer .* to learn from none is left"):
+        stage.task_of("spanish", graded=True)
+
+
 def test_answers_may_be_as_long_as_right_ones_and_cut_ones_are_marked():
     tokenizer = load_tokenizer("embedded")
     talk = [[{"role": "user", "content": "?"}, {"role": "assistant", "content": " ".join(["red"] * 40)}]]
