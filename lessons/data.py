@@ -37,7 +37,7 @@ from engine.data.noise import with_wrong_answers
 from engine.data.report import report
 from engine.evaluate import OPEN_ENDED, curriculum_groups, encode_last_answer, last_answer, score_answers
 from engine.evaluate.tokens import losses_of_model, piece, token_losses
-from engine.measure.shares import newcombe
+from engine.measure.shares import newcombe, weighted
 from engine.models import load_model, load_tokenizer
 from engine.training.finetune import finetune
 from engine.training.methods import Full
@@ -375,14 +375,18 @@ which_step_up = predict(
 # %%
 show(plots.plot_learning_curve({"clean": clean, f"{WRONG:.0%} wrong": noisy}), name="learning-curve")
 first, second = gain(clean[1], clean[0]), gain(clean[2], clean[1])
+low, high = weighted(*((times, share(run) / 100 * n, n) for times, run in zip((-1, 2, -1), clean, strict=True)))
 if share(clean[1]) > 95:
     which_step_up.withhold(f"the middle set reaches {share(clean[1]):.0f} %: the second step had no room.")
-elif max(first[1], second[1]) > 0 and abs(first[0] - second[0]) < 10:
-    which_step_up.withhold("the two steps are within 10 points of each other.")
-elif max(first[1], second[1]) > 0:
-    which_step_up.reveal(0 if first[0] > second[0] else 1)
-else:
+elif max(first[1], second[1]) <= 0:
     which_step_up.reveal(NEITHER)
+elif low <= 0 <= high:
+    which_step_up.withhold(
+        f"the first brought {first[0] - second[0]:+.0f} points more than the second; other questions would say "
+        f"between {100 * low:+.0f} and {100 * high:+.0f} (95 %)."
+    )
+else:
+    which_step_up.reveal(0 if low > 0 else 1)
 show(*(
     f"{before} to {after} records: {step[0]:+.1f} points, {step[1]:+.0f} to {step[2]:+.0f} (95 %)"
     for before, after, step in ((sizes[0], sizes[1], first), (sizes[1], sizes[2], second))

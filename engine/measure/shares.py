@@ -1,5 +1,5 @@
-"""Between which shares does the true one lie? The interval of a share of answers, and of a difference of two; and what
-chance gives where a rank is told in bits."""
+"""Between which shares does the true one lie? The interval of a share of answers, and of a difference or another sum of
+several; and what chance gives where a rank is told in bits."""
 
 import math
 
@@ -29,6 +29,19 @@ def newcombe(successes: float, n: int, others: float, m: int) -> tuple[float, fl
     Both shares' Wilson intervals, put together: method 10 of R. G. Newcombe, "Interval estimation for the difference
     between independent proportions", Statistics in Medicine 17 (1998). On the same questions it is rather too wide.
     """
-    (low, high), (other_low, other_high) = wilson(successes, n), wilson(others, m)
-    p, q = successes / n if n else 0.5, others / m if m else 0.5
-    return p - q - math.hypot(p - low, other_high - q), p - q + math.hypot(high - p, q - other_low)
+    return weighted((1, successes, n), (-1, others, m))
+
+
+def weighted(*shares: tuple[float, float, int]) -> tuple[float, float]:
+    """Between which values does a weighted sum of shares lie, at 95 %? Each is (weight, successes, n).
+
+    Newcombe's way for any weights: G. Y. Zou, W. Huang and X. Zhang, "A note on confidence interval estimation for a
+    linear function of binomial proportions", Computational Statistics & Data Analysis 53 (2009).
+    """
+    total, below, above = 0.0, 0.0, 0.0
+    for weight, successes, n in shares:
+        p, ends = successes / n if n else 0.5, wilson(successes, n)
+        low, high = sorted(weight * end for end in ends)
+        total += weight * p
+        below, above = math.hypot(below, weight * p - low), math.hypot(above, high - weight * p)
+    return total - below, total + above

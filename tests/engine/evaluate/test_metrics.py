@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 from engine.evaluate.metrics import METRICS, get_metric, json_with, matching, score, token_f1, wilson
-from engine.measure.shares import newcombe
+from engine.measure.shares import newcombe, weighted
 from glasstune import InputError
 
 CLASSES = (["yes", "no", "Yes ", "maybe", "no", "yes"], ["yes", "yes", "yes", "no", "no", "no"])
@@ -111,3 +112,16 @@ def test_a_difference_of_shares_is_newcombes():
     low, high = newcombe(48, 80, 56, 70)
     assert (-high, -low) == pytest.approx(newcombe(56, 70, 48, 80))
     assert newcombe(0, 0, 0, 0) == pytest.approx((-(0.5**0.5), 0.5**0.5)), "nothing is known"
+
+
+def test_a_weighted_sum_of_shares_is_as_wide_as_chance_makes_it():
+    """Of ten thousand drawings from known shares, about 95 in 100 have the true sum in their interval."""
+    assert weighted((1, 30, 100)) == pytest.approx(wilson(30, 100))
+    rng, n, true = np.random.default_rng(0), 60, {2: 0.7, -1: 0.4, -0.9: 0.9}
+    drawn = [(weight, rng.binomial(n, share, 10_000)) for weight, share in true.items()]
+    middle = sum(weight * share for weight, share in true.items())
+    held = 0
+    for each in zip(*(successes for _, successes in drawn), strict=True):
+        low, high = weighted(*((weight, one, n) for (weight, _), one in zip(drawn, each, strict=True)))
+        held += low <= middle <= high
+    assert 0.94 < held / 10_000 < 0.965
