@@ -38,7 +38,7 @@ import torch
 
 from engine.data import collate
 from engine.evaluate import curriculum_groups, encode_last_answer
-from engine.evaluate.forgetting import curriculum_knowledge, measure_forgetting
+from engine.evaluate.forgetting import curriculum_facts, measure_forgetting
 from engine.evaluate.probes import general
 from engine.evaluate.tokens import losses_of_model, token_losses
 from engine.evaluate.weights import models_at
@@ -187,6 +187,7 @@ show(f"At the other end: {titles[-1]}, {rise.iloc[-1]:+.3f}.")
 # An answer is right to the letter, or wrong: "[Paris]" for "Paris" counts as forgotten. So the model, as it was at
 # several captured steps, is asked in four ways. *Letter*: the answer is exactly right. *Among four*: the probability
 # of the right answer among four of its kind (Paris, Rome, Oslo, Lima), which no form can hide; an even guess is 25 %.
+# Both are asked of the same facts; of your own model, of which nobody here knows any, of patterns and of facts.
 # *Text*: the loss on text of the kind it wrote before (stories). *KL*: how far what it says is from what the base
 # said, right or wrong.
 
@@ -204,34 +205,40 @@ form_or_facts = predict(
 # %%
 base, tokenizer = load_model(model()), load_tokenizer(model())
 if OURS:
-    known = curriculum_knowledge(2 if QUICK else 6)
+    known = curriculum_facts(2 if QUICK else 10)
     ways = {
         step: measure_forgetting(network.eval(), base, tokenizer, known)
         for step, network in models_at(plain, plain.steps[:: 4 if QUICK else 1])
     }
     means = pd.DataFrame([vars(one) for one in ways.values()], index=pd.Index(ways, name="step"))
-else:  # they were asked while it was trained; the letter is that of patterns to continue
+else:  # they were asked while it was trained: to the letter patterns to continue, among four other things, facts
     heavy = plain.measured.assign(total=plain.measured.value * plain.measured.weight).groupby(["step", "probe"])
     means = (heavy.total.sum() / heavy.weight.sum()).unstack()
     means = means.rename(columns={"few_shot": "exact", "facts": "choice"})
     show(plots.plot_forgetting(plain), name="probes")
+letter, choice = ("letter (%)", "among four (%)") if OURS else ("patterns, letter (%)", "facts, among four (%)")
 four = pd.DataFrame(
     {
-        "letter (%)": 100 * means.exact,
-        "among four (%)": 100 * means.choice,
+        letter: 100 * means.exact,
+        choice: 100 * means.choice,
         "text (nats a token)": means.text,
         "KL to the base (nats a token)": means.kl,
     }
 )
-worst = four["letter (%)"].idxmin()
-fell = four["letter (%)"].iloc[0] - four["letter (%)"][worst]
-among, before = four["among four (%)"][worst], four["among four (%)"].iloc[0]
-if fell < 10:
+worst = four[letter].idxmin()
+fell = four[letter].iloc[0] - four[letter][worst]
+among, before = four[choice][worst], four[choice].iloc[0]
+if not OURS:
+    form_or_facts.withhold("of your model patterns were asked to the letter, and facts among four: other questions.")
+elif fell < 10:
     form_or_facts.withhold(f"by the letter only {fell:.0f} points were lost at the worst.")
 else:
     form_or_facts.reveal(0 if before - among <= 10 else 2 if among <= 35 else 1)
 show(four.round(3))
-conclude(f"At step {worst}: {fell:.0f} points lost by the letter, {before - among:.0f} among four.")
+conclude(
+    f"At step {worst}: {fell:.0f} points lost by the letter, {before - among:.0f} among four"
+    f"{'' if OURS else ', of other questions: that does not tell the form from what is known'}."
+)
 
 # %% [markdown]
 # So "forgotten" may mean two things: the *form* of answers has moved, or what is *known* has. Grading by the letter

@@ -12,7 +12,7 @@ Catastrophic Forgetting in Language Models via Implicit Inference").
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,6 +75,14 @@ def curriculum_knowledge(per_skill: int, seed: int = 0) -> OldKnowledge:
         choices=curriculum_choices(per_skill, seed),
         texts=[story.messages for story in stories],
     )
+
+
+def curriculum_facts(per_skill: int, seed: int = 0) -> OldKnowledge:
+    """The curriculum's facts alone, each of them asked to the letter and among alternatives: of other questions the two
+    would not tell the form of answers from what is known. And its stories."""
+    known = curriculum_knowledge(per_skill, seed)
+    answers = [[*choice.prompt, Message(role="assistant", content=choice.options[0])] for choice in known.choices]
+    return replace(known, answers=answers)
 
 
 def choice_probabilities(

@@ -105,6 +105,15 @@ def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path
     )
 
 
+def test_patterns_and_facts_do_not_tell_form_from_knowledge(tmp_path, own):
+    """What another model was taught nobody knows, so it is asked the two to the letter and among four."""
+    options = ("--auto", "--quick", "--no-film", "--out", tmp_path, "--model", own[0][1], "--data", own[1])
+    done = run_module("lessons.forgetting", *options)
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 0, done.stderr
+    assert "Not decided: of your model patterns were asked to the letter, and facts among four" in said
+
+
 def test_batches_says_how_many_examples_it_takes(tmp_path, own):
     model, data = own[0][0], tmp_path / "few.jsonl"
     data.write_text("".join(own[1].read_text().splitlines(keepends=True)[:30]))

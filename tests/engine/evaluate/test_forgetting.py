@@ -14,6 +14,7 @@ from engine.evaluate.forgetting import (
     Choice,
     choice_probabilities,
     curriculum_choices,
+    curriculum_facts,
     curriculum_knowledge,
     kl_to,
     measure_forgetting,
@@ -83,6 +84,15 @@ def test_the_divergence_is_zero_for_the_base_and_as_torch_has_it_for_another(tok
 def test_two_vocabularies_have_no_divergence(base, tokenizer):
     with pytest.raises(InputError, match="1536 and 96 tokens"):
         kl_to(base, small_model("llama"), [], 0)
+
+
+def test_the_same_facts_are_asked_to_the_letter_and_among_four():
+    both, all_skills = curriculum_facts(3), curriculum_knowledge(3)
+    assert both.choices == all_skills.choices and both.texts == all_skills.texts
+    assert [list(answer) for answer in both.answers] == [
+        [*choice.prompt, {"role": "assistant", "content": choice.options[0]}] for choice in both.choices
+    ]
+    assert len(both.answers) == 3 * len(TABLES) and all(answer in all_skills.answers for answer in both.answers)
 
 
 def test_the_loss_on_text_is_a_mean_over_all_tokens(base, tokenizer):
