@@ -16,7 +16,7 @@ from animations.studio.cards import EndCard, Figure, TitleCard
 from animations.studio.film import GESTURE, FilmScene, run_in, shown_run, watched_module
 from animations.studio.measures import measured
 from engine.errors import InputError
-from engine.measure.matched import crossing
+from engine.measure.matched import overtaken
 from engine.measure.shares import wilson
 from engine.run.base import EMBEDDED
 from engine.run.run import Run
@@ -377,12 +377,17 @@ class Trained(WhenScene):
             self.hold(each)
 
     def passed(self, counts: np.ndarray, scores: np.ndarray, way: str, level: float) -> str:
-        count = crossing(list(counts), list(scores), [level] * len(counts))
-        if count is None:
+        """Where it is above a prompt's score, if the questions can tell."""
+        if level > 0.95:
+            return f"{way.capitalize()} reaches {percent(level)}: no room above it."
+        low, high = overtaken(list(counts), list(scores), self.graded(), level, self.graded())
+        if low == counts[-1]:
             return f"It does not pass {way} ({percent(level)}) with these."
-        if count <= counts[0]:
-            return f"It is above {way} ({percent(level)}) already with {counts[0]:.0f}."
-        return f"It passes {way} ({percent(level)}) at about {count:.0f} examples."
+        if high == np.inf:
+            return f"Whether it passes {way} ({percent(level)}), too few questions tell."
+        if high == counts[0]:
+            return f"It is clearly above {way} ({percent(level)}) already with {high:.0f}."
+        return f"It is clearly above {way} ({percent(level)}) from {high:.0f} examples on."
 
 
 class Unseen(OneQuestion):

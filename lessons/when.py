@@ -40,7 +40,7 @@ from engine.evaluate.exposure import draw_canaries, draw_codes, measure_exposure
 from engine.evaluate.metrics import json_with, score
 from engine.evaluate.prompting import brackets, measure_prompts, shown, told
 from engine.evaluate.tokens import losses_of_model
-from engine.measure.matched import crossing
+from engine.measure.matched import overtaken
 from engine.measure.shares import exposure_by_chance, newcombe
 from engine.models import load_model, load_tokenizer, load_tuned
 from engine.reading import parse_json
@@ -168,10 +168,10 @@ show(
 COUNTS = (4, 32) if QUICK else (1, 4, 8, 32, 128)
 best_shown = max(found.exact for found in few.values())
 examples_needed = predict(
-    f"from how many examples on is fine-tuning above the best that showing reaches ({best_shown:.0%})?",
+    f"from how many examples on is fine-tuning clearly above the best that showing reaches ({best_shown:.0%})?",
     {
-        "from 8 or fewer": "a form needs few examples: the knowledge is there, and only how it is said has to move.",
-        "from 9 to 128": "fewer are learned by heart, as whole answers, before the form is seen to be common to all.",
+        "from 32 or fewer": "a form needs few examples: the knowledge is there, and only how it is said has to move.",
+        "from 33 to 128": "fewer are learned by heart, as whole answers, before the form is seen to be common to all.",
         "not with these numbers of examples": "so few steps on so few examples move the weights too little, or wear "
         "down the facts that the answers need.",
     },
@@ -180,23 +180,39 @@ examples_needed = predict(
 # %%
 tuned = [train(f"brackets-{n}", task, n, steps=6 if QUICK else 30) for n in COUNTS]
 scores = [float(new_skill(run, graded=True).iloc[-1]) for run in tuned]
-over_shown = crossing(COUNTS, scores, [best_shown] * len(COUNTS))
+graded = int(tuned[-1].graded[task.name].iloc[-1])  # questions behind each of these scores
+
+
+def overtakes(level):
+    """Between which numbers of examples fine-tuning comes to be above a prompt's score, by more than chance."""
+    return overtaken(COUNTS, scores, graded, level, len(task.heldout))
+
+
+low, high = overtakes(best_shown)
 if best_shown > 0.95:
     examples_needed.withhold(f"showing reaches {best_shown:.0%}: there is no room above it.")
+elif low == COUNTS[-1]:
+    examples_needed.reveal("not with these numbers of examples")
+elif high <= 32 or 32 <= low < high < math.inf:
+    examples_needed.reveal(0 if high <= 32 else 1)
 else:
-    examples_needed.reveal(2 if over_shown is None else 0 if over_shown <= 8 else 1)
+    enough = f"it is with {high}, but whether with fewer" if high < math.inf else f"whether it is with {COUNTS[-1]}"
+    examples_needed.withhold(f"{enough}, {graded} questions cannot tell.")
 
 
 def crosses(level, what):
     if level > 0.95:
         return f"{what} reaches {level:.0%}: there is no room above it, so no number of examples is the answer."
-    count = crossing(COUNTS, scores, [level] * len(COUNTS))
+    low, high = overtakes(level)
     what = f"what {what.lower()} reaches, {level:.0%},"
-    if count is None:
-        return f"Fine-tuning does not get above {what} with up to {COUNTS[-1]} examples."
-    if count <= COUNTS[0]:
-        return f"Fine-tuning is above {what} already with {COUNTS[0]}, the fewest that were tried."
-    return f"Fine-tuning gets above {what} at about {count:.0f} examples (between measured numbers, on a line)."
+    below = f"with {'up to ' * (low > COUNTS[0])}{low} it is clearly below"
+    if low == COUNTS[-1]:
+        return f"Fine-tuning does not get above {what} with these numbers of examples."
+    if high == math.inf:
+        return f"Whether fine-tuning gets above {what} {graded} questions cannot tell{f'; {below}' if low else ''}."
+    if high == COUNTS[0]:
+        return f"Fine-tuning is clearly above {what} already with {high}, the fewest that were tried."
+    return f"Fine-tuning is clearly above {what} from {high} examples on{f'; {below}' if low else ''}."
 
 
 conclude(

@@ -1,4 +1,4 @@
-"""How are runs compared fairly? At the same new-task score, and where one measured line crosses another.
+"""How are runs compared fairly? At the same new-task score, and where one measured line is clearly above another.
 
 A run that learned less has mostly forgotten less: old skills are compared at the moment when the new task was learned
 equally well. Between two evaluations a straight line is drawn; beyond the last one nothing is known, and nothing said.
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.measure.shares import newcombe
 from engine.run.run import Run
 
 
@@ -60,21 +61,20 @@ def when_learned(learned: Sequence[float], level: float, *others: Sequence[float
     return tuple(float(each[before] + part * (each[after] - each[before])) for each in others)
 
 
-def crossing(counts: Sequence[float], rising: Sequence[float], other: Sequence[float]) -> float | None:
-    """From how many examples on is `rising` above `other`? Both were measured at the same `counts`, which ascend.
+def overtaken(
+    counts: Sequence[float], rising: Sequence[float], asked: int, level: float, of: int
+) -> tuple[float, float]:
+    """Between which numbers of examples does `rising` come to be above `level`, and stays there?
 
-    Interpolated on a logarithmic axis, for counts that double; in a line from a count of 0. The first count if it is
-    above from the start; None if it is not above at the last count.
+    The last of the `counts`, which ascend, at which it is clearly below (0: at none), and the first from which on it is
+    clearly above (infinity: it is not so at the last). rising, level: shares of right answers, 0 to 1, to so many
+    questions, `asked` and `of`. Clearly: the interval of their difference is without nought.
     """
-    gaps = np.asarray(rising, float) - np.asarray(other, float)
-    below = np.flatnonzero(gaps <= 0)
-    if not below.size:
-        return float(counts[0])
-    at = int(below[-1])
-    if at == len(gaps) - 1:
-        return None
-    part = -gaps[at] / (gaps[at + 1] - gaps[at])
-    low, high = counts[at], counts[at + 1]
-    if low <= 0:
-        return float(low + part * (high - low))
-    return float(math.exp(math.log(low) + part * (math.log(high) - math.log(low))))
+    apart = [newcombe(share * asked, asked, level * of, of) for share in rising]
+    below = [count for count, (_, high) in zip(counts, apart, strict=True) if high < 0]
+    above = math.inf
+    for count, (low, _) in zip(reversed(counts), reversed(apart), strict=True):
+        if low <= 0:
+            break
+        above = count
+    return (below[-1] if below else 0), above

@@ -1,5 +1,6 @@
 """The film of the choice: what it says and reads is what the models say and read."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
@@ -42,6 +43,16 @@ def test_an_outcome_names_the_ways_that_worked(walked):
             {"told": "telling", "shown": "showing", "trained": "training"}[way] for way in ways
         ]
     scene.prompts = scene.prompts._replace(said=said)
+
+
+@pytest.mark.parametrize("last, level, said", [
+    (0.8, 0.2, "clearly above showing (20 %) from 8 examples on"), (0.24, 0.2, "too few questions tell"),
+    (0.1, 0.5, "does not pass showing"), (1.0, 0.98, "no room above it"),
+])  # fmt: skip
+def test_a_prompt_is_passed_by_more_than_chance(last, level, said, monkeypatch):
+    scene = unmade(when.Trained)
+    monkeypatch.setattr(scene, "graded", lambda: 60)
+    assert said in scene.passed(np.array([2.0, 8.0]), np.array([0.0, last]), "showing", level)
 
 
 @pytest.mark.parametrize("scores, said", [

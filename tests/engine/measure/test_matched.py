@@ -1,9 +1,11 @@
 """Runs are compared where they learned equally much; lines cross where they were measured to, or nowhere."""
 
+import math
+
 import pandas as pd
 import pytest
 
-from engine.measure.matched import crossing, learning_path, matched
+from engine.measure.matched import learning_path, matched, overtaken
 from glasstune import InputError, Run
 
 
@@ -39,10 +41,12 @@ def test_a_run_without_old_skills_cannot_be_matched(lora_run, monkeypatch):
         matched(lora_run, 0.5)
 
 
-def test_lines_cross_where_they_were_measured_to():
+def test_a_line_is_overtaken_by_more_than_chance():
     counts = [2, 8, 32]
-    assert crossing(counts, [0.0, 0.4, 0.8], [0.2, 0.2, 0.2]) == pytest.approx(4.0), "halfway on a logarithmic axis"
-    assert crossing([0, 4], [0.0, 0.4], [0.1, 0.1]) == pytest.approx(1.0)
-    assert crossing(counts, [0.5, 0.4, 0.8], [0.2, 0.2, 0.2]) == 2.0
-    assert crossing(counts, [0.5, 0.1, 0.8], [0.2, 0.2, 0.2]) > 8.0, "it must stay above from there on"
-    assert crossing(counts, [0.0, 0.1, 0.2], [0.2, 0.2, 0.2]) is None
+    assert overtaken(counts, [0.0, 0.4, 0.8], 60, 0.2, 60) == (2, 8)
+    assert overtaken(counts, [0.0, 0.25, 0.8], 60, 0.2, 60) == (2, 32), "with 8 chance cannot tell"
+    assert overtaken(counts, [0.6, 0.4, 0.8], 60, 0.2, 60) == (0, 2), "from the first that was tried"
+    assert overtaken(counts, [0.6, 0.0, 0.8], 60, 0.2, 60) == (8, 32), "it must stay above from there on"
+    assert overtaken(counts, [0.0, 0.4, 13 / 60], 60, 0.2, 60) == (2, math.inf), "one question more decides nothing"
+    assert overtaken(counts, [0.0, 0.1, 0.2], 60, 0.5, 60) == (32, math.inf), "it stays below"
+    assert overtaken(counts, [0.0, 0.4, 0.6], 6, 0.2, 6) == (0, math.inf), "of so few questions nothing is clear"
