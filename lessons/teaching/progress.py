@@ -50,7 +50,7 @@ def note(
 ) -> None:  # fmt: skip
     """Keep an answer. An exercise that was once right stays right, with what was right; tries are counted. An answer
     about another training (another student's seed, a quick one, one's own data) is about another number: it counts for
-    nothing here.
+    nothing here. One about the course's own stays when a quick one, one's own or nobody's is answered later.
 
     code: the lines of an answer that is a function. seed, quick: of the training that it is about. own: it is about a
     model or data of one's own. language: of the question.
@@ -59,7 +59,10 @@ def note(
     name = name_of(question)
     before = kept.setdefault(kind, {}).get(name, {})
     about = {"seed": seed, "quick": quick, "own": own}
-    if any(before.get(what, type(value)()) != value for what, value in about.items()):
+    told = {what: before.get(what, type(value)()) for what, value in about.items()}
+    if told != about:
+        if before and _further(told) < _further(about):
+            return
         before = {}
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
     answer = {"question": question, "given": given, "right": right, "code": code, **about, "language": language}
@@ -67,6 +70,11 @@ def note(
         answer = {what: before.get(what, value) for what, value in answer.items()}
     kept[kind][name] = {**answer, "tries": before.get("tries", 0) + 1, "first": before.get("first", now), "last": now}
     _save(lesson, kept)
+
+
+def _further(about: dict[str, Any]) -> tuple[bool, bool, bool]:
+    """How far a training is from the student's own in the course: a model or data of one's own is furthest."""
+    return about["own"], about["quick"], about["seed"] == 0
 
 
 def name_of(question: str) -> str:

@@ -86,6 +86,20 @@ def test_an_answer_about_another_training_counts_for_nothing(other):
     assert (kept["given"], kept["right"], kept["quick"], kept["own"]) == ("4", False, False, False)
 
 
+@pytest.mark.parametrize("later", [{"quick": True, "seed": 7}, {"own": True, "seed": 7}, {"seed": 0}])
+@pytest.mark.parametrize("kind", progress.KINDS)
+def test_a_quick_look_takes_no_answer_about_the_courses_own_training(kind, later):
+    progress.note("lora", kind, "how many?", given="12", right=True, seed=7)
+    before = progress.load("lora")
+    progress.note("lora", kind, "how many?", given="99", right=False, **later)
+    assert progress.load("lora") == before
+    progress.note("lora", kind, "how many?", given="13", right=True, seed=7)  # the training itself again
+    assert (
+        progress.load("lora")[kind]["how many?"] | {"given": "13", "tries": 2}
+        == progress.load("lora")[kind]["how many?"]
+    )
+
+
 def test_an_answer_about_another_seed_counts_for_nothing():
     """Two students share an account: what was right for one is not yet right for the other."""
     progress.note("lora", "exercises", "how many?", given="3", right=True, seed=1)
