@@ -1,7 +1,8 @@
 """Which rate does a method get? One that is chosen on other questions and with other seeds than it is judged by.
 
-A sweep goes on until both its edges are worse than the best, so that no method is held back by the grid; one that has
-not found its best after `WIDER` more rates is censored. Of equals the gentlest is taken.
+A sweep goes on until both its edges are worse than the best, so that no method is held back by the grid: beyond an edge
+that is as good as the best there may be a better one. One that has not found its best after `WIDER` more rates is
+censored. Of equals the gentlest is taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,11 +45,12 @@ def choose(r: Results, training: Training, grid: Sequence[float], by: By) -> Cho
     for _ in range(WIDER + 1):
         found = _scores(r, training, rates, by)
         best = max(rates, key=lambda rate: (found[rate], -rate))
-        if rates[0] < best < rates[-1]:
+        low, high = (found[edge] == found[best] for edge in (rates[0], rates[-1]))  # an edge that is as good, too
+        if not (low or high):
             return Chosen(replace(training, rate=best), True, found)
         if not np.isfinite(found[best]):
             break
-        rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, rates[-1] * 2]
+        rates = [rates[0] / 2, *rates] if low else [*rates, rates[-1] * 2]
     return Chosen(replace(training, rate=best), False, found)
 
 

@@ -164,16 +164,15 @@ def _read(claim: Claim, store: Store, seeds: int) -> tuple[dict[str, Effect | No
 
 
 def trials_behind(store: Store, seeds: int = SEEDS) -> list[Trial]:
-    """Every finished trial that some claim looks at, also where others of it are missing."""
+    """Every finished trial that some claim looks at. While one lacks some, that is all of them: what else it would look
+    at is not known then."""
     found: dict[Trial, None] = {}
     for claim in CLAIMS.values():
         for read in claim.conditions.values():
             results = _results(store, seeds)
             try:
                 read(results)
-            except NotYet:
-                pass
-            except _OTHER_QUESTIONS:  # what else it would have looked at is not known
+            except (NotYet, *_OTHER_QUESTIONS):
                 return list(store.found)
             found |= results.used
     return [trial for trial in found if store.get(trial)]

@@ -14,7 +14,8 @@ from lessons.claims.together import markdown as together
 from lessons.claims.verdict import LEVEL, UNTRIED, VERDICTS
 from visualize.naming import proper
 
-_HEAD = f"""# Every sentence tried
+TITLE = "Every sentence tried"
+_HEAD = f"""# {TITLE}
 
 Textbooks and papers say these. Each is an experiment here, on the embedded model; the verdict is computed from what was
 measured ([the rule](../lessons/claims/verdict.py)), and `python -m lessons.claims` writes this page. A verdict is about

@@ -10,11 +10,12 @@ runs/claims.md. The trials that ship are read in any case, so only what has chan
 import ast
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.commands import Command
+from engine.reading import read_text
 from engine.terminal import Terminal, say
 from lessons.teaching.course import in_checkout
 
@@ -94,6 +95,9 @@ def run(chosen: Namespace) -> int:
 
     claims = [get_claim(name) for name in chosen.ids or CLAIMS]
     out = chosen.out or (KEPT if in_checkout() else Path("runs/claims.json"))
+    shown = PAGE if out == KEPT else out.with_suffix(".md")
+    check_out(out, ".json", is_ledger)
+    check_out(shown, ".md", is_page)
     store = Store(SHIPPED, chosen.store or (SHIPPED if in_checkout() else Path("runs/claims-trials.jsonl")))
     wrong = []
     if not chosen.no_run:
@@ -107,11 +111,40 @@ def run(chosen: Namespace) -> int:
     for row in rows:
         if row.id in {claim.id for claim in claims}:
             show(console, row)
-    page = write_page(rows, PAGE if out == KEPT else out.with_suffix(".md"))
+    page = write_page(rows, shown)
     console.print(f"{len(rows)} of {len(CLAIMS)} claims are tried; kept in {out}, shown in {page}")
     for line in wrong:
         say(f"error: {line}", sys.stderr)
     return 1 if wrong else 0
+
+
+def check_out(path: Path, end: str, ours: Callable[[Path], bool]) -> None:
+    """Raises InputError, before anything is run, for a name that ends otherwise, or where something else lies."""
+    from engine.errors import InputError
+
+    if path.suffix != end:
+        raise InputError(f"{path} should end in {end}: give --out another name")
+    if path.exists() and not ours(path):
+        raise InputError(f"{path} is not what this writes, and stays as it is; give --out another name")
+
+
+def is_ledger(path: Path) -> bool:
+    from engine.errors import InputError
+    from lessons.claims.ledger import read_rows
+
+    try:
+        read_rows(path)
+    except InputError:
+        return False
+    return True
+
+
+def is_page(path: Path) -> bool:
+    """Whether a page of ours lies there: of the ledger, or of a model's column."""
+    from lessons.claims.llm.column import TITLE as COLUMN
+    from lessons.claims.page import TITLE
+
+    return path.is_file() and read_text(path).startswith((f"# {TITLE}", f"# {COLUMN}"))
 
 
 def write_page(rows: "list[Row]", page: Path) -> Path:

@@ -13,6 +13,7 @@ from lessons.claims.llm import KEPT, SHIPPED
 from lessons.claims.llm.column import Column, as_rows, column, markdown
 from lessons.claims.llm.run import every, subject_of
 from lessons.claims.verdict import UNTRIED
+from lessons.commands.claims import check_out, is_page
 from lessons.teaching.course import in_checkout
 
 SHIPS = "SmolLM2-135M-Instruct"  # the model whose trials these are
@@ -28,13 +29,14 @@ def run_model(chosen: Namespace) -> None:
     subject = subject_of(str(chosen.model), chosen.data and str(chosen.data))
     ours = subject.name == SHIPS and not subject.data and in_checkout() and not chosen.store
     path = SHIPPED if ours else chosen.store or Path("runs") / f"claims-{subject.name}.jsonl"
+    page = PAGE if ours else chosen.out or path.with_suffix(".md")
+    check_out(page, ".md", is_page)
     if subject.data:
         check_data(subject.data)
     if not chosen.no_run:
         path.parent.mkdir(parents=True, exist_ok=True)
         every(subject, path, SEEDS, chosen.jobs)
     found = column(subject, path, SEEDS)
-    page = PAGE if ours else chosen.out or path.with_suffix(".md")
     write_text(page, markdown(found, "pictures/forgetting.png" if ours else ""))
     if ours:
         keep_rows(as_rows(found), KEPT)

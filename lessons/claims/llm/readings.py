@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lessons.claims.intervals import Array, Draws, Effect, effect, mean_effect, share_effect
+from lessons.claims.intervals import Array, Draws, Effect, effect, mean_effect, share_effect, unseen
 from lessons.claims.llm.trial import Result, Tuning
 
 # Nats a token of the held-out answers: where methods are compared, each having learned as much. At 1, which was tried
 # first, some arms were not there with every draw of the questions, and nothing could be said.
 LEARNED = 1.5
+RIGHT_OR_WRONG = ("few_shot",)  # answers that are alike on every question asked may differ on others
 
 
 class NotTried(Exception):
@@ -45,7 +46,8 @@ def change(t: Trials, arm: str, measure: str, *, start: int = 0, end: int = -1, 
     """A measure at one graded step minus another."""
     scores = t.scores(arm, measure)
     arms = [scale * float(scores[at].mean()) for at in (start, end)] if scale == 100 else []
-    return effect(lambda draws: scale * draws.mean(scores[end] - scores[start], measure), arms=arms)
+    least = unseen(scores.shape[-1]) if measure in RIGHT_OR_WRONG else 0.0
+    return effect(lambda draws: scale * draws.mean(scores[end] - scores[start], measure), least=least, arms=arms)
 
 
 def beside(t: Trials, arm: str, other: str, measure: str) -> Effect:

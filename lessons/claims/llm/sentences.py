@@ -56,7 +56,7 @@ def _each(read: Callable[[Trials, str], Effect], names: tuple[str, ...] = METHOD
 SENTENCES = (
     Sentence(
         "specialist", "Fine-tuning turns the generalist into a specialist: old skills are lost.",
-        "old abilities before minus after", "points", Says("more", 2, "as in the ledger", top=0),
+        "old abilities before minus after", "points", Says("more", 2, "as in the ledger"),
         {
             f"{name}, {title}": partial(change, arm=name, measure=what, start=-1, end=0, scale=100)
             for name in (*METHODS, "full, json", "lora, json")

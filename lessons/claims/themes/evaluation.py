@@ -54,10 +54,10 @@ def within(r: Results, method: str) -> Effect:
 
 def misranked(ends: Sequence[Result]) -> float:
     """Of the pairs of models whose answers differ by more than luck, how many does the loss put in the wrong order?
-    In per cent."""
+    In per cent; NaN where no pair is so far apart."""
     pairs = list(combinations(ends, 2))
     clear = [pair for pair in pairs if luck(*(scores(one, "new") for one in pair)) < LUCK / len(pairs)]
-    return 100 * float(np.mean([against(*pair, len(pairs)) for pair in clear])) if clear else 0.0
+    return 100 * float(np.mean([against(*pair, len(pairs)) for pair in clear])) if clear else np.nan
 
 
 def between(r: Results) -> Effect:

@@ -108,7 +108,11 @@ def few_shot(r: Results, relation: str, count: int) -> Effect:
     rows, shown = r.each(tuned, Prompting(task=SHOWN + relation, examples=count))
     right = 100.0 * np.stack([unpack_bits(row["new"]) for row in shown])
     measured = difference(right, at_moment(rows, moment, "new"), "new")
-    return measured.limited("floor") if right.mean() < PROMPTABLE else measured
+    if right.mean() < PROMPTABLE:
+        return measured.limited("floor")
+    # No rate could do better than one with which all is right.
+    held_back = any(not one.inside and max(one.scores.values()) < 100 for one in found)
+    return measured.limited("censored") if held_back else measured
 
 
 def told(r: Results, passes: int, at: int) -> Array:

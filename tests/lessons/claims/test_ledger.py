@@ -200,8 +200,9 @@ def test_lessons_call_claims_that_there_are():
     ("arguments", "said"),
     [
         (["cooking"], "no claim called 'cooking'"),
-        (["one-per-cent", "--store", "/dev/null/x", "--out", "/dev/null/y"], "cannot be written"),
+        (["one-per-cent", "--store", "/dev/null/x", "--out", "/dev/null/y.json"], "cannot be written"),
         (["--jobs", "0"], "no whole number from 1 on"),
+        (["one-per-cent", "--no-run", "--out", "notes.txt"], "notes.txt should end in .json"),
     ],
 )
 def test_mistakes_get_one_line(arguments, said, capsys):
@@ -211,6 +212,14 @@ def test_mistakes_get_one_line(arguments, said, capsys):
         code = stopped.code
     captured = capsys.readouterr().err
     assert code == 2 and said in captured and "Traceback" not in captured
+
+
+@pytest.mark.parametrize("name, text", [("x.json", '{"mine": 1}'), ("x.json", "no JSON"), ("x.md", "# My notes")])
+def test_nothing_else_is_written_over(name, text, tmp_path, capsys):
+    (tmp_path / name).write_text(text)
+    assert main(["one-per-cent", "--no-run", "--out", str(tmp_path / "x.json")]) == 2
+    assert f"{name} is not what this writes, and stays as it is" in capsys.readouterr().err
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [(name, text)]
 
 
 def test_the_list_names_every_claim(capsys):

@@ -18,7 +18,7 @@ from lessons.claims.readings import (
     scores,
     when_learned,
 )
-from lessons.claims.themes.evaluation import against, even, luck
+from lessons.claims.themes.evaluation import against, even, luck, misranked
 from lessons.claims.themes.tuning import shrinkage
 from lessons.claims.themes.when import best_prompt
 from lessons.claims.trials.prompting import Prompting
@@ -110,6 +110,14 @@ def test_of_equals_the_gentlest_is_chosen_and_a_rate_that_never_learns_ends_the_
     assert found.inside and found.training.rate == pytest.approx(5e-4)
 
 
+def test_an_edge_that_is_as_good_as_the_best_is_no_worse_one():
+    r, _ = results(lambda rate: 0.5 if rate < 2e-3 else 0.8 if rate < 9e-3 else 0.6)
+    found = choose(r, Training(), (1e-3, 2e-3, 4e-3), by_keeping)
+    assert found.inside and found.training.rate == pytest.approx(2e-3) and max(found.scores) == pytest.approx(16e-3)
+    r, _ = results(lambda rate: min(0.8, 400 * rate))
+    assert not choose(r, Training(), (1e-3, 2e-3, 4e-3), by_keeping).inside
+
+
 def test_a_best_rate_at_the_edge_is_not_inside():
     r, _ = results(lambda rate: 1 / (1 + rate))
     assert not choose(r, Training(), (64.0, 128.0), by_learning).inside
@@ -147,3 +155,8 @@ def test_decay_is_what_the_steps_multiply_to():
 def test_a_difference_keeps_its_arms():
     some, others = np.full((5, 100), 100.0), np.full((5, 100), 98.0)
     assert difference(some, others, "new").arms == (100, 98) and difference(some, others, "new_loss").arms == ()
+
+
+def test_no_pair_that_is_clear_is_no_pair_that_is_misranked():
+    same = {"new": RUN["at"][0]["new"], "new_loss": RUN["at"][0]["new_loss"]}
+    assert np.isnan(misranked([same] * 3))

@@ -150,6 +150,21 @@ def test_results_that_answered_other_questions_do_not_end_the_ledger(tmp_path, m
     assert set(trials_behind(store)) == store.found.keys()
 
 
+def test_while_a_claim_lacks_trials_none_is_thrown_away(tmp_path, monkeypatch):
+    """What it would look at next, once it is chosen by those, is not known: five seeds of it may lie there."""
+
+    def read(r):
+        chosen = r.need([Count(seed=100), Count(seed=101)])  # of which one has not run yet
+        return mean_effect([row["value"] for row in [*chosen, *r(Count(second=True))]])
+
+    monkeypatch.setitem(CLAIMS, "c", replace(claim_of(), conditions={"all": read}))
+    store = Store(tmp_path / "t.jsonl")
+    for trial in (Count(seed=100), *(Count(seed=seed, second=True) for seed in range(5))):
+        store.put(trial, trial.run())
+    store.tidy(trials_behind)
+    assert len(Store(store.file).found) == 6
+
+
 def test_a_store_that_cannot_be_written_says_so():
     with pytest.raises(InputError, match="cannot be written"):
         Store(__import__("pathlib").Path("/dev/null/x")).put(Count(), {})
