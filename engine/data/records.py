@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,10 +26,12 @@ from engine.messages import Message
 from engine.offline import hub_answers, offline
 from engine.reading import check_name, read_json
 from engine.room import while_there_is_room
+from engine.school.curriculum import SKILLS
 from engine.school.tasks import TASKS, task_file
 
 # What `datasets` may read with: tables and text. Others of its readers open pickles (pandas, webdataset), or media.
 READERS = ("arrow", "csv", "json", "parquet", "text")
+YOURS = " (yours)"  # after the name of data that is called like something of ours
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
@@ -49,9 +51,16 @@ def load(source: Source) -> Conversations:
     """A built-in task's name, a file, a data set's folder or Hub id, a `datasets` object or records, as conversations.
 
     A Hub id may name a configuration: "owner/name:config". Its test or validation part becomes the held-out part.
-    Conversations are taken as they are. Raises InputError for an unknown name, a broken line, an unknown form, a
-    missing field or role.
+    Conversations are taken as they are; but what is called like a skill or task of ours is "sort (yours)", for by their
+    names they are graded and shown. Raises InputError for an unknown name, a broken line, an unknown form, a missing
+    field or role.
     """
+    found = _loaded(source)
+    ours = {*SKILLS} if found is source or source == found.name else {*SKILLS, *TASKS}
+    return replace(found, name=found.name + YOURS) if found.name in ours else found
+
+
+def _loaded(source: Source) -> Conversations:
     if isinstance(source, Conversations):
         return source
     if isinstance(source, str) and source in TASKS:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
 from engine.data.overlap import CURRICULUM, drawn, trained_on
-from engine.data.records import digest
+from engine.data.records import YOURS, digest
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, last_answer, task_probes
 from engine.evaluate.probes import EACH, GENERAL, Prober, probes_of
@@ -145,6 +145,8 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 def left_out(prepared: Prepared) -> list[str]:
     """What of the data is not learned, said before training rather than found out after it."""
     said = []
+    if (name := prepared.conversations.name).endswith(YOURS):
+        said.append(f"note: {name.removesuffix(YOURS)!r} is something else here, so this data is called {name!r}")
     if "cannot mark" in marking(prepared.tokenizer):
         said.append(f"note: {marking(prepared.tokenizer)}")
     if prepared.dropped or prepared.cut:

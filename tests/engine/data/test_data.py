@@ -72,6 +72,12 @@ def test_every_file_is_the_same_conversations(tmp_path, suffix):
     assert [[m["content"] for m in c] for c in data.train] == [[r["prompt"], r["completion"]] for r in records]
 
 
+def test_data_called_like_a_task_is_told_from_it(tmp_path):
+    file = _write(tmp_path / "spanish.jsonl", [FORMS["alpaca"]])
+    assert load(file).name == "spanish (yours)" and load("spanish").name == "spanish"
+    assert load(load("spanish")).name == "spanish", "a part of a task is that task's"
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
 @pytest.mark.parametrize("form", ["messages", "conversations"])
 def test_nested_forms_in_files(tmp_path, suffix, form):

@@ -11,9 +11,12 @@ from safetensors.numpy import load_file
 from transformers import Trainer, TrainingArguments
 
 from engine.data import Conversations, collate, encode_all, load
+from engine.evaluate import curriculum_groups
 from engine.models import load_model, load_tuned
 from engine.run.base import EMBEDDED_FOLDER
 from engine.run.format import capture_path
+from engine.training.prepare import left_out, prepare
+from engine.training.request import Request
 from glasstune import CaptureCallback, Full, InputError, LoRA, Run, capture, finetune
 from tests.children import FORKS
 
@@ -234,6 +237,17 @@ def test_conversations_are_data_and_answers_may_be_left_out(tmp_path):
     run = finetune("embedded", few, LoRA(r=2), out=tmp_path / "run", **options)
     assert run.task == "few" and run.info.data.train == 8 and run.info.data.heldout == 4
     assert run.answers.empty and list(run.skills.index) == [0, 1] and "few" in run.skills
+
+
+@pytest.mark.parametrize(("name", "called"), [("story", "story (yours)"), ("sort", "sort (yours)"), ("mine", "mine")])
+def test_data_called_like_an_old_skill_takes_the_place_of_none(name, called, tmp_path):
+    file = tmp_path / f"{name}.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"Say {n}", "completion": str(n)}) + "\n" for n in range(30)))
+    for data in (file, Conversations(name, *[load(str(file)).train] * 2)):
+        prepared = prepare(Request("embedded", data, LoRA(r=1), out=tmp_path / "run", skills=1))
+        graded = prepared.evaluator(prepared.model())
+        assert {*curriculum_groups(1), called} == graded.loss.keys() and called in graded.exact
+        assert any("called" in sentence for sentence in left_out(prepared)) == (name != called)
 
 
 def test_the_shell_command(tmp_path, capsys):
