@@ -156,8 +156,9 @@ class FilmScene(Scene):
         )
 
     def _recording(self) -> str:
-        """What a recording of the present sentence is called: "Dial-01"."""
-        return f"{type(self).__name__}-{len(self.captions) + 1:02d}"
+        """What a recording of the present sentence is called: "lora-Onto-01", for other films may have such a scene."""
+        film = type(self).__module__.rpartition(".")[2]
+        return f"{film}-{type(self).__name__}-{len(self.captions) + 1:02d}"
 
     def _aside(self, *animations: Animation) -> None:
         """Play what is no part of the picture: captions come and go."""

@@ -1,8 +1,8 @@
 """How does a film get a voice? From a folder of recordings, or from any program that speaks a sentence into a file.
 
-`--voice FOLDER` takes `Dial-01.wav` and so on, as the script beside the film names them. `--voice COMMAND` is run once
-a sentence: {file} stands for the WAV file that it writes, {text} for the sentence, which it also finds on its standard
-input. What a program has once spoken is kept. A caption stays until its sentence is heard.
+`--voice FOLDER` takes `lora-Onto-01.wav` and so on, as the script beside the film names them. `--voice COMMAND` is run
+once a sentence: {file} stands for the WAV file that it writes, {text} for the sentence, which it also finds on its
+standard input. What a program has once spoken is kept. A caption stays until its sentence is heard.
 """
 
 import os

@@ -13,9 +13,10 @@ pytest.importorskip("manim", reason="films need the extra 'film'")
 from animations.studio.captions import Caption, clock, timed, write_script, write_srt, write_vtt
 from animations.studio.encode import QUALITIES, Encoder
 from animations.studio.film import FilmScene
+from animations.studio.films import films
 from animations.studio.join import Rendered, join
 from animations.studio.preview import walk
-from animations.studio.scenes import showing
+from animations.studio.scenes import film_in, showing
 from animations.studio.voice import RATE, Voice, samples, seconds_of, track
 from glasstune import InputError
 
@@ -41,11 +42,11 @@ def speaker(tmp_path):
 
 
 def test_a_recording_is_found_by_its_name(tmp_path):
-    tone(tmp_path / "Turn-01.wav", 1.5)
+    tone(tmp_path / "lora-Turn-01.wav", 1.5)
     voice = Voice.given(str(tmp_path), tmp_path / "kept")
-    assert seconds_of(voice.sound("Turn-01", "One.")) == pytest.approx(1.5, abs=0.01)
-    with pytest.raises(InputError, match=r"holds no Turn-02.wav .*: 'Two.'"):
-        voice.sound("Turn-02", "Two.")
+    assert seconds_of(voice.sound("lora-Turn-01", "One.")) == pytest.approx(1.5, abs=0.01)
+    with pytest.raises(InputError, match=r"holds no lora-Turn-02.wav .*: 'Two.'"):
+        voice.sound("lora-Turn-02", "Two.")
 
 
 def test_a_program_speaks_each_sentence_once(speaker, tmp_path):
@@ -125,8 +126,8 @@ def test_a_caption_stays_as_long_as_it_is_heard(speaker, film_runs, tmp_path, mo
 
 def test_script_and_subtitles_are_timed_by_the_film(tmp_path):
     captions = [
-        Caption("Short.", 0.5, 2.0, "Said at length.", name="Turn-01"),
-        Caption("Only.", 2.0, 3.0, name="Turn-02"),
+        Caption("Short.", 0.5, 2.0, "Said at length.", name="lora-Turn-01"),
+        Caption("Only.", 2.0, 3.0, name="lora-Turn-02"),
     ]
     parts = [Rendered(tmp_path, "One", 60, 15, captions), Rendered(tmp_path, "Two", 30, 15, captions[1:])]
     assert [(one.text, one.start) for one in timed(parts)] == [("Short.", 0.5), ("Only.", 2.0), ("Only.", 6.0)]
@@ -138,9 +139,24 @@ def test_script_and_subtitles_are_timed_by_the_film(tmp_path):
     assert vtt.startswith("WEBVTT\n") and "00:00:00.500 --> 00:00:02.000\nSaid at length." in vtt
     script = (tmp_path / "a.md").read_text()
     assert (
-        "## One" in script and "Said at length." in script and "on screen: Short." in script and "`Turn-01`" in script
+        "## One" in script
+        and "Said at length." in script
+        and "on screen: Short." in script
+        and "`lora-Turn-01`" in script
     )
     assert clock(3725.25, ".") == "01:02:05.250"
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_no_film_speaks_with_the_recordings_of_another(language):
+    """Scenes of several films may be called the same."""
+    names = []
+    for film in films():
+        for scene in film_in(film, language).SCENES:
+            shown = scene.__new__(scene)
+            shown.captions = []
+            names.append(shown._recording())
+    assert "lora-End-01" in names and len(set(names)) == len(names)
 
 
 class Quoting(FilmScene):
@@ -157,7 +173,7 @@ def test_what_a_model_says_reaches_no_terminal_and_no_page(lora_run, tmp_path, m
     (caption,) = walk(Quoting, lambda _: None, width=240, height=136).captions
     assert caption.text.isprintable() and caption.spoken == caption.text and "red" in caption.text
     said = "<think> --> a <b <img src=x onerror=alert(1)> [a](b) `c`"
-    parts = [Rendered(tmp_path, "One", 60, 15, [Caption(said, 0.5, 2.0, name="Turn-01")])]
+    parts = [Rendered(tmp_path, "One", 60, 15, [Caption(said, 0.5, 2.0, name="lora-Turn-01")])]
     write_vtt(parts, tmp_path / "a.vtt", "en")
     write_script(parts, tmp_path / "a.md", said)
     blocks = (tmp_path / "a.vtt").read_text().split("\n\n")[1].split("\n")
