@@ -7,7 +7,9 @@ standard input. What a program has once spoken is kept. A caption stays until it
 
 import os
 import shlex
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -66,8 +68,10 @@ class Voice:
         if file.exists():
             return file
         self.kept.mkdir(parents=True, exist_ok=True)
-        with whole(file) as part:
-            words = [word.replace("{file}", str(part)).replace("{text}", sentence) for word in shlex.split(self.said)]
+        # Elsewhere first, by a name that ends in .wav: some programs choose a format by it.
+        with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:
+            made = Path(folder) / "spoken.wav"
+            words = [word.replace("{file}", str(made)).replace("{text}", sentence) for word in shlex.split(self.said)]
             try:
                 done = subprocess.run(
                     words,
@@ -81,9 +85,11 @@ class Voice:
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise InputError(f"the voice {words[0]} cannot be run: {error}") from None
-            if done.returncode or not part.exists() or not part.stat().st_size:
+            if done.returncode or not made.exists() or not made.stat().st_size:
                 why = (done.stderr or "it wrote no sound").strip().splitlines()[-1]
                 raise InputError(f"the voice {words[0]} did not speak {sentence!r}: {why}")
+            with whole(file) as part:
+                shutil.copyfile(made, part)
         return file
 
 

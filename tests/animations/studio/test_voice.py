@@ -59,6 +59,13 @@ def test_a_program_speaks_each_sentence_once(speaker, tmp_path):
         voice.sound("z", "four")
 
 
+def test_a_program_may_choose_a_format_by_the_files_ending(speaker, tmp_path):
+    before = "import sys; sys.argv[1].endswith('.wav') or sys.exit('no format has this ending'); "
+    (tmp_path / "speak.py").write_text(before + SPEAK)
+    sound = Voice.given(speaker, tmp_path / "kept").sound("x", "two words")
+    assert seconds_of(sound) == pytest.approx(2.0, abs=0.05) and list((tmp_path / "kept").iterdir()) == [sound]
+
+
 @pytest.mark.parametrize("said, why", [("nowhere", "no folder of recordings"), ("espeak-ng -w", "lacks {file}")])
 def test_what_is_no_voice_is_said(said, why, tmp_path):
     with pytest.raises(InputError, match=why):
