@@ -12,6 +12,7 @@ from animations.studio.runs import folder_of
 from engine.derived import code_of, imported, key, reached, source_without
 from engine.files import alone, write_json
 from engine.reading import parse_json, read_bytes
+from engine.run.format import capture_path
 from engine.run.run import Run
 
 
@@ -23,9 +24,9 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
     Of several processes that want it at once, one measures and the others wait.
     """
     digest = key(
-        [name, asked],
+        [name, asked, [[run.result, run.steps] for run in runs]],
         code=_measured_with(Path(make.__code__.co_filename)),
-        files=[run.path / "run.json" for run in runs],
+        files=[file for run in runs for file in _told_by(run)],
     )
     file = folder_of("measures") / f"{name}-{digest[:16]}.json"
     with alone(file):
@@ -36,6 +37,13 @@ def measured(name: str, runs: Sequence[Run], make: Callable[[], Any], **asked: A
             with suppress(OSError):  # a full disk keeps nothing
                 write_json(file, found)
     return json.loads(json.dumps(found))
+
+
+def _told_by(run: Run) -> list[Path]:
+    """What tells a run from what it was before: while it is trained, its run.json stays as it is."""
+    records = [run.path / name for name in ("run.json", "metrics.jsonl", "answers.jsonl")]
+    captures = [capture_path(run.path, step) for step in sorted({run.result, *run.steps[-1:]})]
+    return [file for file in (*records, *captures) if file.is_file()]
 
 
 @cache

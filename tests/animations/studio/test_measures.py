@@ -6,6 +6,7 @@ import pytest
 
 from animations.studio import measures
 from engine import derived
+from engine.run.format import capture_path
 from glasstune import Run
 
 FILM = """
@@ -62,3 +63,27 @@ def test_it_is_measured_again_when_what_it_depends_on_has_changed(film, lora_run
     (copy / "run.json").write_text((copy / "run.json").read_text() + "\n")
     ask([Run.load(copy)])
     assert len(calls) == 5
+
+
+def test_it_is_measured_again_while_the_run_is_trained(film, lora_run, tmp_path):
+    """Meanwhile run.json stays as it is."""
+    _, _, ask, calls = film
+    copy, moved = tmp_path / "copy", tmp_path / "moved"
+    shutil.copytree(lora_run.path, copy)
+    *_, before, last = lora_run.steps
+    later, end = capture_path(copy, last).read_bytes(), capture_path(copy, last)
+    end.unlink()
+    ask([Run.load(copy)])
+    end.write_bytes(capture_path(copy, before).read_bytes())
+    ask([Run.load(copy)])
+    assert len(calls) == 2, "a step more"
+    end.write_bytes(later)
+    ask([Run.load(copy)])
+    assert len(calls) == 3, "the same step, trained otherwise"
+    with (copy / "answers.jsonl").open("a") as file:
+        file.write((copy / "answers.jsonl").read_text().splitlines()[-1] + "\n")
+    ask([Run.load(copy)])
+    assert len(calls) == 4, "asked once more"
+    shutil.copytree(copy, moved)
+    ask([Run.load(moved)])
+    assert len(calls) == 4, "what lies elsewhere is the same"
