@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from engine.run.run import Run
 _OURS = re.compile(r"[0-9a-f]{24}\.(?:json|mp4|webm)")
 MAKING = frozenset({"animations.studio.runs"})
 MOST_BYTES = 500_000_000  # then those that were not used for longest go
+IN_USE = 86_400  # seconds for which nothing goes: a course takes hours, and another terminal may make it
 
 
 def folder() -> Path:
@@ -122,26 +124,34 @@ def _digest(video: Path) -> str:
 def usual() -> dict[str, tuple[float, float]]:
     """What scenes were when last rendered, whatever has changed since, by title: how long, and what they took."""
     found = {}
-    for note in sorted(folder().glob("*.json"), key=lambda note: note.stat().st_mtime):
+    notes = {file: about.st_mtime for file, about in _there().items() if file.suffix == ".json"}
+    for note in sorted(notes, key=notes.__getitem__):
         if known := _read(note):
             found[known["title"]] = (known["frames"] / known["rate"], known["took"])
     return found
 
 
 def prune() -> None:
-    """Make room, before a film is rendered: what was not used for longest goes; and nothing that is not ours, wherever
-    the cache was told to lie."""
-    ours = [file for file in folder().glob("*") if _OURS.fullmatch(file.name) and file.is_file()]
-    notes = sorted(
-        (file for file in ours if file.suffix == ".json"), key=lambda note: note.stat().st_mtime, reverse=True
-    )
-    for video in ours:  # whose note could not be written
-        if not video.with_suffix(".json").exists():
-            video.unlink(missing_ok=True)
-    total = 0
-    for note in notes:
-        videos = [file for file in ours if file.stem == note.stem and file != note]
-        total += sum(file.stat().st_size for file in videos)
-        if total > MOST_BYTES:
-            for file in (note, *videos):
+    """Make room, before a film is rendered: what was not used for longest goes; but nothing that is not ours, wherever
+    the cache was told to lie, and nothing that a film may yet be joined from."""
+    ours = _there()
+    scenes: dict[str, list[Path]] = {}
+    for file in sorted(ours, key=lambda file: ours[file].st_mtime, reverse=True):
+        scenes.setdefault(file.stem, []).append(file)  # the last used first
+    total, now = 0, time.time()
+    for files in scenes.values():
+        total += sum(ours[file].st_size for file in files)
+        noted = any(file.suffix == ".json" for file in files)  # or the note could not be written
+        if (total > MOST_BYTES or not noted) and now - ours[files[0]].st_mtime > IN_USE:
+            for file in files:
                 file.unlink(missing_ok=True)
+
+
+def _there() -> dict[Path, os.stat_result]:
+    """What lies in the cache that is ours; another process may be making room."""
+    found = {}
+    for file in folder().glob("*"):
+        with suppress(FileNotFoundError):
+            if _OURS.fullmatch(file.name) and file.is_file():
+                found[file] = file.stat()
+    return found

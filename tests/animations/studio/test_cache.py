@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import time
 
 import pytest
 
@@ -17,6 +19,12 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GLASSTUNE_FILM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GLASSTUNE_RUNS", str(tmp_path / "runs"))
     return tmp_path / "cache"
+
+
+def aged(folder):
+    """All that lies there was last used two days ago."""
+    for file in folder.iterdir():
+        os.utime(file, (then := time.time() - 2 * cache.IN_USE, then))
 
 
 @pytest.fixture
@@ -72,6 +80,9 @@ def test_a_full_disk_keeps_nothing_and_shows_the_scene(scene, folder, monkeypatc
             assert cache.keep(DIGEST, scene) == scene and scene.video.read_bytes() == b"frames" * 100
         assert cache.look_up(DIGEST, ".mp4") is None
     cache.prune()
+    assert list(folder.glob("*.mp4")), "another process may be about to write its note"
+    aged(folder)
+    cache.prune()
     assert not list(folder.glob("*.mp4")), "a video whose note could not be written goes"
 
 
@@ -103,5 +114,18 @@ def test_only_what_is_ours_makes_room(scene, folder, monkeypatch):
         other.write_text('{"title": "mine"}')
     cache.keep(DIGEST, scene)
     monkeypatch.setattr(cache, "MOST_BYTES", 1)
+    aged(folder)
     cache.prune()
     assert set(folder.iterdir()) == set(others)
+
+
+def test_what_a_film_may_yet_be_joined_from_stays(scene, folder, monkeypatch):
+    """A course is larger than the cache, or made in another terminal."""
+    monkeypatch.setattr(cache, "MOST_BYTES", 1)
+    kept = cache.keep(DIGEST, scene)
+    cache.prune()
+    assert kept.video.is_file() and cache.look_up(DIGEST, ".mp4") == kept
+    aged(folder)
+    cache.look_up(DIGEST, ".mp4")  # it is used again
+    cache.prune()
+    assert kept.video.is_file()
