@@ -43,7 +43,15 @@ class _Worker:
 
     def give(self, job: Any) -> None:
         self.job, self.since = job, time.monotonic()
-        self.pipe.send(job)
+        try:
+            self.pipe.send(job)
+        except OSError:
+            raise self.died() from None
+
+    def died(self) -> Failed:
+        """What is said where nobody is at the other end of the pipe."""
+        self.process.join(5)
+        return Failed(self.job, f"its process died (exit code {self.process.exitcode})", "")
 
 
 def _serve(task: Task, pipe: Connection) -> None:
@@ -85,7 +93,8 @@ def run_all(
                 elif time.monotonic() - worker.since > limit:
                     raise Failed(worker.job, f"took longer than {limit:.0f} s", "")
         for worker in workers:
-            worker.pipe.send(None)
+            with suppress(OSError):  # its work is done, however it went
+                worker.pipe.send(None)
             worker.process.join(5)
     finally:
         for worker in workers:
@@ -118,9 +127,8 @@ def _start(task: Task) -> _Worker:
 def _hear(worker: _Worker, todo: list[Any], progress: Callable[[Any, float, Any], None]) -> None:
     try:
         kind, value = worker.pipe.recv()
-    except EOFError:
-        worker.process.join()
-        raise Failed(worker.job, f"its process died (exit code {worker.process.exitcode})", "") from None
+    except (EOFError, OSError):  # the latter where it died before it had read its job
+        raise worker.died() from None
     if kind == "failed":
         raise Failed(worker.job, *value)
     if kind == "report":

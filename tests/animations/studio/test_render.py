@@ -1,6 +1,7 @@
 """The renderer: what is written is whole, is the film that was walked, and nothing half is ever left."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -222,6 +223,22 @@ def test_a_worker_that_fails_dies_or_hangs_is_named(name, limit, why, tasks):
     with pytest.raises(workers.Failed, match=why) as failed:
         workers.run_all(getattr(tasks, name), ["the job"], 1, limit, lambda *_: None)
     assert failed.value.job == "the job"
+
+
+def test_a_worker_that_dies_at_its_start_is_named(tmp_path, monkeypatch):
+    (tmp_path / "dies_at_its_start.py").write_text(
+        f"import os\nif os.getpid() != {os.getpid()}:\n    os._exit(4)\ndef task(job, report):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from dies_at_its_start import task
+
+    with pytest.raises(workers.Failed, match="exit code 4") as failed:
+        workers.run_all(task, ["the job", "another"], 1, 60, lambda *_: None)
+    assert failed.value.job == "the job"
+    worker = workers._start(task)
+    worker.process.join()
+    with pytest.raises(workers.Failed, match="exit code 4"):  # nobody is there any more to be given a job
+        worker.give("late")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
