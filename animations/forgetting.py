@@ -33,7 +33,16 @@ from manim import (
 from animations.studio import ledger
 from animations.studio.cards import EndCard, Figure, TitleCard, learned_and_kept
 from animations.studio.film import FilmScene, shown_run, watched_module
-from animations.studio.findings import RETURNED, is_adapter, is_alone, is_mixed, is_untaught, outcome, told
+from animations.studio.findings import (
+    RETURNED,
+    has_returned,
+    is_adapter,
+    is_alone,
+    is_mixed,
+    is_untaught,
+    outcome,
+    told,
+)
 from animations.studio.space import Sheets, View
 from engine.data.overlap import CURRICULUM
 from engine.errors import InputError
@@ -373,7 +382,7 @@ class Curves(ForgettingScene):
 
     def spoken(self, stop: int) -> str:
         said = outcome(self.run, self.path, stop)
-        if self.path.kept.iloc[-1] - self.path.kept[stop] > RETURNED and is_untaught(self.run):
+        if has_returned(self.run, self.path, stop) and is_untaught(self.run):
             return f"{said} Nobody taught it again: for a while it was only covered."
         return said
 

@@ -23,12 +23,18 @@ def test_every_answer_of_the_ledger_that_is_neither_yes_nor_no_is_explained():
     assert set(MEANT) == set(get_args(Answer)) - {"yes", "no"}
 
 
-def run_of(task="spanish", method="lora", digest="d", mix=None, mixed_in=None, kinds=("lora",), source=None):
+def run_of(task="spanish", method="lora", digest="d", mix=None, mixed_in=None, kinds=("lora",), source=None, each=200):
+    """each: on how many questions its task and every one of its two old skills were graded."""
     info = RunInfo(
         data=Data(name=task, source=source or task, digest=digest, mixed_in=mixed_in), settings=Chosen(mix=mix)
     )
     modules = dict(enumerate(kinds))
-    return SimpleNamespace(info=info, task=task, method=method, modules=list(modules), kind=modules.__getitem__)
+    skills = pd.DataFrame({task: [0.9], "sum": [0.5], "sort": [0.5]})
+    graded = pd.DataFrame({name: [each] for name in (*skills, "story")} if each else {})
+    return SimpleNamespace(
+        info=info, task=task, method=method, modules=list(modules), kind=modules.__getitem__, skills=skills,
+        graded=graded,
+    )  # fmt: skip
 
 
 def path_of(*kept):
@@ -79,6 +85,27 @@ def test_of_an_answer_is_said_what_became_of_it(answers, correct, said):
 ])  # fmt: skip
 def test_a_floor_is_no_finding(kept, said):
     assert said in findings.outcome(run_of(), path_of(*kept), 1)
+
+
+@pytest.mark.parametrize("each, kept, said", [
+    (10, (0.9, 0.5, 0.65), "65 % after, which may be"), (10, (0.9, 0.1, 0.25), "25 % after: what came back may"),
+    (10, (0.9, 0.9, 0.9), "90 % after, which may be"), (10, (0.9, 0.5, 0.6, 0.5), "50 % after: it did not"),
+    (10, (0.9, 0.1, 0.6), "not erased"), (200, (0.9, 0.1, 0.25), "not erased"), (0, (0.9, 0.1, 0.6), "is not known"),
+    (0, (0.9, 0.9, 0.9), "is not known"), (200, (0.9, 0.88, 0.88), "which may be chance"), (200, (0.9, 0.5, 0.9), "back"),
+])  # fmt: skip
+def test_what_chance_may_have_done_is_no_finding(each, kept, said):
+    run = run_of(each=each)
+    assert said in findings.outcome(run, path_of(*kept), 1)
+    assert findings.has_returned(run, path_of(*kept), 1) == (said in ("not erased", "back"))
+
+
+def test_a_skill_with_few_questions_weighs_as_much_as_one_with_many():
+    run = run_of()
+    assert findings.old_asked(run) == 400
+    run.graded["sort"] = 2
+    assert findings.old_asked(run) == 7
+    run.graded["sort"] = float("nan")
+    assert findings.old_asked(run) == 0
 
 
 def test_a_run_that_was_asked_nothing_old_in_words_is_refused(lora_run):
