@@ -6,7 +6,8 @@
 Both answer the same held-out questions; whose answer stands first is drawn from the seed and not shown. Ties are
 allowed. Everything is kept in one JSON-lines file, a judgement the moment it is made, so that you can stop and go on:
 
-    {"event": "start", "a", "b", "data", "seed", "count", "max_new_tokens", "run of a", "run of b", "notes"}   once
+    {"event": "start", "a", "b", "data", "seed", "count", "max_new_tokens", "run of a", "run of b",
+     "questions": their digest, "notes"}                                           once
     {"event": "pair", "id", "prompt", "a", "b", "first": "a" or "b"}               both answers to a question
     {"event": "judgement", "id", "winner": "a", "b" or "tie"}                      a person's
 
@@ -26,7 +27,8 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
 
-from engine.data import Source
+from engine.data import Conversations, Source
+from engine.data.records import digest
 from engine.errors import InputError, printable
 from engine.evaluate import Said, last_answer, room_for_answers
 from engine.evaluate.compare import to_grade
@@ -40,7 +42,7 @@ from engine.run.form import is_text
 from engine.run.format import read_lines
 from engine.run.run import Run, as_run
 
-TIE, BASE = "tie", "base"
+TIE, BASE, QUESTIONS = "tie", "base", "questions"
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,19 @@ class Judging:
         """Go on with the file at `path`, or begin it. answers: makes each (prompt, A's answer, B's answer), if
         needed, and says what is to be known of them.
 
-        info: a, b, data and seed, and whatever else tells this judging from others. Raises InputError if the file is of
-        another judging, or cannot be written.
+        info: a, b, data and seed, and whatever else tells this judging from others, as the digest of its "questions".
+        Raises InputError if the file is of another judging, or cannot be written.
         """
         path = Path(path)
         if path.exists():
             old = cls(path)
             # What is not written there is from before it was.
             other = [name for name in info if name in old.info and old.info[name] != info[name]]
+            if other == [QUESTIONS]:
+                raise InputError(
+                    f"{path} holds a judging of other questions than {info['data']} holds now; give the data as it "
+                    "was, or another file with --out"
+                )
             if other:
                 name = other[0]
                 raise InputError(
@@ -223,11 +230,11 @@ def judge(
         raise InputError(f"{run_a.path} and {run_b.path} are the same run; give two, or compare one with {BASE!r}")
     names = (run_a.name, BASE) if run_b is None else tuple(told_apart([run_a, run_b]))
     task, questions, _ = to_grade(run_a, data)
+    chosen = random.Random(seed).sample(questions, min(count, len(questions)))
     path = Path(out) if out else run_a.path.resolve().parent / f"judged-{'-'.join(names)}.jsonl".replace("/", "-")
 
     def answers() -> tuple[list[tuple[str, str, str]], list[str]]:
         notes = [*of_another_model(run_a), *(of_another_model(run_b) if run_b else ())]
-        chosen = random.Random(seed).sample(questions, min(count, len(questions)))
         prompts, right = zip(*(both for c in chosen if (both := last_answer(c))), strict=True)
         room = max_new_tokens or room_for_answers(tokenizer_of(run_a), right)
         sides = ((run_a, "tuned"), (run_a, "base") if run_b is None else (run_b, "tuned"))
@@ -241,7 +248,7 @@ def judge(
 
     info = {
         "a": names[0], "b": names[1], "data": task, "seed": seed, "count": count, "max_new_tokens": max_new_tokens,
-        "run of a": run_a.id, "run of b": run_b.id if run_b else BASE,
+        "run of a": run_a.id, "run of b": run_b.id if run_b else BASE, QUESTIONS: digest(Conversations("", chosen, [])),
     }  # fmt: skip
     return Judging.start(path, info, answers)
 

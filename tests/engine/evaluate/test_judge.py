@@ -167,6 +167,30 @@ def test_the_widget_without_ipywidgets(tmp_path, monkeypatch):
         widget(begin(tmp_path / "j.jsonl", 1))
 
 
+def test_the_data_has_to_be_what_it_was(lora_run, tmp_path):
+    """Another file may have the same name, and a file other questions."""
+    data, out = tmp_path / "mine.jsonl", tmp_path / "j.jsonl"
+
+    def written(*words):
+        data.write_text("".join(json.dumps({"prompt": f"Say {word}", "completion": word}) + "\n" for word in words))
+
+    def judged():
+        return judge(lora_run.path, "base", data=data, count=2, out=out, max_new_tokens=1)
+
+    written("one", "two")
+    asked = judged().pairs
+    before = out.read_text()
+    assert judged().pairs == asked
+    written("three", "four")
+    with pytest.raises(InputError, match="of other questions than mine holds now; give the data as it was"):
+        judged()
+    assert out.read_text() == before
+    start, *rest = before.splitlines(keepends=True)
+    old = {name: value for name, value in json.loads(start).items() if name != "questions"}
+    out.write_text(json.dumps(old) + "\n" + "".join(rest))  # from before they were written down
+    assert judged().pairs == asked
+
+
 def test_real_runs(lora_run, full_run, tmp_path, monkeypatch, capsys):
     judging = judge(lora_run.path, full_run.path, count=5, out=tmp_path / "j.jsonl", max_new_tokens=8)
     assert len(judging.pairs) == 5 and (judging.a, judging.b) == ("lora", "full")
