@@ -21,7 +21,9 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=200, help="questions at most (200)")
     parser.add_argument("--max-new-tokens", type=int, help="longest answer (as the longest right one; 64 to 256)")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write all answers of both as JSON lines")
-    parser.add_argument("--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness")
+    parser.add_argument(
+        "--lm-eval", nargs="+", metavar="TASK", help="instead: these tasks of lm-evaluation-harness; --limit is of each"
+    )
 
 
 def run(chosen: Namespace) -> None:
@@ -29,6 +31,12 @@ def run(chosen: Namespace) -> None:
         number = getattr(chosen, name)
         if number is not None and number < 1:
             raise InputError(f"--{name.replace('_', '-')} is {number}; it must be at least 1")
+    ours = ("data", "metrics", "json_keys", "regex", "max_new_tokens", "answers")
+    if chosen.lm_eval and (given := [name for name in ours if getattr(chosen, name) is not None]):
+        raise InputError(
+            f"--{given[0].replace('_', '-')} does nothing beside --lm-eval, whose tasks bring questions and metrics of "
+            "their own; give one or the other"
+        )
     from engine.evaluate.compare import DEFAULT, compare, show, write_answers
     from engine.evaluate.metrics import AnyMetric, json_with, matching
     from engine.run.run import as_run

@@ -164,6 +164,16 @@ def test_lm_eval_is_asked_for_only_when_it_is_used(lora_run, monkeypatch):
         run_tasks(lora_run, ["hellaswag"])
 
 
+@pytest.mark.parametrize("given", [
+    ["--data", "spanish"], ["--metrics", "exact"], ["--json-keys", "a"], ["--regex", ""], ["--max-new-tokens", "4"],
+    ["--answers", "mine.jsonl"],
+])  # fmt: skip
+def test_what_does_nothing_beside_lm_eval_is_refused(given, capsys):
+    assert main(["nowhere", "--lm-eval", "toy", *given]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {given[0]} does nothing beside --lm-eval") and said.count("\n") == 1
+
+
 def test_lm_evals_numbers_for_both_sides(lora_run, monkeypatch, capsys):
     """A stand-in for the harness, which checks that each side comes with the right adapter."""
     asked = []
