@@ -22,11 +22,12 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from engine.errors import InputError, printable
-from engine.reading import check_name
+from engine.reading import check_name, opened
 
 PART = ".part"
 _HALF = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.before)?\.part")
 _LONGEST, _ROOM = 255, 100  # bytes of a file's name; and of one that is given ends of ours, everywhere short enough
+_HEAD = 1 << 16  # bytes of a file, among which its mark stands
 _HALVES = re.compile("[\ud800-\udfff]")
 # Where a spreadsheet may see the beginning of a cell: that of the text, and what some take for the end of one before.
 _FORMULA = re.compile(r"(^\s*|[;\t\r\n]\s*)([=+@-])")
@@ -109,6 +110,25 @@ def check_out(path: str | Path, ends: Sequence[str] = ()) -> Path:
     if not os.access(place.parent, os.W_OK):
         raise InputError(f"{place} cannot be written: {place.parent} is not a folder that you may write to")
     return place
+
+
+def check_new(path: str | Path, ends: Sequence[str] = ()) -> Path:
+    """As `check_out`, where nothing may lie yet, for nobody could tell whose it is."""
+    place = check_out(path, ends)
+    if place.exists():
+        raise InputError(f"{place} already exists; give another file, or delete it first")
+    return place
+
+
+def check_ours(path: Path, mark: bytes) -> Path:
+    """Where a file is to be written anew. Raises InputError where one lies that is not of the kind that has `mark` near
+    its beginning; an empty one loses nothing."""
+    if path.exists():
+        with opened(path) as file:
+            head = file.read(_HEAD)
+        if head and mark not in head:
+            raise InputError(f"{path} is there already, and not made by this command; move it, or give another name")
+    return path
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 from manim import Mobject, Scene, tempconfig
 from manim.renderer.cairo_renderer import CairoRenderer
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from animations.studio.camera import RegionCamera
 from animations.studio.encode import Quality, frame_settings
@@ -84,6 +85,8 @@ def contact_sheet(
     for down, row in enumerate(rows):
         for across, frame in enumerate(row):
             sheet.paste(frame, (gap + across * (width + gap), gap + down * (height + gap)))
+    about = PngInfo()
+    about.add_text("Software", "Glasstune")
     with whole(out) as part:
-        sheet.save(part, "PNG")
+        sheet.save(part, "PNG", pnginfo=about)
     return out

@@ -27,11 +27,13 @@ from animations.studio.scenes import (
     with_their_runs,
 )
 from engine.errors import InputError
+from engine.files import check_ours
 from engine.language.speaking import ENGLISH, language_of, speaking
 from engine.terminal import note
 from visualize.theme import Theme
 
 FORMATS = ("mp4", "webm", "gif")
+SHEET = b"Software\0Glasstune"  # what a contact sheet says of itself, as PNG writes it
 BESIDE = (".srt", ".vtt", ".md", ".png")  # what is written beside a film
 
 
@@ -125,14 +127,14 @@ def writable(out: Path, formats: tuple[str, ...]) -> Path:
 
 
 def alone(out: Path) -> Path:
-    """Raises InputError where what is written beside a film would take the place of something else: what an earlier
-    film left there has its captions among it."""
-    there = [beside for suffix in BESIDE if (beside := out.with_suffix(suffix)).exists()]
+    """Raises InputError where a film, or what is written beside it, would take the place of something else: what an
+    earlier film left there has its captions among it."""
+    there = [beside for suffix in (out.suffix, *BESIDE) if (beside := out.with_suffix(suffix)).exists()]
     captions = out.with_suffix(".vtt")
     if there and not (captions.is_file() and is_captions(captions)):
         raise InputError(
-            f"{there[0]} is there already, and no captions of a film beside it; what lies beside a film is written "
-            "anew, so move or delete it, or give another name with -o"
+            f"{there[0]} is there already, and no captions of a film beside it; a film and what lies beside it are "
+            "written anew, so move or delete it, or give another name with -o"
         )
     return out
 
@@ -147,10 +149,10 @@ def _finish(parts: list[Any], out: Path, title: str, folder: str, language: str)
     from animations.studio.join import join, to_gif, write_poster
 
     video = Path(folder) / "film.mp4" if out.suffix == ".gif" else out
+    write_vtt(parts, out.with_suffix(".vtt"), language)  # first: by it `alone` knows what else is ours
     join(parts, video, title, language)
     if out.suffix == ".gif":
         to_gif(video, out)
-    write_vtt(parts, out.with_suffix(".vtt"), language)  # first: `alone` knows by it what else is ours
     write_srt(parts, out.with_suffix(".srt"))
     with speaking(language):
         write_script(parts, out.with_suffix(".md"), title)
@@ -172,7 +174,9 @@ def preview(
     language = language_of(language)
     Look(theme=theme, shape=shape, language=language).check()
     chosen = in_shape(film, chosen_scenes(film, scenes), shape)
-    out = writable(out or Path("films") / f"{name_of(film, scenes, shape)}-preview.png", ("png",))
+    given, out = out, writable(out or Path("films") / f"{name_of(film, scenes, shape)}-preview.png", ("png",))
+    if given:
+        check_ours(out, SHEET)
     shown = runs_of(film, run, others, chosen)
     chosen = with_their_runs(film, chosen, shown, named=bool(scenes))
     from animations.studio.preview import contact_sheet

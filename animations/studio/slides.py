@@ -16,11 +16,12 @@ from typing import Any
 
 from animations.studio.render import writable
 from animations.studio.scenes import Given, Look, get_film, render_scenes
-from engine.files import write_text
+from engine.files import check_ours, write_text
 from engine.run.run import Run
 from visualize.theme import PALETTES, Theme
 
 FOLDER = Path(__file__).parent
+MADE_BY = b"<!-- Made by Glasstune: python -m animations.slides "  # as the page begins
 
 
 def make_slides(
@@ -30,10 +31,10 @@ def make_slides(
 
     run: a Run or its folder. beats: wait for the speaker after every caption, not only after every scene. options:
     others, quality, theme, voice, jobs, scenes and progress, as `animations.studio.render.render_film` has them. Raises
-    InputError as that does.
+    InputError as that does, and where another page lies.
     """
     module = get_film(film)
-    out = writable(Path(out or Path("films") / f"{film}.html"), ("html",))
+    out = check_ours(writable(Path(out or Path("films") / f"{film}.html"), ("html",)), MADE_BY)
     theme: Theme = options.pop("theme", "dark")
     look = Look(options.pop("quality", "1080p30"), theme, voice=options.pop("voice", ""))
     with tempfile.TemporaryDirectory(prefix="glasstune-") as folder:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.commands import Command
 from engine.errors import InputError
-from engine.files import check_out
+from engine.files import check_new
 from engine.terminal import Terminal, say
 
 
@@ -49,9 +49,7 @@ def run(chosen: Namespace) -> None:
 
         show_tasks(as_run(chosen.run), chosen.lm_eval, chosen.limit, console)
         return
-    answers = check_out(chosen.answers) if chosen.answers else None
-    if answers and answers.exists():
-        raise InputError(f"{answers} already exists; give another file, or delete it first")
+    answers = check_new(chosen.answers) if chosen.answers else None
     metrics: list[AnyMetric] = [*(chosen.metrics or DEFAULT)]
     metrics += [json_with(*chosen.json_keys)] if chosen.json_keys else []
     metrics += [matching(chosen.regex)] if chosen.regex else []

@@ -17,6 +17,8 @@ from engine.files import (
     append_line,
     aside,
     beside,
+    check_new,
+    check_ours,
     check_out,
     hold,
     meant,
@@ -153,6 +155,21 @@ def test_where_something_is_to_be_written_is_asked_first(tmp_path, name, said, m
         check_out(name, (".html", ".htm") if name == "a.exe" else ())
     assert check_out("new.HTML", (".html",)) == Path("new.HTML") and check_out(Path("file.html")).is_file()
     assert not Path("new.HTML").exists()
+
+
+def test_what_is_not_ours_is_not_written_anew(tmp_path):
+    file = tmp_path / "a.html"
+    assert check_ours(file, b"<mark>") == check_new(file) == file
+    file.touch()
+    assert check_ours(file, b"<mark>") == file, "nothing is lost"
+    file.write_text("<!doctype html>" + " " * 1000 + "<mark>")
+    assert check_ours(file, b"<mark>") == file
+    for other in ("mine", " " * 10**6 + "<mark>"):
+        file.write_text(other)
+        with pytest.raises(InputError, match="not made by this command"):
+            check_ours(file, b"<mark>")
+    with pytest.raises(InputError, match="already exists"):
+        check_new(file)
 
 
 def test_a_lock_is_held_by_one_process_and_forgotten_when_that_is_gone(tmp_path):

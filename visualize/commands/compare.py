@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command, at_least
-from engine.files import check_out, for_a_cell, whole
+from engine.files import check_new, for_a_cell, whole
 from engine.terminal import Terminal
 
 
@@ -21,8 +21,8 @@ def run(chosen: Namespace) -> None:
     from engine.inspect.many import placed, read_many
     from engine.inspect.several import show
 
-    csv = check_out(chosen.csv) if chosen.csv else None
-    picture = check_out(chosen.map, (".png", ".svg", ".pdf")) if chosen.map else None
+    csv = check_new(chosen.csv) if chosen.csv else None
+    picture = check_new(chosen.map, (".png", ".svg", ".pdf")) if chosen.map else None
     many = read_many(chosen.path, base=chosen.base, modules=chosen.modules, jobs=chosen.jobs)
     show(many, Terminal(), chosen.top)
     table = placed(many)

@@ -5,7 +5,6 @@ from argparse import ArgumentParser, Namespace
 
 from engine.commands import Command
 from engine.errors import InputError
-from engine.files import check_out
 from engine.terminal import say
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -27,11 +26,11 @@ def size_of(text: str) -> int:
 
 def run(chosen: Namespace) -> None:
     budget = size_of(chosen.budget)
-    check_out(chosen.out)
     from engine.inspect.report import open_two
     from engine.run.run import as_run
-    from visualize.page.write import write_page
+    from visualize.page.write import place_of, write_page
 
+    place_of(chosen.out)
     if len(chosen.runs) == 2:
         runs = [one for one in open_two(*chosen.runs) if one is not None]
     else:

@@ -24,6 +24,7 @@ from animations.studio.encode import QUALITIES, TILE, Encoder, SceneWriter, Yuv
 from animations.studio.join import join, to_gif
 from animations.studio.preview import contact_sheet
 from animations.studio.scenes import get_film
+from engine.files import check_ours
 from glasstune import InputError, Run
 
 ROOT = cache.ROOT
@@ -138,18 +139,28 @@ def test_a_key_counts_what_measures_only_when_it_is_asked_to():
     assert asked <= found, "the dial's answers"
 
 
-@pytest.mark.parametrize("suffix", render.BESIDE)
-def test_nothing_foreign_is_replaced_beside_a_film(suffix, tmp_path):
+@pytest.mark.parametrize("suffix", [".mp4", *render.BESIDE])
+def test_nothing_foreign_is_replaced_by_or_beside_a_film(suffix, tmp_path):
     out = tmp_path / "films.mp4"
     other = out.with_suffix(suffix)
     other.write_text("A page of somebody's.")
     with pytest.raises(InputError, match=f"films{suffix} is there already"):
         render.render_film("lora", None, out)
-    assert other.read_text() == "A page of somebody's." and not out.exists()
+    assert other.read_text() == "A page of somebody's." and list(tmp_path.iterdir()) == [other]
     other.unlink()
     captions.write_vtt([], out.with_suffix(".vtt"), "en")
     out.with_suffix(".md").write_text("of an earlier film")
     assert render.alone(out) == out
+
+
+def test_a_film_that_a_kill_stopped_at_its_end_is_known_for_ours(tmp_path, monkeypatch):
+    """Joining it takes longest; when it lies there its captions do."""
+    monkeypatch.setattr("animations.studio.join.join", lambda parts, out, *_: out.write_text("a film"))
+    monkeypatch.setattr("animations.studio.captions.write_srt", None)
+    out = tmp_path / "a.mp4"
+    with pytest.raises(TypeError):
+        render._finish([], out, "a", "", "en")
+    assert out.exists() and render.alone(out) == out
 
 
 def test_a_key_counts_every_file_that_the_film_is_drawn_with():
@@ -380,6 +391,10 @@ def test_a_contact_sheet_shows_every_beat(film_runs, shown, tmp_path):
 
     with Image.open(contact_sheet([Onto], tmp_path / "sheet.png", "dark", columns=2)) as sheet:
         assert sheet.width > 2 * 900
+    assert check_ours(tmp_path / "sheet.png", render.SHEET)
+    (tmp_path / "mine.png").write_text("mine")
+    with pytest.raises(InputError, match=r"mine\.png is there already, and not made by this command"):
+        render.preview("lora", None, tmp_path / "mine.png", "dark", ["Onto"])
 
 
 @pytest.mark.parametrize(

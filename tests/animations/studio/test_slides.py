@@ -14,6 +14,8 @@ from animations.slides import main
 from animations.studio import slides
 from animations.studio.captions import Caption
 from animations.studio.join import Rendered
+from engine.files import check_ours
+from glasstune import InputError
 
 
 class Page(HTMLParser):
@@ -53,6 +55,13 @@ def test_the_page_holds_every_video_and_fetches_nothing(made):
         assert tag != "link" and not attributes.get("src"), "everything is inside"
         assert attributes.get("poster", "data:image/jpeg").startswith("data:image/jpeg")
     assert [file.name for file in path.parent.iterdir() if file.is_file()] == ["lora.html"]
+
+
+def test_only_slides_are_written_anew(made, tmp_path):
+    assert check_ours(made[0], slides.MADE_BY) == made[0]
+    (tmp_path / "mine.html").write_text("<!doctype html>\n<title>My talk about Glasstune</title>")
+    with pytest.raises(InputError, match=r"mine\.html is there already, and not made by this command"):
+        slides.make_slides("lora", None, tmp_path / "mine.html")
 
 
 def test_the_notes_are_what_is_said_of_this_run_and_no_more(made, walked):

@@ -120,8 +120,13 @@ def test_the_command(folder, tmp_path, capsys):
     assert "4 adapters" in shown and "not read: broken" in shown and "1 fault, 0 doubt, 3 fine" in shown
     assert (tmp_path / "t.csv").read_text().count("\n") == 5 and (tmp_path / "m.png").stat().st_size > 10_000
     write(tmp_path / "other" / "=1+1", 1)
-    assert main([str(tmp_path / "other"), "--csv", str(tmp_path / "t.csv")]) == 0
-    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("'=1+1,"), "no spreadsheet computes a name"
+    assert main([str(tmp_path / "other"), "--csv", str(tmp_path / "o.csv")]) == 0
+    assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith("'=1+1,"), "no spreadsheet computes a name"
+    (tmp_path / "mine.png").write_text("mine")
+    for option, name in (("--csv", "t.csv"), ("--map", "mine.png")):
+        before = (tmp_path / name).read_bytes()
+        assert main([str(folder), option, str(tmp_path / name)]) == 2 and (tmp_path / name).read_bytes() == before
+        assert f"{name} already exists" in capsys.readouterr().err
     assert main([str(tmp_path / "nothing")]) == 2
     with pytest.raises(InputError, match="holds no adapters"):
         find_adapters(tmp_path / "nothing")

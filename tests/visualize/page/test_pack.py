@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+from argparse import Namespace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,13 +17,14 @@ from engine.run.base import EMBEDDED_FOLDER
 from engine.run.info import Module
 from engine.run.run import Run
 from tests.engine.small import save_adapter, save_base
-from visualize.commands.page import size_of
+from visualize.commands.page import COMMAND, size_of
 from visualize.page import model, write_page
 from visualize.page.bundle import FOLDER, bundle
 from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
 from visualize.page.runnable import is_runnable, json_of, plays
 from visualize.page.weights import pack_grains, spread
+from visualize.page.write import place_of
 
 
 def manifest_of(file):
@@ -188,6 +190,18 @@ def test_a_run_that_changed_what_its_base_has_not_has_a_page_without_the_model(l
     assert (
         f"the model itself: {module} is none of its base's weights, or of another size" in told["runs"][0]["left_out"]
     )
+
+
+def test_only_a_page_of_ours_is_written_anew(lora_page, lora_run, tmp_path, monkeypatch):
+    for name, text in (("mine.html", "<title>My run</title> <p>of Glasstune"), ("ours.html", lora_page.read_text())):
+        (tmp_path / name).write_text(text)
+    assert place_of(tmp_path / "ours.html") == tmp_path / "ours.html"
+    monkeypatch.setattr("engine.run.run.as_run", None)  # said before the work
+    with pytest.raises(InputError, match=r"mine\.html is there already, and not made by this command"):
+        COMMAND.run(Namespace(runs=[lora_run.path], out=str(tmp_path / "mine.html"), budget="15MB"))
+    with pytest.raises(InputError, match=r"mine\.html is there already"):
+        write_page(lora_run, tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").read_text().startswith("<title>My run")
 
 
 def test_mistakes_are_one_sentence(lora_run, tmp_path):
