@@ -156,7 +156,7 @@ class Following:
             manifest = {
                 "format": FORMAT, "version": VERSION, "base": self.base, "runs": [told],
                 "themes": {name: vars(one) for name, one in PALETTES.items()},
-                "skills": {}, "tasks": {}, "replay": [], "probes": [], "training": {"version": self.version},
+                "skills": {}, "tasks": [], "replay": [], "probes": [], "training": {"version": self.version},
             }  # fmt: skip
         return page_html(f"{self.title}, in training – Glasstune", [as_text(manifest), *texts], door)
 

@@ -1,13 +1,12 @@
 """What can the page's own model be asked, taught and checked with? Its curriculum, the tasks, and torch's numbers."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from engine.data import load
+from engine.data import Conversations, load
 from engine.data.of_run import data_of
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes, generate_answers
@@ -24,12 +23,14 @@ _GRADED, _REPLAY, _TRAINED, _HELD_OUT, _CHECKED = 20, 512, 2000, 100, 4
 def taught(runs: Sequence[Run]) -> dict[str, Any]:
     """What the base knows, what it can be trained on in the tab, what is mixed in against forgetting, and questions."""
     drawn = mixture(seed=10_000)
+    tasks, data = _tasks(runs)
     return {
         "skills": {
             name: {"title": SKILLS[name].title, "closed": name not in OPEN_ENDED, "examples": group}
             for name, group in curriculum_groups(_GRADED).items()
         },
-        "tasks": _tasks(runs),
+        "tasks": tasks,
+        "data": data,
         "replay": [next(drawn)[1].messages for _ in range(_REPLAY)],
         "probes": [
             {"skill": probe.skill, "prompt": probe.prompt[-1]["content"], "expected": probe.expected}
@@ -38,23 +39,39 @@ def taught(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _tasks(runs: Sequence[Run]) -> dict[str, Any]:
-    """The built-in tasks and the runs' own data, which comes before a task of the same name: what it is, both parts."""
-    parts = {run.task: partial(data_of, run) for run in runs if run.task}
-    found = {}
-    for name, get in {**{name: partial(load, name) for name in TASKS}, **parts}.items():
-        try:
-            data = get()
-        except InputError:
-            continue  # it was made in Python, lies elsewhere, or has changed since
+def _tasks(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[int | None]]:
+    """The built-in tasks and the runs' own data, and which of these is each run's: None where it is not at hand.
+
+    Two runs may call their task alike and yet have learned from other questions, which a split by another seed, or
+    another file of that name, decides: each is graded on what it held out itself.
+    """
+    known: list[Conversations] = []
+    found: list[dict[str, Any]] = []
+
+    def place(name: str, data: Conversations, of: str) -> int | None:
         if not all(len(chat) > 1 and chat[-1]["role"] == "assistant" for chat in [*data.train, *data.heldout]):
-            continue  # whole texts, say, which ask nothing
-        found[name] = {
-            "about": TASKS.get(name, ""),
-            "train": data.train[:_TRAINED],
-            "heldout": data.heldout[:_HELD_OUT],
-        }
-    return found
+            return None  # whole texts, say, which ask nothing
+        parts = data.train, data.heldout
+        for at, one in enumerate(known):
+            if found[at]["name"] == name and (one.train, one.heldout) == parts:
+                return at
+        taken = any(one["name"] == name for one in found)
+        found.append({
+            "name": name, "of": of if taken else "", "about": "" if of else TASKS[name],
+            "train": data.train[:_TRAINED], "heldout": data.heldout[:_HELD_OUT],
+        })  # fmt: skip
+        known.append(data)
+        return len(found) - 1
+
+    def of_run(at: int, run: Run) -> int | None:
+        try:
+            return place(run.task, data_of(run), f"run {at + 1}, {run.name}") if run.task else None
+        except InputError:
+            return None  # it was made in Python, lies elsewhere, or has changed since
+
+    for name in TASKS:
+        place(name, load(name), "")
+    return found, [of_run(at, run) for at, run in enumerate(runs)]
 
 
 def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import { ALL_LINEAR } from "./engine/methods.js";
 /**
  * The facts of a run before its first step.
  * @param {import("./page.js").Page} page
- * @param {{task: string, method: any, settings: any, examples: number, heldout: number, mixed: number, asked: any[]}} chosen
+ * @param {{task: string, data: number | null, method: any, settings: any, examples: number, heldout: number, mixed: number, asked: any[]}} chosen
  * @param {string} name
  */
-export function toldOfOwn(page, { task, method, settings, examples, heldout, mixed, asked }, name) {
+export function toldOfOwn(page, { task, data, method, settings, examples, heldout, mixed, asked }, name) {
   const { base } = page.manifest;
   // In the order of the computation, as a captured run has them, not of the alphabet.
   const order = (/** @type {string} */ parameter) =>
@@ -22,7 +22,7 @@ export function toldOfOwn(page, { task, method, settings, examples, heldout, mix
   const { rate, batch, ...others } = settings;
   const factors = linear.reduce((sum, [, { shape }]) => sum + (method.rank ?? 0) * (shape[0] + shape[1]), 0);
   return {
-    name, what: `${method.name} on ${task}`, method: method.name, task, status: "running", form: method.name === "lora" ? "factors" : "deltas", plays: true,
+    name, what: `${method.name} on ${task}`, method: method.name, task, data, status: "running", form: method.name === "lora" ? "factors" : "deltas", plays: true,
     info: {
       method: { name: method.name, ...(method.name === "lora" ? { r: method.rank, alpha: method.alpha } : {}) },
       model: { name: base.name, source: base.source, parameters: count(all), trainable: method.name === "lora" ? factors : count(all) },

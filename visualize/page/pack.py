@@ -38,12 +38,14 @@ def pack(runs: Sequence[Run], budget: int, page: int = 0) -> Pieces:
     pieces = Pieces([""])  # the manifest's place
     base = base_of(pieces, sources[0], runs, budget - page)
     live = base is not None and base["live"]
+    taught = (
+        _taught(runs) if live else {"skills": {}, "tasks": [], "replay": [], "probes": [], "data": [None] * len(runs)}
+    )
+    told = [told_of(run) | diagnosed(run) | {"data": at} for run, at in zip(runs, taught.pop("data"), strict=True)]
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "base": base,
-        "themes": {name: vars(one) for name, one in PALETTES.items()},
-        **(_taught(runs) if live else {"skills": {}, "tasks": {}, "replay": [], "probes": []}),
+        "themes": {name: vars(one) for name, one in PALETTES.items()}, **taught,
     }  # fmt: skip
-    told = [told_of(run) | diagnosed(run) for run in runs]
     texts = Pieces()
     texts.add_json([manifest, told])
     room = budget - page - pieces.size - texts.size - _BESIDE

@@ -54,7 +54,13 @@ export class Page {
 
   /** Whether the page brings what the model was taught, to be graded and trained on. */
   get taught() {
-    return this.live && Object.keys(this.manifest.tasks).length > 0;
+    return this.live && this.manifest.tasks.length > 0;
+  }
+
+  /** What the run that is looked at was taught and is graded on; undefined where that is not in the page. Runs may have other
+   * questions under one name. @returns {{name: string, train: any[], heldout: any[]} | undefined} */
+  get data() {
+    return this.manifest.tasks[this.run.told.data];
   }
 
   /** Whether its first run is being trained now. */

@@ -7,7 +7,8 @@ import { changeRate, copyUpTo, receiveOwn, toldOfOwn } from "./own.js";
 const GRADED = 8; // questions of each old skill, while it trains
 const CAPTURES = { lora: 40, full: 12 }; // a full one is the whole model again, here and where it is asked
 
-/** @typedef {{task: string, train: any[], heldout: any[], typed: boolean}} Taught */
+/** data: its place among the page's tasks, if it is one of them.
+ * @typedef {{task: string, data: number | null, train: any[], heldout: any[], typed: boolean}} Taught */
 
 export class Trainings {
   /** @param {import("./page.js").Page} page
@@ -39,7 +40,7 @@ export class Trainings {
    * @param {{method: any, settings: any}} how */
   async start(taught, { method, settings }) {
     const { page } = this;
-    const { task, train, heldout, typed } = taught;
+    const { task, data, train, heldout, typed } = taught;
     const closed = Object.entries(page.manifest.skills).filter(([, skill]) => skill.closed);
     const groups = {
       [task]: { closed: true, examples: (heldout.length ? heldout : train).slice(0, 40) },
@@ -53,7 +54,7 @@ export class Trainings {
     const plan = { examples: train, typed, replay, method, settings, groups, capture, evaluate: every(12) };
     const remote = await this.worker();
     const { mixed } = await remote.call("plan", { key: String(page.runs.length), plan });
-    const about = { task, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught) }; // prettier-ignore
+    const about = { task, data, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught) }; // prettier-ignore
     const index = page.addRun(toldOfOwn(page, about, this.nextName("yours")));
     page.choose(index);
     page.state.set({ step: 0, strength: 1, prompt: about.asked[0].prompt });
@@ -80,7 +81,7 @@ export class Trainings {
     const asked = { key: String(page.runs.length), from: String(from), step: wanted, settings: { rate } };
     const step = await remote.call("branch", asked);
     const { info } = before;
-    const told = toldOfOwn(page, { task: before.task, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked }, this.nextName("branch")); // prettier-ignore
+    const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked }, this.nextName("branch")); // prettier-ignore
     const later = (info.settings.later ?? []).filter((/** @type {any} */ one) => one.step < step);
     told.info.settings = { ...info.settings, later };
     changeRate(told.info.settings, step, rate);

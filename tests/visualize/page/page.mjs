@@ -11,20 +11,21 @@ import { checked, Page } from "../../../visualize/page/page.js";
 import { wordsOf } from "../../../visualize/page/setting.js";
 import { fromAddress, State } from "../../../visualize/page/state.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
-import { neededFor } from "../../../visualize/page/views/knockout.js";
+import { gradedGroups, neededFor } from "../../../visualize/page/views/knockout.js";
 import { inCell } from "../../../visualize/page/views/reading.js";
 import { rightOf } from "../../../visualize/page/views/question.js";
 import { wordsFor } from "../../../visualize/page/views/tokens.js";
+import { Host } from "../../../visualize/page/worker.js";
 
 const asked = JSON.parse(readFileSync(0, "utf8"));
 
 /** A run of one matrix, 2 x 2, whose change at a step is that step's number everywhere. */
-const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null }) => ({
-  task, form, plays, answers, steps, captured, scales: {},
+const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null, data = null }) => ({
+  task, data, form, plays, answers, steps, captured, scales: {},
   modules: [{ name: "m", shape: [2, 2], kind: "delta", base_parameter: "m.weight" }],
 }); // prettier-ignore
 
-function pageOf({ runs, state = {}, live = true, probes = [], tasks = {}, skills = {} }) {
+function pageOf({ runs, state = {}, live = true, probes = [], tasks = [], skills = {} }) {
   const manifest = { base: { live }, runs: runs.map(toldOf), themes: { dark: {} }, skills, tasks, probes };
   const values = { run: 0, step: 0, module: "m", view: "glow", strength: 1, mix: 0, off: [], theme: "dark" };
   const page = new Page(manifest, null, new State({ ...values, ...state }));
@@ -85,6 +86,19 @@ const questions = {
     return neededFor(page, page.setting()).map(({ key, told, step, tensors }) => ({
       key, form: told.form, step, values: [...tensors.get("m").data],
     }));
+  },
+  /** The questions that each group of the run's grading asks. */
+  groups: () =>
+    Object.fromEntries(
+      Object.entries(gradedGroups(pageOf(asked.page))).map(([name, { examples }]) => [name, examples.map((chat) => chat[0].content)]),
+    ),
+  /** Which of these groups, one after the other, the worker takes for which. */
+  encoded: () => {
+    const host = new Host();
+    host.base = { config: { max_position_embeddings: 64 } };
+    host.tokenizer = { chat: (messages) => [0, ...messages.flatMap(({ content }) => [...content].map((one) => one.charCodeAt(0)))] };
+    const rows = asked.groups.map((examples) => host.rows(examples));
+    return rows.map((one) => rows.indexOf(one));
   },
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {

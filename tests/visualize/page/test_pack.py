@@ -100,7 +100,7 @@ def test_a_run_of_another_model_is_pictures_and_captured_answers(lora_run, tmp_p
     page = write_page(run, tmp_path / "other.html", budget=500_000)
     told = manifest_of(page)
     assert page.stat().st_size <= 500_000
-    assert told["base"] is None and told["tasks"] == {}
+    assert told["base"] is None and told["tasks"] == []
     assert told["runs"][0]["left_out"]
     assert told["runs"][0]["answers"]
 
@@ -163,8 +163,33 @@ def test_an_adapter_of_a_tied_output_layer_is_not_played(lora_run):
 def test_texts_that_ask_nothing_are_no_task_of_the_page(monkeypatch):
     texts = Conversations("poems", [[{"role": "text", "content": "a line"}]] * 5, [])
     monkeypatch.setattr(model, "data_of", lambda run: texts)
-    found = model._tasks([SimpleNamespace(task="poems")])
-    assert "poems" not in found and "spanish" in found
+    found, of_runs = model._tasks([SimpleNamespace(task="poems", name="mine")])
+    names = [one["name"] for one in found]
+    assert "poems" not in names and "spanish" in names and of_runs == [None]
+
+
+def test_runs_of_one_task_are_graded_on_what_each_held_out(monkeypatch):
+    """The seed splits: what one run held out, another learned."""
+
+    def chat(word):
+        return [{"role": "user", "content": word}, {"role": "assistant", "content": word.upper()}]
+
+    first, other = [chat("a")], [chat("b")]
+    splits = {"one": (first, other), "two": (other, first), "again": (first, other)}
+    monkeypatch.setattr(model, "data_of", lambda run: Conversations("words", *splits[run.name]))
+    found, of_runs = model._tasks([SimpleNamespace(task="words", name=name) for name in splits])
+    one, two, again = of_runs
+    assert one == again != two
+    assert found[one]["heldout"] == found[two]["train"] == other and found[two]["heldout"] == first
+    assert (found[one]["of"], found[two]["of"]) == ("", "run 2, two")
+
+
+def test_a_run_whose_data_is_not_at_hand_is_not_graded_on_other_data_of_that_name(monkeypatch):
+    def gone(run):
+        raise InputError("it has changed since")
+
+    monkeypatch.setattr(model, "data_of", gone)
+    assert model._tasks([SimpleNamespace(task="spanish", name="mine")])[1] == [None]
 
 
 def test_an_adapter_alone_has_a_page(lora_run, tmp_path):

@@ -158,15 +158,28 @@ def test_another_task_may_want_another_answer_to_the_same_question():
     def chat(answer):
         return [{"role": "user", "content": "Say egg."}, {"role": "assistant", "content": answer}]
 
-    tasks = {
-        "json": {"train": [chat("{egg}")], "heldout": []}, "mine": {"train": [chat("egg!")], "heldout": []},
-    }  # fmt: skip
+    tasks = [
+        {"name": "json", "train": [chat("{egg}")], "heldout": []},
+        {"name": "mine", "train": [chat("egg!")], "heldout": []},
+    ]
     skills = {"words": {"closed": True, "examples": [chat("egg")]}, "open": {"closed": False, "examples": []}}
     said = [{"prompt": "Say egg.", "text": text} for text in ("{egg}", "egg!", "egg")]
     asked = {"tasks": tasks, "skills": skills}
-    assert ask_page("right", page={**one([0], task="mine"), **asked}, said=said) == [False, True, False]
-    assert ask_page("right", page={**one([0], task="other"), **asked}, said=said) == [False, False, True]
+    assert ask_page("right", page={**one([0], data=1), **asked}, said=said) == [False, True, False]
+    assert ask_page("right", page={**one([0], task="mine"), **asked}, said=said) == [False, False, True]
     assert ask_page("right", page={**one([0]), "tasks": tasks}, said=said) == [None] * 3
+
+
+def test_two_runs_of_one_task_are_asked_what_each_held_out():
+    def chat(question):
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": "yes"}]
+
+    tasks = [{"name": "mine", "train": [], "heldout": [chat(one)]} for one in ("first", "second")]
+    runs = [{"steps": [0], "task": "mine", **about} for about in ({"data": 0}, {"data": 1}, {})]
+    found = [ask_page("groups", page={"runs": runs, "tasks": tasks, "state": {"run": at}}) for at in range(3)]
+    assert found == [{"mine": ["first"]}, {"mine": ["second"]}, {}]
+    # The worker keeps what it has read, under what it is and not under what it is called.
+    assert ask_page("encoded", groups=[tasks[0]["heldout"], tasks[1]["heldout"], tasks[0]["heldout"]]) == [0, 1, 0]
 
 
 def test_a_line_that_is_no_example_is_named_as_it_stands():

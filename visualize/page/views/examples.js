@@ -13,7 +13,10 @@ export function makeExamples(page) {
   const choose = h(
     "select",
     { "aria-label": "What to teach", onchange: () => show() },
-    [...Object.keys(tasks), OWN].map((name) => h("option", { value: name }, name)),
+    tasks.map((/** @type {any} */ { name, of }, /** @type {number} */ at) =>
+      h("option", { value: at }, of ? `${name} (${of})` : name),
+    ),
+    h("option", { value: OWN }, OWN),
   );
   const text = h("textarea", {
     rows: 7,
@@ -37,12 +40,12 @@ export function makeExamples(page) {
     );
     if (task) fill(sample, task.train.slice(0, 4).map((/** @type {any[]} */ chat) => h("li", {}, chat.at(-2)?.content ?? "", h("b", {}, ` → ${chat.at(-1).content}`))), h("li", { class: "what" }, `${task.train.length > 4 ? `and ${task.train.length - 4} more; ` : ""}${task.heldout.length} held out to grade it on`)); // prettier-ignore
   }
-  /** @returns {{task: string, train: any[], heldout: any[], typed: boolean}} */
+  /** @returns {import("../trainings.js").Taught} */
   function chosen() {
     const task = tasks[choose.value];
     return task
-      ? { task: choose.value, train: task.train, heldout: task.heldout, typed: false }
-      : { task: "your examples", train: parsed(text.value), heldout: [], typed: true };
+      ? { task: task.name, data: Number(choose.value), train: task.train, heldout: task.heldout, typed: false }
+      : { task: "your examples", data: null, train: parsed(text.value), heldout: [], typed: true };
   }
   show();
   return { element, chosen };

@@ -183,10 +183,9 @@ function targetsOf(page, what) {
 
 /** What is graded: the task's held-out questions, and every skill with one right answer. @param {import("../page.js").Page} page */
 export function gradedGroups(page) {
-  const { skills, tasks } = page.manifest;
   const { task } = page.run.told;
-  const own = tasks[task];
-  const closed = Object.entries(skills).filter(([, skill]) => skill.closed);
+  const own = page.data;
+  const closed = Object.entries(page.manifest.skills).filter(([, skill]) => skill.closed);
   return {
     ...(own?.heldout?.length ? { [task]: { closed: true, examples: own.heldout } } : {}),
     ...Object.fromEntries(closed),

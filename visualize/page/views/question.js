@@ -115,7 +115,7 @@ function expectedOf(page, prompt) {
   const found = asked?.find(same) ?? answers.find(same) ?? page.manifest.probes.find(same);
   if (found) return found.expected;
   // Of the run's own task and of what the base was taught; another task may want another answer to the same question.
-  const own = page.manifest.tasks[page.run.told.task] ?? { heldout: [], train: [] };
+  const own = page.data ?? { heldout: [], train: [] };
   const taught = Object.values(page.manifest.skills).flatMap((skill) => (skill.closed ? skill.examples : []));
   const one = [...own.heldout, ...own.train, ...taught].find((chat) => chat.length === 2 && chat[0].content === prompt);
   return one ? one[1].content : null;

@@ -75,17 +75,18 @@ export function makeSkills(page) {
   }
   /** What the reader has set was never graded: it is now, a skill after the other, until it is set anew. */
   function gradeSoon() {
+    const { run } = page;
     const groups = gradedGroups(page);
-    for (const name of rows.keys()) showOne(name, null, name in groups ? "…" : "–");
+    for (const name of rows.keys()) showOne(name, null, Object.hasOwn(groups, name) ? "…" : "–");
     timer = setTimeout(async () => {
       const setting = page.setting();
       const key = keyOf(setting);
       if (!page.has(setting)) return; // it is graded when its weights have come
       for (const [name, group] of Object.entries(groups)) {
-        const known =
-          graded.get(`${key} ${name}`) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
-        if (!known || keyOf(page.setting()) !== key || page.pristine) return;
-        graded.set(`${key} ${name}`, known);
+        const place = `${key} ${run.told.data} ${name}`; // of one base and one name, each run has questions of its own
+        const known = graded.get(place) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
+        if (!known || page.run !== run || keyOf(page.setting()) !== key || page.pristine) return;
+        graded.set(place, known);
         showOne(name, known.right / known.count);
       }
     }, 250);
