@@ -16,6 +16,7 @@ from engine.errors import InputError
 from engine.recording.lock import is_held
 from engine.run.run import Run
 from visualize.naming import proper
+from visualize.page.asked import asked_whole, data_at_hand
 from visualize.page.bundle import page_html
 from visualize.page.pack import FORMAT, VERSION, WHOLE, base_of, readable, size_of
 from visualize.page.pieces import Pieces, as_text
@@ -44,6 +45,7 @@ class Following:
         self.title = proper(run.what)
         self._base = Pieces([""], _LEVEL)
         self.base = base_of(self._base, run.info.model.source, [run], most)
+        self._data = data_at_hand(run) if self.base and self.base["live"] else None
         self.told: dict[str, Any] = {}
         self.version = self._grown = 0
         self.modules: list[str] = []
@@ -75,7 +77,7 @@ class Following:
             if seen == self._seen:
                 return False
             run = Run.load(self.folder)
-            self.told = told_of(run)
+            self.told = told_of(run) | {"chats": asked_whole(run, self._data)}
             self._run, self._seen, self.version = run, seen, self.version + 1
             if self.modules != list(run.info.modules):
                 if self.version > 1:  # more is trained than before: only another page can show it

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 
 from engine.data import Conversations, load
-from engine.data.of_run import data_of
-from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, curriculum_groups, curriculum_probes, generate_answers
 from engine.models import load_model, load_tokenizer
 from engine.offline import offline
 from engine.run.run import Run
 from engine.school.curriculum import SKILLS, mixture
 from engine.school.tasks import TASKS
+from visualize.page.asked import asked_whole, data_at_hand
 from visualize.page.pieces import Pieces
 
 _GRADED, _REPLAY, _TRAINED, _HELD_OUT, _CHECKED = 20, 512, 2000, 100, 4
@@ -23,14 +22,17 @@ _GRADED, _REPLAY, _TRAINED, _HELD_OUT, _CHECKED = 20, 512, 2000, 100, 4
 def taught(runs: Sequence[Run]) -> dict[str, Any]:
     """What the base knows, what it can be trained on in the tab, what is mixed in against forgetting, and questions."""
     drawn = mixture(seed=10_000)
-    tasks, data = _tasks(runs)
+    data = [data_at_hand(run) for run in runs]
+    tasks, places = _tasks(runs, data)
     return {
         "skills": {
             name: {"title": SKILLS[name].title, "closed": name not in OPEN_ENDED, "examples": group}
             for name, group in curriculum_groups(_GRADED).items()
         },
         "tasks": tasks,
-        "data": data,
+        "runs": [
+            {"data": place, "chats": asked_whole(run, own)} for run, own, place in zip(runs, data, places, strict=True)
+        ],
         "replay": [next(drawn)[1].messages for _ in range(_REPLAY)],
         "probes": [
             {"skill": probe.skill, "prompt": probe.prompt[-1]["content"], "expected": probe.expected}
@@ -39,7 +41,7 @@ def taught(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _tasks(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[int | None]]:
+def _tasks(runs: Sequence[Run], data: Sequence[Conversations | None]) -> tuple[list[dict[str, Any]], list[int | None]]:
     """The built-in tasks and the runs' own data, and which of these is each run's: None where it is not at hand.
 
     Two runs may call their task alike and yet have learned from other questions, which a split by another seed, or
@@ -48,30 +50,27 @@ def _tasks(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[int | None]]
     known: list[Conversations] = []
     found: list[dict[str, Any]] = []
 
-    def place(name: str, data: Conversations, of: str) -> int | None:
-        if not all(len(chat) > 1 and chat[-1]["role"] == "assistant" for chat in [*data.train, *data.heldout]):
+    def place(name: str, own: Conversations, of: str) -> int | None:
+        if not all(len(chat) > 1 and chat[-1]["role"] == "assistant" for chat in [*own.train, *own.heldout]):
             return None  # whole texts, say, which ask nothing
-        parts = data.train, data.heldout
+        parts = own.train, own.heldout
         for at, one in enumerate(known):
             if found[at]["name"] == name and (one.train, one.heldout) == parts:
                 return at
         taken = any(one["name"] == name for one in found)
         found.append({
             "name": name, "of": of if taken else "", "about": "" if of else TASKS[name],
-            "train": data.train[:_TRAINED], "heldout": data.heldout[:_HELD_OUT],
+            "train": own.train[:_TRAINED], "heldout": own.heldout[:_HELD_OUT],
         })  # fmt: skip
-        known.append(data)
+        known.append(own)
         return len(found) - 1
-
-    def of_run(at: int, run: Run) -> int | None:
-        try:
-            return place(run.task, data_of(run), f"run {at + 1}, {run.name}") if run.task else None
-        except InputError:
-            return None  # it was made in Python, lies elsewhere, or has changed since
 
     for name in TASKS:
         place(name, load(name), "")
-    return found, [of_run(at, run) for at, run in enumerate(runs)]
+    return found, [
+        place(str(run.task), one, f"run {at + 1}, {run.name}") if one else None
+        for at, (run, one) in enumerate(zip(runs, data, strict=True))
+    ]
 
 
 def parity(pieces: Pieces, run: Run, steps: list[int]) -> dict[str, Any]:

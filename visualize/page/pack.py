@@ -38,10 +38,10 @@ def pack(runs: Sequence[Run], budget: int, page: int = 0) -> Pieces:
     pieces = Pieces([""])  # the manifest's place
     base = base_of(pieces, sources[0], runs, budget - page)
     live = base is not None and base["live"]
-    taught = (
-        _taught(runs) if live else {"skills": {}, "tasks": [], "replay": [], "probes": [], "data": [None] * len(runs)}
-    )
-    told = [told_of(run) | diagnosed(run) | {"data": at} for run, at in zip(runs, taught.pop("data"), strict=True)]
+    taught: dict[str, Any] = {"skills": {}, "tasks": [], "replay": [], "probes": [], "runs": [{} for _ in runs]}
+    if live:
+        taught = _taught(runs)
+    told = [told_of(run) | diagnosed(run) | own for run, own in zip(runs, taught.pop("runs"), strict=True)]
     manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "base": base,
         "themes": {name: vars(one) for name, one in PALETTES.items()}, **taught,

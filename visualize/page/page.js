@@ -144,17 +144,25 @@ export class Page {
     return changeBy(new Map(this.runs.map((run, at) => [String(at), run])), setting, name);
   }
 
-  /** What a model says; each is asked once, and nothing before its weights are here. @param {Setting} setting
-   * @param {string[]} prompts @returns {Promise<any[]>} */
+  /** All that the model is given when this is asked: a question of the run with what stood before it there. Null where nobody
+   * knows what that was. @param {string} prompt @returns {{role: string, content: string}[] | null} */
+  chatOf(prompt) {
+    const known = this.run.told.chats?.find((/** @type {any} */ [shown]) => shown === prompt);
+    return known ? known[1] : [{ role: "user", content: prompt }];
+  }
+
+  /** What a model says; each is asked once, and nothing before its weights are here, nor what can only be asked in part.
+   * @param {Setting} setting @param {string[]} prompts @returns {Promise<any[]>} */
   async ask(setting, prompts) {
-    const key = (/** @type {string} */ prompt) => `${keyOf(setting)}\n${prompt}`;
-    const missing = prompts.filter((prompt) => !this.answers.has(key(prompt)));
+    const chats = prompts.map((prompt) => this.chatOf(prompt));
+    const key = (/** @type {any} */ chat) => `${keyOf(setting)}\n${JSON.stringify(chat)}`;
+    const missing = chats.filter((chat) => chat && !this.answers.has(key(chat)));
     if (missing.length && this.has(setting)) {
-      const found = await this.tell("ask", { setting, prompts: missing });
+      const found = await this.tell("ask", { setting, chats: missing });
       if (this.answers.size > 20000) this.answers.clear();
-      if (found) missing.forEach((prompt, at) => this.answers.set(key(prompt), found[at]));
+      if (found) missing.forEach((chat, at) => this.answers.set(key(chat), found[at]));
     }
-    return prompts.map((prompt) => this.answers.get(key(prompt)));
+    return chats.map((chat) => this.answers.get(key(chat)));
   }
 
   /** The worker that holds the model is told or asked; null where it fails, undefined where there is none.

@@ -77,11 +77,12 @@ def _answers(run: Run, cut: list[str]) -> list[dict[str, Any]]:
     long = sum(len(str(row[key])) > _LETTERS for row in found for key in ("prompt", "expected", "answer"))
     if long:
         cut.append(f"the end of {long} prompts and answers longer than {_LETTERS} letters")
-    return [
-        {key: value[:_LETTERS] + "…" if isinstance(value, str) and len(value) > _LETTERS else value
-         for key, value in row.items()}
-        for row in found
-    ]  # fmt: skip
+    return [{key: shortened(value) if isinstance(value, str) else value for key, value in row.items()} for row in found]
+
+
+def shortened(text: str) -> str:
+    """As much of a prompt or an answer as the page shows."""
+    return text[:_LETTERS] + "…" if len(text) > _LETTERS else text
 
 
 def _norms(run: Run) -> dict[str, Any]:

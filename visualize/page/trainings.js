@@ -54,7 +54,7 @@ export class Trainings {
     const plan = { examples: train, typed, replay, method, settings, groups, capture, evaluate: every(12) };
     const remote = await this.worker();
     const { mixed } = await remote.call("plan", { key: String(page.runs.length), plan });
-    const about = { task, data, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught) }; // prettier-ignore
+    const about = { task, data, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught), chats: chatsOf(taught) }; // prettier-ignore
     const index = page.addRun(toldOfOwn(page, about, this.nextName("yours")));
     page.choose(index);
     page.state.set({ step: 0, strength: 1, prompt: about.asked[0].prompt });
@@ -81,7 +81,7 @@ export class Trainings {
     const asked = { key: String(page.runs.length), from: String(from), step: wanted, settings: { rate } };
     const step = await remote.call("branch", asked);
     const { info } = before;
-    const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked }, this.nextName("branch")); // prettier-ignore
+    const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked, chats: before.chats }, this.nextName("branch")); // prettier-ignore
     const later = (info.settings.later ?? []).filter((/** @type {any} */ one) => one.step < step);
     told.info.settings = { ...info.settings, later };
     changeRate(told.info.settings, step, rate);
@@ -144,7 +144,11 @@ export class Trainings {
 }
 
 /** A few of its questions, to ask while it learns. @param {Taught} taught */
-const askedOf = ({ task, train, heldout }) =>
-  (heldout.length ? heldout : train)
-    .slice(0, 6)
-    .map((chat) => ({ skill: task, prompt: chat.at(-2).content, expected: chat.at(-1).content }));
+const fewOf = ({ train, heldout }) => (heldout.length ? heldout : train).slice(0, 6);
+
+/** @param {Taught} taught */
+const askedOf = (taught) =>
+  fewOf(taught).map((chat) => ({ skill: taught.task, prompt: chat.at(-2).content, expected: chat.at(-1).content }));
+
+/** All that each of them is asked with, as `asked_whole` has it. @param {Taught} taught */
+const chatsOf = (taught) => fewOf(taught).map((chat) => [chat.at(-2).content, chat.slice(0, -1)]);

@@ -78,12 +78,12 @@ export class Host {
     this.set = key;
   }
 
-  /** What does the model of a setting say to these prompts, and how sure is it of each token?
-   * @param {{setting: Setting, prompts: string[], most?: number}} asked */
-  ask({ setting, prompts, most = 40 }) {
+  /** What does the model of a setting say next in these conversations, and how sure is it of each token?
+   * @param {{setting: Setting, chats: import("./engine/tokenizer.js").Message[][], most?: number}} asked */
+  ask({ setting, chats, most = 40 }) {
     this.put(setting);
     const { tokenizer, model } = /** @type {any} */ (this);
-    const ids = prompts.map((content) => tokenizer.chat([{ role: "user", content }], { prompt: true }));
+    const ids = chats.map((chat) => tokenizer.chat(chat, { prompt: true }));
     const end = tokenizer.ids.end;
     const word = (/** @type {number} */ id) => (id === end ? "⏎" : tokenizer.piece(id));
     return model.generateAll(ids, { most, others: 4 }).map((/** @type {any} */ answer) => {

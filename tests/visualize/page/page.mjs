@@ -20,8 +20,8 @@ import { Host } from "../../../visualize/page/worker.js";
 const asked = JSON.parse(readFileSync(0, "utf8"));
 
 /** A run of one matrix, 2 x 2, whose change at a step is that step's number everywhere. */
-const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null, data = null }) => ({
-  task, data, form, plays, answers, steps, captured, scales: {},
+const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null, data = null, chats = [] }) => ({
+  task, data, chats, form, plays, answers, steps, captured, scales: {},
   modules: [{ name: "m", shape: [2, 2], kind: "delta", base_parameter: "m.weight" }],
 }); // prettier-ignore
 
@@ -32,9 +32,9 @@ function pageOf({ runs, state = {}, live = true, probes = [], tasks = [], skills
   page.calls = [];
   page.lab = {
     call: async (what, given) => {
-      page.calls.push([what, given.setting?.parts ?? null]);
+      page.calls.push([what, given.setting?.parts ?? null, given.chats]);
       if (asked.fails && what === (asked.at ?? "ask")) throw new Error(asked.fails);
-      return what === "ask" ? given.prompts.map((text) => ({ text: `${text}!` })) : null;
+      return what === "ask" ? given.chats.map((chat) => ({ text: `${chat.at(-1).content}!` })) : null;
     },
   };
   return page;
@@ -71,7 +71,15 @@ const questions = {
       const [answer] = await page.ask(page.setting(), ["Who?"]);
       answers.push(answer?.text ?? null);
     }
-    return { answers, calls: page.calls.filter(([what]) => what === "ask"), live: page.live, failed: page.failed };
+    return { answers, calls: page.calls.filter(([what]) => what === "ask").map((one) => one.slice(0, 2)), live: page.live, failed: page.failed };
+  },
+  /** What is asked of the worker for these prompts, and what is answered to each. */
+  whole: async () => {
+    const page = pageOf(asked.page);
+    arrive(page, 0, 1);
+    const answers = await page.ask(page.setting(), asked.prompts);
+    const said = asked.prompts.map((prompt) => rightOf(page, prompt, { text: "yes", cut: false }));
+    return { chats: page.calls.find(([what]) => what === "ask")[2], answers: answers.map((one) => one?.text ?? null), said };
   },
   change: () => {
     const page = pageOf(asked.page);

@@ -9,6 +9,7 @@ from argparse import Namespace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.data import Conversations
@@ -19,10 +20,12 @@ from engine.run.run import Run
 from tests.engine.small import save_adapter, save_base
 from visualize.commands.page import COMMAND, size_of
 from visualize.page import model, write_page
+from visualize.page.asked import asked_whole
 from visualize.page.bundle import FOLDER, bundle
 from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
 from visualize.page.runnable import is_runnable, json_of, plays
+from visualize.page.told import shortened
 from visualize.page.weights import pack_grains, spread
 from visualize.page.write import place_of
 
@@ -160,36 +163,50 @@ def test_an_adapter_of_a_tied_output_layer_is_not_played(lora_run):
     assert plays(lora_run, "factors") and not plays(run, "factors")
 
 
-def test_texts_that_ask_nothing_are_no_task_of_the_page(monkeypatch):
+def test_texts_that_ask_nothing_are_no_task_of_the_page():
     texts = Conversations("poems", [[{"role": "text", "content": "a line"}]] * 5, [])
-    monkeypatch.setattr(model, "data_of", lambda run: texts)
-    found, of_runs = model._tasks([SimpleNamespace(task="poems", name="mine")])
+    found, of_runs = model._tasks([SimpleNamespace(task="poems", name="mine")], [texts])
     names = [one["name"] for one in found]
     assert "poems" not in names and "spanish" in names and of_runs == [None]
 
 
-def test_runs_of_one_task_are_graded_on_what_each_held_out(monkeypatch):
+def chat(*said):
+    return [{"role": role, "content": text} for role, text in said]
+
+
+def test_runs_of_one_task_are_graded_on_what_each_held_out():
     """The seed splits: what one run held out, another learned."""
-
-    def chat(word):
-        return [{"role": "user", "content": word}, {"role": "assistant", "content": word.upper()}]
-
-    first, other = [chat("a")], [chat("b")]
-    splits = {"one": (first, other), "two": (other, first), "again": (first, other)}
-    monkeypatch.setattr(model, "data_of", lambda run: Conversations("words", *splits[run.name]))
-    found, of_runs = model._tasks([SimpleNamespace(task="words", name=name) for name in splits])
-    one, two, again = of_runs
+    first, other = [[chat(("user", word), ("assistant", word.upper()))] for word in "ab"]
+    data = [Conversations("words", *split) for split in ((first, other), (other, first), (first, other))]
+    runs = [SimpleNamespace(task="words", name=name) for name in ("one", "two", "again")]
+    found, (one, two, again) = model._tasks(runs, data)
     assert one == again != two
     assert found[one]["heldout"] == found[two]["train"] == other and found[two]["heldout"] == first
     assert (found[one]["of"], found[two]["of"]) == ("", "run 2, two")
+    # and a run whose data is not at hand, on no other's of that name
+    spanish = SimpleNamespace(task="spanish", name="mine")
+    assert model._tasks([spanish], [None])[1] == [None]
 
 
-def test_a_run_whose_data_is_not_at_hand_is_not_graded_on_other_data_of_that_name(monkeypatch):
-    def gone(run):
-        raise InputError("it has changed since")
-
-    monkeypatch.setattr(model, "data_of", gone)
-    assert model._tasks([SimpleNamespace(task="spanish", name="mine")])[1] == [None]
+def test_a_question_is_asked_with_all_that_stood_before_it():
+    pirate, again = ("system", "You are a pirate."), ("user", "Again.")
+    talks = [
+        chat(pirate, ("user", "Say hello."), ("assistant", "Ahoy!")),
+        chat(("user", "Say bye."), ("assistant", "Bye.")),
+        chat(("user", "One."), ("assistant", "1"), again, ("assistant", "1")),
+        chat(("user", "Two."), ("assistant", "2"), again, ("assistant", "2")),
+        chat(("user", "Q" * 500), ("assistant", "A")),
+        [{"role": "user", "content": "Call it.", "tools": []}, {"role": "assistant", "content": "It."}],
+    ]
+    asked = [("pirates", talk[-2]["content"]) for talk in talks] + [("capital", "What is the capital of France?")]
+    answers = pd.DataFrame(asked, columns=["skill", "prompt"])
+    run = SimpleNamespace(task="pirates", answers=pd.concat([answers, answers]))
+    found = dict(asked_whole(run, Conversations("pirates", [], talks)))
+    assert found == {
+        "Say hello.": talks[0][:2], "Again.": None, "Q" * 400 + "…": talks[4][:1], "Call it.": None
+    }  # fmt: skip
+    unknown = dict(asked_whole(run, None))
+    assert set(unknown) == {shortened(prompt) for _, prompt in asked[:-1]} and set(unknown.values()) == {None}
 
 
 def test_an_adapter_alone_has_a_page(lora_run, tmp_path):

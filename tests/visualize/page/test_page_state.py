@@ -182,6 +182,17 @@ def test_two_runs_of_one_task_are_asked_what_each_held_out():
     assert ask_page("encoded", groups=[tasks[0]["heldout"], tasks[1]["heldout"], tasks[0]["heldout"]]) == [0, 1, 0]
 
 
+def test_a_question_is_asked_whole_or_not_at_all():
+    """With a system's words and earlier turns; else it is another question, and its answer is not marked."""
+    whole = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
+    rows = [{"prompt": one, "expected": "yes", "answer": "no", "correct": False, "step": 0} for one in ("Who?", "Why?")]
+    page = {**one([1], answers=rows, chats=[["Who?", whole], ["Why?", None]]), "state": {"step": 1}}
+    found = ask_page("whole", page=page, prompts=["Who?", "Why?", "constructor"])
+    assert found["chats"] == [whole, [{"role": "user", "content": "constructor"}]]
+    assert found["answers"] == ["Who?!", None, "constructor!"]
+    assert found["said"] == [True, None, None]
+
+
 def test_a_line_that_is_no_example_is_named_as_it_stands():
     text = "Who? => Ada\n\n\nWhat => is => this\nWhen? => now\nWhere? => here"
     assert ask_page("parsed", text=text).startswith("line 4 is no example")

@@ -5,9 +5,14 @@ import { newestOnly } from "../lab.js";
 import { bare, wordsOf } from "../setting.js";
 import { follow, MODEL, nameOfStep } from "./follow.js";
 import { saveTable } from "./keep.js";
-import { probesOf, rightOf, titleOf } from "./question.js";
+import { capturedOf, probesOf, rightOf, titleOf } from "./question.js";
 
 /** What was said, and whether it was right, where that is known. @typedef {{text: string, right: boolean | null}} Said */
+
+const NOT_ASKED = { text: "–", right: null };
+
+/** @param {any} row of the captured answers @returns {Said | null} */
+const saidThen = (row) => (row?.answer === undefined ? null : { text: row.answer, right: row.correct });
 
 /** @param {import("../page.js").Page} page */
 export function makeAnswers(page) {
@@ -41,25 +46,27 @@ export function makeAnswers(page) {
     const title = pristine ? nameOfStep(page, setting.parts[0].step) : "now";
     show(
       title,
-      probes.map((probe, at) => [probe, said(before[at], probe), said(now[at], probe)]),
+      probes.map((probe, at) => {
+        if (page.chatOf(probe.prompt)) return [probe, said(before[at], probe), said(now[at], probe)];
+        const [first, last] = capturedOf(page, probe.prompt); // it cannot be asked anew
+        return [probe, saidThen(first), pristine ? saidThen(last) : NOT_ASKED];
+      }),
     );
   });
   function fromRun() {
     const all = page.run.told.answers;
     const steps = [...new Set(all.map((/** @type {any} */ row) => row.step))];
     const step = /** @type {number} */ (steps.filter((one) => one <= state.get("step")).at(-1) ?? steps[0]);
-    const said = (/** @type {any} */ row) =>
-      row?.answer === undefined ? null : { text: row.answer, right: row.correct };
     const now = new Map(
       all
         .filter((/** @type {any} */ row) => row.step === step)
-        .map((/** @type {any} */ row) => [row.prompt, said(row)]),
+        .map((/** @type {any} */ row) => [row.prompt, saidThen(row)]),
     );
     of = `step ${step}`;
     const probes = probesOf(page);
     show(
       all.length ? nameOfStep(page, step) : "now",
-      probes.map((probe) => [probe, said(probe), now.get(probe.prompt) ?? null]),
+      probes.map((probe) => [probe, saidThen(probe), now.get(probe.prompt) ?? null]),
     );
   }
   /** @param {string} title @param {[any, Said | null, Said | null][]} found */

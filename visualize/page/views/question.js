@@ -26,6 +26,10 @@ export function makeQuestion(page) {
     chips,
   ); // prettier-ignore
 
+  /** What stands before the question; or why it is not asked anew. */
+  const context = h("p", { class: "what before", hidden: true });
+  element.firstChild.after(context);
+
   const askBoth = newestOnly(async (/** @type {string} */ prompt) => {
     const setting = page.setting();
     const name = page.pristine ? nameOfStep(page, setting.parts[0].step) : "now";
@@ -54,13 +58,13 @@ export function makeQuestion(page) {
     );
   }
 
-  /** Where no model runs: what was captured. @param {string} prompt */
+  /** What was captured: where no model runs, or where nobody knows all that it would have to be given. @param {string} prompt */
   function showCaptured(prompt) {
     element.dataset.answered = "[]";
-    const rows = page.run.told.answers.filter((/** @type {any} */ row) => row.prompt === prompt);
-    const at = rows.filter((/** @type {any} */ row) => row.step <= state.get("step")).at(-1);
+    const [first, last] = capturedOf(page, prompt);
+    const at = page.playable && !page.pristine ? undefined : last; // of the model as the reader has set it, nothing was
     for (const [place, row] of [
-      [before, rows[0]],
+      [before, first],
       [now, at],
     ])
       if (row) {
@@ -73,6 +77,14 @@ export function makeQuestion(page) {
     fill(nowName, at ? nameOfStep(page, at.step) : "after");
   }
 
+  /** @param {string} prompt */
+  function showContext(prompt) {
+    const chat = page.chatOf(prompt);
+    const earlier = (chat ?? []).slice(0, -1).map(({ role, content }) => `${role}: ${content}`);
+    context.hidden = chat?.length === 1;
+    fill(context, chat ? `after ${earlier.join(" · ")}` : "Captured, and not asked anew: what stood before it is not known here."); // prettier-ignore
+  }
+
   function showChips() {
     const seen = new Map([...probesOf(page), ...page.manifest.probes].reverse().map((row) => [row.prompt, row]));
     fill(chips, [...seen.values()].reverse().map((/** @type {any} */ row) =>
@@ -83,8 +95,9 @@ export function makeQuestion(page) {
     const prompt = state.get("prompt");
     if (input.value !== prompt) input.value = prompt;
     input.readOnly = !page.playable;
-    if (page.playable) askBoth(prompt);
+    if (page.playable && page.chatOf(prompt)) askBoth(prompt);
     else showCaptured(prompt);
+    showContext(prompt);
   });
   follow(page, element, ["prompt", "run"], showChips);
   return element;
@@ -97,10 +110,18 @@ export function probesOf(page) {
   return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
 }
 
+/** What the run answered itself: at first, and last at or before the step that is looked at. Undefined where it was not asked.
+ * @param {import("../page.js").Page} page @param {string} prompt @returns {[any, any]} */
+export function capturedOf(page, prompt) {
+  const rows = page.run.told.answers.filter((/** @type {any} */ row) => row.prompt === prompt);
+  return [rows[0], rows.filter((/** @type {any} */ row) => row.step <= page.state.get("step")).at(-1)];
+}
+
 /** Was this answer right? Null where that is not known: the right one is not, or lies beyond where this one was cut, or a rule
- * that is not in the page grades it, and this answer was not among those captured.
+ * that is not in the page grades it, and this answer was not among those captured; or what was asked is not the whole question.
  * @param {import("../page.js").Page} page @param {string} prompt @param {{text: string, cut: boolean}} answer */
 export function rightOf(page, prompt, { text, cut }) {
+  if (!page.chatOf(prompt)) return null;
   const captured = page.run.told.answers.find((/** @type {any} */ row) => row.prompt === prompt && row.answer === text);
   if (captured) return captured.correct;
   const expected = expectedOf(page, prompt);
