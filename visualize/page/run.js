@@ -142,7 +142,7 @@ export class RunData {
       const delta = last >= 0 ? this.delta(last, name) : null;
       if (!delta) continue;
       const every = Math.max(1, Math.floor(delta.length / 3000));
-      for (let at = 0; at < delta.length; at += every) sample.push(Math.abs(delta[at]));
+      for (let at = 0; at < delta.length; at += every) if (Number.isFinite(delta[at])) sample.push(Math.abs(delta[at]));
     }
     sample.sort((a, b) => a - b);
     return sample[Math.floor(sample.length * 0.999)] || sample[sample.length - 1] || 1e-12;

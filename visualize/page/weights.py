@@ -3,6 +3,7 @@
 Factors of LoRA go in as they are, in half precision. A change that was kept whole is written as the steps between one
 captured step and the next, each weight rounded to a grain that is a share of how far its matrix moved; what rounding
 left over at one step is in the next one, so errors do not add up. Of matrices too large for either, a small picture.
+A step at which a weight is no number goes in in no form: none of them could say so.
 """
 
 import zlib
@@ -47,6 +48,19 @@ def spread(steps: Sequence[int], wanted: Sequence[int], count: int) -> list[int]
     return sorted(chosen)
 
 
+def _numbers(run: Any, are: Callable[[int], bool]) -> list[int]:
+    """The captured steps up to the last whose weights `are` numbers: what has diverged stays so."""
+    steps = list(run.steps)
+    while steps and not are(steps[-1]):
+        steps.pop()
+    return steps
+
+
+def _finite(run: Any, modules: list[str]) -> Callable[[int], bool]:
+    """Whether every change of a step is finite."""
+    return lambda step: all(np.isfinite(run.norm(module, step)) for module in modules)
+
+
 def pack_factors(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int) -> Packed | None:
     """B and A of every module, at as many steps as fit into `room` bytes; None if not even the last one does."""
 
@@ -55,25 +69,37 @@ def pack_factors(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[
         for module in modules:
             factors = run.factors(module, step)
             # The scaling goes into B: B A is delta-W then, whatever scaled it.
-            found[f"{module}#B"] = (factors.B * np.float32(factors.scaling)).astype(np.float16)
-            found[f"{module}#A"] = factors.A.astype(np.float16)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is no number there is left out
+                found[f"{module}#B"] = (factors.B * np.float32(factors.scaling)).astype(np.float16)
+                found[f"{module}#A"] = factors.A.astype(np.float16)
         return found
 
+    def are(step: int) -> bool:
+        return all(np.isfinite(one).all() for one in at(step).values())
+
+    if not (numbers := _numbers(run, are)):
+        return _no_numbers()
     trial = Pieces()
-    trial.add_tensors(at(run.steps[-1]))
+    trial.add_tensors(at(numbers[-1]))
     count = min(room // max(1, trial.size), _MOST_STEPS)
     if count < 1:
         return None
-    steps = spread(run.steps, wanted, max(count, 2))[-count:] if count < 2 else spread(run.steps, wanted, count)
-    return Packed("factors", steps, [pieces.add_tensors(at(step)) for step in steps], {}, _fewer(run, steps))
+    steps = spread(numbers, wanted, max(count, 2))[-count:] if count < 2 else spread(numbers, wanted, count)
+    steps = [step for step in steps if are(step)]
+    left_out = _fewer(run, numbers, steps, "in half precision, ")
+    return Packed("factors", steps, [pieces.add_tensors(at(step)) for step in steps], {}, left_out)
 
 
 def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[int], room: int) -> Packed | None:
     """The whole change of every module, rounded as finely and at as many steps as fit into `room` bytes."""
-    size = {name: float(np.sqrt(np.mean(np.square(run.delta(name), dtype=np.float64)))) for name in modules}
-    count = min(len(run.steps), 24)
-    while count >= min(_LEAST_STEPS, len(run.steps)):
-        steps = spread(run.steps, wanted, count)
+    are = _finite(run, modules)
+    if not (numbers := _numbers(run, are)):
+        return _no_numbers()
+    last = {name: run.delta(name, numbers[-1]) for name in modules}
+    size = {name: float(np.sqrt(np.mean(np.square(delta, dtype=np.float64)))) for name, delta in last.items()}
+    count = min(len(numbers), 24)
+    while count >= min(_LEAST_STEPS, len(numbers)):
+        steps = [step for step in spread(numbers, wanted, count) if are(step)]
         # A sample of matrices tells how large all will be.
         for grain in GRAINS:
             if _bytes_of(run, modules, steps, size, grain) * _BASE64 <= room:
@@ -87,7 +113,7 @@ def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[i
                     f"what is shown misses {100 * missed:.1f} % of the change at its last step"
                 )
                 scales = {name: grain * size[name] for name in modules}
-                return Packed("grains", steps, pieces.join(trial, listed), scales, [*_fewer(run, steps), note])
+                return Packed("grains", steps, pieces.join(trial, listed), scales, [*_fewer(run, numbers, steps), note])
         count = count * 3 // 4
     return None
 
@@ -136,25 +162,25 @@ def pack_pictures(
 ) -> Packed:  # fmt: skip
     """A small picture of every module (means of blocks), as large and at as many steps as fit into `room` bytes."""
     shapes = {name: run.shape(name) for name in modules}
+    are = _finite(run, modules)
+    if not (numbers := _numbers(run, are)):
+        return _no_numbers()
     for count in (24, 12, 6, 2, 1):
-        steps = spread(run.steps, wanted, max(2, count))[-count:] if count == 1 else spread(run.steps, wanted, count)
+        steps = spread(numbers, wanted, max(2, count))[-count:] if count == 1 else spread(numbers, wanted, count)
+        steps = [step for step in steps if are(step)]
         for side in SIDES:
             values = sum(min(side, shape[0]) * min(side, shape[1]) for shape in shapes.values())
             if values * len(steps) * _BASE64 > room:
                 continue
             found = {name: [np.asarray(picture(name, step, side), np.float32) for step in steps] for name in modules}
-            limits = {name: max(float(np.abs(np.nan_to_num(one)).max(initial=0)) for one in found[name]) / 127
-                      for name in modules}  # fmt: skip
+            limits = {name: max(float(np.abs(one).max(initial=0)) for one in found[name]) / 127 for name in modules}
             coded = [
-                {
-                    name: np.rint(np.nan_to_num(found[name][at]) / (limits[name] or 1)).astype(np.int8)
-                    for name in modules
-                }
+                {name: np.rint(found[name][at] / (limits[name] or 1)).astype(np.int8) for name in modules}
                 for at in range(len(steps))
             ]
             note = f"a matrix is shown as a picture of at most {side} x {side} blocks, each the mean of its weights"
             return Packed("pictures", steps, [pieces.add_tensors(one) for one in coded], limits,
-                          [*_fewer(run, steps), note])  # fmt: skip
+                          [*_fewer(run, numbers, steps), note])  # fmt: skip
     return Packed("none", [], [], {}, ["no weights: not even small pictures of them fit into the size that was chosen"])
 
 
@@ -168,5 +194,14 @@ def picture_of(run: Any, module: str, step: int, side: int) -> np.ndarray:
     return block_means(run.delta(module, step), side)
 
 
-def _fewer(run: Any, steps: list[int]) -> list[str]:
-    return [] if len(steps) == len(run.steps) else [f"{len(steps)} of the {len(run.steps)} captured steps"]
+def _no_numbers() -> Packed:
+    return Packed("none", [], [], {}, ["weights: at no captured step are they all numbers"])
+
+
+def _fewer(run: Any, numbers: list[int], steps: list[int], how: str = "") -> list[str]:
+    """What is said of the captured steps that are not among `steps`; numbers: those before all was lost."""
+    lost = run.steps[len(numbers) :]
+    return [
+        *([f"{len(steps)} of the {len(run.steps)} captured steps"] if len(steps) < len(run.steps) else []),
+        *([f"what was trained from step {lost[0]} on: {how}its weights are not all numbers"] if lost else []),
+    ]

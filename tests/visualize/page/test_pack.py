@@ -26,7 +26,7 @@ from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
 from visualize.page.runnable import is_runnable, json_of, plays
 from visualize.page.told import shortened
-from visualize.page.weights import pack_grains, spread
+from visualize.page.weights import pack_factors, pack_grains, pack_pictures, spread
 from visualize.page.write import place_of
 
 
@@ -84,6 +84,44 @@ def test_rounded_changes_add_up_and_miss_what_is_said(full_run):
     whole = sum(float(np.sum(deltas[name].astype(np.float64) ** 2)) for name in modules)
     assert (missed / whole) ** 0.5 == pytest.approx(said, abs=6e-4)
     assert pieces.size <= 2_000_000
+
+
+@pytest.mark.parametrize("form", ["factors", "grains", "pictures"])
+def test_a_step_whose_weights_are_no_numbers_is_left_out_and_said(form):
+    """A training that diverged was shown as one that had moved nothing, and answered as its base."""
+
+    class Diverged:
+        def __init__(self, first):
+            self.steps, self.first = [0, 5, 10, 15, 20], first
+
+        def delta(self, module, step=20):
+            return np.full((8, 8), np.nan if step >= self.first else step, np.float32)
+
+        def norm(self, module, step):
+            return float(np.linalg.norm(self.delta(module, step)))
+
+        def shape(self, module):
+            return 8, 8
+
+        def factors(self, module, step):
+            large = 1e5 if step >= self.first else step  # more than half precision holds
+            return SimpleNamespace(B=np.full((8, 1), large, np.float32), A=np.ones((1, 8), np.float32), scaling=1.0)
+
+    def packed(run):
+        pieces = Pieces()
+        if form == "pictures":
+            return pieces, pack_pictures(pieces, run, ["m"], [], 10**6, lambda name, step, side: run.delta(name, step))
+        return pieces, {"factors": pack_factors, "grains": pack_grains}[form](pieces, run, ["m"], [], 10**6)
+
+    pieces, found = packed(Diverged(15))
+    assert found.form == form and found.steps == [0, 5, 10]
+    assert "3 of the 5 captured steps" in found.left_out
+    assert any(one.startswith("what was trained from step 15 on: ") for one in found.left_out)
+    last = tensors_of(pieces, found.pieces[-1])
+    assert all(np.isfinite(one).all() and one.any() for one in last.values())
+    _, nothing = packed(Diverged(0))
+    assert nothing.form == "none" and nothing.left_out == ["weights: at no captured step are they all numbers"]
+    assert not any("what was trained" in one for one in packed(Diverged(99))[1].left_out)
 
 
 def test_a_page_keeps_its_size_and_says_what_it_leaves_out(both_page, lora_page):
