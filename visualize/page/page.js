@@ -78,15 +78,17 @@ export class Page {
     return this.weights !== null && this.run.form !== "pictures";
   }
 
-  /** Whether this can be looked at: without the base there is no before and no now. @param {string} view */
+  /** Whether this can be looked at: without the base there is no before and no now, and without a run's weights nothing of what
+   * it changed. @param {string} view */
   offers(view) {
+    if (this.run.form === "none") return this.grounded && view === "before";
     return this.grounded || view === "glow" || view === "signed";
   }
 
   /** What the pixels show. */
   get view() {
     const view = this.state.get("view");
-    return this.offers(view) ? view : "glow";
+    return this.offers(view) ? view : this.offers("before") && !this.offers("glow") ? "before" : "glow";
   }
 
   /** The base, as a worker is started with it. */

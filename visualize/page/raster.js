@@ -51,9 +51,11 @@ export class Raster {
     const { run, weights } = this.page;
     const modules = this.modules();
     const key = `${this.page.runs.indexOf(run)} ${modules.length} ${Boolean(weights)} ${aspect > 1.2 ? "wide" : aspect > 0.8 ? "square" : "tall"}`;
-    if (key !== this.key && modules.length) {
+    if (key !== this.key) {
       this.key = key;
-      Object.assign(this, layOut(modules, aspect));
+      this.changes.clear();
+      // Where there is nothing to draw, no other run's picture stays.
+      Object.assign(this, modules.length ? layOut(modules, aspect) : { tiles: [], width: 1, height: 1 });
       this.canvas.width = this.width;
       this.canvas.height = this.height;
       this.image = /** @type {any} */ (this.canvas.getContext("2d", { alpha: false })).createImageData(
@@ -61,7 +63,6 @@ export class Raster {
         this.height,
       );
       this.pixels = new Uint32Array(this.image.data.buffer);
-      this.changes.clear();
       this.ground = this.weightPicture();
     }
     this.rescale();

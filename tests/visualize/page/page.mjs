@@ -8,6 +8,7 @@ import { score, summed } from "../../../visualize/page/engine/grade.js";
 import { namesOf } from "../../../visualize/page/naming.js";
 import { changeRate, ratesOf } from "../../../visualize/page/own.js";
 import { checked, Page } from "../../../visualize/page/page.js";
+import { Raster } from "../../../visualize/page/raster.js";
 import { wordsOf } from "../../../visualize/page/setting.js";
 import { fromAddress, State } from "../../../visualize/page/state.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
@@ -107,6 +108,20 @@ const questions = {
     host.tokenizer = { chat: (messages) => [0, ...messages.flatMap(({ content }) => [...content].map((one) => one.charCodeAt(0)))] };
     const rows = asked.groups.map((examples) => host.rows(examples));
     return rows.map((one) => rows.indexOf(one));
+  },
+  /** What the map draws of each run in turn, and in which view. */
+  maps: () => {
+    const context = { createImageData: (w, h) => ({ data: new Uint8ClampedArray(4 * w * h) }), putImageData() {} };
+    globalThis.document = { createElement: () => ({ getContext: () => context }) };
+    const page = pageOf(asked.page);
+    if (asked.weights) page.weights = new Map([["m.weight", { shape: [2, 2], data: new Float32Array(4) }]]);
+    arrive(page, 0, 1);
+    const raster = new Raster(page);
+    return asked.runs.map((run) => {
+      page.state.set({ run });
+      raster.arrange(1);
+      return [raster.tiles.map((one) => one.name), page.view];
+    });
   },
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {

@@ -141,6 +141,14 @@ def test_pictures_without_a_base_have_no_before_and_obey_what_is_off():
     assert ask_page("change", page=page, step=1, steps=[1]) == [[0] * 4]
 
 
+def test_a_run_without_weights_has_no_map_of_another_run_and_none_of_no_change():
+    page = {"runs": [{"steps": [1]}, {"captured": [1], "form": "none"}], "state": {"step": 1}}
+    assert ask_page("maps", page=page, runs=[0, 1, 0]) == [[["m"], "glow"], [[], "glow"], [["m"], "glow"]]
+    based = ask_page("maps", page=page, weights=True, runs=[0, 1])
+    assert based == [[["m"], "glow"], [["m"], "before"]]
+    assert ask_page("views", page=one([], form="none"), weights=True) == ["before"] * 4
+
+
 def test_an_answer_is_judged_only_where_the_right_one_is_known():
     rows = [
         {"prompt": "Write a line.", "expected": "", "answer": "A line", "correct": True, "step": 0},

@@ -23,6 +23,7 @@ export function makeMap(page) {
   const { changed, read, valueOf } = makeReader(page);
   const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "map-reading" });
   const tip = h("div", { class: "tip", hidden: true });
+  const absent = h("p", { class: "absent" });
   const reading = h("p", { id: "map-reading", class: "hidden", "aria-live": "polite" });
   const views = choice("What the pixels show", /** @type {any} */ ([["glow", "what changed"], ["signed", "which way"], ["before", "before"], ["now", "now"]]), (view) => state.set({ view })); // prettier-ignore
   const legend = h("span", { class: "legend" });
@@ -40,7 +41,7 @@ export function makeMap(page) {
   const data = h("div", {});
   const details = h("details", { class: "astable", ontoggle: () => showTable() }, h("summary", {}, "as a table"), data);
   tools.append(details);
-  const element = h("div", { class: "map" }, h("div", { class: "canvasbox" }, canvas, tip), tools, reading);
+  const element = h("div", { class: "map" }, h("div", { class: "canvasbox" }, canvas, absent, tip), tools, reading);
   const camera = { x: 0, y: 0, scale: 1, fitted: true };
   /** @type {{tile: Tile, row: number, column: number} | null} */
   let cursor = null;
@@ -90,6 +91,7 @@ export function makeMap(page) {
   }
   /** Only where the picture lies; its pixels stay. */
   function frame() {
+    if (!raster.tiles.length) return;
     const ratio = resize();
     settle();
     const { x, y, scale } = camera;
@@ -303,14 +305,16 @@ export function makeMap(page) {
     );
     bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
     const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
-    fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
+    if (raster.tiles.length) fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
+    else fill(legend);
     views.show(view, (one) => page.offers(one));
   }
   function showTable() {
     if (!details.open) return;
     const step = state.get("step");
+    const shown = raster.tiles.length ? raster.tiles.filter(({ start }) => start === 0) : page.run.modules;
     fill(data, table(`Every matrix at step ${step}`, ["module", "shape", "norm of its change"],
-      raster.tiles.filter(({ start }) => start === 0).map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
+      shown.map((tile) => [tile.name, tile.shape.join(" × "), page.run.byName.has(tile.name) ? number(valueAt(page.run.told.norms, tile.name, step)) : "not trained"]))); // prettier-ignore
   }
 
   let idle = false;
@@ -327,7 +331,12 @@ export function makeMap(page) {
   function repaint() {
     const box = canvas.getBoundingClientRect();
     if (!box.width) return;
-    if (raster.arrange(box.width / box.height)) {
+    const drawn = raster.arrange(box.width / box.height);
+    const nothing = page.run.form === "none" ? "the page holds no weights of this run" : "reading the weights";
+    fill(absent, drawn ? "" : nothing);
+    element.classList.toggle("drawn", drawn);
+    if (!drawn) renewTip();
+    else {
       const began = performance.now();
       renewTip();
       raster.paint();
@@ -338,7 +347,9 @@ export function makeMap(page) {
     element.dataset.step = String(page.run.steps[page.at] ?? "");
     canvas.setAttribute(
       "aria-label",
-      `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (page.view)]}. Arrow keys move, plus and minus zoom.`,
+      !drawn
+        ? nothing
+        : `The whole model, a pixel a weight, at step ${state.get("step")}: ${{ glow: "how far each changed", signed: "which way each changed", before: "before training", now: "now" }[/** @type {string} */ (page.view)]}. Arrow keys move, plus and minus zoom.`,
     );
     showLegend();
     showTable();
