@@ -1,8 +1,8 @@
 """How is a training watched in a browser? At a local address that only its link opens.
 
 It is a process of its own, which yields to others and does nothing until somebody asks. Only this machine reaches it
-(127.0.0.1); a request must name the token of the link, and this machine as its host, so that no page of another origin,
-and no name that somebody pointed here, gets an answer. When the training has ended, the address brings the run's page.
+(127.0.0.1); a request must name the token of the link, and this machine as its host, so that no script of another
+origin, and no name that somebody pointed here, gets an answer. When the training has ended, the address brings the run's page.
 """
 
 import os
@@ -135,12 +135,16 @@ class Handler(BaseHTTPRequestHandler):
         """What is asked for, if it may be."""
         host = (self.headers.get("Host") or "").rpartition(":")[0]
         origin = self.headers.get("Origin")
-        elsewhere = self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-        if host not in _NAMES or elsewhere or origin not in (None, f"http://{self.headers.get('Host')}"):
+        if host not in _NAMES or origin not in (None, f"http://{self.headers.get('Host')}"):
             return None
         _, _, rest = path.partition("/")
         token, _, what = rest.partition("/")
-        return what if compare_digest(token.encode(), self.token.encode()) and path.count("/") == 2 else None
+        if not compare_digest(token.encode(), self.token.encode()) or path.count("/") != 2:
+            return None
+        elsewhere = self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        how = self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")
+        # A link may stand on any page, in Jupyter for one: who follows it leaves that page, which gets nothing of this.
+        return what if not elsewhere or (what == "" and how == ("navigate", "document")) else None
 
     def _say(self, kind: str, text: str) -> None:
         body = text.encode("utf-8", "replace")

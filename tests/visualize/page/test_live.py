@@ -211,6 +211,11 @@ def test_only_its_link_opens_it(served):
     ):  # fmt: skip
         for path in ("/the-token/", "/the-token/news"):
             assert get(served, path, **headers)[0].status == 404
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert get(served, "/the-token/", **followed)[0].status == 200  # a link on another page, Jupyter's for one
+    assert get(served, "/the-token/news", **followed)[0].status == 404
+    for other in ({"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Origin": "http://evil.example"}):
+        assert get(served, "/the-token/", **followed | other)[0].status == 404
     own = {"Origin": f"http://127.0.0.1:{served}", "Sec-Fetch-Site": "same-origin"}
     assert get(served, "/the-token/news", **own)[0].status == 200
 
