@@ -16,10 +16,12 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> None:
+    from engine.run.run import Run
     from visualize.page.serve import HOST, address, new_token, serve
 
     if not (chosen.run / "run.json").is_file():
         raise InputError(f"{chosen.run} holds no run yet; name the folder that a training writes (its --out)")
+    Run.load(chosen.run)  # what is wrong with it is said here, and not to a browser
     try:
         listening = socket.create_server((HOST, chosen.port))
     except (OSError, OverflowError) as error:

@@ -2,7 +2,8 @@
 
 It is a process of its own, which yields to others and does nothing until somebody asks. Only this machine reaches it
 (127.0.0.1); a request must name the token of the link, and this machine as its host, so that no script of another
-origin, and no name that somebody pointed here, gets an answer. When the training has ended, the address brings the run's page.
+origin, and no name that somebody pointed here, gets an answer. When the training has ended, the address brings the
+run's page.
 """
 
 import os
@@ -22,6 +23,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from engine.errors import InputError
 from engine.recording.lock import is_held
 from visualize.page.pieces import as_json
 
@@ -63,8 +65,6 @@ class Training:
 
         `cost`: the milliseconds of a processor that the answer took, since who asks is to rest in proportion.
         """
-        from engine.errors import InputError
-
         began, until = time.thread_time(), time.monotonic() + _LONGEST
         found: dict[str, Any] | None = None
         while not found:
@@ -81,8 +81,6 @@ class Training:
 
     def _end_with_the_run(self) -> None:
         """When nobody writes any more, the address brings the run's own page."""
-        from engine.errors import InputError
-
         with self.lock:
             if self.ended or self.following.goes_on:
                 return
@@ -120,16 +118,22 @@ class Handler(BaseHTTPRequestHandler):
         found = urlsplit(self.path)
         what = self._allowed(found.path)
         with suppress(BrokenPipeError, ConnectionResetError):
+            if what not in ("", "news"):
+                return self.send_error(404)
+            try:
+                self._answer(what, found.query)
+            except InputError as error:  # the run cannot be read: as long as that is so, this is what there is to say
+                self._say("text/plain; charset=utf-8", f"{error}\n", 503)
+
+    def _answer(self, what: str, query: str) -> None:
+        training = self.training()
+        with training.asked():
             if what == "":
-                with self.training().asked():
-                    self._say("text/html; charset=utf-8", self.training().page())
-            elif what == "news":
-                had = {key: int(value) for key, value in parse_qsl(found.query) if _NUMBER.fullmatch(value)}
-                version, step, hidden = (had.get(key, 0) for key in ("version", "step", "hidden"))
-                with self.training().asked():
-                    self._say("application/json", as_json(self.training().news(version, step, bool(hidden))))
+                self._say("text/html; charset=utf-8", training.page())
             else:
-                self.send_error(404)
+                had = {key: int(value) for key, value in parse_qsl(query) if _NUMBER.fullmatch(value)}
+                version, step, hidden = (had.get(key, 0) for key in ("version", "step", "hidden"))
+                self._say("application/json", as_json(training.news(version, step, bool(hidden))))
 
     def _allowed(self, path: str) -> str | None:
         """What is asked for, if it may be."""
@@ -146,9 +150,9 @@ class Handler(BaseHTTPRequestHandler):
         # A link may stand on any page, in Jupyter for one: who follows it leaves that page, which gets nothing of this.
         return what if not elsewhere or (what == "" and how == ("navigate", "document")) else None
 
-    def _say(self, kind: str, text: str) -> None:
+    def _say(self, kind: str, text: str, status: int = 200) -> None:
         body = text.encode("utf-8", "replace")
-        self.send_response(200)
+        self.send_response(status)
         for name, value in {
             "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",

@@ -326,6 +326,19 @@ def test_the_page_follows_and_becomes_the_runs_page(browser, growing, served, lo
 def test_a_folder_in_which_nothing_is_trained_is_said_before_anything_listens(tmp_path):
     with pytest.raises(InputError, match="holds no run yet"):
         watch.COMMAND.run(Namespace(run=tmp_path, port=0))
+    (tmp_path / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"run\.json"):
+        watch.COMMAND.run(Namespace(run=tmp_path, port=0))
+
+
+def test_a_run_that_cannot_be_read_is_said_at_its_address_until_it_can(growing, served):
+    (growing.folder / "run.json").write_text("{", encoding="utf-8")
+    for path in ("/the-token/", "/the-token/news"):
+        answer, said = get(served, path)
+        assert answer.status == 503 and answer.getheader("Content-Type") == "text/plain; charset=utf-8"
+        assert "run.json" in said and said.count("\n") == 1
+    growing.say("running")
+    assert get(served, "/the-token/")[0].status == 200
 
 
 # --- from a training --------------------------------------------------------------------------------------
