@@ -27,8 +27,13 @@ def titled(text: str) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share as films and plots write it: 0.05 is "5 %"."""
-    return f"{100 * share:.{digits}f} %"
+    """A share as films and plots write it: 0.05 is "5 %"; "0 %" and "100 %" only where it is none and all."""
+    least, text = 10.0**-digits, f"{100 * share:.{digits}f}"
+    if share > 0 and float(text) == 0:
+        return f"< {least:.{digits}f} %"
+    if share < 1 and float(text) == 100:
+        return f"> {100 - least:.{digits}f} %"
+    return f"{text} %"
 
 
 def short(module: str) -> str:

@@ -18,6 +18,7 @@ from engine.models import load_tokenizer
 from engine.run.info import Data
 from glasstune import InputError
 from visualize.mobjects.tokens import TokenBoxes
+from visualize.naming import percent
 from visualize.theme import glow_rgba
 
 
@@ -60,7 +61,7 @@ def test_a_record_is_shown_as_it_stands_in_its_file(walked):
 def test_the_race_says_what_the_runs_scored(walked, film_runs):
     said = [caption.text for caption in walked(data.Race).scene.captions]
     clean, noisy = (film_runs[name].skills["spanish"].iloc[-1] for name in ("clean", "noisy"))
-    assert f"clean {100 * clean:.0f} %, noisy {100 * noisy:.0f} %" in said[-2]
+    assert f"clean {percent(clean)}, noisy {percent(noisy)}" in said[-2]
 
 
 @pytest.mark.parametrize("clean, noisy, said", [(0.9, 0.4, "but clean, won"), (0.4, 0.9, "more data won"),

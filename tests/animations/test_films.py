@@ -24,6 +24,7 @@ from engine.measure.matched import learning_path
 from engine.measure.quantize import quantize
 from glasstune import InputError, Run
 from visualize.mobjects.surface import shades
+from visualize.naming import percent
 from visualize.theme import diverging, diverging_rgba, glow_rgba, score_rgba
 
 FILMS = films()
@@ -294,7 +295,7 @@ def test_whole_models_strips_and_planes_are_the_runs(scene, walked):
             np.testing.assert_array_equal(seen, score_rgba(scores.T, strip["theme"]))
             assert set(strip["names"]) == set(strip["run"].skills)
             if strip["numbers"]:
-                assert strip["numbers"] == [f"{100 * value:.0f} %" for value in scores[-1]]
+                assert strip["numbers"] == [percent(value) for value in scores[-1]]
         for plane in beat.planes:
             for run, ends in zip(plane["runs"], plane["ends"], strict=True):
                 truth = learning_path(run).to_numpy()[: len(ends)]

@@ -57,3 +57,8 @@ def test_names_of_languages_and_formats_are_written_as_in_a_sentence():
 
 def test_shares_are_written_in_one_way():
     assert [percent(0.05), percent(0.0512, 1), percent(1.0)] == ["5 %", "5.1 %", "100 %"]
+    assert [percent(one) for one in (0.0, 0.004, 0.006, 0.994, 0.996, 1.0)] == [
+        "0 %", "< 1 %", "1 %", "99 %", "> 99 %", "100 %",
+    ]  # fmt: skip
+    assert [percent(one, 1) for one in (0.0004, 0.9996, 0.996)] == ["< 0.1 %", "> 99.9 %", "99.6 %"]
+    assert percent(1.004) == "100 %"

@@ -52,9 +52,13 @@ export function number(value, digits = 3) {
   return text.replace("-", "−").replace("e+", "e");
 }
 
-/** @param {number | null | undefined} share */
+/** A share as it is written: 0 % and 100 % only where it is none and all. @param {number | null | undefined} share */
 export function percent(share) {
-  return share === null || share === undefined || !Number.isFinite(share) ? "–" : `${Math.round(100 * share)} %`;
+  if (share === null || share === undefined || !Number.isFinite(share)) return "–";
+  const rounded = Math.round(100 * share);
+  if (share > 0 && rounded === 0) return "< 1 %";
+  if (share < 1 && rounded === 100) return "> 99 %";
+  return `${rounded} %`;
 }
 
 /** A table with a caption: what a picture shows, for those who do not see it, and for spreadsheets.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.run.sketch import Level, block_means, sketch_factors
+from visualize.naming import percent
 from visualize.page.pieces import Pieces, gzipped
 
 GRAINS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of the root mean square of a matrix' last change
@@ -110,7 +111,7 @@ def pack_grains(pieces: Pieces, run: Any, modules: list[str], wanted: Sequence[i
                     continue
                 note = (
                     f"weights are rounded to {grain:g} of how far their matrix moved: "
-                    f"what is shown misses {100 * missed:.1f} % of the change at its last step"
+                    f"what is shown misses {percent(missed, 1)} of the change at its last step"
                 )
                 scales = {name: grain * size[name] for name in modules}
                 return Packed("grains", steps, pieces.join(trial, listed), scales, [*_fewer(run, numbers, steps), note])

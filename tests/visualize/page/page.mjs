@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 
 import { changeBytes, weightBytes } from "../../../visualize/page/colours.js";
+import { percent } from "../../../visualize/page/dom.js";
 import { score, summed } from "../../../visualize/page/engine/grade.js";
 import { namesOf } from "../../../visualize/page/naming.js";
 import { changeRate, ratesOf } from "../../../visualize/page/own.js";
@@ -123,6 +124,7 @@ const questions = {
       return [raster.tiles.map((one) => one.name), page.view];
     });
   },
+  percents: () => asked.shares.map((share) => percent(share)),
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {
     const page = pageOf(asked.page);

@@ -39,6 +39,12 @@ def test_a_number_in_a_cell_loses_no_digit_but_a_leading_zero():
     assert ask_page("cells", values=[10.05, -0.05, 0.5, -1.2, 0, None]) == ["10.05", "−.050", ".50", "−1.20", "0", ""]
 
 
+def test_no_share_is_called_none_or_all_that_is_not():
+    shares = [0, 0.0049, 0.006, 0.5, 0.9949, 0.9951, 1, 1.0000001, None]
+    said = ["0 %", "< 1 %", "1 %", "50 %", "99 %", "> 99 %", "100 %", "100 %", "–"]
+    assert ask_page("percents", shares=shares) == said
+
+
 def test_a_step_that_is_set_is_one_that_the_run_holds():
     page = {"runs": [{"steps": [0, 10, 25]}, {"steps": [5, 15]}]}
     assert ask_page("checked", page=page, found={"step": 18})["step"] == 10

@@ -1,6 +1,6 @@
 // How is the adapter played? Its strength, its layers and modules one by one, and a second adapter mixed in.
 
-import { fill, h, number } from "../dom.js";
+import { fill, h, number, percent } from "../dom.js";
 import { layerOf } from "../naming.js";
 import { valueAt } from "../run.js";
 import { follow } from "./follow.js";
@@ -129,7 +129,7 @@ export function makeInstrument(page) {
     const other = page.runs[page.otherThan()];
     mixing.hidden = !other;
     if (other) fill(mixing.querySelector("b"), other.told.what);
-    fill(share, `${Math.round(100 * state.get("mix"))} %`);
+    fill(share, percent(state.get("mix")));
     reset.disabled = page.pristine;
   }
   follow(page, element, ["run", "arrived"], build);
