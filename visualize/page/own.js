@@ -39,8 +39,10 @@ export const ratesOf = ({ learning_rate: rate, later = [] }) =>
 
 /** From a step on a training has another rate. @param {any} settings @param {number} step @param {number} rate */
 export function changeRate(settings, step, rate) {
-  const last = settings.later?.at(-1)?.rate ?? settings.learning_rate;
-  if (rate !== last) settings.later = [...(settings.later ?? []), { step, rate }];
+  // What it had from here on before it went back to here is forgotten with those steps.
+  const later = (settings.later ?? []).filter((/** @type {any} */ one) => one.step < step);
+  if (settings.later) settings.later = later;
+  if (rate !== (later.at(-1)?.rate ?? settings.learning_rate)) settings.later = [...later, { step, rate }];
 }
 
 /** A row of a table, at a step; columns that it brings anew are empty before.
@@ -50,12 +52,12 @@ export function addRow(table, step, values) {
   const at = again >= 0 ? again : table.steps.push(step) - 1;
   for (const name of new Set([...Object.keys(table.columns), ...Object.keys(values)])) {
     table.columns[name] ??= Array(at).fill(null);
-    table.columns[name][at] = values[name] ?? null;
+    table.columns[name][at] = Number.isFinite(values[name]) ? values[name] : null;
   }
 }
 
 /** What a training told, into its run. @param {import("./page.js").Page} page @param {number} index @param {any} told */
-export function receiveOwn(page, index, { step, log, tensors, norms, graded }) {
+export function receiveOwn(page, index, { step, log, tensors, norms, graded, back }) {
   const { told } = page.runs[index];
   if (log) addRow(told.metrics, log.step, { loss: log.loss, grad_norm: log.norm, learning_rate: log.rate, ms: log.ms });
   const at = log?.step ?? step;
@@ -66,7 +68,8 @@ export function receiveOwn(page, index, { step, log, tensors, norms, graded }) {
     addRow(told.skills, at, closed);
     addRow(told.losses, at, of("loss"));
   }
-  if (tensors) {
+  if (back !== undefined) page.back(index, back);
+  else if (tensors) {
     told.captured.push(step);
     page.receive(index, { step, tensors });
   } else if (log && log.step % 5 === 0) page.receive(index, {});

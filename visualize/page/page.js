@@ -26,6 +26,8 @@ export class Page {
     this.lab = null;
     /** @type {Map<string, any>} */
     this.answers = new Map();
+    /** What was graded of models as the reader set them. @type {Map<string, any>} */
+    this.grades = new Map();
     this.arrived = 0;
     /** @type {WeakMap<RunData, {whole: boolean, names: import("./naming.js").Names}>} */
     this.named = new WeakMap();
@@ -160,9 +162,10 @@ export class Page {
     const key = (/** @type {any} */ chat) => `${keyOf(setting)}\n${JSON.stringify(chat)}`;
     const missing = chats.filter((chat) => chat && !this.answers.has(key(chat)));
     if (missing.length && this.has(setting)) {
+      const { answers } = this; // others, where its run went back meanwhile
       const found = await this.tell("ask", { setting, chats: missing });
-      if (this.answers.size > 20000) this.answers.clear();
-      if (found) missing.forEach((chat, at) => this.answers.set(key(chat), found[at]));
+      if (answers.size > 20000) answers.clear();
+      if (found) missing.forEach((chat, at) => answers.set(key(chat), found[at]));
     }
     return chats.map((chat) => this.answers.get(key(chat)));
   }
@@ -198,6 +201,15 @@ export class Page {
     const others = this.runs.map((one, at) => (one.told.own && !one.told.gone ? at : -1));
     this.choose(Math.max(0, others.findLast((at) => at >= 0 && at < index) ?? others.findLast((at) => at >= 0) ?? 0));
     this.state.set({ runs: this.present.length });
+  }
+
+  /** A training of this tab is back at a step: what came after it is forgotten, since other weights may come under its number.
+   * @param {number} index @param {number} step */
+  back(index, step) {
+    this.runs[index].forgetAfter(step);
+    this.tell("back", { key: String(index), step });
+    [this.answers, this.grades] = [new Map(), new Map()];
+    this.state.set({ arrived: ++this.arrived });
   }
 
   /** A piece of a run: weights of a step, or lines of its log. Every view that shows it is told.

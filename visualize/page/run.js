@@ -39,6 +39,12 @@ export class RunData {
     }
   }
 
+  /** A training went back to this step: what came after it is none of its weights. @param {number} step */
+  forgetAfter(step) {
+    this.steps.length = this.tensors.length = this.steps.filter((one) => one <= step).length;
+    this.told.captured = this.told.captured.filter((/** @type {number} */ one) => one <= step);
+  }
+
   /** Grains add up from step to step; 16 bits hold every sum. @param {Map<string, Tensor>} tensors */
   summed(tensors) {
     const before = this.tensors[this.tensors.length - 1];

@@ -49,10 +49,19 @@ export class Training {
     this.going = false;
   }
 
-  /** Train until it is done or stopped. @param {(told: any) => void} tell */
+  /** Train until it is done or stopped, or has diverged. @param {(told: any) => void} tell */
   async go(tell) {
     if (this.going) return;
     this.going = true;
+    try {
+      await this.train(tell);
+    } finally {
+      this.going = false; // whatever went wrong, it can be gone on with
+    }
+  }
+
+  /** @param {(told: any) => void} tell */
+  async train(tell) {
     const { trainer, plan } = this;
     if (trainer.steps === 0) tell({ step: 0, ...this.capture(), ...this.graded() });
     let last = performance.now();
@@ -61,21 +70,27 @@ export class Training {
       const now = performance.now();
       const told = { log: { ...log, ms: now - last } };
       last = now;
-      if (!Number.isFinite(log.loss)) {
-        tell({ ...told, step: log.step });
-        this.going = false;
-        throw new Error(`the loss is no number at step ${log.step}: training diverged; try a lower rate`);
-      }
+      const diverged = (/** @type {number} */ from, /** @type {string} */ what) => {
+        const back = this.backBefore(from);
+        tell({ ...told, step: log.step, back });
+        throw new Error(
+          `${what} at step ${log.step}: training diverged, and is back at step ${back}; try a lower rate`,
+        );
+      };
+      // The loss is that of the weights before the step.
+      if (!Number.isFinite(log.loss)) diverged(log.step - 1, "the loss is no number");
       const end = trainer.done;
-      if (end || log.step % plan.capture === 0 || log.step <= 4)
-        Object.assign(told, { step: log.step }, this.capture());
+      if (end || log.step % plan.capture === 0 || log.step <= 4) {
+        const taken = this.capture();
+        if (!Object.values(taken.norms).every(Number.isFinite)) diverged(log.step, "a weight is no number");
+        Object.assign(told, { step: log.step }, taken);
+      }
       if (end || log.step % plan.evaluate === 0) Object.assign(told, this.graded());
       tell(told);
       // A message may have come: to stop, say.
       await new Promise((done) => setTimeout(done, 0));
       if (told.log && "graded" in told) last = performance.now();
     }
-    this.going = false;
     if (!this.snapshots.has(trainer.steps)) tell({ step: trainer.steps, ...this.capture() });
   }
 
@@ -126,6 +141,13 @@ export class Training {
     const snapshot = this.snapshots.get(found);
     if (snapshot) this.trainer.restore(snapshot);
     return found;
+  }
+
+  /** Back to the last kept step before this one, from which on the weights are of no use; what was kept of those is forgotten.
+   * @param {number} step @returns {number} */
+  backBefore(step) {
+    for (const one of [...this.snapshots.keys()].slice(1)) if (one >= step) this.snapshots.delete(one);
+    return this.back(step);
   }
 
   /** What can be opened elsewhere: PEFT's adapter, or the whole model, in an archive. @param {string} name */

@@ -66,6 +66,7 @@ export class Trainings {
   async goOn(index, rate) {
     const run = this.page.runs[index];
     const { settings } = run.told.info;
+    Object.assign(run.told, copyUpTo(run.told, run.steps.at(-1) ?? 0)); // it may have gone back after it diverged
     if (run.told.status === "finished") settings.steps += Math.max(20, Math.round(settings.steps / 2));
     changeRate(settings, run.steps.at(-1) ?? 0, rate);
     await this.run(index, { steps: settings.steps, rate });
@@ -82,8 +83,7 @@ export class Trainings {
     const step = await remote.call("branch", asked);
     const { info } = before;
     const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked, chats: before.chats }, this.nextName("branch")); // prettier-ignore
-    const later = (info.settings.later ?? []).filter((/** @type {any} */ one) => one.step < step);
-    told.info.settings = { ...info.settings, later };
+    told.info.settings = { ...info.settings };
     changeRate(told.info.settings, step, rate);
     Object.assign(told, copyUpTo(before, step));
     const index = page.addRun(told);
@@ -106,6 +106,7 @@ export class Trainings {
       const end = await remote.call("train", { key: String(index), settings }, (step) => {
         const following = page.state.get("step") === (run.steps.at(-1) ?? 0);
         receiveOwn(page, index, step);
+        if (step.back !== undefined && page.run === run) page.state.set({ step: run.stopAt(page.state.get("step")) });
         if (step.tensors && following && page.run === run) page.state.set({ step: step.step });
         if (!step.log) return;
         best = Math.min(best, step.log.ms);

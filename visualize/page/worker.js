@@ -68,6 +68,12 @@ export class Host {
     this.runs.get(key)?.add(step, tensors);
   }
 
+  /** @param {{key: string, step: number}} asked */
+  back({ key, step }) {
+    this.put(bare()); // whose model may be made of what is forgotten
+    this.runs.get(key)?.forgetAfter(step);
+  }
+
   /** @param {Setting} setting */
   put(setting) {
     const key = keyOf(setting);

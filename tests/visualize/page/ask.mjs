@@ -13,6 +13,7 @@ import { components } from "../../../visualize/page/engine/svd.js";
 import { makeTrainer } from "../../../visualize/page/engine/train.js";
 import { makeTokenizer } from "../../../visualize/page/engine/tokenizer.js";
 import { zip } from "../../../visualize/page/engine/zip.js";
+import { Training } from "../../../visualize/page/training.js";
 
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
 const asked = JSON.parse(readFileSync(0, "utf8"));
@@ -100,6 +101,40 @@ const questions = {
     const other = trainer(); // another trainer of the same data goes on from there as well
     other.restore(kept);
     return { first, again, faster: run(), elsewhere: other.step().loss };
+  },
+  /** Trains at a rate that is far too high from `at` on, until that is noticed; then goes on at the first rate again. */
+  async diverges() {
+    const { method, settings, at } = asked;
+    const base = { config, weights: weights() };
+    const plan = {
+      examples: asked.chats,
+      replay: [],
+      typed: true,
+      method,
+      settings,
+      groups: {},
+      capture: 2,
+      evaluate: 100,
+    };
+    const training = new Training(base, tokenizer, kernels(), plan);
+    const told = [];
+    const go = (raised) =>
+      training
+        .go((one) => {
+          told.push(one);
+          if (one.log?.step === raised) training.trainer.settings.rate = 1e30;
+        })
+        .then(
+          () => "",
+          (error) => error.message,
+        );
+    const said = await go(at);
+    const { steps, parameters } = training.trainer;
+    const whole = [...parameters.values()].every((values) => values.every(Number.isFinite));
+    const [back, kept] = [told.at(-1).back, [...training.snapshots.keys()]];
+    training.trainer.settings.rate = settings.rate;
+    const again = await go();
+    return { said, steps, whole, back, kept, again, done: training.trainer.done, last: told.at(-1).log.loss };
   },
   /** Trains, and writes the result as a zip file; gives what it answers to the prompts. */
   save() {

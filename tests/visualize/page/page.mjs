@@ -7,7 +7,7 @@ import { changeBytes, weightBytes } from "../../../visualize/page/colours.js";
 import { percent } from "../../../visualize/page/dom.js";
 import { score, summed } from "../../../visualize/page/engine/grade.js";
 import { namesOf } from "../../../visualize/page/naming.js";
-import { changeRate, ratesOf } from "../../../visualize/page/own.js";
+import { changeRate, ratesOf, receiveOwn } from "../../../visualize/page/own.js";
 import { checked, Page } from "../../../visualize/page/page.js";
 import { Raster } from "../../../visualize/page/raster.js";
 import { wordsOf } from "../../../visualize/page/setting.js";
@@ -125,6 +125,23 @@ const questions = {
     });
   },
   percents: () => asked.shares.map((share) => percent(share)),
+  /** A training of four steps that went back to one of them, and from there on has another rate. */
+  back: async () => {
+    const page = pageOf({ runs: [{ steps: [], captured: [] }] });
+    const [run] = page.runs;
+    const empty = () => ({ steps: [], columns: {} });
+    Object.assign(run.told, { metrics: empty(), norms: empty(), skills: empty(), losses: empty() });
+    const tensors = () => new Map([["m", { shape: [2, 2], data: new Float32Array(4) }]]);
+    page.state.set({ step: 3 });
+    for (const step of [1, 2, 3, 4]) receiveOwn(page, 0, { step, log: { step, loss: step }, tensors: tensors() });
+    page.calls.length = 0;
+    await page.ask(page.setting(), ["Who?"]);
+    receiveOwn(page, 0, { step: 5, log: { step: 5, loss: NaN }, back: asked.back });
+    const found = { steps: [...run.steps], captured: [...run.told.captured], loss: run.told.metrics.columns.loss, stop: run.stopAt(5) };
+    arrive(page, 0, 3);
+    await page.ask(page.setting(), ["Who?"]);
+    return { ...found, asked: page.calls.map(([what]) => what) };
+  },
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {
     const page = pageOf(asked.page);

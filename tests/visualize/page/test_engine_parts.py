@@ -79,6 +79,18 @@ def test_a_training_goes_on_from_what_was_kept_of_it(rows, method, tmp_path):
     assert said["faster"][1:] != said["first"][1:]
 
 
+@pytest.mark.parametrize("method", [LORA, {"name": "full"}], ids=["lora", "full"])
+@pytest.mark.parametrize(("rate", "at", "back"), [(1e30, None, 0), (1e-3, 3, 3)])
+def test_a_training_that_diverges_is_back_where_it_was_sound(method, rate, at, back, tmp_path):
+    """Its download held weights that are no numbers, of another step than it said, and going on failed for good."""
+    settings = {"steps": 8, "batch": 4, "rate": rate}
+    found, _ = ask("diverges", tmp_path, chats=load("spanish").train[:8], method=method, settings=settings, at=at)
+    assert f"training diverged, and is back at step {back}" in found["said"]
+    assert found["steps"] == found["back"] == back and found["kept"] == list(range(back + 1)) and found["whole"]
+    sound = at is not None
+    assert found["done"] == (found["again"] == "") == sound and (not sound or found["last"] < 10)
+
+
 def test_replay_is_the_share_that_was_asked_for(rows, tmp_path):
     """With batches as large as all there is, the loss of the first step is the mean over exactly those examples."""
     replay = rows[30:37]

@@ -216,6 +216,16 @@ def test_a_line_that_is_no_example_is_named_as_it_stands():
 def test_every_rate_that_a_training_had_is_said():
     assert ask_page("rates", first=0.002, changes=[[10, 0.002]]) == "0.002"
     assert ask_page("rates", first=0.002, changes=[[10, 0.001], [30, 0.001]]) == "0.002, 0.001 after step 10"
+    # it went back to step 20, and what it did at the rate that it had there is forgotten
+    assert ask_page("rates", first=0.002, changes=[[20, 9], [20, 0.001]]) == "0.002, 0.001 after step 20"
+    assert ask_page("rates", first=0.002, changes=[[20, 9], [20, 0.002]]) == "0.002"
+
+
+def test_a_training_that_went_back_is_shown_as_it_is_now():
+    found = ask_page("back", back=2)
+    assert found["steps"] == found["captured"] == [1, 2] and found["stop"] == 2
+    assert found["loss"] == [1, 2, 3, 4, None]
+    assert found["asked"] == ["ask", "back", "step", "ask"]  # under the same number there are other weights now
 
 
 def test_an_answer_that_the_context_cuts_is_not_graded_and_its_loss_is_of_what_is_there():

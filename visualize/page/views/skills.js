@@ -22,8 +22,6 @@ export function makeSkills(page) {
   );
   /** @type {Map<string, {row: any, bar: any, value: any}>} */
   let rows = new Map();
-  /** @type {Map<string, any>} */
-  const graded = new Map();
   /** @type {any} */
   let timer;
 
@@ -84,9 +82,10 @@ export function makeSkills(page) {
       if (!page.has(setting)) return; // it is graded when its weights have come
       for (const [name, group] of Object.entries(groups)) {
         const place = `${key} ${run.told.data} ${name}`; // of one base and one name, each run has questions of its own
-        const known = graded.get(place) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
+        const { grades } = page;
+        const known = grades.get(place) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
         if (!known || page.run !== run || keyOf(page.setting()) !== key || page.pristine) return;
-        graded.set(place, known);
+        grades.set(place, known);
         showOne(name, known.right / known.count);
       }
     }, 250);
