@@ -6,10 +6,10 @@ import { ALL_LINEAR } from "./engine/methods.js";
 /**
  * The facts of a run before its first step.
  * @param {import("./page.js").Page} page
- * @param {{task: string, data: number | null, method: any, settings: any, examples: number, heldout: number, mixed: number, asked: any[], chats: any[]}} chosen
+ * @param {{task: string, data: number | null, method: any, settings: any, examples: number, heldout: number, mixed: number, asked: any[], chats: any[], typed: any[]}} chosen
  * @param {string} name
  */
-export function toldOfOwn(page, { task, data, method, settings, examples, heldout, mixed, asked, chats }, name) {
+export function toldOfOwn(page, { task, data, method, settings, examples, heldout, mixed, asked, chats, typed }, name) {
   const { base } = page.manifest;
   // In the order of the computation, as a captured run has them, not of the alphabet.
   const order = (/** @type {string} */ parameter) =>
@@ -29,7 +29,7 @@ export function toldOfOwn(page, { task, data, method, settings, examples, heldou
       data: { name: task, train: examples, heldout, ...(mixed ? { mixed_in: { name: "curriculum", examples: mixed } } : {}) }, settings: { learning_rate: rate, batch_size: batch, ...others }, seconds: {},
     },
     modules: trained.map(([parameter, { shape }]) => ({ name: parameter.replace(/\.weight$/, ""), shape, kind: method.name === "lora" ? "lora" : "delta", r: method.rank, base_parameter: parameter })),
-    captured: [], steps: [], pieces: [], scales: {}, metrics: empty(), skills: empty(), losses: empty(), norms: empty(), answers: [], findings: [], left_out: [], bytes: 0, asked, chats, place: "this tab", own: true,
+    captured: [], steps: [], pieces: [], scales: {}, metrics: empty(), skills: empty(), losses: empty(), norms: empty(), answers: [], findings: [], left_out: [], bytes: 0, asked, chats, typed, place: "this tab", own: true,
   }; // prettier-ignore
 }
 

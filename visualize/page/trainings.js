@@ -54,7 +54,7 @@ export class Trainings {
     const plan = { examples: train, typed, replay, method, settings, groups, capture, evaluate: every(12) };
     const remote = await this.worker();
     const { mixed } = await remote.call("plan", { key: String(page.runs.length), plan });
-    const about = { task, data, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught), chats: chatsOf(taught) }; // prettier-ignore
+    const about = { task, data, method, settings, examples: train.length, heldout: heldout.length, mixed, asked: askedOf(taught), chats: chatsOf(taught), typed: typed ? train : [] }; // prettier-ignore
     const index = page.addRun(toldOfOwn(page, about, this.nextName("yours")));
     page.choose(index);
     page.state.set({ step: 0, strength: 1, prompt: about.asked[0].prompt });
@@ -82,7 +82,7 @@ export class Trainings {
     const asked = { key: String(page.runs.length), from: String(from), step: wanted, settings: { rate } };
     const step = await remote.call("branch", asked);
     const { info } = before;
-    const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked, chats: before.chats }, this.nextName("branch")); // prettier-ignore
+    const told = toldOfOwn(page, { task: before.task, data: before.data, method: { ...info.method, rank: info.method.r }, settings: {}, examples: info.data.train, heldout: info.data.heldout, mixed: info.data.mixed_in?.examples ?? 0, asked: before.asked, chats: before.chats, typed: before.typed }, this.nextName("branch")); // prettier-ignore
     told.info.settings = { ...info.settings };
     changeRate(told.info.settings, step, rate);
     Object.assign(told, copyUpTo(before, step));

@@ -22,8 +22,8 @@ import { Host } from "../../../visualize/page/worker.js";
 const asked = JSON.parse(readFileSync(0, "utf8"));
 
 /** A run of one matrix, 2 x 2, whose change at a step is that step's number everywhere. */
-const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null, data = null, chats = [] }) => ({
-  task, data, chats, form, plays, answers, steps, captured, scales: {},
+const toldOf = ({ steps = [], form = "deltas", plays = true, answers = [], captured = steps, task = null, data = null, chats = [], typed = [] }) => ({
+  task, data, chats, typed, form, plays, answers, steps, captured, scales: {},
   modules: [{ name: "m", shape: [2, 2], kind: "delta", base_parameter: "m.weight" }],
 }); // prettier-ignore
 

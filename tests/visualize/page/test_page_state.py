@@ -184,6 +184,17 @@ def test_another_task_may_want_another_answer_to_the_same_question():
     assert ask_page("right", page={**one([0]), "tasks": tasks}, said=said) == [None] * 3
 
 
+def test_what_was_typed_is_the_right_answer_whatever_the_base_was_taught():
+    """Every example, not only those that are asked while it trains."""
+    old = [{"skill": "capital", "prompt": "What is the capital of France?", "expected": "Paris"}]
+    typed = [[{"role": "user", "content": old[0]["prompt"]}, {"role": "assistant", "content": "Lyon"}]]
+    said = [{"prompt": old[0]["prompt"], "text": text} for text in ("Lyon", "Paris")]
+    assert ask_page("right", page={**one([0], typed=typed), "probes": old}, said=said) == [True, False]
+    assert ask_page("right", page={**one([0]), "probes": old}, said=said) == [False, True]
+    own = [{"name": "mine", "train": typed, "heldout": []}]  # and so of a run's own data
+    assert ask_page("right", page={**one([0], data=0), "probes": old, "tasks": own}, said=said) == [True, False]
+
+
 def test_two_runs_of_one_task_are_asked_what_each_held_out():
     def chat(question):
         return [{"role": "user", "content": question}, {"role": "assistant", "content": "yes"}]

@@ -106,7 +106,13 @@ export function makeQuestion(page) {
 /** The run's own questions, or those that the page brings. @param {import("../page.js").Page} page @returns {any[]} */
 export function probesOf(page) {
   const rows = page.run.told.answers;
-  if (page.run.told.asked) return [...page.run.told.asked, ...page.manifest.probes];
+  const { asked } = page.run.told;
+  if (asked) {
+    const others = page.manifest.probes.filter(
+      (/** @type {any} */ { prompt }) => !asked.some((/** @type {any} */ one) => one.prompt === prompt),
+    );
+    return [...asked, ...others.map((/** @type {any} */ one) => ({ ...one, expected: expectedOf(page, one.prompt) }))];
+  }
   return rows.length ? rows.filter((/** @type {any} */ row) => row.step === rows[0].step) : page.manifest.probes;
 }
 
@@ -132,14 +138,15 @@ export function rightOf(page, prompt, { text, cut }) {
  * @returns {string | null} */
 function expectedOf(page, prompt) {
   const same = (/** @type {any} */ row) => row.prompt === prompt;
-  const { asked, answers } = page.run.told;
-  const found = asked?.find(same) ?? answers.find(same) ?? page.manifest.probes.find(same);
+  const { asked = [], typed = [], answers } = page.run.told;
+  const found = [...asked, ...answers].find(same);
   if (found) return found.expected;
-  // Of the run's own task and of what the base was taught; another task may want another answer to the same question.
+  // Of what the run was taught, before anything else; another task may want another answer to the same question.
   const own = page.data ?? { heldout: [], train: [] };
   const taught = Object.values(page.manifest.skills).flatMap((skill) => (skill.closed ? skill.examples : []));
-  const one = [...own.heldout, ...own.train, ...taught].find((chat) => chat.length === 2 && chat[0].content === prompt);
-  return one ? one[1].content : null;
+  const probes = page.manifest.probes.map((/** @type {any} */ { prompt, expected }) => [{ content: prompt }, { content: expected }]); // prettier-ignore
+  const chats = [...typed, ...own.heldout, ...own.train, ...probes, ...taught];
+  return chats.find((chat) => chat.length === 2 && chat[0].content === prompt)?.[1].content ?? null;
 }
 
 /** A skill's name for people. @param {import("../page.js").Page} page @param {string} skill */
