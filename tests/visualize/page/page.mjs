@@ -10,12 +10,13 @@ import { namesOf } from "../../../visualize/page/naming.js";
 import { changeRate, ratesOf, receiveOwn } from "../../../visualize/page/own.js";
 import { checked, Page } from "../../../visualize/page/page.js";
 import { Raster } from "../../../visualize/page/raster.js";
-import { wordsOf } from "../../../visualize/page/setting.js";
+import { bare, wordsOf } from "../../../visualize/page/setting.js";
 import { fromAddress, State } from "../../../visualize/page/state.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
 import { gradedGroups, neededFor } from "../../../visualize/page/views/knockout.js";
 import { inCell } from "../../../visualize/page/views/reading.js";
 import { rightOf } from "../../../visualize/page/views/question.js";
+import { shareOf } from "../../../visualize/page/views/skills.js";
 import { wordsFor } from "../../../visualize/page/views/tokens.js";
 import { Host } from "../../../visualize/page/worker.js";
 
@@ -36,6 +37,7 @@ function pageOf({ runs, state = {}, live = true, probes = [], tasks = [], skills
     call: async (what, given) => {
       page.calls.push([what, given.setting?.parts ?? null, given.chats]);
       if (asked.fails && what === (asked.at ?? "ask")) throw new Error(asked.fails);
+      if (what === "grade") return { words: asked.grades[given.setting.parts.length] };
       return what === "ask" ? given.chats.map((chat) => ({ text: `${chat.at(-1).content}!` })) : null;
     },
   };
@@ -141,6 +143,14 @@ const questions = {
     arrive(page, 0, 3);
     await page.ask(page.setting(), ["Who?"]);
     return { ...found, asked: page.calls.map(([what]) => what) };
+  },
+  /** The base's share and the set model's, of one group, asked twice over; and of which models the worker graded it. */
+  shares: async () => {
+    const page = pageOf(asked.page);
+    const shares = [];
+    for (const setting of [bare(), page.setting(), bare(), page.setting()])
+      shares.push(await shareOf(page, page.run, setting, "words", { examples: [] }));
+    return { shares: shares.map((one) => one ?? String(one)), graded: page.calls.filter(([what]) => what === "grade").map(([, parts]) => parts.length) };
   },
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {

@@ -184,6 +184,14 @@ def test_another_task_may_want_another_answer_to_the_same_question():
     assert ask_page("right", page={**one([0]), "tasks": tasks}, said=said) == [None] * 3
 
 
+def test_a_model_as_it_is_set_stands_beside_the_base_on_the_same_questions():
+    """A training of the tab asks eight of each old skill; what the reader sets is graded on twenty others."""
+    page = {**one([1]), "state": {"step": 1, "strength": 0.5}}
+    found = ask_page("shares", page=page, grades=[{"right": 18, "count": 20}, {"right": 15, "count": 20}])
+    assert found == {"shares": [0.9, 0.75, 0.9, 0.75], "graded": [0, 1]}  # each is graded once
+    assert ask_page("shares", page=page, grades=[{"right": 0, "count": 0}, None])["shares"] == ["null", "undefined"] * 2
+
+
 def test_what_was_typed_is_the_right_answer_whatever_the_base_was_taught():
     """Every example, not only those that are asked while it trains."""
     old = [{"skill": "capital", "prompt": "What is the capital of France?", "expected": "Paris"}]

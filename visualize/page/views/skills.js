@@ -2,7 +2,7 @@
 
 import { fill, h, number, percent, table } from "../dom.js";
 import { valueAt } from "../run.js";
-import { keyOf } from "../setting.js";
+import { bare, keyOf } from "../setting.js";
 import { follow, MODEL } from "./follow.js";
 import { gradedGroups } from "./knockout.js";
 import { titleOf } from "./question.js";
@@ -53,11 +53,11 @@ export function makeSkills(page) {
     fill(data, table("Share of exact answers (0 to 1), and loss in nats a token, at every evaluated step", ["step", ...names.flatMap((name) => [`${titleOf(page, name)}, exact`, "loss"])],
       skills.steps.map((/** @type {number} */ step, /** @type {number} */ at) => [step, ...names.flatMap((name) => [number(skills.columns[name][at]), number(losses.columns[name]?.[at])])]))); // prettier-ignore
   }
-  /** @param {string} name @param {number | null} share @param {string} [unknown] what stands where there is none */
-  function showOne(name, share, unknown = "–") {
+  /** @param {string} name @param {number | null} share @param {number | null} first that of the base, on the same questions
+   * @param {string} [unknown] what stands where there is none */
+  function showOne(name, share, first, unknown = "–") {
     const one = rows.get(name);
     if (!one) return;
-    const first = page.run.told.skills.columns[name][0];
     one.bar.style.setProperty("--share", String(share ?? 0));
     one.bar.style.setProperty("--first", String(first ?? 0));
     fill(one.value, share === null ? unknown : percent(share));
@@ -68,29 +68,41 @@ export function makeSkills(page) {
     const { skills } = page.run.told;
     const captured = page.pristine || !page.taught || !page.playable;
     fill(caption, captured && !page.pristine ? "what it could do, as trained" : captured ? "what it can do" : "what it can do, as you set it"); // prettier-ignore
-    if (captured) for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")));
-    else gradeSoon();
+    if (!captured) return gradeSoon();
+    for (const name of rows.keys()) showOne(name, valueAt(skills, name, state.get("step")), skills.columns[name][0]);
   }
   /** What the reader has set was never graded: it is now, a skill after the other, until it is set anew. */
   function gradeSoon() {
     const { run } = page;
     const groups = gradedGroups(page);
-    for (const name of rows.keys()) showOne(name, null, Object.hasOwn(groups, name) ? "…" : "–");
+    for (const name of rows.keys()) showOne(name, null, null, Object.hasOwn(groups, name) ? "…" : "–");
     timer = setTimeout(async () => {
       const setting = page.setting();
       const key = keyOf(setting);
       if (!page.has(setting)) return; // it is graded when its weights have come
       for (const [name, group] of Object.entries(groups)) {
-        const place = `${key} ${run.told.data} ${name}`; // of one base and one name, each run has questions of its own
-        const { grades } = page;
-        const known = grades.get(place) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
-        if (!known || page.run !== run || keyOf(page.setting()) !== key || page.pristine) return;
-        grades.set(place, known);
-        showOne(name, known.right / known.count);
+        const first = await shareOf(page, run, bare(), name, group);
+        const share = await shareOf(page, run, setting, name, group);
+        if (share === undefined || page.run !== run || keyOf(page.setting()) !== key || page.pristine) return;
+        showOne(name, share, first ?? null);
       }
     }, 250);
   }
   follow(page, element, ["run", "arrived"], build);
   follow(page, element, [...MODEL, "ready"], show);
   return element;
+}
+
+/** The share of a group that a model answers exactly: graded once. The run's own evaluations asked fewer questions or others, so
+ * the base is graded here as well, to stand beside it. Null where nothing was graded, undefined where that failed.
+ * @param {import("../page.js").Page} page @param {import("../run.js").RunData} run @param {import("../setting.js").Setting} setting
+ * @param {string} name @param {any} group
+ * @returns {Promise<number | null | undefined>} */
+export async function shareOf(page, run, setting, name, group) {
+  const { grades } = page; // others, where the run went back meanwhile
+  const place = `${keyOf(setting)} ${run.told.data} ${name}`; // runs of one base and one name have questions of their own
+  const known = grades.get(place) ?? (await page.tell("grade", { setting, groups: { [name]: group } }))?.[name];
+  if (!known) return undefined;
+  grades.set(place, known);
+  return known.count ? known.right / known.count : null;
 }
