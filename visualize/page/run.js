@@ -179,3 +179,14 @@ export function valueAt(table, name, step) {
     if (table.steps[at] <= step && column[at] !== null) found = column[at];
   return found;
 }
+
+/** The least and the most of numbers, however many: a call takes no hundred thousand arguments. Beside them `least` and `most`
+ * stand, if there are any. @param {(number | null)[]} values @param {number} [least] @param {number} [most] @returns {[number, number]} */
+export function extent(values, least = Infinity, most = -Infinity) {
+  for (const value of values) {
+    if (value === null) continue;
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  return [least, most];
+}

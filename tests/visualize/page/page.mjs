@@ -12,6 +12,7 @@ import { checked, Page } from "../../../visualize/page/page.js";
 import { Raster } from "../../../visualize/page/raster.js";
 import { bare, wordsOf } from "../../../visualize/page/setting.js";
 import { fromAddress, State } from "../../../visualize/page/state.js";
+import { makeChart } from "../../../visualize/page/views/curves.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
 import { gradedGroups, neededFor } from "../../../visualize/page/views/knockout.js";
 import { inCell } from "../../../visualize/page/views/reading.js";
@@ -151,6 +152,23 @@ const questions = {
     for (const setting of [bare(), page.setting(), bare(), page.setting()])
       shares.push(await shareOf(page, page.run, setting, "words", { examples: [] }));
     return { shares: shares.map((one) => one ?? String(one)), graded: page.calls.filter(([what]) => what === "grade").map(([, parts]) => parts.length) };
+  },
+  /** A chart of so many points: what its line is drawn through, first and last. */
+  chart: () => {
+    globalThis.Node = class {
+      setAttribute(name, value) {
+        if (name === "points") drawn.push(value);
+      }
+      addEventListener() {}
+      replaceChildren() {}
+    };
+    const make = () => new globalThis.Node();
+    globalThis.document = { createElement: make, createElementNS: make, createTextNode: make, activeElement: null };
+    const drawn = [];
+    const points = Array.from({ length: asked.count }, (_, at) => [at, at % 7]);
+    makeChart(pageOf({ runs: [{}] }), "loss", "step", () => [{ name: "loss", points }]).build();
+    const places = drawn[0].split(" ");
+    return [places.length, places[0], places.at(-1)];
   },
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {

@@ -39,6 +39,11 @@ def test_a_number_in_a_cell_loses_no_digit_but_a_leading_zero():
     assert ask_page("cells", values=[10.05, -0.05, 0.5, -1.2, 0, None]) == ["10.05", "−.050", ".50", "−1.20", "0", ""]
 
 
+def test_a_chart_of_any_number_of_points_is_drawn():
+    (few, first, last), (many, *ends) = (ask_page("chart", count=count) for count in (8, 200_001))
+    assert (few, many) == (8, 200_001) and first == ends[0] and last.split(",")[0] == ends[1].split(",")[0]
+
+
 def test_no_share_is_called_none_or_all_that_is_not():
     shares = [0, 0.0049, 0.006, 0.5, 0.9949, 0.9951, 1, 1.0000001, None]
     said = ["0 %", "< 1 %", "1 %", "50 %", "99 %", "> 99 %", "100 %", "100 %", "–"]

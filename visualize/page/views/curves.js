@@ -1,6 +1,7 @@
 // How did it go? Loss, skills, norms of the changes and the spectrum of the chosen matrix, all at one step.
 
 import { fill, h, number, svg, table } from "../dom.js";
+import { extent } from "../run.js";
 import { strengthsOf } from "../spectrum.js";
 import { follow } from "./follow.js";
 import { saveTable } from "./keep.js";
@@ -93,10 +94,9 @@ export function makeChart(page, title, axis, source, look = (step) => page.state
     element.hidden = !lines.some((line) => line.points.length);
     if (element.hidden) return;
     const all = lines.flatMap((line) => line.points);
-    first = Math.min(...all.map((one) => one[0]));
-    last = Math.max(...all.map((one) => one[0]));
-    least = Math.min(0, ...all.map((one) => one[1]));
-    most = Math.max(...all.map((one) => one[1]), least + 1e-9);
+    [first, last] = extent(all.map((one) => one[0]));
+    [least, most] = extent(all.map((one) => one[1]), 0); // prettier-ignore
+    most = Math.max(most, least + 1e-9);
     const ticks = nice(least, most);
     fill(
       picture,

@@ -3,6 +3,7 @@
 import { h, number, percent, table } from "../dom.js";
 import { layerOf } from "../naming.js";
 import { ratesOf } from "../own.js";
+import { extent } from "../run.js";
 import { marked } from "./answers.js";
 import { linesOf, makeChart } from "./curves.js";
 import { follow } from "./follow.js";
@@ -173,7 +174,7 @@ function charts(page, run, at) {
 function pairs(run) {
   const rows = run.told.answers;
   const steps = rows.map((/** @type {any} */ row) => row.step);
-  const [first, last] = [Math.min(...steps), Math.max(...steps)];
+  const [first, last] = extent(steps);
   const after = new Map(
     rows.filter((/** @type {any} */ row) => row.step === last).map((/** @type {any} */ row) => [row.prompt, row]),
   );

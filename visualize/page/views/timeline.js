@@ -2,6 +2,7 @@
 
 import { fill, h, number, svg } from "../dom.js";
 import { doorOf } from "../door.js";
+import { extent } from "../run.js";
 import { follow, nameOfStep } from "./follow.js";
 import { makeDial } from "./instrument.js";
 
@@ -75,7 +76,7 @@ export function makeTimeline(page) {
     range.max = String(last);
     const { metrics } = page.run.told;
     const values = metrics.columns.loss ?? [];
-    const most = Math.max(...values.filter((/** @type {any} */ one) => one !== null), 1e-9);
+    const [, most] = extent(values, 0, 1e-9);
     const points = metrics.steps
       .map((/** @type {number} */ step, /** @type {number} */ at) => [step, values[at]])
       .filter((/** @type {any[]} */ one) => one[1] !== null && one[1] !== undefined)
