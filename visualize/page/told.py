@@ -51,11 +51,11 @@ def diagnosed(run: Run) -> dict[str, Any]:
 
 
 def table(frame: Any, cut: list[str]) -> dict[str, Any]:
-    """{"steps": [...], "columns": {name: [...]}}: numbers only, to six digits."""
-    every = max(1, -(-len(frame) // _ROWS))
-    if every > 1:
-        cut.append(f"every {every}th of {len(frame)} logged steps")
-        frame = frame.iloc[::every]
+    """{"steps": [...], "columns": {name: [...]}}: numbers only, to six digits. Of too many rows some, and the last."""
+    if len(frame) > _ROWS:
+        kept = sorted({*range(0, len(frame), -(-len(frame) // _ROWS)), len(frame) - 1})
+        cut.append(f"{len(kept)} of the {len(frame)} logged steps")
+        frame = frame.iloc[kept]
     numbers = frame.select_dtypes("number")
     return {
         "steps": [int(step) for step in numbers.index],

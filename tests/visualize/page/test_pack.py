@@ -25,7 +25,7 @@ from visualize.page.bundle import FOLDER, bundle
 from visualize.page.pack import pack
 from visualize.page.pieces import Pieces
 from visualize.page.runnable import is_runnable, json_of, plays
-from visualize.page.told import shortened
+from visualize.page.told import shortened, table
 from visualize.page.weights import pack_factors, pack_grains, pack_pictures, spread
 from visualize.page.write import place_of
 
@@ -62,6 +62,16 @@ def test_numbers_that_are_none_are_null():
     pieces = Pieces()
     pieces.add_json({"a": [float("nan"), np.float32("inf"), 1.5]})
     assert json.loads(gzip.decompress(base64.b64decode(pieces.texts[0]))) == {"a": [None, None, 1.5]}
+
+
+@pytest.mark.parametrize("count", [4000, 4001, 4002, 9001])
+def test_of_too_many_logged_steps_the_last_is_kept(count):
+    """What a run came to is what its page says that it came to."""
+    cut = []
+    found = table(pd.DataFrame({"loss": range(count)}), cut)
+    assert found["steps"][0] == 0 and found["steps"][-1] == count - 1 == found["columns"]["loss"][-1]
+    kept = len(found["steps"])
+    assert cut == ([] if kept == count else [f"{kept} of the {count} logged steps"]) and kept <= 4001
 
 
 def test_steps_are_spread_but_first_last_and_wanted_ones_are_in():
