@@ -274,12 +274,12 @@ export function checked(page, found) {
   const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) =>
     Math.min(Math.max(value, low), high);
   const good = { ...found };
-  if (!(found.room in ROOMS)) delete good.room;
+  if (!Object.hasOwn(ROOMS, found.room)) delete good.room;
   if (!page.runs[found.run] || page.runs[found.run].told.gone) delete good.run;
   const run = page.runs[good.run] ?? page.run;
   if (!run.byName.has(found.module)) delete good.module;
   if (!["glow", "signed", "before", "now"].includes(found.view)) delete good.view;
-  if (!page.manifest.themes[found.theme]) delete good.theme;
+  if (!Object.hasOwn(page.manifest.themes, found.theme)) delete good.theme;
   // Another run may not hold the step that is looked at.
   if (found.step !== undefined || run !== page.run) good.step = run.stopAt(found.step ?? page.state.get("step"));
   if (found.strength !== undefined) good.strength = clamp(found.strength, -1, 2);

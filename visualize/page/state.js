@@ -96,7 +96,7 @@ export function fromAddress(hash) {
   /** @type {Record<string, any>} */
   const found = {};
   for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    const form = /** @type {any} */ (LINKED)[key];
+    const form = Object.hasOwn(LINKED, key) ? LINKED[key] : undefined;
     const value = form?.read(text.slice(0, 20000));
     if (value !== undefined) found[key] = value;
   }

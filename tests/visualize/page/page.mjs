@@ -16,7 +16,7 @@ import { makeChart } from "../../../visualize/page/views/curves.js";
 import { parsed } from "../../../visualize/page/views/examples.js";
 import { gradedGroups, neededFor } from "../../../visualize/page/views/knockout.js";
 import { inCell } from "../../../visualize/page/views/reading.js";
-import { rightOf } from "../../../visualize/page/views/question.js";
+import { rightOf, titleOf } from "../../../visualize/page/views/question.js";
 import { shareOf } from "../../../visualize/page/views/skills.js";
 import { wordsFor } from "../../../visualize/page/views/tokens.js";
 import { Host } from "../../../visualize/page/worker.js";
@@ -170,6 +170,7 @@ const questions = {
     const places = drawn[0].split(" ");
     return [places.length, places[0], places.at(-1)];
   },
+  titles: () => asked.skills.map((skill) => titleOf(pageOf(asked.page), skill)),
   words: () => asked.tokens.map((token, at) => wordsFor(token, at === 0)),
   right: () => {
     const page = pageOf(asked.page);

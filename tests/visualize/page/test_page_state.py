@@ -61,6 +61,16 @@ def test_a_step_that_is_set_is_one_that_the_run_holds():
     assert ask_page("checked", page=one([], captured=[0, 7]), found={"step": 9})["step"] == 7
 
 
+def test_what_every_object_has_is_no_room_no_theme_and_no_title():
+    for word in ("constructor", "toString", "__proto__"):
+        found = ask_page("checked", page=one([0]), address=f"#room={word}&theme={word}&view={word}&{word}=1")
+        assert found.keys() == {"step"} or not found
+    assert ask_page("checked", page=one([0]), address="#room=overview&theme=dark")["room"] == "overview"
+    skills = {"capital": {"title": "capitals"}}
+    asked = {"page": {**one([0]), "skills": skills}, "skills": ["capital", "constructor"]}
+    assert ask_page("titles", **asked) == ["capitals", "constructor"]
+
+
 def test_a_step_whose_weights_have_not_come_shows_no_other_steps_change():
     first, later = ask_page("change", page=one([0, 10, 20]), step=20, steps=[20, 10])
     assert first == [20] * 4 and later is None

@@ -151,5 +151,7 @@ function expectedOf(page, prompt) {
 
 /** A skill's name for people. @param {import("../page.js").Page} page @param {string} skill */
 export function titleOf(page, skill, run = page.run) {
-  return run.told.titles?.[skill] ?? page.manifest.skills[skill]?.title ?? skill;
+  const { titles = {} } = run.told; // a skill may be called anything, "constructor" too
+  if (Object.hasOwn(titles, skill)) return titles[skill];
+  return Object.hasOwn(page.manifest.skills, skill) ? page.manifest.skills[skill].title : skill;
 }
