@@ -14,6 +14,7 @@ import { inCell, makeReader } from "./reading.js";
 
 /** @typedef {import("../layout.js").Tile} Tile */
 
+const UNHELD = "the page holds no weights of this run";
 const NUMBERED = 34; // CSS pixels of a cell that has room for its number
 
 /** @param {import("../page.js").Page} page */
@@ -305,7 +306,8 @@ export function makeMap(page) {
     );
     bar.style.setProperty("background", `linear-gradient(90deg, ${colours.join(", ")})`);
     const limit = view === "glow" || view === "signed" ? raster.changeLimit : raster.weightLimit;
-    if (raster.tiles.length) fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2));
+    const unheld = page.run.form === "none" && `; ${UNHELD}`;
+    if (raster.tiles.length) fill(legend, glow ? "0" : `−${number(limit, 2)}`, bar, number(limit, 2), unheld);
     else fill(legend);
     views.show(view, (one) => page.offers(one));
   }
@@ -332,7 +334,7 @@ export function makeMap(page) {
     const box = canvas.getBoundingClientRect();
     if (!box.width) return;
     const drawn = raster.arrange(box.width / box.height);
-    const nothing = page.run.form === "none" ? "the page holds no weights of this run" : "reading the weights";
+    const nothing = page.run.form === "none" ? UNHELD : "reading the weights";
     fill(absent, drawn ? "" : nothing);
     element.classList.toggle("drawn", drawn);
     if (!drawn) renewTip();
