@@ -418,7 +418,7 @@ class Memory(QloraScene):
         # From the smallest to the largest: the same lines, ever shorter beside the bars
         self.table, sizes = memory_table(), list(SHAPES)
         shown = MemoryBars(self.table, sizes[0], -6.76, 2.4, 7.4, self.colours)
-        self.add(self.corner("computed: 512 tokens, bfloat16, AdamW"), shown)
+        self.add(self.corner(f"computed: {self.table.columns.name}"), shown)
         self.say("Memory of one training step, computed from shapes.")
         shown = self.grow(shown, sizes[1:])
         full, four = (self.table.loc[(sizes[-1], method), "total"] for method in ("full", "qlora"))

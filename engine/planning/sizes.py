@@ -38,6 +38,9 @@ NAMES = {
 # GiB of memory that each leaves to a program; a T4 keeps one of its 16 for error correction.
 GPUS = {"T4": 15, "RTX 4090": 24, "RTX A6000": 48, "H100": 80}
 GIB = 2**30
+# What the tables take for granted unless told otherwise: the usual way to fit a large model. Each says it itself.
+ASSUMED: dict[str, Any] = {"batch": 1, "length": 512, "dtype": "bfloat16", "checkpointing": True}
+_OPTIMIZERS = {"adamw": "AdamW", "adamw_32bit": "32-bit AdamW", "adamw_8bit": "8-bit AdamW"}
 
 
 def config_of(size: str, layers: int | None = None) -> "PretrainedConfig":
@@ -59,34 +62,50 @@ def memory_of(size: str, method: Method, batch: int = 1, length: int = 512, chec
     size or method that does not exist.
     """
     layers = config_of(size).num_hidden_layers
-    two, three = (
-        training_memory(
-            config_of(size, some), method, batch=batch, length=length, dtype="bfloat16", checkpointing=checkpointing
-        )
-        for some in (2, 3)
-    )
+    options = {**ASSUMED, "batch": batch, "length": length, "checkpointing": checkpointing}
+    two, three = (training_memory(config_of(size, some), method, **options) for some in (2, 3))
     return Memory(*(first + (layers - 2) * (second - first) for first, second in zip(two, three, strict=True)))
 
 
 def memory_table(sizes: tuple[str, ...] = tuple(SHAPES), **options: Any) -> pd.DataFrame:
-    """A row a size and method: weights, gradients, optimizer, activations and total in GiB. options: of `memory_of`."""
-    return _table({(size, method): memory_of(size, method, **options) for size in sizes for method in get_args(Method)})
+    """A row a size and method: weights, gradients, optimizer, activations and total in GiB. options: of `memory_of`.
+
+    The columns' name says what was assumed: "1 x 512 tokens, bfloat16, AdamW, gradient checkpointing".
+    """
+    found = {(size, method): memory_of(size, method, **options) for size in sizes for method in get_args(Method)}
+    return _table(found, assumed(**options))
 
 
 def memory_of_model(model: str | Path, **options: Any) -> pd.DataFrame:
-    """The same table of one model of your own, a row a method. options: of `engine.planning.memory.training_memory`.
+    """The same table of one model of your own, a row a method, under the same assumptions unless told otherwise.
 
-    model: "embedded", a folder, or a Hub id already downloaded. Raises InputError if it is not there.
+    model: "embedded", a folder, or a Hub id already downloaded. options: of `engine.planning.memory.training_memory`.
+    Raises InputError if it is not there.
     """
-    name = Path(model).name
-    return _table({(name, method): training_memory(model, method, **options) for method in get_args(Method)})
+    name, options = Path(model).name, ASSUMED | options
+    found = {(name, method): training_memory(model, method, **options) for method in get_args(Method)}
+    return _table(found, assumed(**options))
 
 
-def _table(found: dict[tuple[str, str], Memory]) -> pd.DataFrame:
+def assumed(**options: Any) -> str:
+    """What a table was computed for, in words: half of it is not in its numbers, and decides what fits."""
+    told = ASSUMED | options
+    optimizer = told.get("optimizer", "adamw")
+    return ", ".join(
+        (
+            f"{told['batch']} x {told['length']} tokens",
+            told["dtype"] + (" computing in bfloat16" if told.get("autocast") else ""),
+            _OPTIMIZERS.get(optimizer, optimizer),
+            f"{'' if told['checkpointing'] else 'no '}gradient checkpointing",
+        )
+    )
+
+
+def _table(found: dict[tuple[str, str], Memory], under: str) -> pd.DataFrame:
     parts = ("weights", "gradients", "optimizer", "activations", "total")
     rows = {which: {name: getattr(memory, name) / GIB for name in parts} for which, memory in found.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index.names = ["size", "method"]
+    frame.index.names, frame.columns.name = ["size", "method"], under
     return frame
 
 

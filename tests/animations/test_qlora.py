@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
 
+from manim import Text
 from msgspec.structs import replace
 
 from animations import qlora
@@ -70,7 +71,10 @@ def test_the_bits_of_the_scale_are_what_is_kept_of_it(walked, found):
 def test_what_fits_is_said_as_computed(walked):
     from engine.planning.sizes import GPUS, largest_that_fits
 
-    table, said = memory_table(), [caption.text for caption in walked(qlora.Memory).scene.captions]
+    scene, table = walked(qlora.Memory).scene, memory_table()
+    said = [caption.text for caption in scene.captions]
+    written = [part.original_text for one in scene.mobjects for part in one.get_family() if isinstance(part, Text)]
+    assert "computed: 1 x 512 tokens, bfloat16, AdamW, gradient checkpointing" in written
     size = largest_that_fits(table, "qlora", GPUS["RTX 4090"])
     assert said[-1].endswith(f"QLoRA {size}.")
     assert f"{table.loc[(list(SHAPES)[-1], 'full'), 'total']:,.0f} GiB" in said[1]

@@ -99,11 +99,20 @@ def test_a_row_that_is_not_there_is_refused_and_a_runs_own_question_is_measured(
 
 
 def test_the_memory_of_a_model_of_your_own_is_the_same_table():
-    table = memory_of_model("embedded", batch=4, length=32)
+    options = {"batch": 4, "length": 32, "dtype": "float32", "checkpointing": False}
+    table = memory_of_model("embedded", **options)
     assert list(table.index) == [("embedded", method) for method in ("full", "lora", "qlora")]
-    assert table.total["embedded", "lora"] == training_memory("embedded", "lora", batch=4, length=32).total / GIB
-    heights = {bars.get_label(): bars[0].get_height() for bars in plots.plot_memory(table).containers}
+    assert table.total["embedded", "lora"] == training_memory("embedded", "lora", **options).total / GIB
+    ax = plots.plot_memory(table)
+    heights = {bars.get_label(): bars[0].get_height() for bars in ax.containers}
     assert heights["full"] == table.total["embedded", "full"]
+    assert "4 x 32 tokens, float32, AdamW, no gradient checkpointing" in ax.get_title(loc="left")
+
+
+def test_bars_below_a_gibibyte_are_told_in_two_digits():
+    index = pd.MultiIndex.from_product([["tiny"], ["full", "lora", "qlora"]])
+    ax = plots.plot_memory(pd.DataFrame({"total": [0.041, 0.0123, 0.96]}, index=index))
+    assert [text.get_text() for text in ax.texts] == ["0.041", "0.012", "0.96"]
 
 
 @pytest.mark.parametrize(

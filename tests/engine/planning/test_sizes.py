@@ -30,6 +30,27 @@ def test_the_table_is_the_memory_and_larger_models_take_more():
     assert (table.loc["8B"].total > table.loc["1B"].total).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"checkpointing": False, "length": 64}])
+def test_both_tables_assume_the_same_and_say_it(tmp_path, options):
+    for name, layers in (("small", 2), ("deeper", 3)):
+        sizes.config_of("1B", layers).save_pretrained(tmp_path / name)
+    own = sizes.memory_of_model(tmp_path / "small", **options)
+    deeper, table = sizes.memory_of_model(tmp_path / "deeper", **options), sizes.memory_table(("1B",), **options)
+    layers = sizes.config_of("1B").num_hidden_layers
+    for method in ("full", "lora", "qlora"):
+        whole = own.loc["small", method] + (layers - 2) * (deeper.loc["deeper", method] - own.loc["small", method])
+        assert whole.total == pytest.approx(table.loc[("1B", method), "total"])
+    assert own.columns.name == table.columns.name == sizes.assumed(**options)
+    told = "1 x 64 tokens, bfloat16, AdamW, no gradient checkpointing"
+    assert own.columns.name == (told if options else "1 x 512 tokens, bfloat16, AdamW, gradient checkpointing")
+
+
+def test_what_else_was_assumed_is_said_too():
+    said = sizes.assumed(dtype="float32", autocast=True, optimizer="adamw_8bit", batch=4)
+    assert said == "4 x 512 tokens, float32 computing in bfloat16, 8-bit AdamW, gradient checkpointing"
+    assert "sgd_momentum" in sizes.assumed(optimizer="sgd_momentum")
+
+
 def test_what_fits_is_the_largest_below_the_line():
     table = sizes.memory_table(("1B", "8B"))
     between = (table.loc[("1B", "full"), "total"] + table.loc[("8B", "full"), "total"]) / 2

@@ -22,7 +22,7 @@ def plot_memory(table: pd.DataFrame, *, ax: Axes | None = None, gpus: Mapping[st
     The axis is logarithmic where the totals differ much.
 
     table: as `engine.planning.sizes` makes it: `memory_table`, one group a model's size, or `memory_of_model`, one for
-    a model of your own. gpus: name -> GiB.
+    a model of your own; the title says what it assumes. gpus: name -> GiB.
     """
     sizes, methods = (list(dict.fromkeys(table.index.get_level_values(at))) for at in (0, 1))
     ax = axes_or_new(ax, figsize=(13, 6.6))
@@ -59,11 +59,12 @@ def plot_memory(table: pd.DataFrame, *, ax: Axes | None = None, gpus: Mapping[st
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, len(sizes) - 0.4)
     ax.set_ylabel("GiB in one training step (less is better)")
-    ax.set_title("Memory of training, computed, not measured")
+    under = f"\n{table.columns.name}" if table.columns.name else ""
+    ax.set_title(f"Memory of training, computed, not measured{under}")
     ax.legend(loc="upper left", ncols=len(methods))
     return ax
 
 
 def _short(value: float) -> str:
-    """To a tenth below a hundred: beside a card's line it is seen on which side a bar ends."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    """To a tenth below a hundred: beside a card's line it is seen on which side a bar ends. Below one, two digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
