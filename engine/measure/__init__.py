@@ -158,6 +158,9 @@ def _ranks_of_largest(values: np.ndarray, size: float) -> tuple[float, float]:
 
 
 def forgetting(run: Run) -> pd.DataFrame:
-    """Loss on each skill minus its loss before training, nats a token: step x skill. Higher is more forgotten."""
+    """Loss on each skill minus its loss before training, nats a token: step x skill. Higher is more forgotten.
+
+    Of a run whose first evaluation came later than step 0, minus the loss then.
+    """
     losses = run.skill_losses
     return losses - losses.iloc[0]

@@ -165,6 +165,20 @@ def test_where_no_answer_is_exactly_right_the_loss_is_drawn_and_it_is_said(lora_
     assert drawn.shape == losses.T.shape and float(drawn.max()) == pytest.approx(losses.to_numpy().max())
 
 
+@pytest.mark.parametrize("scores", [[], ["held out"]])
+def test_where_no_answer_was_asked_none_is_called_wrong(lora_run, monkeypatch, scores):
+    losses = pd.DataFrame({"held out": [2.0, 1.5, np.nan]}, index=pd.Index([50, 100, 150], name="step"))
+    ungraded = pd.DataFrame(np.nan, index=losses.index, columns=scores)
+    monkeypatch.setattr(Run, "skills", property(lambda _: ungraded))
+    monkeypatch.setattr(Run, "skill_losses", property(lambda _: losses))
+    ax = plots.plot_skills(lora_run)
+    assert "answers not graded, so the loss" in ax.get_title(loc="left")
+    assert "loss minus step 50 (nats a token)" in [other.get_ylabel() for other in ax.get_figure().axes]
+    assert [text.get_text() for text in ax.texts][:2] == ["+0.00", "-0.50"]
+    with pytest.raises(InputError, match="was not evaluated by step 10; its first evaluation is of step 50"):
+        plots.plot_skills(lora_run, step=10)
+
+
 def test_spectrum_is_the_runs(lora_run):
     module = lora_run.modules[2]
     ax = plots.plot_spectrum(lora_run, module=module)

@@ -27,16 +27,24 @@ def plot_skills(
     """One row a skill, the task first, one column an evaluated step (up to `step`).
 
     value: "exact", the share of held-out questions answered exactly, in per cent, higher is better; or "forgetting",
-    the loss minus the loss before training, nats a token, higher is more forgotten. Where not one answer was exactly
-    right at any step, as long ones hardly ever are, it is the loss, too, and the title says so.
-    Raises InputError if the run was not evaluated.
+    the loss minus the loss before training (or at the first evaluation), nats a token, higher is more forgotten. Where
+    no answer was graded, as a Trainer's own evaluation grades none, or not one was exactly right at any step, as long
+    ones hardly ever are, it is the loss, too, and the title says so.
+    Raises InputError if the run was not evaluated, or not by this step.
     """
     run = as_run(run)
     if run.skill_losses.empty:
         raise InputError(f"run {run.name} was not evaluated on skills; fine-tune with skills=20 to draw this")
-    none_right = value == "exact" and not run.skills.loc[:step].to_numpy().any()
-    if none_right:
+    if run.skill_losses.loc[:step].empty:
+        first = run.skill_losses.index[0]
+        raise InputError(f"run {run.name} was not evaluated by step {step}; its first evaluation is of step {first}")
+    title = tr("{what}: what it can do, step by step", what=proper(run.what))
+    scores = run.skills.loc[:step]
+    if value == "exact" and not scores.notna().to_numpy().any():
+        value, title = "forgetting", tr("{what}: answers not graded, so the loss, step by step", what=proper(run.what))
+    elif value == "exact" and not scores.to_numpy().any():
         value = "forgetting"
+        title = tr("{what}: no answer exactly right, so the loss, step by step", what=proper(run.what))
     frame = (run.skills if value == "exact" else forgetting(run)).loc[:step]
     names = [run.task] * (run.task in frame) + [name for name in frame if name != run.task]
     table = frame[names].to_numpy().T
@@ -45,10 +53,12 @@ def plot_skills(
         image = ax.imshow(100 * table, cmap=score_map(current_theme()), vmin=0, vmax=100, aspect="auto")
         label, cells = tr("exactly right (%, higher is better)"), [[f"{100 * v:.0f}" for v in row] for row in table]
     else:
-        limit = float(np.nanmax(np.abs(table))) or 1.0
+        limit = float(np.abs(table[np.isfinite(table)]).max(initial=0.0)) or 1.0
         digits = 1 if limit >= 1 else 2
         image = ax.imshow(table, cmap=diverging_map(current_theme()), vmin=-limit, vmax=limit, aspect="auto")
-        label, cells = tr("loss minus before (nats a token)"), [[f"{v:+.{digits}f}" for v in row] for row in table]
+        begun = run.skill_losses.index[0]
+        before, later = tr("loss minus before (nats a token)"), tr("loss minus step {step} (nats a token)", step=begun)
+        label, cells = later if begun else before, [[f"{v:+.{digits}f}" for v in row] for row in table]
     fills = image.to_rgba(100 * table if value == "exact" else table, bytes=True)
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
@@ -61,8 +71,7 @@ def plot_skills(
     if run.task in frame:
         ax.axhline(0.5, color=palette().background, linewidth=6)
     ax.set_xlabel(tr("step (as evaluated)"))
-    none = tr("{what}: no answer exactly right, so the loss, step by step", what=proper(run.what))
-    ax.set_title(none if none_right else tr("{what}: what it can do, step by step", what=proper(run.what)))
+    ax.set_title(title)
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure_of(ax).colorbar(image, ax=ax, fraction=0.03, pad=0.02).set_label(label, labelpad=8)
