@@ -412,7 +412,7 @@ class Cost(QloraScene):
 class Memory(QloraScene):
     """What training takes, from 1B to 70B, beside what GPUs have."""
 
-    title = "Which model fits where?"
+    title = "What fits?"
 
     def construct(self) -> None:
         # From the smallest to the largest: the same lines, ever shorter beside the bars
