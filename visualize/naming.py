@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from engine.language.speaking import tr
+from engine.measure.layers import Layer
 
 _LAYER = re.compile(r"\.(\d+)\.(.+)$")
 _PROPER = re.compile(r"\b(?:spanish|french|json)\b")
@@ -14,6 +15,12 @@ def layer_of(module: str) -> int | None:
     """The number of the layer that a matrix belongs to: the first number in its name; None if it has none."""
     found = _LAYER.search(module)
     return int(found[1]) if found else None
+
+
+def layer_name(layer: Layer) -> str:
+    """ "layer 3"; where a model has several stacks of layers, "vision_tower layer 3"."""
+    said = tr("layer {number}", number=layer.number)
+    return f"{layer.tower} {said}" if layer.tower else said
 
 
 def proper(text: str) -> str:

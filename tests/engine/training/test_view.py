@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.measure.layers import by_layer
+from engine.measure.layers import by_layer, layers_of
 from engine.terminal import Terminal
 from engine.training import view as views
 from engine.training.finetune import finetune
@@ -64,6 +64,29 @@ def test_layers_are_summed_as_frobenius_norms_are_and_stand_in_their_order():
     found = by_layer({"h.10.x": 1.0, "h.2.x": 3.0, "h.2.y": 4.0, "lm_head": 2.0})
     assert found == {"layer 2": 5.0, "layer 10": 1.0, "lm_head": 2.0}
     assert list(found) == ["layer 2", "layer 10", "lm_head"]
+
+
+def test_two_stacks_of_layers_are_not_added_to_each_other():
+    norms = {"encoder.block.0.layer.0.q": 3.0, "encoder.block.0.layer.1.wi": 4.0, "decoder.block.0.layer.0.q": 2.0,
+             "encoder.norm": 1.0, "decoder.norm": 6.0}  # fmt: skip
+    found = by_layer(norms)
+    assert found == {"encoder layer 0": 5.0, "decoder layer 0": 2.0, "encoder.norm": 1.0, "decoder.norm": 6.0}
+
+
+@pytest.mark.parametrize(
+    "stacks, towers",
+    [
+        (["model.layers"], [""]),
+        (["model.vision_tower.encoder.layers", "model.language_model.layers"], ["vision_tower", "language_model"]),
+        (["visual.blocks", "model.layers"], ["visual", "model"]),
+        (["model.layers", "model.visual.layers"], ["", "visual"]),
+        (["m.a.x.h", "m.a.y.h", "m.b.h"], ["a.x", "a.y", "b"]),
+    ],
+)
+def test_a_stack_of_layers_is_named_only_as_far_as_it_must_be(stacks, towers):
+    modules = [f"{stack}.{number}.q" for stack in stacks for number in (10, 2)]
+    expected = [(tower, number) for tower in towers for number in (2, 10)]
+    assert list(layers_of(modules).values()) == expected
 
 
 def test_a_file_gets_a_few_plain_lines(capsys):

@@ -9,8 +9,9 @@ from matplotlib.patches import Rectangle
 
 from engine.language.speaking import tr
 from engine.measure import norm, relative_norm
+from engine.measure.layers import layers_of
 from engine.run.run import Run, as_run
-from visualize.naming import in_forward_order, kinds_of, layer_of, proper, short
+from visualize.naming import in_forward_order, kinds_of, layer_name, proper, short
 from visualize.plots.axes import axes_or_new, figure_of, themed
 from visualize.plots.given import OneRun, drawn_together, last_step
 from visualize.theme import current_theme, ink_on, palette, score_map
@@ -32,11 +33,11 @@ def plot_layers(
     """How far every matrix has moved by a step: the Frobenius norm of its delta-W.
 
     relative: as a share of the norm of W, in per cent, else in the weights' own unit. module: to frame. Matrices
-    outside the layers (an embedding) are named below. A matrix that training left alone is an empty cell, and so is
-    one that was zero, which has no share. Of a run that changed no matrix, as of one that trains biases, all that it
-    did. limit: what takes the strongest colour; "steps", one for all captured steps, so that their pictures can be
-    compared; default the largest of this step. Raises InputError for a step or module that was not captured, or if the
-    base is not at hand.
+    outside the layers (an embedding) are named below; of a model with several stacks of layers each is named. A matrix
+    that training left alone is an empty cell, and so is one that was zero, which has no share. Of a run that changed no
+    matrix, as of one that trains biases, all that it did. limit: what takes the strongest colour; "steps", one for all
+    captured steps, so that their pictures can be compared; default the largest of this step. Raises InputError for a
+    step or module that was not captured, or if the base is not at hand.
     """
     run = as_run(run)
     if module is not None:
@@ -44,10 +45,10 @@ def plot_layers(
     drawn = drawn_together(run)
     far = _distances(run, drawn, step, relative)
     kinds = kinds_of(drawn)
-    inside = {name: layer for name in drawn if (layer := layer_of(name)) is not None}
+    inside = layers_of(drawn)
     outside = [name for name in drawn if name not in inside]
     columns = in_forward_order(dict.fromkeys(kinds[name] for name in inside))
-    rows = sorted(set(inside.values()))
+    rows = list(dict.fromkeys(inside.values()))
     table = np.full((max(1, len(rows)), max(1, len(columns))), np.nan)
     for name, layer in inside.items():
         table[rows.index(layer), columns.index(kinds[name])] = far[name]
@@ -62,7 +63,7 @@ def plot_layers(
     image = ax.imshow(table, cmap=score_map(current_theme()), vmin=0, vmax=top or 1.0, aspect="auto")
     ax.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 5 else 0)
     if numbered:
-        ax.set_yticks(range(len(rows)), [tr("layer {number}", number=row) for row in rows])
+        ax.set_yticks(range(len(rows)), [layer_name(row) for row in rows])
         _number_cells(ax, table, image.to_rgba(table, bytes=True), relative)
     else:
         ax.set_ylabel(tr("layer"))
