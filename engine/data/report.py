@@ -40,7 +40,8 @@ class Report:
     forms: conversations by form. lengths: tokens a conversation, before cutting; answers: learned tokens of each.
     cut: longer than max_length. dropped: nothing to learn is left. empty: a question or an answer without a word.
     duplicates: said before, to the letter; near_duplicates: said before but for case, punctuation and white space.
-    contradictions: the same question was answered otherwise before. top_answer: the commonest answer, and its share.
+    contradictions: the same question was answered otherwise before, case and spaces aside.
+    top_answer: the commonest answer, and its share.
     not_learned: an answer is marked as not to be learned. unseen: what the model's template does not show -> where.
     unread: so long that only the beginning was counted. unused: fields of which nothing was made -> in how many of the
     records.
@@ -74,10 +75,31 @@ class Report:
     example: Encoded
 
 
+# What is neither letter, digit nor space; a minus before a digit, unless it hyphens a word to it (covid-19).
+_SIGNS = re.compile(r"(?P<minus>(?<![^\W\d_])-(?=\s?\.?\d))|[^\w\s]|_")
+_TELLING = "#%&*/@"  # punctuation to Unicode, but C# is not C
+
+
 def normalised(text: str) -> str:
-    """The text without what rarely makes a difference: Unicode spelling (NFKC), case, punctuation, spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[^\w\s]|_", " ", folded).split()) or " ".join(folded.split())
+    """The text without what rarely makes a difference: Unicode spelling (NFKC), case, punctuation, spaces.
+
+    What makes one stays: symbols and signs ("C++", "-5", "3 + 4"), and the marks of letters, as vowels of Hindi are.
+    """
+    folded = _folded(text)
+    return " ".join(_SIGNS.sub(_sign, folded.replace("\N{MINUS SIGN}", "-")).split()) or folded
+
+
+def _sign(found: re.Match[str]) -> str:
+    if found["minus"]:
+        return " - "
+    sign = found[0]
+    kind = unicodedata.category(sign)[0]
+    return sign if kind == "M" else f" {sign} " if kind == "S" or sign in _TELLING else " "
+
+
+def _folded(text: str) -> str:
+    """The text without its Unicode spelling (NFKC), case, and spaces but one."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def report(
@@ -178,7 +200,7 @@ def _contradictions(conversations: list[list[Message]]) -> Iterator[str]:
         if not _answers(messages):
             continue
         known = answers.setdefault(_question(messages), set())
-        answer = normalised(words(_answers(messages)[-1]))
+        answer = _folded(words(_answers(messages)[-1]))  # in code or sums any sign may make it another answer
         if known and answer not in known:
             yield getattr(messages, "where", "")
         known.add(answer)
@@ -293,7 +315,12 @@ def _checks(found: Report) -> Table:
         lines.add(f"field {printable(name)}", count, "records have it, and nothing is made of it")
     lines.check("duplicates", found.duplicates, total, "said before, to the letter")
     lines.check("near duplicates", found.near_duplicates, total, "said before but for case, punctuation and spaces")
-    lines.check("contradictions", found.contradictions, total, "the same question, answered otherwise before")
+    lines.check(
+        "contradictions",
+        found.contradictions,
+        total,
+        "the same question, answered otherwise before, case and spaces aside",
+    )
     lines.check("held out and trained on", found.overlap, found.heldout, "the same question in both parts")
     lines.check("  nearly so", found.near_overlap, found.heldout, "the same but for case, punctuation and spaces")
     answer, part = found.top_answer
@@ -303,5 +330,6 @@ def _checks(found: Report) -> Table:
 
 
 def _spread(values: np.ndarray) -> str:
-    low, middle, high, most = (int(v) for v in np.percentile(values, (0, 50, 95, 100)))
-    return f"{low} to {most} an example, median {middle}, 95 % of them at most {high}"
+    high = np.percentile(values, 95, method="inverted_cdf")  # a length that occurs: the sentence is true of few, too
+    middle = np.median(values)
+    return f"{values.min()} to {values.max()} an example, median {middle:.12g}, 95 % of them at most {high}"

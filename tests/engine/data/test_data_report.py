@@ -13,7 +13,7 @@ from engine.data import IGNORE, Conversations, encode, load
 from engine.data.__main__ import main
 from engine.data.overlap import drawn, trained_on
 from engine.data.records import digest
-from engine.data.report import histogram, marked_example, normalised, report, show
+from engine.data.report import _spread, histogram, marked_example, normalised, report, show
 from engine.evaluate.compare import questions_of
 from engine.run.info import MixedIn
 from engine.run.run import Run
@@ -85,6 +85,36 @@ def test_normalised_forgets_case_punctuation_and_spaces_only():
     assert normalised(" Hello,\tWORLD!") == normalised("hello world") != normalised("hello word")
     assert normalised("?!") == "?!" and normalised("x²") != normalised("x³")
     assert normalised("ﬁne Straße") == normalised("fine STRASSE")
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [("-5", "5"), ("\u22125 degrees", "5 degrees"), ("C++", "C"), ("C#", "C"), ("3 + 4", "3 - 4"), ("3 * 4", "3 / 4"),
+     ("3 - 4", "3 4"), ("50 %", "50"), ("\u0915\u093f", "\u0915\u0941"), ("x < y", "x > y")],
+)  # fmt: skip
+def test_normalised_keeps_what_makes_a_difference(one, other):
+    assert normalised(one) != normalised(other)
+
+
+@pytest.mark.parametrize(
+    "one, other", [("3+4", "3 + 4"), ("\u22125", "-5"), ("covid-19", "Covid 19"), ("7-3", "7 - 3")]
+)
+def test_normalised_takes_two_spellings_of_a_sign_as_one(one, other):
+    assert normalised(one) == normalised(other)
+
+
+def test_answers_that_differ_in_any_sign_contradict_each_other(tokenizer):
+    said = ["-5", "5", " 5", "C", "c", "C++", "f(x)", "f[x]"]
+    found = report([pair("What?", one) for one in said], tokenizer)
+    assert at(found.contradictions) == [1, 3, 5, 6, 7]
+
+
+@pytest.mark.parametrize("lengths", [[1, 2, 100], list(range(1, 22)), [7], [3, 4]])
+def test_95_of_100_are_at_most_what_is_said(lengths):
+    said = _spread(np.array(lengths))
+    least = int(said.rsplit(" ", 1)[1])
+    assert np.mean(np.array(lengths) <= least) >= 0.95 and least in lengths
+    assert f"{lengths[0]} to {lengths[-1]} an example, median {np.median(lengths):g}," in said
 
 
 def test_the_example_shows_exactly_the_learned_tokens(tokenizer):
