@@ -3,7 +3,8 @@
 Of general probes (`engine.evaluate.probes`): a share of right answers has Wilson's interval; a mean over probes is
 drawn again a thousand times from the same probes (bootstrap, Efron 1979). What began somewhere is shown as its change,
 each probe beside itself: probes differ far more from each other than one does from step to step. Of a run that was
-graded on the curriculum: the share of all its old questions that are right, and the rise of their loss.
+graded on the curriculum: the share of all its old questions that are right, and the rise of their loss. Of one or two
+items there is no such interval, and none is given.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from engine.measure.shares import wilson
 from engine.run.run import Run
 
 _DRAWS = 1000
+_LEAST = 3  # probes or skills: drawn again from one or two of them, the mean has an interval of hardly any width
 
 
 class Measure(NamedTuple):
@@ -81,12 +83,19 @@ def _table(items: tuple[pd.DataFrame, np.ndarray], measure: Measure) -> pd.DataF
     else:
         array = values.to_numpy()
         array = array - array[0] if measure.change else array
-        drawn = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
-        heavy = weights[drawn]
-        again = np.einsum("sdi,di->sd", array[:, drawn], heavy) / heavy.sum(axis=1)
-        low, high = np.quantile(again, (0.025, 0.975), axis=1)
-        table = np.column_stack([array @ weights / weights.sum(), low, high])
+        table = np.column_stack([array @ weights / weights.sum(), *_again(array, weights)])
     return pd.DataFrame(measure.scale * table, index=values.index, columns=["mean", "low", "high"])
+
+
+def _again(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The ends, (2, steps), of what the weighted mean of each step would be with other items; NaN of too few."""
+    count = values.shape[1]
+    if count < _LEAST:
+        return np.full((2, len(values)), np.nan)
+    drawn = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
+    heavy = weights[drawn]
+    means = np.einsum("sdi,di->sd", values[:, drawn], heavy) / heavy.sum(axis=1)
+    return np.quantile(means, (0.025, 0.975), axis=1)
 
 
 def _of_curriculum(run: Run, old: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -98,8 +107,7 @@ def _of_curriculum(run: Run, old: pd.DataFrame) -> dict[str, pd.DataFrame]:
         low, high = wilson(right, int(total)) if counts is not None else (np.nan, np.nan)
         rows.append((100 * right / total, 100 * low, 100 * high))
     rise = forgetting(run)[old.columns]
-    drawn = np.random.default_rng(0).integers(0, rise.shape[1], (_DRAWS, rise.shape[1]))
-    low, high = np.quantile(rise.to_numpy()[:, drawn].mean(axis=2), (0.025, 0.975), axis=1)
+    low, high = _again(rise.to_numpy(), np.ones(rise.shape[1]))
     columns = ["mean", "low", "high"]
     return {
         "exact": pd.DataFrame(rows, index=old.index, columns=columns),
