@@ -6,6 +6,7 @@ manim render animations/full.py Training    one scene, with stock Manim
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -217,13 +218,20 @@ class First(FullScene):
     headed = False
 
     def header(self) -> Text:
-        if (step := self.run.steps[1]) > 1:  # the first was not captured
-            self.title = f"The first {step} steps"
+        if self.step > 1:  # the first was not captured, or moved nothing, as that of a warm-up from zero
+            self.title = f"The first {self.step} steps"
         return super().header()
+
+    @cached_property
+    def step(self) -> int:
+        """The first captured step at which anything has moved; where nothing ever does, the first."""
+        later = self.run.steps[1:]
+        moved = (step for step in later if any(self.run.delta(name, step).any() for name in self.run.info.modules))
+        return next(moved, later[0])
 
     def construct(self) -> None:
         # The whole model, by sign
-        step, module = self.run.steps[1], watched_module(self.run)
+        step, module = self.step, watched_module(self.run)
         zoom = Zoom(self.run, module, self.theme, self.colours, "signed", step)
         zoom.model.show("signed", step, 1.5 * self.moves(step)[0])  # so that the usual move has a strong colour
         zoom.to(1.0)
@@ -253,11 +261,13 @@ class First(FullScene):
 
     def alike(self, step: int) -> str:
         usual, share, still = self.moves(step)
+        if still == 1:
+            return "No weight has moved yet."
         rest = f"; {percent(still)} not at all" if still > 0.005 else ""
         return f"{percent(share)} of all weights move by {usual:.2g}, up or down{rest}."
 
     def why(self, step: int) -> str:
-        if step > 1 or not is_adam(self.run):
+        if step > 1 or not is_adam(self.run) or self.moves(step)[2] == 1:
             return self.alike(step)
         first = "The optimizer divides each gradient by its own size, so in the first step only its sign counts."
         return f"{self.alike(step)} {first}"

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("manim", reason="films need the extra 'film'")
@@ -14,8 +15,12 @@ from visualize.mobjects.model import WholeModel
 ADAM, SGD, UNKNOWN = {"trainer": None}, {"trainer": {"optim": "sgd"}}, {"learning_rate": 1e-4}
 
 
-def of(settings, steps=(0, 1), task="spanish"):
-    return SimpleNamespace(info=SimpleNamespace(raw={"settings": settings}), steps=list(steps), task=task)
+def of(settings, steps=(0, 1), task="spanish", moved=1):
+    """A run of one matrix, which begins to move at the step `moved`."""
+    info = SimpleNamespace(raw={"settings": settings}, modules={"q": None})
+    return SimpleNamespace(
+        info=info, steps=list(steps), task=task, delta=lambda _, step: np.full((2, 2), 0.5 * (step >= moved))
+    )
 
 
 @pytest.mark.parametrize("settings, adam", [
@@ -25,6 +30,7 @@ def of(settings, steps=(0, 1), task="spanish"):
 def test_what_an_optimizer_does_is_said_of_the_one_that_was_used(settings, adam, monkeypatch):
     assert full.is_adam(of(settings)) == adam
     scene = unmade(full.First, run=of(settings))
+    monkeypatch.setattr(scene, "moves", lambda step: (0.1, 0.5, 0.5))
     monkeypatch.setattr(scene, "alike", lambda step: "Half of them move.")
     assert ("only its sign counts" in scene.why(1)) == adam
     assert "only its sign counts" not in scene.why(5)
@@ -35,6 +41,16 @@ def test_the_first_step_is_one_that_was_captured(steps, title, monkeypatch):
     scene = unmade(full.First, run=of(ADAM, steps))
     monkeypatch.setattr("animations.studio.film.FilmScene.header", lambda self: self.title)
     assert scene.header() == title
+
+
+@pytest.mark.parametrize("moved, title", [(2, "The first 2 steps"), (9, "The first step")])
+def test_a_step_that_moved_nothing_is_not_the_first_and_none_is_said_to_move(moved, title, monkeypatch):
+    run = of(ADAM, (0, 1, 2), moved=moved)
+    scene = unmade(full.First, run=run, model=SimpleNamespace(tiles=["q"]))
+    monkeypatch.setattr("animations.studio.film.FilmScene.header", lambda self: self.title)
+    assert scene.header() == title
+    some, none = "100 % of all weights move by 0.5, up or down.", "No weight has moved yet."
+    assert scene.alike(scene.step) == scene.why(scene.step) == (some if moved == 2 else none)
 
 
 def partly(run, *parts):
