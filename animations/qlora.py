@@ -33,6 +33,7 @@ from visualize.naming import percent
 from visualize.theme import limit_of
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+WHOLE = "as it was"  # a base that was not put into four bits, where its bits are not known
 
 
 def check(run: Run) -> None:
@@ -56,6 +57,13 @@ def check_beside(runs: Mapping[str, Run]) -> None:
         raise InputError(
             f"run {other.name} is {other.what}; beside its own the film qlora sets one of LoRA, with answers"
         )
+
+
+def bits_of_base(run: Run) -> str:
+    """In how many bits a run of LoRA kept its base's weights; "" if nobody wrote it down, as in somebody else's."""
+    settings = run.info.raw.get("settings")
+    kept = str(settings.get("dtype")) if isinstance(settings, dict) else ""
+    return {"float32": "32 bits", "bfloat16-autocast": "32 bits", "bfloat16": "16 bits"}.get(kept, "")
 
 
 class Asked(AskedTwice):
@@ -301,7 +309,7 @@ class Storage(QloraScene):
 
 
 class Training(LayerScene):
-    """The gradient goes through the frozen 4-bit W, and moves only A and B, in 16 bits."""
+    """The gradient goes through the frozen 4-bit W, and moves only A and B."""
 
     title = "Training through a frozen base"
 
@@ -317,7 +325,7 @@ class Training(LayerScene):
         self.asked = questions(self.run.answers, self.run.task, 2, 0)
         self.table = self.answers(self.last)
         self.add(self.stamped, self.curve, self.table, *self.names)
-        self.say(f"W in {self.found.bits} bits, {'frozen' if self.found.frozen else 'trained'}; A and B in 16.")
+        self.say(f"W in {self.found.bits} bits, {'frozen' if self.found.frozen else 'trained'}; A and B learn.")
 
         # A gradient arrives, and goes through
         arriving = self.side(self.found.arriving[:, :TOKENS], "arriving").next_to(self.w, RIGHT, 0.15).settle()
@@ -376,8 +384,9 @@ class Cost(QloraScene):
         other = shown_run(self.others[0])
         both = [skill for skill in self.run.skills if skill in other.skills and skill != self.run.task]
         exact, four = (100 * float(run.skills.iloc[0][both].mean()) for run in (other, self.run))
-        self.say(f"The base's skills: {exact:.1f} % right in 32 bits, {four:.1f} % in four.")
-        self.pair("skills before training", exact, four, ("32 bits", "4 bits"), -6.4)
+        whole = bits_of_base(other)
+        self.say(f"The base's skills: {exact:.1f} % right {f'in {whole}' if whole else WHOLE}, {four:.1f} % in four.")
+        self.pair("skills before training", exact, four, (whole or WHOLE, "4 bits"), -6.4)
 
         # What it learned
         if (other.task, other.steps[-1]) == (self.run.task, self.last) and self.run.task in self.run.skills:

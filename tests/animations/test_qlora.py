@@ -1,5 +1,7 @@
 """The film of four bits: what its shapes stand for is what quantisation gives, and it refuses what it cannot show."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,21 @@ def test_skills_and_scores_are_said_as_the_runs_hold_them(walked, film_runs):
     exact, four = (film_runs[name].skills.iloc[0].drop("spanish").mean() for name in ("lora", "qlora"))
     assert said[1] == f"The base's skills: {100 * exact:.1f} % right in 32 bits, {100 * four:.1f} % in four."
     assert len(said) == 2, "runs of different lengths are not compared"
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [({"dtype": "float32"}, "32 bits"), ({"dtype": "bfloat16-autocast"}, "32 bits"), ({"dtype": "bfloat16"}, "16 bits"),
+     ({}, ""), (None, "")],
+)  # fmt: skip
+def test_the_bits_of_the_other_base_are_those_it_was_trained_in_or_not_said(settings, said):
+    run = SimpleNamespace(info=SimpleNamespace(raw={"settings": settings}))
+    assert qlora.bits_of_base(run) == said
+
+
+def test_of_the_factors_no_bits_are_said(walked):
+    said = [caption.text for caption in walked(qlora.Training).scene.captions]
+    assert said[0] == "W in 4 bits, frozen; A and B learn.", "a user's own adapters may be float32"
 
 
 def test_another_method_is_refused(lora_run):
