@@ -311,9 +311,9 @@ class Parted(PairScene):
 
 
 class Why(PairScene):
-    """The loss is a mean over all questions; the score counts those that are right. A few bad ones move the mean."""
+    """The loss is a mean over all answers' tokens; the score counts answers that are right. A few bad ones move it."""
 
-    title = "Why: a mean over questions"
+    title = "Why: a mean over tokens"
 
     def construct(self) -> None:
         # One bar a question, at both moments
@@ -321,10 +321,10 @@ class Why(PairScene):
         low, high = self.pair
         self.add(self.pair_stamp(), told)
         self.attend(told)
-        self.say("The loss is a mean over questions. Here is each one.")
+        self.say("The loss: a mean over tokens. A bar: one answer's part of the sum.")
         most = float(each[["low", "high"]].max().max())
         self.play_in(*self.strip(each, "low", "A", low, 0.2, most))
-        self.say("A bar: the nats of one answer, sorted; green: answered right.")
+        self.say("In nats, sorted; green: answered right.")
         self.play_in(*self.strip(each, "high", "B", high, -2.75, most))
 
         # What the mean hides

@@ -33,6 +33,15 @@ def test_a_dot_a_question(walked):
     assert scene.pair[0].loss <= scene.pair[1].loss
 
 
+def test_the_loss_is_the_mean_over_tokens_that_it_is_called(walked):
+    scene = walked(evaluation.Why).scene
+    assert "mean over tokens" in scene.captions[0].text and "questions" not in scene.title
+    for side, moment in zip(("low", "high"), scene.pair, strict=True):
+        asked, tokens = scene.each[side], scene.each[f"{side}_tokens"]
+        assert asked.sum() / tokens.sum() == pytest.approx(moment.loss, rel=1e-3)
+        assert (asked / tokens).mean() != pytest.approx(moment.loss, rel=1e-3), "each answer by its own mean: another"
+
+
 @pytest.mark.parametrize("right, said", [((10, 60), "B answers better"), ((60, 10), "A answers better"),
                                          ((40, 41), "no clear difference")])  # fmt: skip
 def test_the_verdict_follows_from_the_counts(right, said, walked, monkeypatch):
