@@ -492,7 +492,7 @@ class Helps(FilmScene):
         # The first sentence
         found = {name: ledger.claim(name) for name in REMEDIES}
         tried = {name: one for name, one in found.items() if one}
-        self.add(self.corner("computed: the ledger, 95 % intervals"))
+        self.add(self.corner("computed: the embedded model, 95 % intervals"))  # whosever run the film is of
         if not tried:
             self.add(sit(label("Not tried yet with this model.", 48, self.colours.foreground), 0, 0, ORIGIN))
             self.say("What helps? The ledger has tried nothing of it yet.")

@@ -133,3 +133,9 @@ def test_two_evaluations_of_one_old_skill_are_enough(scene, lora_run, tmp_path, 
     monkeypatch.setenv("GLASSTUNE_FILM_RUNS", json.dumps({"lora": str(few)}))
     said = [caption.text for caption in walk(scene, lambda _: None, width=240, height=136).captions]
     assert said and not any("A, B or C?" in text for text in said)
+
+
+def test_the_ledgers_intervals_are_said_to_be_the_embedded_models(walked):
+    """A film of somebody's own model shows them, too."""
+    words = [word.text for word in walked(forgetting.Helps).beats[0].words]
+    assert "computed: the embedded model, 95 % intervals" in words
