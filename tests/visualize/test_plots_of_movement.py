@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.measure import norm, relative_norm, singular_values
@@ -9,6 +10,7 @@ from glasstune import InputError
 from visualize import plots
 from visualize.naming import kinds_of, layer_of
 from visualize.plots.of_run.layers import _decimals
+from visualize.plots.of_runs import rates
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,35 @@ def test_energy_is_the_share_of_the_first_directions(lora_run, full_run):
 
 def test_rates_are_the_runs(lora_run, full_run):
     ax = plots.plot_rates([lora_run, full_run])
-    for line, run in zip(ax.lines[::2], (lora_run, full_run), strict=True):
+    for line, run in zip(ax.lines, (lora_run, full_run), strict=True):
         assert line.get_xdata()[0] == run.info.settings.learning_rate
         assert line.get_ydata()[0] == run.skill_losses["spanish"].iloc[-1]
     assert "held-out" in ax.get_ylabel()
+    said = [text.get_text() for text in ax.texts]
+    assert all(text.endswith(", the only one tried") for text in said) and ax.get_title(loc="left") == (
+        "Learning rates, as tried"
+    )
+
+
+@pytest.mark.parametrize(
+    "losses, ring, said",
+    [
+        ([2.0, 1.0, 1.5], 0.01, "0.01"),
+        ([2.0, 1.0, np.nan], 0.01, "0.01"),
+        ([np.nan, 1.0, np.inf], 0.01, "0.01"),
+        ([1.0, 1.5, 2.0], None, "0.001, edge of what was tried"),
+        ([2.0, 1.5, 1.0], None, "0.1, edge of what was tried"),
+        ([1.0, 2.0, 1.0], None, "0.001, tied with another"),
+        ([np.nan] * 3, None, None),
+    ],
+)
+def test_a_rate_is_ringed_only_between_worse_ones(losses, ring, said, lora_run, monkeypatch):
+    tried = pd.DataFrame({"method": "lora", "rate": [0.001, 0.01, 0.1], "loss": losses, "of": "held-out"})
+    monkeypatch.setattr(rates, "final_losses", lambda _: tried)
+    ax = plots.plot_rates(lora_run)
+    assert [line.get_xdata()[0] for line in ax.lines[1:]] == ([ring] if ring else [])
+    assert [text.get_text() for text in ax.texts] == ([said] if said else [])
+    assert ("ringed" in ax.get_title(loc="left")) == bool(ring)
+    lost = np.sum(~np.isfinite(losses))
+    assert ax.lines[0].get_label() == (f"lora ({lost} without a finite loss)" if lost else "lora")
+    assert len(ax.lines[0].get_xdata()) == 3 - lost

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
@@ -12,7 +13,7 @@ from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs
 from visualize.theme import METHOD_LINES, palette
 
-_LAST = 5  # steps whose training loss is averaged where nothing was held out
+_LAST = 5  # logged steps whose training loss is averaged where nothing was held out
 
 
 @themed
@@ -20,21 +21,31 @@ def plot_rates(runs: Runs, *, ax: Axes | None = None) -> Axes:
     """The loss at the last step of each run, over its peak learning rate, both as they were; the best is ringed.
 
     runs: several; of each method one line. The loss is the held-out one where all runs have it, else the mean training
-    loss of the last five steps. Raises InputError for a run that does not say its learning rate, or logged no loss.
+    loss of the last five logged steps. The best is known where worse rates were tried on both sides of it, if only to
+    diverge; else it is said why not. A loss that is no number is left out, and counted. Raises InputError for a run
+    that does not say its learning rate, or logged no loss.
     """
     table = final_losses(list(as_runs(runs).values()))
     ax = axes_or_new(ax)
     colours = palette()
-    for method, rows in table.groupby("method", sort=False):
-        rows, colour = rows.sort_values("rate"), colours.method(str(method))
-        ax.plot(
-            rows.rate, rows.loss, color=colour, linestyle=METHOD_LINES.get(str(method), "-"), marker="o", label=method
-        )
+    ringed = list[bool]()
+    for method, every in table.groupby("method", sort=False):
+        rows, colour = every[np.isfinite(every.loss)].sort_values("rate"), colours.method(str(method))
+        lost = len(every) - len(rows)
+        label = f"{method} ({lost} without a finite loss)" if lost else method
+        line = METHOD_LINES.get(str(method), "-")
+        ax.plot(rows.rate, rows.loss, color=colour, linestyle=line, marker="o", label=label)
+        ringed.append(not rows.empty and not (doubt := doubted(every)))
+        if rows.empty:
+            continue
         best = rows.loc[rows.loss.idxmin()]
-        ax.plot([best.rate], [best.loss], "o", markersize=18, markerfacecolor="none", color=colour, markeredgewidth=2.5)
+        if ringed[-1]:
+            ax.plot([best.rate], [best.loss], "o", markersize=18, markerfacecolor="none", color=colour,
+                    markeredgewidth=2.5)  # fmt: skip
+        side = {every.rate.min(): "left", every.rate.max(): "right"} if every.rate.nunique() > 1 else {}
         ax.annotate(
-            f"{best.rate:.2g}", (best.rate, best.loss), xytext=(0, -20), textcoords="offset points", ha="center",
-            va="top", color=colour, fontsize=14,
+            f"{best.rate:.2g}{doubt}", (best.rate, best.loss), xytext=(0, -20), textcoords="offset points",
+            ha=side.get(best.rate, "center"), va="top", color=colour, fontsize=14,
         )  # fmt: skip
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -43,10 +54,25 @@ def plot_rates(runs: Runs, *, ax: Axes | None = None) -> Axes:
     ax.margins(y=0.25)
     ax.set_xlabel("peak learning rate")
     ax.set_ylabel(f"{table.of[0]} loss at the end\n(nats a token, lower is better)")
-    ax.set_title("The best learning rate of each method (ringed)")
+    part = "" if all(ringed) else ", where it is known"
+    ax.set_title(f"The best of the learning rates tried (ringed{part})" if any(ringed) else "Learning rates, as tried")
     ax.grid(axis="y")
     ax.legend()
     return ax
+
+
+def doubted(tried: pd.DataFrame) -> str:
+    """Why the lowest loss of one method does not tell its best rate; "" where it does.
+
+    tried: rate and loss, a row a run. A rate whose loss is no number is worse than any.
+    """
+    lowest = tried[tried.loss == tried.loss[np.isfinite(tried.loss)].min()]
+    if tried.rate.nunique() < 2:
+        return ", the only one tried"
+    if lowest.rate.nunique() > 1:
+        return ", tied with another"
+    at_edge = lowest.rate.isin((tried.rate.min(), tried.rate.max())).any()
+    return ", edge of what was tried" if at_edge else ""
 
 
 def final_losses(runs: Sequence[Run]) -> pd.DataFrame:
@@ -59,7 +85,7 @@ def final_losses(runs: Sequence[Run]) -> pd.DataFrame:
         {
             "method": one.method,
             "rate": one.learning_rate,
-            "loss": one.skill_losses[one.task].iloc[-1] if held_out else one.losses.iloc[-_LAST:].mean(),
+            "loss": one.skill_losses[one.task].iloc[-1] if held_out else one.losses.iloc[-_LAST:].mean(skipna=False),
             "of": "held-out" if held_out else "training",
         }
         for one in runs
