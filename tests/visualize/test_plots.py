@@ -125,9 +125,18 @@ def test_a_model_is_told_from_a_run_and_needs_a_module(lora_run):
 
 def test_loss_is_the_runs(lora_run):
     lines = {line.get_label(): line for line in plots.plot_loss(lora_run).lines}
-    np.testing.assert_array_equal(lines["training, each step"].get_ydata(), lora_run.metrics.loss)
+    np.testing.assert_array_equal(lines["training, each logged step"].get_ydata(), lora_run.metrics.loss)
     np.testing.assert_array_equal(lines["held out"].get_xdata(), lora_run.skill_losses.index)
     np.testing.assert_array_equal(lines["held out"].get_ydata(), lora_run.skill_losses["spanish"])
+
+
+def test_losses_that_were_not_logged_are_not_called_steps(lora_run, monkeypatch):
+    seldom = lora_run.losses.iloc[::5]
+    monkeypatch.setattr(Run, "losses", property(lambda _: seldom))
+    lines = {line.get_label(): line for line in plots.plot_loss(lora_run).lines}
+    assert list(lines["training, each logged step"].get_xdata()) == list(seldom.index)
+    smooth = lines["training, median of 9 logged"].get_ydata()
+    np.testing.assert_allclose(smooth, [seldom.iloc[max(0, at - 4) : at + 5].median() for at in range(len(seldom))])
 
 
 def test_loss_compares_runs(lora_run, full_run):

@@ -111,7 +111,7 @@ def test_an_adapter_of_the_head_alone_has_no_layers_and_is_drawn(stored, tmp_pat
 
 def test_a_trainers_losses_are_drawn(stored):
     lines = {line.get_label(): line for line in plots.plot_loss(stored["trainer"]).lines}
-    np.testing.assert_array_equal(lines["training, each step"].get_ydata(), stored["trainer"].metrics.loss)
+    np.testing.assert_array_equal(lines["training, each logged step"].get_ydata(), stored["trainer"].metrics.loss)
     assert list(lines["held out"].get_ydata()) == [1.9]
 
 

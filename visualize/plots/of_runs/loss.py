@@ -11,12 +11,12 @@ from visualize.plots.axes import axes_or_new, themed
 from visualize.plots.given import Runs, as_runs, looks
 from visualize.theme import palette
 
-SMOOTHED = 9  # steps in the running median
+SMOOTHED = 9  # logged losses in the running median
 
 
 @themed
 def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) -> Axes:
-    """Training loss of each step, its running median over nine steps, and the held-out loss; nats a token.
+    """Training loss of each logged step, its running median over nine of them, and the held-out loss; nats a token.
 
     runs: one or several, to compare. step: draw up to it. A loss that is no number leaves a gap.
     Raises InputError if a run logged no loss.
@@ -29,10 +29,10 @@ def plot_loss(runs: Runs, *, step: int | None = None, ax: Axes | None = None) ->
     for label, look in looks(named).items():
         one, before = named[label], f"{label}: " if len(named) > 1 else ""
         losses = one.losses.replace([np.inf, -np.inf], np.nan).loc[:step]
-        thin = tr("training, each step") if len(named) == 1 else "_"
+        thin = tr("training, each logged step") if len(named) == 1 else "_"
         ax.plot(losses.index, losses, color=look.colour, alpha=0.35, linewidth=1.0, label=thin)
         smooth = losses.rolling(SMOOTHED, center=True, min_periods=1).median().where(losses.notna())
-        said = before + tr("training, median of {steps}", steps=SMOOTHED)
+        said = before + tr("training, median of {count} logged", count=SMOOTHED)
         ax.plot(smooth.index, smooth, color=look.colour, linestyle=look.line, label=said)
         name = one.task if one.task in one.skill_losses else HELD_OUT
         if name in one.skill_losses:
