@@ -178,6 +178,13 @@ def test_a_loss_that_is_no_number_is_left_out():
     assert np.isfinite(curve.line.points).all()
 
 
+def test_one_infinite_loss_does_not_flatten_the_others():
+    curve = LossCurve(np.arange(1, 5), np.array([2.0, np.inf, np.nan, 1.0]), 4.0, 2.0, COLOURS).upto(4)
+    heights = (curve.line.points - curve.axes[1].get_bottom())[:, 1]
+    assert heights.max() == pytest.approx(2.0), "the largest finite loss is as high as the axis"
+    assert np.isfinite(LossCurve(np.arange(2), np.full(2, np.inf), 4.0, 2.0, COLOURS).upto(1).axes[1].points).all()
+
+
 def test_bars_are_as_long_as_their_numbers():
     bars = Bars("title", [Row("a", 4.0, "4", "#ffffff"), Row("b", 1.0, "1", "#ffffff")], 4.0, 6.0, COLOURS)
     assert [bar.width for bar in bars.bars] == pytest.approx([6.0, 1.5])

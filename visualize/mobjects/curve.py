@@ -11,8 +11,8 @@ from visualize.theme import Palette
 class LossCurve(VGroup):
     """Loss over steps. `upto(step)` draws it as far as that step; the axes stay where they are.
 
-    steps, losses: equally long, the captured numbers; a loss that is no number leaves a gap. color: by default LoRA's.
-    bare: without names and numbers, where there is room for the line alone.
+    steps, losses: equally long, the captured numbers; a loss that is no number, or infinite, is left out. color: by default
+    LoRA's. bare: without names and numbers, where there is room for the line alone.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LossCurve(VGroup):
         super().__init__()
         color = color or colours.lora
         self.steps, self.losses = np.asarray(steps, float), np.asarray(losses, float)
-        top = float(np.nanmax(self.losses))
+        top = float(self.losses[np.isfinite(self.losses)].max(initial=0.0)) or 1.0
         self._scale = np.array([width / max(1.0, self.steps[-1]), height / top])
         across = Line(LEFT * width / 2, RIGHT * width / 2, color=colours.muted, stroke_width=2).shift(DOWN * height / 2)
         up = Line(DOWN * height / 2, UP * height / 2, color=colours.muted, stroke_width=2).shift(LEFT * width / 2)
