@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from engine.errors import InputError
 from engine.measure.disagreement import disagreements, evaluations
 from visualize.naming import proper
 from visualize.plots.axes import axes_or_new, themed
@@ -27,21 +28,27 @@ def plot_disagreement(
     Training that goes well goes to the right and upwards. Where a later point lies further right and lower, the loss
     improved and the answers got worse: the widest such pair of each run is joined in the colour of what is wrong.
     runs: one or several, a path each. skill: by default the one whose answers got most worse while its loss fell, or
-    else the first graded. step: up to it. Raises InputError if a run was not graded, or none on that skill.
+    else the first graded. step: up to it. A run that was not graded on that skill is left out. Raises InputError if a
+    run was not graded at all, none on that skill, or none by that step.
     """
     named = as_runs(runs)
     table = evaluations(named, [skill] if skill else None)
-    table = table[table.step <= (step if step is not None else table.step.max())]
+    if step is not None:
+        first = table.step.min()
+        table = table[table.step <= step]
+        if table.empty:
+            raise InputError(f"nothing was graded by step {step}; the first evaluation is of step {first}")
     table = table[table.skill == (skill or _most_parted(table))]
     ax = axes_or_new(ax, figsize=(11, 6.6))
     colours = palette()
     tones = (colours.muted, colours.A, colours.delta, colours.qlora)
     marked, notes = "loss better, answers worse", []
-    for nth, name in enumerate(named):
+    drawn = [name for name in named if name in set(table.run)]
+    for nth, name in enumerate(drawn):
         path = table[table.run == name].reset_index(drop=True)
         loss, right = path.loss.clip(lower=_LEAST), 100 * path.exact
         ax.plot(loss, right, "osD^"[nth % 4] + ("-", "--", ":", "-.")[nth % 4], color=tones[nth % 4], linewidth=1.8,
-                markersize=7, label=name if len(named) > 1 else "evaluation")  # fmt: skip
+                markersize=7, label=name if len(drawn) > 1 else "evaluation")  # fmt: skip
         notes += [(loss[at], right[at], path.step[at]) for at in (0, len(path) - 1)]
         for row in _forward(path).head(1).itertuples():
             ends = [at for step in (row.high_step, row.low_step) for at in path.index[path.step == step]]
@@ -62,7 +69,7 @@ def plot_disagreement(
             ax.annotate(f"step {at}", (x, y), xytext=(9, 9), textcoords="offset points", fontsize=12)
     ax.set_xlabel("loss (nats a token; further right is better)")
     ax.set_ylabel("exactly right (%, higher is better)")
-    ax.set_title(f"{proper(next(iter(named.values())).what)}: loss and answers on {proper(table.skill.iloc[0])}")
+    ax.set_title(f"{proper(named[drawn[0]].what)}: loss and answers on {proper(table.skill.iloc[0])}")
     ax.grid()
     ax.legend(loc="best")
     return ax
