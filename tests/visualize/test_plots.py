@@ -197,6 +197,11 @@ def test_spectrum_is_the_runs(lora_run):
         assert np.isnan(line.get_ydata()[0]), "nothing has moved at step 0"
 
 
+def test_a_spectrum_before_the_first_capture_is_refused(lora_run):
+    with pytest.raises(InputError, match="captured nothing by step -1; its first capture is of step 0"):
+        plots.plot_spectrum(lora_run, module=lora_run.modules[2], step=-1)
+
+
 def test_answers_are_the_runs(lora_run):
     texts = [text.get_text() for text in plots.plot_answers(lora_run).texts]
     prompts = list(dict.fromkeys(lora_run.answers.prompt))[:14]

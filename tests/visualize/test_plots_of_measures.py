@@ -12,7 +12,7 @@ from engine.measure.quantize import KINDS, levels, quantization_error, quantize
 from engine.planning.memory import training_memory
 from engine.planning.sizes import GIB, memory_of_model
 from engine.school.curriculum import SKILLS
-from glasstune import InputError
+from glasstune import InputError, Run
 from visualize import plots
 from visualize.plots.of_table.tokens import as_shown
 
@@ -40,6 +40,8 @@ def test_a_block_is_the_matrixs(lora_run):
 def test_a_block_that_is_not_there_is_refused(lora_run):
     with pytest.raises(InputError, match=r"block is 99999; .* has 768 blocks of 64 weights"):
         plots.plot_block(lora_run, module=MODULE, block=99999)
+    with pytest.raises(InputError, match="block_size is 0"):
+        plots.plot_block(lora_run, module=MODULE, block_size=0)
 
 
 def test_the_error_map_is_the_difference(lora_run):
@@ -144,6 +146,19 @@ def test_several_runs_are_a_path_each(lora_run, full_run):
     lines = {line.get_label(): line for line in ax.lines}
     for run in (lora_run, full_run):
         np.testing.assert_array_equal(lines[run.name].get_ydata(), 100 * run.skills["spanish"])
+
+
+def test_a_run_of_another_task_has_no_path_and_a_step_before_the_first_evaluation_is_refused(lora_run, full_run):
+    other = Run.load(full_run.path)
+    other.skills, other.skill_losses = (
+        table.drop(columns="spanish") for table in (full_run.skills, full_run.skill_losses)
+    )
+    ax = plots.plot_disagreement({"other": other, "lora": lora_run}, skill="spanish")
+    paths = [line for line in ax.lines if line.get_label() == "evaluation"]
+    assert len(paths) == 1 and ax.get_title(loc="left").startswith("lora on Spanish")
+    np.testing.assert_array_equal(paths[0].get_ydata(), 100 * lora_run.skills["spanish"])
+    with pytest.raises(InputError, match="nothing was graded by step -1; the first evaluation is of step 0"):
+        plots.plot_disagreement(lora_run, step=-1)
 
 
 def test_the_skill_drawn_by_default_is_the_one_that_parts_most(lora_run):

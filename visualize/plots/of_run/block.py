@@ -27,6 +27,8 @@ def plot_block(
     counted row by row. run: a Run, or a model's name with `module`. Raises InputError for a block that is not there, or
     if the weights are not at hand.
     """
+    if block_size < 1:
+        raise InputError(f"block_size is {block_size}; a block has at least 1 weight, and bitsandbytes' have 64")
     module, weight = matrix_of(run, module)
     blocks = -(-weight.size // block_size)
     if not 0 <= block < blocks:

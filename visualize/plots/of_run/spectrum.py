@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from engine.errors import InputError
 from engine.language.speaking import tr
 from engine.measure import numerical_rank, singular_values
 from engine.run.run import as_run
@@ -27,6 +28,8 @@ def plot_spectrum(run: OneRun, *, module: str | None = None, step: int | None = 
     run = as_run(run)
     module = choose_module(run, module, step)
     steps = [captured for captured in run.steps if step is None or captured <= step]
+    if not steps:
+        raise InputError(f"run {run.name} captured nothing by step {step}; its first capture is of step {run.steps[0]}")
     values = np.array([singular_values(run, module, captured)[:_MOST_LINES] for captured in steps])
     ranks = [numerical_rank(row, run.shape(module)) for row in values]
     shown = np.where(np.arange(values.shape[1]) < np.array(ranks)[:, None], values, np.nan)
