@@ -11,8 +11,8 @@ from visualize.theme import Palette
 class LossCurve(VGroup):
     """Loss over steps. `upto(step)` draws it as far as that step; the axes stay where they are.
 
-    steps, losses: equally long, the captured numbers; a loss that is no number, or infinite, is left out. color: by default
-    LoRA's. bare: without names and numbers, where there is room for the line alone.
+    steps, losses: equally long, the captured numbers; a loss that is no number, or infinite, is left out. color: by
+    default LoRA's. bare: without names and numbers, where there is room for the line alone.
     """
 
     def __init__(
