@@ -10,12 +10,11 @@ runs/claims.md. The trials that ship are read in any case, so only what has chan
 import ast
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.commands import Command
-from engine.reading import read_text
 from engine.terminal import Terminal, say
 from lessons.teaching.course import in_checkout
 
@@ -89,6 +88,7 @@ def run(chosen: Namespace) -> int:
         return 0
     from lessons.claims.claim import SEEDS
     from lessons.claims.ledger import CLAIMS, KEPT, get_claim, keep_rows, rows_of, trials_behind
+    from lessons.claims.place import check_out, is_ledger, is_page
     from lessons.claims.run import in_order, run_claims
     from lessons.claims.showing import show
     from lessons.claims.store import SHIPPED, Store
@@ -116,35 +116,6 @@ def run(chosen: Namespace) -> int:
     for line in wrong:
         say(f"error: {line}", sys.stderr)
     return 1 if wrong else 0
-
-
-def check_out(path: Path, end: str, ours: Callable[[Path], bool]) -> None:
-    """Raises InputError, before anything is run, for a name that ends otherwise, or where something else lies."""
-    from engine.errors import InputError
-
-    if path.suffix != end:
-        raise InputError(f"{path} should end in {end}: give --out another name")
-    if path.exists() and not ours(path):
-        raise InputError(f"{path} is not what this writes, and stays as it is; give --out another name")
-
-
-def is_ledger(path: Path) -> bool:
-    from engine.errors import InputError
-    from lessons.claims.ledger import read_rows
-
-    try:
-        read_rows(path)
-    except InputError:
-        return False
-    return True
-
-
-def is_page(path: Path) -> bool:
-    """Whether a page of ours lies there: of the ledger, or of a model's column."""
-    from lessons.claims.llm.column import TITLE as COLUMN
-    from lessons.claims.page import TITLE
-
-    return path.is_file() and read_text(path).startswith((f"# {TITLE}", f"# {COLUMN}"))
 
 
 def write_page(rows: "list[Row]", page: Path) -> Path:

@@ -12,8 +12,8 @@ from lessons.claims.ledger import keep_rows
 from lessons.claims.llm import KEPT, SHIPPED
 from lessons.claims.llm.column import Column, as_rows, column, markdown
 from lessons.claims.llm.run import every, subject_of
+from lessons.claims.place import check_out, is_page
 from lessons.claims.verdict import UNTRIED
-from lessons.commands.claims import check_out, is_page
 from lessons.teaching.course import in_checkout
 
 SHIPS = "SmolLM2-135M-Instruct"  # the model whose trials these are
