@@ -98,20 +98,16 @@ def test_it_runs_as_a_notebook_on_a_teachers_own_model_and_data(lesson, tmp_path
     streams = [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
     assert not [text for text in streams if "Warning" in text]
     assert list((tmp_path / "runs").glob(f"{lesson}-1/pictures/*.png"))
+    if lesson == "forgetting":  # what another model was taught nobody knows: it is asked the two in two ways
+        said = " ".join(
+            str([*output.get("data", {}).values(), output.get("text")]) for cell in cells for output in cell.outputs
+        )
+        assert "of your model patterns were asked to the letter, and facts among four" in said
     assert cells[0].id == "install" and "--source" in cells[0].source and not cells[0].outputs
     folded = [cell for cell in cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
     assert folded and all(
         re.search("exercise|predict", cell.source) or "hide-input" in cell.metadata["tags"] for cell in folded
     )
-
-
-def test_patterns_and_facts_do_not_tell_form_from_knowledge(tmp_path, own):
-    """What another model was taught nobody knows, so it is asked the two to the letter and among four."""
-    options = ("--auto", "--quick", "--no-film", "--out", tmp_path, "--model", own[0][1], "--data", own[1])
-    done = run_module("lessons.forgetting", *options)
-    said = " ".join(done.stdout.split())
-    assert done.returncode == 0, done.stderr
-    assert "Not decided: of your model patterns were asked to the letter, and facts among four" in said
 
 
 def test_batches_says_how_many_examples_it_takes(tmp_path, own):
