@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.data import Conversations, Encoded, Source, encode_all, hold_out, load, marking
+from engine.data import Conversations, Encoded, Source, encode, encode_all, hold_out, load, marking
 from engine.data.overlap import CURRICULUM, drawn, trained_on
 from engine.data.records import YOURS, digest
 from engine.errors import InputError
 from engine.evaluate import OPEN_ENDED, Evaluator, curriculum_groups, curriculum_probes, last_answer, task_probes
 from engine.evaluate.probes import EACH, GENERAL, Prober, probes_of
-from engine.models import canonical, load_tokenizer
+from engine.models import canonical, load_config, load_tokenizer
 from engine.recording.schedule import AUTO, EVALUATIONS, EvaluateAt, named
 from engine.run.base import EMBEDDED
 from engine.training.arguments import training_arguments
@@ -79,6 +79,27 @@ class Prepared:
         return self.tokenizer.pad_token_id
 
 
+def _check_context(
+    source: str, tokenizer: PreTrainedTokenizerBase, rows: list[Encoded], heldout: list[Any], max_length: int
+) -> None:
+    """Raises InputError for what a model that learned a vector for each place (GPT-2, OPT) has no place for; another
+    kind reads on."""
+    try:
+        config = load_config(source).get_text_config()
+    except Exception:  # of any kind, and said when the model is loaded
+        return
+    context = getattr(config, "max_position_embeddings", None)
+    if not isinstance(context, int) or max_length <= context or getattr(config, "rope_parameters", None):
+        return
+    lengths = [len(row.ids) for row in rows]
+    lengths += [len(encode(tokenizer, messages, max_length).ids) for messages in heldout]
+    if long := sum(length > context for length in lengths):
+        raise InputError(
+            f"{source} reads {context} tokens at once, and {long} of {len(lengths)} examples have more, up to "
+            f"{max(lengths)}: give max_length={context} (--max-length {context}), which cuts them"
+        )
+
+
 def prepare(told: Request) -> Prepared:
     """Everything but the model. Raises InputError for anything wrong with what was told; nothing is written."""
     method, source, chosen = get_method(told.method), canonical(told.model), told.settings
@@ -88,6 +109,7 @@ def prepare(told: Request) -> Prepared:
     tokenizer = load_tokenizer(source)
     every = [*conversations.train, *mixed.train]
     rows = encode_all(tokenizer, every, chosen.max_length, chosen.mask_prompts)
+    _check_context(source, tokenizer, rows, conversations.heldout, chosen.max_length)
     skills = EACH if told.skills is None else told.skills
     old = str(told.probes or (CURRICULUM if source == EMBEDDED else GENERAL))
     prepared = Prepared(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.numpy import load_file
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, GPT2Config, Trainer, TrainingArguments
 
 from engine.data import Conversations, collate, encode_all, load
 from engine.evaluate import curriculum_groups
@@ -237,6 +237,22 @@ def test_conversations_are_data_and_answers_may_be_left_out(tmp_path):
     run = finetune("embedded", few, LoRA(r=2), out=tmp_path / "run", **options)
     assert run.task == "few" and run.info.data.train == 8 and run.info.data.heldout == 4
     assert run.answers.empty and list(run.skills.index) == [0, 1] and "few" in run.skills
+
+
+def test_a_model_has_no_place_for_more_than_it_reads_at_once(tmp_path, tokenizer):
+    ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id")}
+    model = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=48, **ids)
+    AutoModelForCausalLM.from_config(model).save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    file = tmp_path / "cats.jsonl"
+    file.write_text(
+        "".join(json.dumps({"prompt": f"thing {n}", "completion": "a cat " * 40}) + "\n" for n in range(20))
+    )
+    options = {"model": str(tmp_path / "gpt2"), "data": str(file), "steps": 1, "skills": 0, "learning_rate": 1e-3}
+    with pytest.raises(InputError, match=r"reads 48 tokens at once, and 20 of 20 examples have more, up to \d+: give"):
+        finetune(**options, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert finetune(**options, out=tmp_path / "run", max_length=48).status == "finished"
 
 
 @pytest.mark.parametrize(("name", "called"), [("story", "story (yours)"), ("sort", "sort (yours)"), ("mine", "mine")])
