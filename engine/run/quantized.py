@@ -162,10 +162,11 @@ def _block(size: int, parts: int) -> int:
 def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
     """Sort out what is packed, by the names and types that each method leaves."""
     found = Found({}, {}, set())
-    beside: dict[str, list[str]] = {}
+    scales: dict[str, str] = {}  # module -> what scales its weights by the name, known or not
     for name in entries:
         module, _, leaf = name.rpartition(".")
-        beside.setdefault(module, []).append(leaf)
+        if "scale" in leaf and not _NOT_OF_WEIGHTS.search(leaf):
+            scales.setdefault(module, leaf)
     for name, entry in entries.items():
         if state := _STATE.match(name):
             _add_four_bit(found, state["weight"], state["kind"], name, entries, source)
@@ -175,7 +176,7 @@ def find_packed(entries: Mapping[str, Stored], source: Source) -> Found:
                 found.packed[f"{module}.weight"] = how
                 found.parts.update(how.parts)
         elif entry.dtype in (*FLOAT8, "I8"):
-            _add_scaled(found, name, entry, entries, beside[name.rpartition(".")[0]])
+            _add_scaled(found, name, entry, entries, scales.get(name.rpartition(".")[0], ""))
     for name, entry in entries.items():
         if name not in found.parts:
             _refuse(found, name, entry, entries)
@@ -203,8 +204,8 @@ def _add_four_bit(
     found.parts.update(parts)
 
 
-def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored], beside: list[str]) -> None:
-    """beside: the last words of what lies in the same module."""
+def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored], other: str) -> None:
+    """other: what else of the same module is called a scale: beside it, 8-bit floats alone are no weights."""
     module, _, leaf = name.rpartition(".")
     if entry.dtype == "I8" and f"{module}.SCB" in entries:
         parts = tuple(part for part in (name, f"{module}.SCB", f"{module}.weight_format") if part in entries)
@@ -212,8 +213,8 @@ def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, St
         found.parts.update(parts)
         return
     method = "8-bit floats with a scale" if entry.dtype in FLOAT8 else "8-bit integers with a scale"
-    names = (end if leaf == "weight" else end.replace("weight", leaf) for end in _SCALES)
-    scale = next((f"{module}.{own}" if module else own for own in names if own in beside), None)
+    names = (f"{module}.{end.replace('weight', leaf)}".removeprefix(".") for end in _SCALES)
+    scale = next((own for own in names if own in entries), None)
     if scale is not None and entries[scale].dtype not in ("F64", "F32", "F16", "BF16", *_POWERS):
         _belongs(found, name, f"{method} that is not known ({entries[scale].dtype})", [name, scale], entries)
     elif scale is not None:
@@ -222,13 +223,8 @@ def _add_scaled(found: Found, name: str, entry: Stored, entries: Mapping[str, St
         parts = (name, scale, *([zero] if zero else []))
         found.packed[name] = Scaled(name, scale, entry.shape, parts, method, zero=zero, powers=powers)
         found.parts.update(parts)
-    elif entry.dtype in FLOAT8 and (others := [one for one in beside if _scales(one, leaf)]):
-        _belongs(found, name, f"{method} that is not known ({others[0]})", [name], entries)
-
-
-def _scales(other: str, leaf: str) -> bool:
-    """Whether what lies beside a tensor of 8-bit floats scales it, by its name: alone these are no weights then."""
-    return other != leaf and "scale" in other and not _NOT_OF_WEIGHTS.search(other)
+    elif entry.dtype in FLOAT8 and other and "scale" not in leaf:
+        _belongs(found, name, f"{method} that is not known ({other})", [name], entries)
 
 
 def _refuse(found: Found, name: str, entry: Stored, entries: Mapping[str, Stored]) -> None:
