@@ -293,7 +293,10 @@ def of_log(logged: Callable[[str], pd.Series]) -> list[Finding]:
 
 def _ended(run: Run) -> list[Finding]:
     """Whether all of the training is there."""
-    if why := run.info.why:
+    why = run.info.why
+    if why and run.info.status == "stopped":
+        return [Finding("doubt", f"it was stopped, {why}", _AGAIN)]
+    if why:
         said = f"the capture ended before training did, {why}: what training did after that is not in it"
         return [Finding("doubt", said, _AGAIN)]
     if run.info.status == "running":

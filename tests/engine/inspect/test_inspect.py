@@ -143,6 +143,8 @@ def test_a_run_that_is_not_whole_says_so(tmp_path, capsys):
     looped(tmp_path / "run", 1, steps=4, model=model, total=6)
     assert not spoil()
     assert spoil(status="running") == ["it has not ended: it is being trained still, or was killed"]
+    (said,) = spoil(status="stopped", why="before training: KeyboardInterrupt")
+    assert said == "it was stopped, before training: KeyboardInterrupt"
     (said,) = spoil(status="incomplete", why="at step 4: No space left on device")
     assert "ended before training did, at step 4: No space left on device" in said
     run = looped(tmp_path / "run", 1, steps=2, model=model, resumed=4)  # gone on with, and seen to its end
